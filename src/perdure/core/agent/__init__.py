@@ -1,0 +1,123 @@
+"""What does one node do? The state machine of an agent.
+
+`step` takes one event and answers with commands. The rest is split by question: `membership` (seal, install, resume), `commit`
+(slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `workers` (processes and their progress),
+`peers` (heartbeats and silence).
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.agent import commit, membership, peers, restore, workers
+from perdure.core.agent.state import AgentState, Phase
+
+__all__ = ["AgentState", "Phase", "step"]
+
+
+def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCommand]:
+    """Takes one event at time `now` (s, monotonic), changes `state`, and returns what is to be done, in order."""
+    if state.phase is Phase.ENDED:
+        return []
+    match event:
+        case ev.OrchestratorSaid(message=message):
+            return _orchestrator_said(state, message, now)
+        case ev.OrchestratorGone():
+            state.orchestrator = False
+            state.orphan_since = now
+            return []
+        case ev.PeerSaid(agent=agent, message=message):
+            return _peer_said(state, agent, message, now)
+        case ev.WorkerSaid(rank=rank, incarnation=incarnation, message=message):
+            return _worker_said(state, rank, incarnation, message, now)
+        case ev.WorkerBorn():
+            return workers.born(state, event)
+        case ev.WorkerEnded():
+            return workers.ended(state, event, now)
+        case ev.LinksQuiet(generation=generation):
+            return membership.links_quiet(state, generation, now)
+        case ev.ParityStored():
+            return commit.parity_stored(state, event, now)
+        case ev.SlotRestored() | ev.ReplicatedStored() | ev.ChunkStored() | ev.SlotVerified():
+            return restore.stored(state, event, now)
+        case ev.NoMemory(text=text):
+            return [_job_error(state, "ConfigError", text)]
+        case ev.Sampled(samples=samples):
+            return workers.sampled(state, samples, now)
+        case ev.Tick(late_s=late_s):
+            return peers.tick(state, late_s, now) + workers.tick(state, now)
+        case _:
+            assert_never(event)
+
+
+def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> list[do.AgentCommand]:
+    state.orchestrator = True
+    match message:
+        case msg.Greet():
+            return membership.greeted(state)
+        case msg.Seal():
+            return membership.seal(state, message, now)
+        case msg.Install():
+            return membership.install(state, message, now)
+        case msg.Assign():
+            return restore.assigned(state, message)
+        case msg.Resume():
+            return membership.resume(state, message, now)
+        case msg.Committed(label=label):
+            return commit.committed(state, label, now)
+        case msg.Reserve():
+            if state.phase is not Phase.SPARE:
+                return []
+            return [do.ReserveMemory(snapshot_bytes=message.snapshot_bytes, parity_bytes=message.parity_bytes, ranks=message.ranks)]
+        case msg.AskResult(label=label):
+            return [do.SendResult(rank=0, label=label)] if 0 in state.hosted else []
+        case msg.AskAlive(nonce=nonce):
+            return [do.TellOrchestrator(message=msg.Alive(nonce=nonce))]
+        case msg.EndJob(reason=reason):
+            state.phase = Phase.ENDED
+            return [do.EndAgent(reason=reason)]
+        case _:
+            assert_never(message)
+
+
+def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -> list[do.AgentCommand]:
+    match message:
+        case msg.Heartbeat():
+            return peers.heard(state, agent, message, now)
+        case msg.GroupOffer(label=label, offer=offer):
+            return commit.offered(state, label, offer)
+        case msg.Prepared():
+            return commit.told_prepared(state, message, now)
+        case msg.Committed(label=label):
+            return commit.committed(state, label, now)
+        case _:
+            assert_never(message)
+
+
+def _worker_said(state: AgentState, rank: int, incarnation: int, message: msg.FromWorker, now: float) -> list[do.AgentCommand]:
+    hosted = state.hosted.get(rank)
+    if hosted is None or hosted.incarnation != incarnation:
+        return []
+    match message:
+        case msg.Loaded(address=address):
+            return workers.loaded(state, hosted, address)
+        case msg.AtPosition(label=label):
+            hosted.wants = label
+            return commit.allow_copy(state, hosted)
+        case msg.Snapped():
+            return commit.snapped(state, hosted, message, now)
+        case msg.Unwound(generation=generation, clean=clean):
+            return workers.unwound(state, hosted, generation, clean=clean)
+        case msg.MainRaised(generation=generation, error=error, text=text):
+            return workers.raised(state, hosted, generation, error, text)
+        case msg.PeerSuspected():
+            return []
+        case _:
+            assert_never(message)
+
+
+def _job_error(state: AgentState, error: str, text: str) -> do.AgentCommand:
+    return do.TellOrchestrator(message=msg.JobError(generation=state.generation, error=error, text=text))

@@ -1,0 +1,183 @@
+"""The commit, as one agent sees it (rules C1 to C8).
+
+AtPosition -> MayCopy -> Snapped -> GroupOffer to the group -> all offers -> Protect -> all parity chunks -> Prepared -> Committed
+"""
+
+from __future__ import annotations
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, full_masks
+from perdure.core.ids import END, Label
+from perdure.core.offers import Offer
+
+
+def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
+    """C1 and C7: copying needs a free slot, and a slot is free when a newer label of this generation, or the base, is known committed."""
+    label = hosted.wants
+    if label is None or state.phase is not Phase.MEMBER or not state.resumed or label.generation != state.generation:
+        return []
+    if any(slot.label not in (state.committed, _base(state)) and not _superseded(state, slot) for slot in hosted.slots.values()):
+        return []
+    out: list[do.AgentCommand] = []
+    for old in [slot.label for slot in hosted.slots.values() if _superseded(state, slot)]:
+        del hosted.slots[old]
+        out.append(do.ForgetLabel(rank=hosted.rank, label=old))
+    if len(hosted.slots) > 1:
+        return out
+    index = hosted.free_index()
+    hosted.slots[label] = Slot(label=label, index=index, stage=Stage.FILLING)
+    hosted.wants = None
+    out.append(do.BindSlot(rank=hosted.rank, label=label, index=index))
+    out.append(do.TellWorker(rank=hosted.rank, message=msg.MayCopy(label=label, slot=index)))
+    return out
+
+
+def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float) -> list[do.AgentCommand]:
+    """C2 and C3: the copy is complete; the group hears of it. After a seal nothing is added (rule D1)."""
+    slot = hosted.slots.get(message.label)
+    if slot is None or slot.stage is not Stage.FILLING or state.phase is not Phase.MEMBER or state.plan is None:
+        return []
+    slot.stage = Stage.SNAPPED
+    slot.data = full_masks(state.plan, hosted.rank)[0]
+    slot.replicated = slot.verified = True
+    slot.costs = message.costs
+    state.snapped_at = now
+    out: list[do.AgentCommand] = [do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer, slot_bytes=message.slot_bytes)]
+    early = state.early_offers.pop(message.label, {})
+    for offer in early.values():
+        out += offered(state, message.label, offer)
+    group = state.plan.group_of(hosted.rank)
+    for agent in sorted({state.plan.agent_of(rank) for rank in group} - {state.me}):
+        out.append(do.TellPeer(agent=agent, message=msg.GroupOffer(label=message.label, offer=message.offer)))
+    return out + offered(state, message.label, message.offer)
+
+
+def offered(state: AgentState, label: Label, offer: Offer) -> list[do.AgentCommand]:
+    """C3: an offer of a member of a group that has ranks here. A label that a rank here has not reached waits for it."""
+    if state.phase is not Phase.MEMBER or state.plan is None or label.generation != state.generation:
+        return []
+    out: list[do.AgentCommand] = []
+    _note_position(state, label, offer.next_position if offer.rank == 0 else -1)
+    mine = [state.hosted[rank] for rank in state.plan.group_of(offer.rank) if rank in state.hosted]
+    if any(label not in hosted.slots or hosted.slots[label].stage is Stage.FILLING for hosted in mine):
+        state.early_offers.setdefault(label, {})[offer.rank] = offer
+    member = state.plan.member_of(offer.rank)
+    for hosted in mine:
+        slot = hosted.slots.get(label)
+        if slot is None or slot.stage is not Stage.SNAPPED or member in slot.offers:
+            continue
+        slot.offers[member] = offer
+        if len(slot.offers) == len(state.plan.group_of(offer.rank)):
+            out += _all_offered(state, hosted, slot)
+    return out
+
+
+def _all_offered(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
+    """All n offers are in: they must fit together; then the stripe is encoded, or with m = 0 the label is prepared at once."""
+    assert state.plan is not None
+    offers = tuple(slot.offers[member] for member in range(len(slot.offers)))
+    wrong = misfit(offers)
+    if wrong:
+        return [do.TellOrchestrator(message=msg.JobError(generation=state.generation, error="UsageError", text=wrong))]
+    out: list[do.AgentCommand] = [do.Protect(rank=hosted.rank, label=slot.label, member_offers=offers)]
+    return out + (_prepare(state, hosted, slot) if state.plan.parity == 0 else [])
+
+
+def misfit(offers: tuple[Offer, ...]) -> str:
+    """Why these offers of one label cannot belong to one program; empty if they do."""
+    first = offers[0]
+    for other in offers[1:]:
+        ours = {item.name: item for item in first.items}
+        theirs = {item.name: item for item in other.items}
+        for name in [*ours, *theirs]:
+            if name not in theirs or name not in ours:
+                has, lacks = (first, other) if name in ours else (other, first)
+                return f"rank {has.rank} declares the item {name!r} and rank {lacks.rank} does not: declare the same items on all ranks"
+            if ours[name].signature() != theirs[name].signature():
+                return f"the item {name!r} differs in kind, dtype or global shape between rank {first.rank} and rank {other.rank}"
+            if ours[name].kind == "replicated" and ours[name].digest != theirs[name].digest:
+                return f"the replicated item {name!r} differs between rank {first.rank} and rank {other.rank}: make it equal, or private"
+        if first.ended_at != other.ended_at:
+            return (
+                f"rank {first.rank} ended its loop at superstep {first.ended_at} and rank {other.rank} at superstep "
+                f"{other.ended_at}: all ranks must end in the same superstep"
+            )
+    return ""
+
+
+def parity_stored(state: AgentState, event: ev.ParityStored, now: float) -> list[do.AgentCommand]:
+    """C5: one of the m parity chunks of a rank is complete."""
+    hosted = state.hosted.get(event.rank)
+    slot = hosted.slots.get(event.label) if hosted else None
+    if hosted is None or slot is None or slot.stage is not Stage.SNAPPED or state.phase is not Phase.MEMBER or state.plan is None:
+        return []
+    slot.parity |= 1 << event.p
+    slot.parity_sent += event.sent
+    if slot.parity == full_masks(state.plan, event.rank)[1] and len(slot.offers) == len(state.plan.group_of(event.rank)):
+        state.protect_s = now - state.snapped_at
+        return _prepare(state, hosted, slot)
+    return []
+
+
+def _prepare(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
+    assert state.plan is not None
+    slot.stage = Stage.PREPARED
+    offer = slot.offers[state.plan.member_of(hosted.rank)]
+    geometry = state.plan.geometry(state.plan.group_index(hosted.rank))
+    chunk = geometry.chunk_bytes([other.coded_bytes for other in slot.offers.values()])
+    fact = msg.Prepared(
+        label=slot.label,
+        rank=hosted.rank,
+        digests=tuple(msg.ItemDigest(name=item.name, kind=item.kind, digest=item.digest) for item in offer.items),
+        next_position=offer.next_position if hosted.rank == 0 else -1,
+        ended_at=offer.ended_at,
+        snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
+        parity_bytes=geometry.m * chunk,
+        costs=slot.costs or msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0),
+        parity_sent=slot.parity_sent,
+    )
+    out: list[do.AgentCommand] = [do.TellOrchestrator(message=fact)]
+    out += [do.TellPeer(agent=agent, message=fact) for agent in state.members()]
+    return out + told_prepared(state, fact, 0.0)
+
+
+def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.AgentCommand]:
+    """C6: anyone may count. Facts of other generations are of no use here."""
+    if state.plan is None or fact.label.generation != state.generation:
+        return []
+    _note_position(state, fact.label, fact.next_position)
+    known = state.prepared.setdefault(fact.label, {})
+    known[fact.rank] = fact
+    return committed(state, fact.label, now) if len(known) == state.plan.size else []
+
+
+def committed(state: AgentState, label: Label, now: float) -> list[do.AgentCommand]:
+    """A label is known to be committed: workers hear of it, and those that waited may copy."""
+    if state.plan is None or label.generation != state.generation or (state.committed and state.committed >= label):
+        return []
+    state.committed = label
+    state.prepared = {known: facts for known, facts in state.prepared.items() if known >= label}
+    state.early_offers = {known: offers for known, offers in state.early_offers.items() if known > label}
+    out: list[do.AgentCommand] = []
+    for hosted in state.hosted.values():
+        told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s)
+        out.append(do.TellWorker(rank=hosted.rank, message=told))
+        out += allow_copy(state, hosted)
+    return out
+
+
+def _base(state: AgentState) -> Label | None:
+    return state.plan.base if state.plan else None
+
+
+def _superseded(state: AgentState, slot: Slot) -> bool:
+    """C7: a newer label of this generation is known to be committed."""
+    return state.committed is not None and slot.label < state.committed
+
+
+def _note_position(state: AgentState, label: Label, position: int) -> None:
+    """C1: rank 0's offer of one commit fixes the position of the commit after the next one."""
+    if position >= 0 and label.superstep != END and position not in state.positions:
+        state.positions = tuple(sorted({*state.positions, position}))

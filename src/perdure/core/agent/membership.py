@@ -1,0 +1,165 @@
+"""From one generation to the next, at one agent (rules D1, D6, D7, R4)."""
+
+from __future__ import annotations
+
+from perdure.core import commands as do
+from perdure.core import messages as msg
+from perdure.core.agent import restore, workers
+from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase, reports
+from perdure.core.plan import Plan
+
+
+def greeted(state: AgentState) -> list[do.AgentCommand]:
+    """D7: a new orchestrator counts the facts anew: everything that was said before is said again."""
+    ready = tuple((hosted.rank, hosted.address) for hosted in state.hosted.values() if hosted.told_ready)
+    silent = tuple(agent for agent, peer in state.peers.items() if peer.silent)
+    status = msg.Status(
+        generation=state.generation,
+        phase=state.phase,
+        resumed=state.resumed,
+        ranks=reports(state),
+        ready=ready,
+        silent=silent,
+    )
+    out: list[do.AgentCommand] = [do.TellOrchestrator(message=status)]
+    if state.installed:
+        out.append(do.TellOrchestrator(message=msg.Installed(generation=state.generation)))
+    out += [do.TellOrchestrator(message=fact) for facts in state.prepared.values() for fact in facts.values()]
+    return out
+
+
+def seal(state: AgentState, message: msg.Seal, now: float) -> list[do.AgentCommand]:
+    """D1: promise, revoke, shut the links, freeze. The answer follows when the links are quiet."""
+    if state.plan is None or message.plan.generation < state.generation:
+        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+    if message.ballot <= state.promised or message.plan.generation > state.generation:
+        return []
+    state.promised = message.ballot
+    state.seal_to_answer = message.ballot
+    out = _stop_generation(state, now)
+    return out if out else _answer_seal(state)
+
+
+def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
+    """Workers unwind and links are shut. Empty when that was done already and the links are quiet."""
+    if state.phase is Phase.SEALED:
+        return []
+    state.phase = Phase.SEALED
+    state.quiet = False
+    out: list[do.AgentCommand] = []
+    for hosted in state.hosted.values():
+        hosted.told_ready = False
+        hosted.wants = None
+        if hosted.worker in (WorkerPhase.RUNNING, WorkerPhase.RAISED):
+            if hosted.worker is WorkerPhase.RAISED:
+                hosted.worker = WorkerPhase.IDLE
+                continue
+            hosted.worker = WorkerPhase.UNWINDING
+            hosted.unwind_by = now + state.settings.unwind_timeout_s
+            out.append(do.TellWorker(rank=hosted.rank, message=msg.Revoke(generation=state.generation)))
+    out.append(do.ShutLinks(generation=state.generation))
+    return out
+
+
+def links_quiet(state: AgentState, generation: int, now: float) -> list[do.AgentCommand]:
+    """Nothing moves any more: the seal is answered, an install that waited goes on."""
+    if generation < state.generation or state.quiet:
+        return []
+    state.quiet = True
+    out = _answer_seal(state) if state.seal_to_answer else []
+    if state.waiting_install:
+        install_now, state.waiting_install = state.waiting_install, None
+        out += install(state, install_now, now)
+    return out
+
+
+def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
+    if not state.quiet or state.seal_to_answer is None:
+        return []
+    ballot, state.seal_to_answer = state.seal_to_answer, None
+    sealed = msg.Sealed(ballot=ballot, generation=state.generation, ranks=reports(state), positions=state.positions)
+    return [do.TellOrchestrator(message=sealed)]
+
+
+def install(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
+    """D6. A plan that this agent has already is only confirmed; one that it missed the seal for is installed after the same stop."""
+    plan = message.plan
+    if plan.generation < state.generation:
+        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+    if state.plan is not None and plan.generation == state.generation:
+        return [do.TellOrchestrator(message=msg.Installed(generation=state.generation))] if state.installed else []
+    if state.plan is not None:
+        out = _stop_generation(state, now)
+        if not state.quiet:
+            state.waiting_install = message
+            return out
+    if state.me not in plan.agents():
+        state.phase = Phase.ENDED
+        return [do.EndAgent(reason=f"generation {plan.generation} goes on without this node")]
+    return _enter_generation(state, plan, message.restore, now)
+
+
+def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
+    state.plan = plan
+    state.phase = Phase.MEMBER
+    state.resumed = state.installed = False
+    state.addresses = ()
+    state.early_offers.clear()
+    state.prepared.clear()
+    state.committed = None
+    state.positions = plan.positions
+    out: list[do.AgentCommand] = [do.OpenLinks(plan=plan)]
+    mine = plan.ranks_of(state.me)
+    for rank in [rank for rank in state.hosted if rank not in mine]:
+        gone = state.hosted.pop(rank)
+        out += [*workers.kill(gone), do.DropRank(rank=rank)]
+    for place in (plan.placements[rank] for rank in mine):
+        hosted = state.hosted.setdefault(place.rank, Hosted(rank=place.rank, incarnation=0, worker=WorkerPhase.GONE))
+        out += _forget_all_but(hosted, plan)
+        if hosted.incarnation != place.incarnation:
+            out += workers.start(hosted, place.incarnation)
+        out += restore.begin(state, hosted, sources, now)
+    out += restore.say_installed(state)
+    for hosted in state.hosted.values():
+        out += restore.say_ready(state, hosted)
+    return out
+
+
+def _forget_all_but(hosted: Hosted, plan: Plan) -> list[do.AgentCommand]:
+    """D6: every label but the base becomes free; so does a base that is not whole and was not being rebuilt."""
+    doomed = [
+        slot.label
+        for slot in hosted.slots.values()
+        if slot.label != plan.base or slot.stage not in (Stage.PREPARED, Stage.REBUILDING) or not slot.offers
+    ]
+    for label in doomed:
+        del hosted.slots[label]
+    return [do.ForgetLabel(rank=hosted.rank, label=label) for label in doomed]
+
+
+def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentCommand]:
+    """R4: every rank is ready, so `main` may be entered."""
+    if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER or state.resumed:
+        return []
+    state.resumed = True
+    state.addresses = message.addresses
+    plan = state.plan
+    out: list[do.AgentCommand] = []
+    for hosted in state.hosted.values():
+        slot = hosted.slots.get(plan.base) if plan.base else None
+        geometry = plan.geometry(plan.group_index(hosted.rank))
+        hosted.worker = WorkerPhase.RUNNING
+        hosted.moved_at = hosted.inside_since = now
+        enter = msg.Enter(
+            generation=plan.generation,
+            size=plan.size,
+            addresses=message.addresses,
+            incarnations=tuple(place.incarnation for place in plan.placements),
+            base=plan.base,
+            slot=slot.index if slot else 0,
+            offer=slot.offers[plan.member_of(hosted.rank)] if slot else None,
+            positions=plan.positions,
+            protection=2 + 2 * geometry.m / geometry.d,
+        )
+        out.append(do.TellWorker(rank=hosted.rank, message=enter))
+    return out

@@ -1,0 +1,134 @@
+"""A lost rank's memory comes back here, and the survivors' is checked (rules R1 to R5)."""
+
+from __future__ import annotations
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase, full_masks
+
+
+def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
+    """After an install: a slot that is here is checked, one that is not is fetched. Without a base there is nothing to do."""
+    assert state.plan is not None
+    base = state.plan.base
+    if base is None:
+        return []
+    slot = hosted.slots.get(base)
+    if slot is not None:
+        slot.verified = False
+        return [do.VerifySlot(rank=hosted.rank, label=base, parity=slot.stage is Stage.PREPARED)]
+    index = hosted.free_index()
+    hosted.slots[base] = Slot(label=base, index=index, stage=Stage.REBUILDING, restored_at=now)
+    source = next((source for source in sources if source.rank == hosted.rank), None)
+    if source is None:
+        return []
+    return [
+        do.BindSlot(rank=hosted.rank, label=base, index=index),
+        do.Restore(rank=hosted.rank, label=base, index=index, source=source),
+    ]
+
+
+def assigned(state: AgentState, message: msg.Assign) -> list[do.AgentCommand]:
+    """R1: decode; urgent stripes come first in the list already."""
+    if message.generation != state.generation or state.phase is not Phase.MEMBER:
+        return []
+    return [do.Decode(task=task) for task in message.tasks]
+
+
+def stored(
+    state: AgentState, event: ev.SlotRestored | ev.ReplicatedStored | ev.ChunkStored | ev.SlotVerified, now: float
+) -> list[do.AgentCommand]:
+    """Some part of a slot arrived, or was checked."""
+    hosted = state.hosted.get(event.rank)
+    slot = hosted.slots.get(event.label) if hosted else None
+    if hosted is None or slot is None or state.plan is None or state.phase is not Phase.MEMBER or event.label != state.plan.base:
+        return []
+    match event:
+        case ev.SlotRestored(member_offers=offers):
+            slot.offers = dict(enumerate(offers))
+            return say_installed(state)
+        case ev.ReplicatedStored():
+            slot.replicated = True
+        case ev.ChunkStored(position=position):
+            return _chunk_stored(state, hosted, slot, position, now)
+        case ev.SlotVerified():
+            return _verified(state, hosted, slot, event, now)
+    return _check_when_whole(state, hosted, slot)
+
+
+def _chunk_stored(state: AgentState, hosted: Hosted, slot: Slot, position: int, now: float) -> list[do.AgentCommand]:
+    assert state.plan is not None
+    d = state.plan.geometry(state.plan.group_index(hosted.rank)).d
+    if position < d:
+        slot.data |= 1 << position
+        return _check_when_whole(state, hosted, slot)
+    slot.parity |= 1 << (position - d)
+    return _protected_again(state, hosted, slot, now)
+
+
+def _check_when_whole(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
+    assert state.plan is not None
+    whole = slot.data == full_masks(state.plan, hosted.rank)[0] and slot.replicated and slot.offers
+    return [do.VerifySlot(rank=hosted.rank, label=slot.label, parity=False)] if whole and not slot.verified else []
+
+
+def _verified(state: AgentState, hosted: Hosted, slot: Slot, event: ev.SlotVerified, now: float) -> list[do.AgentCommand]:
+    """R5: a chunk with a wrong digest is an erasure, and an erasure is a matter for a new decision."""
+    if event.wrong_data or event.wrong_parity or event.wrong_replicated:
+        slot.data &= ~event.wrong_data
+        slot.parity &= ~event.wrong_parity
+        slot.replicated = slot.replicated and not event.wrong_replicated
+        slot.stage = Stage.REBUILDING
+        text = f"rank {hosted.rank}: a chunk of {slot.label} does not have its digest"
+        return [do.TellOrchestrator(message=msg.ChunksLost(generation=state.generation, rank=hosted.rank, text=text))]
+    slot.verified = True
+    out: list[do.AgentCommand] = []
+    if slot.stage is Stage.REBUILDING:
+        out.append(_rebuilt(state, hosted, slot, now, parity=False))
+    return out + say_ready(state, hosted) + _protected_again(state, hosted, slot, now)
+
+
+def _protected_again(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:
+    assert state.plan is not None
+    if slot.stage is Stage.REBUILDING and slot.verified and slot.parity == full_masks(state.plan, hosted.rank)[1]:
+        slot.stage = Stage.PREPARED
+        return [_rebuilt(state, hosted, slot, now, parity=True)]
+    return []
+
+
+def _rebuilt(state: AgentState, hosted: Hosted, slot: Slot, now: float, *, parity: bool) -> do.AgentCommand:
+    assert state.plan is not None
+    offer = slot.offers[state.plan.member_of(hosted.rank)]
+    return do.TellOrchestrator(
+        message=msg.Rebuilt(
+            generation=state.generation,
+            rank=hosted.rank,
+            nbytes=offer.coded_bytes + offer.replicated_bytes,
+            parity=parity,
+            seconds=now - slot.restored_at,
+        )
+    )
+
+
+def say_installed(state: AgentState) -> list[do.AgentCommand]:
+    """The plan is installed once every slot that comes back has its offers and its memory."""
+    if state.plan is None or state.installed:
+        return []
+    base = state.plan.base
+    if base is not None and any(not hosted.slots[base].offers for hosted in state.hosted.values()):
+        return []
+    state.installed = True
+    return [do.TellOrchestrator(message=msg.Installed(generation=state.generation))]
+
+
+def say_ready(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
+    """R3: data present and verified, worker usable."""
+    if state.phase is not Phase.MEMBER or state.plan is None or hosted.worker is not WorkerPhase.IDLE or hosted.told_ready:
+        return []
+    base = state.plan.base
+    if base is not None and not (base in hosted.slots and hosted.slots[base].verified):
+        return []
+    hosted.told_ready = True
+    ready = msg.Ready(generation=state.generation, rank=hosted.rank, address=hosted.address)
+    return [do.TellOrchestrator(message=ready)]

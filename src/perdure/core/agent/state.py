@@ -1,0 +1,164 @@
+"""What an agent knows: its phase, the ranks it hosts, and for each rank the worker and at most two labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from perdure.core.ids import Ballot, Label
+from perdure.core.messages import Install, LabelReport, Prepared, RankCosts, RankReport
+from perdure.core.offers import Offer
+from perdure.core.plan import Plan
+from perdure.core.settings import Settings
+
+
+class Phase(StrEnum):
+    """Section 2 of the protocol."""
+
+    SPARE = "spare"
+    MEMBER = "member"
+    SEALED = "sealed"
+    ENDED = "ended"
+
+
+class WorkerPhase(StrEnum):
+    """Where a worker process is."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    RUNNING = "running"
+    UNWINDING = "unwinding"
+    RAISED = "raised"
+    KILLED = "killed"
+    GONE = "gone"
+
+
+class Stage(StrEnum):
+    """How far a slot is. REBUILDING is a slot whose chunks come from decoders; the others are section 1's."""
+
+    FILLING = "filling"
+    SNAPPED = "snapped"
+    PREPARED = "prepared"
+    REBUILDING = "rebuilding"
+
+
+@dataclass(slots=True, kw_only=True)
+class Slot:
+    """One label of one rank. `data` and `parity` are masks of present chunks; `offers` are by member number."""
+
+    label: Label
+    index: int
+    stage: Stage
+    offers: dict[int, Offer] = field(default_factory=dict)
+    data: int = 0
+    parity: int = 0
+    replicated: bool = False
+    verified: bool = False
+    parity_sent: int = 0
+    costs: RankCosts | None = None
+    restored_at: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Hosted:
+    """One rank that lives on this node."""
+
+    rank: int
+    incarnation: int
+    worker: WorkerPhase
+    pid: int = 0
+    address: str = ""
+    slots: dict[Label, Slot] = field(default_factory=dict)
+    wants: Label | None = None
+    unwind_by: float = 0.0
+    start_next: int = 0
+    """Incarnation to start as soon as the old process is seen to have ended (rule W2); 0: none."""
+    calls: int = -1
+    frames: int = -1
+    moved_at: float = 0.0
+    inside: str = ""
+    inside_since: float = 0.0
+    superstep: int = -1
+    told_ready: bool = False
+
+    def free_index(self) -> int:
+        """The slot that holds no label. There are two slots; the caller has made sure that one is free."""
+        used = {slot.index for slot in self.slots.values()}
+        return 0 if 0 not in used else 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Peer:
+    """What this agent knows of another one that it watches or is watched by."""
+
+    heard_at: float
+    heard_number: int = 0
+    echoed_at: float = 0.0
+    silent: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class AgentState:
+    """The whole of it. Changed by `perdure.core.agent.step` only."""
+
+    me: int
+    node: int
+    settings: Settings
+    phase: Phase = Phase.SPARE
+    plan: Plan | None = None
+    promised: Ballot = field(default_factory=lambda: Ballot(0, 0))
+    resumed: bool = False
+    installed: bool = False
+    addresses: tuple[str, ...] = ()
+    hosted: dict[int, Hosted] = field(default_factory=dict)
+    early_offers: dict[Label, dict[int, Offer]] = field(default_factory=dict)
+    """Offers of a label that a rank here has not reached yet, by rank."""
+    prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
+    committed: Label | None = None
+    committed_at: float = 0.0
+    snapped_at: float = 0.0
+    protect_s: float = 0.0
+    positions: tuple[int, ...] = ()
+    orchestrator: bool = False
+    orphan_since: float = 0.0
+    quiet: bool = True
+    waiting_install: Install | None = None
+    seal_to_answer: Ballot | None = None
+    peers: dict[int, Peer] = field(default_factory=dict)
+    beat_number: int = 0
+    beat_sent: dict[int, float] = field(default_factory=dict)
+    next_beat: float = 0.0
+    next_report: float = 0.0
+    paused: bool = False
+
+    @property
+    def generation(self) -> int:
+        """The generation installed here; 0 before the first."""
+        return self.plan.generation if self.plan else 0
+
+    def members(self) -> tuple[int, ...]:
+        """The other agents of the plan."""
+        return tuple(agent for agent in self.plan.agents() if agent != self.me) if self.plan else ()
+
+
+def full_masks(plan: Plan, rank: int) -> tuple[int, int]:
+    """Masks of all data chunks and of all parity chunks of a member of the group of `rank`."""
+    geometry = plan.geometry(plan.group_index(rank))
+    return (1 << geometry.d) - 1, (1 << geometry.m) - 1
+
+
+def reports(state: AgentState) -> tuple[RankReport, ...]:
+    """All that this agent holds, for `Sealed` and `Status`."""
+    return tuple(
+        RankReport(
+            rank=hosted.rank,
+            incarnation=hosted.incarnation,
+            worker_lives=hosted.worker not in (WorkerPhase.GONE, WorkerPhase.KILLED),
+            labels=tuple(
+                LabelReport(label=slot.label, prepared=slot.stage is Stage.PREPARED, data=slot.data, parity=slot.parity)
+                for slot in hosted.slots.values()
+                if slot.stage in (Stage.PREPARED, Stage.REBUILDING)
+            ),
+        )
+        for hosted in state.hosted.values()
+    )

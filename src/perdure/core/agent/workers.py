@@ -1,0 +1,114 @@
+"""Worker processes: started, loaded, unwound, gone; and whether they make progress (rules W1, W2, W4)."""
+
+from __future__ import annotations
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.agent import restore
+from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase
+
+
+def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
+    """W2: no new worker is attached before the old one's exit was seen."""
+    if hosted.worker in (WorkerPhase.GONE,):
+        hosted.incarnation = incarnation
+        hosted.worker = WorkerPhase.STARTING
+        hosted.calls = hosted.frames = -1
+        hosted.superstep = -1
+        return [do.StartWorker(rank=hosted.rank, incarnation=incarnation)]
+    hosted.start_next = incarnation
+    return [] if hosted.worker is WorkerPhase.KILLED else kill(hosted)
+
+
+def kill(hosted: Hosted) -> list[do.AgentCommand]:
+    """Ends the process; `ended` follows."""
+    if hosted.worker in (WorkerPhase.GONE, WorkerPhase.KILLED):
+        return []
+    hosted.worker = WorkerPhase.KILLED
+    return [do.KillWorker(rank=hosted.rank, incarnation=hosted.incarnation)]
+
+
+def born(state: AgentState, event: ev.WorkerBorn) -> list[do.AgentCommand]:
+    """The process exists."""
+    hosted = state.hosted.get(event.rank)
+    if hosted and hosted.incarnation == event.incarnation:
+        hosted.pid = event.pid
+    return []
+
+
+def loaded(state: AgentState, hosted: Hosted, address: str) -> list[do.AgentCommand]:
+    """The program is imported: the worker can enter `main`."""
+    hosted.worker = WorkerPhase.IDLE
+    hosted.address = address
+    started = msg.WorkerStarted(generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, pid=hosted.pid)
+    return [do.TellOrchestrator(message=started), *restore.say_ready(state, hosted)]
+
+
+def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) -> list[do.AgentCommand]:
+    """W1: a worker that left threads behind is not usable again."""
+    if hosted.worker is not WorkerPhase.UNWINDING:
+        return []
+    if not clean:
+        return kill(hosted)
+    hosted.worker = WorkerPhase.IDLE
+    return restore.say_ready(state, hosted)
+
+
+def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text: str) -> list[do.AgentCommand]:
+    """W3: the orchestrator decides whether this is the program's end or the echo of a loss."""
+    if generation not in (0, state.generation):
+        return []
+    if state.phase is Phase.MEMBER:
+        hosted.worker = WorkerPhase.RAISED
+    elif hosted.worker is WorkerPhase.UNWINDING:
+        hosted.worker = WorkerPhase.IDLE
+        return restore.say_ready(state, hosted)
+    return [do.TellOrchestrator(message=msg.Raised(generation=state.generation, rank=hosted.rank, error=error, text=text))]
+
+
+def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.AgentCommand]:
+    """The process is gone for certain. What it was filling is free again (rule C2)."""
+    hosted = state.hosted.get(event.rank)
+    if hosted is None or hosted.incarnation != event.incarnation:
+        return []
+    expected = bool(hosted.start_next)
+    hosted.worker = WorkerPhase.GONE
+    hosted.wants = None
+    out: list[do.AgentCommand] = []
+    for label in [slot.label for slot in hosted.slots.values() if slot.stage is Stage.FILLING]:
+        del hosted.slots[label]
+        out.append(do.ForgetLabel(rank=hosted.rank, label=label))
+    if expected:
+        incarnation, hosted.start_next = hosted.start_next, 0
+        return out + start(hosted, incarnation)
+    lost = msg.WorkerLost(generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, reason=event.how)
+    return [*out, do.TellOrchestrator(message=lost)]
+
+
+def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> list[do.AgentCommand]:
+    """W4: a worker in user code without a job call for too long, or stopped, is hung: it is ended and so counts as crashed."""
+    out: list[do.AgentCommand] = []
+    for sample in samples:
+        hosted = state.hosted.get(sample.rank)
+        if hosted is None or hosted.incarnation != sample.incarnation or hosted.worker is not WorkerPhase.RUNNING:
+            continue
+        if sample.calls != hosted.calls or sample.frames != hosted.frames or hosted.moved_at == 0.0:
+            hosted.moved_at = now
+        if sample.inside != hosted.inside or sample.calls != hosted.calls:
+            hosted.inside_since = now
+        hosted.calls, hosted.frames, hosted.inside = sample.calls, sample.frames, sample.inside
+        hosted.superstep = max(hosted.superstep, sample.superstep)
+        limit = state.settings.silence_s if sample.stopped else state.settings.hang_timeout_s
+        if now - hosted.moved_at > limit and (sample.stopped or not sample.inside):
+            out += kill(hosted)
+    return out
+
+
+def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
+    """W1: `main` that does not let the revocation pass in time is ended with its process."""
+    out: list[do.AgentCommand] = []
+    for hosted in state.hosted.values():
+        if hosted.worker is WorkerPhase.UNWINDING and now > hosted.unwind_by:
+            out += kill(hosted)
+    return out

@@ -1,0 +1,197 @@
+"""What can happen to an agent and to an orchestrator. Every event is a fact reported by a driver, after it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perdure.core.ids import Label
+from perdure.core.messages import FromAgent, FromWorker, ToAgent, ToPeer
+from perdure.core.offers import Offer
+from perdure.core.plan import Plan
+
+# ---- at an agent ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorSaid:
+    """A message of the orchestrator whose newest `Greet` had this round."""
+
+    message: ToAgent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorGone:
+    """The orchestrator's connection ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSaid:
+    """A message of another agent."""
+
+    agent: int
+    message: ToPeer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSaid:
+    """A message of the worker process that holds `rank` as `incarnation`."""
+
+    rank: int
+    incarnation: int
+    message: FromWorker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerBorn:
+    """The process exists; `Loaded` follows when it has imported the program."""
+
+    rank: int
+    incarnation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEnded:
+    """The process is gone for certain (its pidfd said so)."""
+
+    rank: int
+    incarnation: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinksQuiet:
+    """No vault link of generations up to this one moves any byte any more."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityStored:
+    """Parity chunk `p` of `rank` is complete and its digest right; `sent` are the bytes this agent put on links for it."""
+
+    rank: int
+    label: Label
+    p: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRestored:
+    """The group's offers for the base label are here, and memory for the slot. `member_offers` in the order of members."""
+
+    rank: int
+    label: Label
+    member_offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicatedStored:
+    """The replicated region of the slot is here."""
+
+    rank: int
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkStored:
+    """The chunk at code position `position` of its stripe, decoded for `rank`, is complete."""
+
+    rank: int
+    label: Label
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotVerified:
+    """The slot was hashed. Bit i of a mask: data chunk (parity chunk) i does not have its digest."""
+
+    rank: int
+    label: Label
+    wrong_data: int
+    wrong_parity: int
+    wrong_replicated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoMemory:
+    """Memory that a label needs cannot be had (rule C8)."""
+
+    rank: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What a worker's progress page says: `calls` counts job calls, `frames` moved frames; `inside` names the current job call, or is empty."""
+
+    rank: int
+    incarnation: int
+    calls: int
+    frames: int
+    superstep: int
+    inside: str
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """The progress pages of all workers of a node were read."""
+
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time passed. `late_s`: how much later the timer fired than it was set for (rule T3)."""
+
+    late_s: float
+
+
+AgentEvent = (
+    OrchestratorSaid | OrchestratorGone | PeerSaid | WorkerSaid | WorkerBorn | WorkerEnded | LinksQuiet | ParityStored | SlotRestored
+    | ReplicatedStored | ChunkStored | SlotVerified | NoMemory | Sampled | Tick
+)  # fmt: skip
+
+# ---- at the orchestrator --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterHolds:
+    """The register's newest plan, or None: at the start, and as the answer to a proposal (rule D5)."""
+
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentUp:
+    """The engine started an agent."""
+
+    agent: int
+    node: int
+    address: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEnded:
+    """The agent's process is gone for certain."""
+
+    agent: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoMoreNodes:
+    """The engine has started all nodes of the job that it could."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSaid:
+    """A message of an agent."""
+
+    agent: int
+    message: FromAgent
+
+
+OrchestratorEvent = RegisterHolds | AgentUp | AgentEnded | NoMoreNodes | AgentSaid | Tick

@@ -1,0 +1,36 @@
+"""The names of things: numbers that never change hands, and the two ordered values of the protocol, labels and ballots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NewType
+
+Rank = NewType("Rank", int)
+NodeId = NewType("NodeId", int)
+AgentId = NewType("AgentId", int)
+"""Fresh at every agent start and never used again: an ended agent is an ended voter."""
+Incarnation = NewType("Incarnation", int)
+Generation = NewType("Generation", int)
+
+END: Final = 1 << 62
+"""The superstep of the label that holds the state after `main` returned (rule C10); later than every real superstep."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Label:
+    """(g, s): the state before superstep s, encoded in generation g. Its bytes never change. Ordered by (g, s)."""
+
+    generation: int
+    superstep: int
+
+    def __str__(self) -> str:
+        step = "END" if self.superstep == END else str(self.superstep)
+        return f"({self.generation}, {step})"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ballot:
+    """Who may decide the next generation: the round is the orchestrator's own, higher at every restart."""
+
+    round: int
+    attempt: int

@@ -1,0 +1,453 @@
+"""What orchestrator, agents and workers say to one another. Values only; `perdure.wire` makes bytes of them.
+
+`prepared`, `committed`, `resume` are facts: once true they stay true, anyone may repeat them, and hearing one twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perdure.core.ids import Ballot, Label
+from perdure.core.offers import Offer
+from perdure.core.plan import Plan
+
+# ---- values inside messages -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelReport:
+    """What an agent holds of one label of one rank. Bit i of a mask is set when chunk i is present; `data` has d bits, `parity` m."""
+
+    label: Label
+    prepared: bool
+    data: int
+    parity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankReport:
+    """One rank in an agent's answer: the worker's incarnation, whether that worker lives, and the labels held."""
+
+    rank: int
+    incarnation: int
+    worker_lives: bool
+    labels: tuple[LabelReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemDigest:
+    """The digest of one declared item on one rank."""
+
+    name: str
+    kind: str
+    digest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeTask:
+    """Rebuild some chunks of one stripe: `sources` and `wanted` are (code position, rank). Exactly d sources."""
+
+    label: Label
+    group: int
+    stripe: int
+    sources: tuple[tuple[int, int], ...]
+    wanted: tuple[tuple[int, int], ...]
+    urgent: bool
+    """Some wanted chunk is data: the job cannot resume without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreSource:
+    """Where the new holder of `rank` finds the group's offers, and the bytes of replicated items (-1: there are none left)."""
+
+    rank: int
+    offers_from: int
+    replicated_from_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankCosts:
+    """What a rank measured since the last such report: seconds held up by commits, application bytes, replay."""
+
+    protect_s: float
+    application_bytes: int
+    live_bytes: int
+
+
+# ---- orchestrator -> agent ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greet:
+    """A new orchestrator asks for the facts. `round` is its own, higher than any before."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """Stop generation `plan.generation`, freeze its labels, and say what there is (rule D1)."""
+
+    ballot: Ballot
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """A chosen plan (rule D6)."""
+
+    plan: Plan
+    restore: tuple[RestoreSource, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Decode these stripes (rule R1). Soft: may be repeated and changed."""
+
+    generation: int
+    tasks: tuple[DecodeTask, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Every rank is ready (rule R4). `addresses` are the communicator addresses, in the order of ranks."""
+
+    generation: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """Every rank has prepared the label (rule C6)."""
+
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """To a spare: have memory of these sizes ready and touched, so that a rebuild need not wait for it."""
+
+    snapshot_bytes: int
+    parity_bytes: int
+    ranks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskResult:
+    """Send the result item of rank 0 at this label."""
+
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAlive:
+    """Answer with the same nonce: everything that you said before is then known (rule W3)."""
+
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndJob:
+    """The job is over; end the workers and yourself."""
+
+    reason: str
+
+
+# ---- agent -> orchestrator ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot."""
+
+    generation: int
+    phase: str
+    resumed: bool
+    ranks: tuple[RankReport, ...]
+    ready: tuple[tuple[int, str], ...]
+    silent: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """The answer to `Seal`, given once no link of the generation moves any more. `positions` are all commit positions known."""
+
+    ballot: Ballot
+    generation: int
+    ranks: tuple[RankReport, ...]
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newer:
+    """The answer to a `Seal` of a generation that has a successor already."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The plan is installed and memory for the ranks it places here is there."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The rank's data is present and verified, and its worker can enter `main` (rule R3)."""
+
+    generation: int
+    rank: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Rank `rank` has prepared the label (rule C5): a fact, told to the orchestrator and to all agents.
+
+    Attributes:
+        digests: of every declared item.
+        next_position: from rank 0: the superstep of the commit after the next one; -1 otherwise.
+        ended_at: the superstep at which the loop ended, for the END label; -1 otherwise.
+    """
+
+    label: Label
+    rank: int
+    digests: tuple[ItemDigest, ...]
+    next_position: int
+    ended_at: int
+    snapshot_bytes: int
+    parity_bytes: int
+    costs: RankCosts
+    parity_sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """All data (`parity` false) or all chunks (`parity` true) of a rank are back."""
+
+    generation: int
+    rank: int
+    nbytes: int
+    parity: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunksLost:
+    """Chunks of a rank were found wrong by their digest (rule R5)."""
+
+    generation: int
+    rank: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStarted:
+    """A worker process runs and has the program loaded."""
+
+    generation: int
+    rank: int
+    incarnation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost:
+    """A worker's process has ended, or was ended because it made no progress."""
+
+    generation: int
+    rank: int
+    incarnation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """`main` raised on this rank; `error` is a name of `perdure.errors`."""
+
+    generation: int
+    rank: int
+    error: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """The agent found what no rank can go on from, such as offers that do not fit together."""
+
+    generation: int
+    error: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSilent:
+    """No heartbeat of that agent for the time after which it counts as lost (rule T2)."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerHeard:
+    """That agent is heard again."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The farthest superstep, and per rank: inside a job call for how long (s; -1: in user code), and frames moved so far."""
+
+    superstep: int
+    inside_s: tuple[tuple[int, float, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The bytes of the result item of rank 0."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """The answer to `AskAlive`."""
+
+    nonce: int
+
+
+# ---- agent -> agent -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """`number` counts up; `echo` is the highest number heard from the receiver (rule T4)."""
+
+    number: int
+    echo: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupOffer:
+    """A rank's offer, to the agents of its group (rule C3)."""
+
+    label: Label
+    offer: Offer
+
+
+# ---- agent -> worker ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enter:
+    """Enter `main` of this generation (sent only after `Resume`)."""
+
+    generation: int
+    size: int
+    addresses: tuple[str, ...]
+    incarnations: tuple[int, ...]
+    base: Label | None
+    slot: int
+    offer: Offer | None
+    positions: tuple[int, int]
+    protection: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayCopy:
+    """The rank may copy its state for this label into that slot."""
+
+    label: Label
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCommitted:
+    """To the worker: committed, and the positions known so far beyond it."""
+
+    label: Label
+    positions: tuple[int, ...]
+    protect_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke:
+    """The generation is over: unwind."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Let no frame leave (`paused`), or go on (rule T4)."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndWorker:
+    """Exit."""
+
+
+# ---- worker -> agent ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The program is imported and the communicator listens."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtPosition:
+    """The rank wants to copy its state for this label."""
+
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapped:
+    """The copy is complete."""
+
+    label: Label
+    offer: Offer
+    slot_bytes: int
+    costs: RankCosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwound:
+    """`main` has been left. `clean` is false when threads that it started still live (rule W1)."""
+
+    generation: int
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MainRaised:
+    """`main` raised something other than `GenerationRevoked`."""
+
+    generation: int
+    error: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSuspected:
+    """The communicator saw the connection of another rank end."""
+
+    rank: int
+
+
+ToAgent = Greet | Seal | Install | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
+FromAgent = (
+    Status | Sealed | Newer | Installed | Ready | Prepared | Rebuilt | ChunksLost | WorkerStarted | WorkerLost | Raised | JobError
+    | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
+)  # fmt: skip
+ToPeer = Heartbeat | GroupOffer | Prepared | Committed
+ToWorker = Enter | MayCopy | LabelCommitted | Revoke | Pause | EndWorker
+FromWorker = Loaded | AtPosition | Snapped | Unwound | MainRaised | PeerSuspected
+Message = ToAgent | FromAgent | ToPeer | ToWorker | FromWorker

@@ -1,0 +1,38 @@
+"""Who is in the job, and since when is a superstep safe? The state machine of the orchestrator.
+
+`step` takes one event and answers with commands: `counting` (facts, commits, the end), `deciding` (losses, seals, the next plan).
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core.orchestrator import counting, deciding
+from perdure.core.orchestrator.state import JobShape, OrchestratorState, Phase
+
+__all__ = ["JobShape", "OrchestratorState", "Phase", "step"]
+
+
+def step(state: OrchestratorState, event: ev.OrchestratorEvent, now: float) -> list[do.OrchestratorCommand]:
+    """Takes one event at time `now` (s, monotonic), changes `state`, and returns what is to be done, in order."""
+    if state.phase is Phase.ENDED:
+        return []
+    match event:
+        case ev.RegisterHolds(plan=plan):
+            out = deciding.register_holds(state, plan, now)
+        case ev.AgentUp():
+            out = deciding.agent_up(state, event, now)
+        case ev.NoMoreNodes():
+            state.all_nodes_up = True
+            out = []
+        case ev.AgentEnded(agent=agent, how=how):
+            out = deciding.agent_lost(state, agent, how, now)
+        case ev.AgentSaid(agent=agent, message=message):
+            out = counting.agent_said(state, agent, message, now)
+        case ev.Tick():
+            out = counting.tick(state, now)
+        case _:
+            assert_never(event)
+    return out + deciding.advance(state, now)

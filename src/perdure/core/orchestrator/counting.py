@@ -1,0 +1,182 @@
+"""Facts come in: prepared labels, lost workers, silence, errors, the result (rules C6, C10, T2, T5, W3, W4, W5)."""
+
+from __future__ import annotations
+
+from perdure.core import commands as do
+from perdure.core import messages as msg
+from perdure.core.agent.peers import watchers
+from perdure.core.ids import END, Label
+from perdure.core.orchestrator import deciding
+from perdure.core.orchestrator.state import NodeState, OrchestratorState, PendingError, Phase
+
+Commands = list[do.OrchestratorCommand]
+
+
+def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now: float) -> Commands:
+    """Dispatches; the lost are not heard any more (guarantee G3)."""
+    node = state.nodes.get(agent)
+    if node is None or node.state is NodeState.LOST:
+        return []
+    node.heard_at = now
+    generation = state.plan.generation if state.plan else 0
+    match message:
+        case msg.Status():
+            node.status = message
+            state.ready.update(dict(message.ready) if message.generation == generation else {})
+        case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
+            state.sealed[agent] = message
+        case msg.Installed(generation=g) if g == generation:
+            state.installed.add(agent)
+        case msg.Ready(generation=g) if g == generation:
+            state.ready[message.rank] = message.address
+        case msg.Prepared():
+            return _prepared(state, message)
+        case msg.Rebuilt(parity=parity) if not parity:
+            fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
+            return [do.Publish(event="rebuilt", fields=fields)]
+        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING):
+            return [do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
+        case msg.WorkerStarted():
+            started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
+            return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
+        case msg.WorkerLost():
+            return _worker_lost(state, message, now)
+        case msg.Raised() if message.generation == generation:
+            return _raised(state, message)
+        case msg.Alive(nonce=nonce) if nonce == state.nonce:
+            return _heard_after_raise(state, agent)
+        case msg.JobError() if message.generation == generation:
+            return deciding.finish(state, message.error, message.text)
+        case msg.PeerSilent(agent=silent):
+            state.silent.setdefault(silent, set()).add(agent)
+        case msg.PeerHeard(agent=silent):
+            state.silent.get(silent, set()).discard(agent)
+        case msg.Progress():
+            return _progress(state, message, now)
+        case msg.Result(payload=payload) if state.phase is Phase.ENDING:
+            return deciding.finish(state, "", "", payload)
+        case _:
+            return []
+    return []
+
+
+def _prepared(state: OrchestratorState, fact: msg.Prepared) -> Commands:
+    """C6: committed when every rank of the plan has said so."""
+    if state.plan is None or fact.label.generation != state.plan.generation:
+        return []
+    known = state.prepared.setdefault(fact.label, {})
+    known[fact.rank] = fact
+    if len(known) < state.plan.size or (state.committed and fact.label <= state.committed):
+        return []
+    return _committed(state, fact.label)
+
+
+def _committed(state: OrchestratorState, label: Label) -> Commands:
+    assert state.plan is not None
+    state.committed = label
+    facts = state.prepared[label]
+    state.prepared = {known: said for known, said in state.prepared.items() if known >= label}
+    ended = {fact.ended_at for fact in facts.values()}
+    if len(ended) > 1:
+        names = ", ".join(f"rank {rank} at {fact.ended_at}" for rank, fact in sorted(facts.items()))
+        return deciding.finish(state, "UsageError", f"all ranks must end the loop in the same superstep, but it ended on {names}")
+    names_of = [item.name for item in facts[0].digests if not item.name.startswith("__")]
+    digests = {
+        name: [f"{next((i.digest for i in facts[rank].digests if i.name == name), 0):016x}" for rank in sorted(facts)] for name in names_of
+    }
+    fields: dict[str, object] = {
+        "superstep": max(ended) if label.superstep == END else label.superstep,
+        "generation": label.generation,
+        "digests": digests,
+        "end": label.superstep == END,
+        "protect_s": max(fact.costs.protect_s for fact in facts.values()),
+        "application_bytes": sum(fact.costs.application_bytes for fact in facts.values()),
+        "live_bytes": sum(fact.costs.live_bytes for fact in facts.values()),
+        "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
+        "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
+        "parity_sent": sum(fact.parity_sent for fact in facts.values()),
+    }
+    out: Commands = [do.Publish(event="committed", fields=fields)]
+    out += [do.TellAgent(agent=agent, message=msg.Committed(label=label)) for agent in state.members()]
+    if label.superstep == END:
+        state.phase = Phase.ENDING
+        out.append(do.TellAgent(agent=state.plan.agent_of(0), message=msg.AskResult(label=label)))
+    return out + deciding.reserve(state)
+
+
+def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) -> Commands:
+    """A worker's end ends the generation; W5: the same rank again and again from one base ends the job."""
+    if state.plan is None or message.rank in state.workers_gone:
+        return []
+    if state.plan.placements[message.rank].incarnation != message.incarnation:
+        return []
+    state.workers_gone[message.rank] = message.incarnation
+    state.crashes[message.rank] = state.crashes.get(message.rank, 0) + 1
+    lost: Commands = [do.Publish(event="worker_lost", fields={"rank": message.rank, "reason": message.reason})]
+    if state.committed != state.crash_base:
+        state.crashes = {message.rank: 1}
+        state.crash_base = state.committed
+    if state.crashes[message.rank] >= state.settings.crash_limit:
+        where = f"superstep {state.committed.superstep}" if state.committed else "the start"
+        text = f"rank {message.rank} ended {state.crashes[message.rank]} times after {where}: {message.reason}; see its output above"
+        return lost + deciding.finish(state, "ProgramCrashed", text)
+    if state.phase in (Phase.COUNTING, Phase.REBUILDING):
+        return lost + deciding.start_seal(state, now)
+    return lost
+
+
+def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:
+    """W3: held until every member was heard from after it."""
+    if state.raised is not None or state.phase not in (Phase.COUNTING, Phase.REBUILDING, Phase.STARTING):
+        return []
+    state.raised = PendingError(rank=message.rank, error=message.error, text=message.text, generation=message.generation)
+    state.nonce += 1
+    state.raised_unheard = set(state.members())
+    return [do.TellAgent(agent=agent, message=msg.AskAlive(nonce=state.nonce)) for agent in state.members()]
+
+
+def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
+    state.raised_unheard.discard(agent)
+    if state.raised is None or state.raised_unheard:
+        return []
+    return deciding.finish(state, state.raised.error, state.raised.text)
+
+
+def _progress(state: OrchestratorState, message: msg.Progress, now: float) -> Commands:
+    for rank, inside_s, call, frames in message.inside_s:
+        state.progress[rank] = (inside_s, call, frames)
+    frames_now = sum(frames for _, _, frames in state.progress.values())
+    if frames_now != state.frames or state.frames_moved_at == 0.0:
+        state.frames, state.frames_moved_at = frames_now, now
+    return [do.Publish(event="progress", fields={"superstep": message.superstep})] if message.superstep >= 0 else []
+
+
+def tick(state: OrchestratorState, now: float) -> Commands:
+    """T2 and T5: the silent; W4: the deadlocked."""
+    out: Commands = []
+    for agent in [agent for agent in state.nodes if state.alive(agent)]:
+        if _is_silent(state, agent, now):
+            out += deciding.agent_lost(state, agent, f"silent for {state.settings.silence_s:g} s", now)
+    return out + _deadlock(state, now)
+
+
+def _is_silent(state: OrchestratorState, agent: int, now: float) -> bool:
+    """T2: all watchers that live and are not silent themselves say so; a node nobody watches is judged by its own reports."""
+    own_silence = now - state.nodes[agent].heard_at > state.settings.silence_s
+    if state.plan is None or agent not in state.plan.agents():
+        return own_silence and state.nodes[agent].status is not None
+    able = [other for other in watchers(state.plan, agent) if state.alive(other) and other not in state.silent]
+    return own_silence and all(other in state.silent.get(agent, ()) for other in able)
+
+
+def _deadlock(state: OrchestratorState, now: float) -> Commands:
+    """W4: all ranks wait inside job calls, at least one of them for a message, and nothing moves."""
+    if state.phase is not Phase.COUNTING or state.plan is None or len(state.progress) < state.plan.size:
+        return []
+    limit = state.settings.hang_timeout_s
+    waiting = all(inside_s > limit for inside_s, _, _ in state.progress.values())
+    in_comm = any(call.startswith("comm.") for _, call, _ in state.progress.values())
+    if not waiting or not in_comm or now - state.frames_moved_at < limit:
+        return []
+    where = "; ".join(f"rank {rank} in {call}" for rank, (_, call, _) in sorted(state.progress.items()))
+    return deciding.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}")

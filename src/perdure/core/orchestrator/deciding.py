@@ -1,0 +1,224 @@
+"""Losses, seals, the next plan, and the way back to counting (rules D1 to D7, R3, R4, T2, T5, W5)."""
+
+from __future__ import annotations
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core import planner
+from perdure.core.ids import END, Ballot
+from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
+from perdure.core.plan import Plan
+
+Commands = list[do.OrchestratorCommand]
+
+
+def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Commands:
+    """The engine started an agent: it is greeted, and is a spare until a plan says otherwise."""
+    if event.agent in state.nodes:
+        return []
+    node = Node(agent=event.agent, node=event.node, address=event.address, pid=event.pid, heard_at=now)
+    if state.plan and event.agent in state.plan.agents():
+        node.state = NodeState.MEMBER
+    state.nodes[event.agent] = node
+    state.started_at = state.started_at or now
+    return [
+        do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
+        do.Publish(event="agent_started", fields={"node": event.node, "pid": event.pid}),
+        *reserve(state),
+    ]
+
+
+def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) -> Commands:
+    """T1, T2: irreversible. The node is fenced whatever the reason."""
+    node = state.nodes.get(agent)
+    if node is None or node.state is NodeState.LOST:
+        return []
+    node.become(NodeState.LOST)
+    state.sealed.pop(agent, None)
+    state.silent.pop(agent, None)
+    out: Commands = [
+        do.KillAgent(agent=agent),
+        do.Publish(event="node_lost", fields={"node": node.node, "reason": reason}),
+    ]
+    if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING):
+        out += start_seal(state, now)
+    state.raised_unheard.discard(agent)
+    return out
+
+
+def start_seal(state: OrchestratorState, now: float) -> Commands:
+    """D1: the current generation is over; ask everybody what there is."""
+    assert state.plan is not None
+    state.phase = Phase.SEALING
+    state.ballot = Ballot(state.round, state.ballot.attempt + 1)
+    state.sealed.clear()
+    state.sealing_since = now
+    state.raised = None
+    return [do.TellAgent(agent=agent, message=msg.Seal(ballot=state.ballot, plan=state.plan)) for agent in state.members()]
+
+
+def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
+    """D5: the register's word makes a plan chosen. At the start it may hold an earlier orchestrator's plan."""
+    if plan is None or (state.plan and plan.generation <= state.plan.generation):
+        return []
+    found_at_start = state.phase is Phase.STARTING
+    state.plan = plan
+    for agent in plan.agents():
+        if agent in state.nodes and state.nodes[agent].state is NodeState.SPARE:
+            state.nodes[agent].become(NodeState.MEMBER)
+    if found_at_start:
+        state.phase = Phase.GREETING
+        return []
+    return _install(state, now)
+
+
+def _install(state: OrchestratorState, now: float) -> Commands:
+    """D6: everybody in the plan gets it, with where to find what was lost; the lost hear nothing."""
+    assert state.plan is not None
+    plan = state.plan
+    state.phase = Phase.REBUILDING
+    state.installed.clear()
+    state.ready.clear()
+    state.assigned = False
+    state.prepared.clear()
+    state.workers_gone.clear()
+    state.progress.clear()
+    state.frames = -1
+    if plan.base != state.crash_base:
+        state.crashes.clear()
+        state.crash_base = plan.base
+    state.committed = plan.base or state.committed
+    sources = planner.restore_sources(plan, _reports(state))
+    placement = {str(place.rank): place.node for place in plan.placements}
+    degraded = plan.tolerance() < min(plan.parity, 1) or any(True for _ in plan.crowded_groups())
+    out: Commands = [
+        do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
+    ]
+    out += [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources.get(agent, ()))) for agent in plan.agents()]
+    if any(not state.alive(agent) for agent in plan.agents()):
+        out += start_seal(state, now)
+    return out
+
+
+def advance(state: OrchestratorState, now: float) -> Commands:
+    """Goes on from a phase whose condition has become true."""
+    match state.phase:
+        case Phase.STARTING:
+            return _first_plan(state, now)
+        case Phase.GREETING:
+            return _after_greeting(state, now)
+        case Phase.SEALING:
+            return _decide(state, now)
+        case Phase.REBUILDING:
+            return _rebuild_or_resume(state)
+        case _:
+            return []
+
+
+def _first_plan(state: OrchestratorState, now: float) -> Commands:
+    nodes_wanted = -(-state.shape.ranks // state.shape.ranks_per_node)
+    up = [node for node in state.spares() if node.status is not None]
+    if not state.all_nodes_up or not up:
+        return []
+    if len(up) < nodes_wanted and len(up) < len(state.spares()) and now - state.started_at < state.settings.start_timeout_s:
+        return []
+    shape = state.shape
+    plan = planner.first_plan(_seats(up[:nodes_wanted]), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
+    state.phase = Phase.CHOOSING
+    return [do.Propose(plan=plan)]
+
+
+def _after_greeting(state: OrchestratorState, now: float) -> Commands:
+    """D7: a hand-over alone starts no generation. If everybody runs, count on; otherwise the generation is sealed with a higher ballot."""
+    assert state.plan is not None
+    plan = state.plan
+    if not state.all_nodes_up or any(state.nodes[agent].status is None for agent in state.members()):
+        return []
+    statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
+    workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
+    undisturbed = len(state.members()) == len(plan.agents()) and all(
+        status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
+    )
+    if undisturbed and workers_live:
+        state.phase = Phase.COUNTING
+        state.frames_moved_at = now
+        return []
+    state.workers_gone = {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
+    behind = [agent for agent in state.members() if (status := state.nodes[agent].status) and status.generation < plan.generation]
+    out: Commands = [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
+    return out + start_seal(state, now)
+
+
+def _decide(state: OrchestratorState, now: float) -> Commands:
+    """D2 and D3: every member has answered or is lost; what they hold decides."""
+    assert state.plan is not None
+    if any(agent not in state.sealed for agent in state.members()):
+        return []
+    positions = sorted({position for sealed in state.sealed.values() for position in sealed.positions})
+    seats = _seats([state.nodes[agent] for agent in state.members()])
+    spares = _seats([node for node in state.spares() if node.status is not None])
+    answer = planner.next_plan(state.plan, _reports(state), seats, spares, state.workers_gone, positions)
+    if isinstance(answer, planner.Lost):
+        return finish(state, "Unrecoverable", answer.text)
+    state.phase = Phase.CHOOSING
+    return [do.Propose(plan=answer)]
+
+
+def _rebuild_or_resume(state: OrchestratorState) -> Commands:
+    """R3 and R4."""
+    assert state.plan is not None
+    plan = state.plan
+    out: Commands = []
+    if not state.assigned and state.installed >= set(plan.agents()):
+        state.assigned = True
+        tasks = planner.decode_tasks(plan, _reports(state))
+        out += [
+            do.TellAgent(agent=agent, message=msg.Assign(generation=plan.generation, tasks=assigned)) for agent, assigned in tasks.items()
+        ]
+    if not state.assigned or len(state.ready) < plan.size:
+        return out
+    if plan.base is not None and plan.base.superstep == END:
+        state.phase = Phase.ENDING
+        return [*out, do.TellAgent(agent=plan.agent_of(0), message=msg.AskResult(label=plan.base))]
+    state.phase = Phase.COUNTING
+    state.frames_moved_at = 0.0
+    addresses = tuple(state.ready[rank] for rank in range(plan.size))
+    out += [do.TellAgent(agent=agent, message=msg.Resume(generation=plan.generation, addresses=addresses)) for agent in plan.agents()]
+    superstep = plan.base.superstep if plan.base else 0
+    return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
+
+
+def reserve(state: OrchestratorState) -> Commands:
+    """Spares have memory ready as soon as the sizes are known."""
+    facts = [fact for known in state.prepared.values() for fact in known.values()]
+    if not facts or state.phase is not Phase.COUNTING:
+        return []
+    out: Commands = []
+    for node in state.spares():
+        if not node.reserved:
+            node.reserved = True
+            sizes = msg.Reserve(
+                snapshot_bytes=max(fact.snapshot_bytes for fact in facts),
+                parity_bytes=max(fact.parity_bytes for fact in facts),
+                ranks=state.shape.ranks_per_node,
+            )
+            out.append(do.TellAgent(agent=node.agent, message=sizes))
+    return out
+
+
+def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b"") -> Commands:
+    """The job is over: everybody ends, and the supervising process is told how."""
+    state.phase = Phase.ENDED
+    out: Commands = [
+        do.TellAgent(agent=agent, message=msg.EndJob(reason=error or "finished")) for agent in state.nodes if state.alive(agent)
+    ]
+    return [*out, do.Finish(error=error, text=text, payload=payload)]
+
+
+def _seats(nodes: list[Node]) -> list[planner.Seat]:
+    return [planner.Seat(agent=node.agent, node=node.node, address=node.address) for node in nodes]
+
+
+def _reports(state: OrchestratorState) -> list[msg.RankReport]:
+    return [report for agent, sealed in state.sealed.items() if state.alive(agent) for report in sealed.ranks]

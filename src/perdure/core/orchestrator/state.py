@@ -1,0 +1,131 @@
+"""What the orchestrator knows. All of it is soft: a new orchestrator asks for it again (rule D7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from perdure.core.ids import Ballot, Label
+from perdure.core.messages import Prepared, Sealed, Status
+from perdure.core.plan import Plan
+from perdure.core.settings import Settings
+
+
+class Phase(StrEnum):
+    """Section 2 of the protocol; STARTING waits for the first nodes."""
+
+    STARTING = "starting"
+    GREETING = "greeting"
+    COUNTING = "counting"
+    SEALING = "sealing"
+    CHOOSING = "choosing"
+    REBUILDING = "rebuilding"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class NodeState(StrEnum):
+    """What is thought of one node."""
+
+    SPARE = "spare"
+    MEMBER = "member"
+    LOST = "lost"
+
+
+NODE_TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
+    NodeState.SPARE: frozenset({NodeState.MEMBER, NodeState.LOST}),
+    NodeState.MEMBER: frozenset({NodeState.LOST}),
+    NodeState.LOST: frozenset(),
+}
+"""A loss is irreversible: a node that comes back is a new agent."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """One agent and its node."""
+
+    agent: int
+    node: int
+    address: str
+    pid: int
+    state: NodeState = NodeState.SPARE
+    status: Status | None = None
+    heard_at: float = 0.0
+    reserved: bool = False
+
+    def become(self, state: NodeState) -> None:
+        """Moves along `NODE_TRANSITIONS`; anything else is a mistake of ours."""
+        if state is not self.state:
+            assert state in NODE_TRANSITIONS[self.state], f"node {self.node}: {self.state} -> {state}"
+            self.state = state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobShape:
+    """What the operator asked for."""
+
+    ranks: int
+    ranks_per_node: int
+    group_size: int
+    parity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingError:
+    """A rank raised; the job ends with it unless it turns out to be the echo of a loss (rule W3)."""
+
+    rank: int
+    error: str
+    text: str
+    generation: int
+
+
+@dataclass(slots=True, kw_only=True)
+class OrchestratorState:
+    """The whole of it. Changed by `perdure.core.orchestrator.step` only."""
+
+    round: int
+    shape: JobShape
+    settings: Settings
+    phase: Phase = Phase.STARTING
+    started_at: float = 0.0
+    nodes: dict[int, Node] = field(default_factory=dict)
+    all_nodes_up: bool = False
+    plan: Plan | None = None
+    ballot: Ballot = field(default_factory=lambda: Ballot(0, 0))
+    sealed: dict[int, Sealed] = field(default_factory=dict)
+    sealing_since: float = 0.0
+    installed: set[int] = field(default_factory=set)
+    assigned: bool = False
+    ready: dict[int, str] = field(default_factory=dict)
+    prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
+    committed: Label | None = None
+    silent: dict[int, set[int]] = field(default_factory=dict)
+    """Silent agent -> the watchers that say so."""
+    workers_gone: dict[int, int] = field(default_factory=dict)
+    """Rank -> incarnation of the worker that ended in the current generation."""
+    crashes: dict[int, int] = field(default_factory=dict)
+    crash_base: Label | None = None
+    raised: PendingError | None = None
+    raised_unheard: set[int] = field(default_factory=set)
+    nonce: int = 0
+    progress: dict[int, tuple[float, str, int]] = field(default_factory=dict)
+    frames_moved_at: float = 0.0
+    frames: int = -1
+    lost_nodes_text: dict[int, str] = field(default_factory=dict)
+
+    def members(self) -> tuple[int, ...]:
+        """Living agents of the plan."""
+        if self.plan is None:
+            return ()
+        return tuple(agent for agent in self.plan.agents() if self.alive(agent))
+
+    def alive(self, agent: int) -> bool:
+        """Known, and not decided lost."""
+        node = self.nodes.get(agent)
+        return node is not None and node.state is not NodeState.LOST
+
+    def spares(self) -> tuple[Node, ...]:
+        """Living nodes without ranks, in the order of nodes."""
+        found = [node for node in self.nodes.values() if node.state is NodeState.SPARE]
+        return tuple(sorted(found, key=lambda node: node.node))

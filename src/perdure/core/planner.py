@@ -1,0 +1,208 @@
+"""Losses and spares in, a plan or `Unrecoverable` out, with the reason; and who decodes what (rules D3, R1, R2, R5).
+
+Nothing here remembers anything: every answer follows from the arguments, so the same losses give the same plan everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from perdure.core.ids import END, Label
+from perdure.core.layout import initial_nodes, parity_groups
+from perdure.core.messages import DecodeTask, LabelReport, RankReport, RestoreSource
+from perdure.core.plan import Placement, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A living node that ranks may be placed on."""
+
+    agent: int
+    node: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Why there can be no next generation."""
+
+    ranks: tuple[int, ...]
+    text: str
+
+
+def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_size: int, parity: int) -> Plan:
+    """Generation 1: consecutive ranks share a node; nodes that did not come up are made good by the ones that did."""
+    wanted = initial_nodes(ranks, ranks_per_node)
+    homes = [seats[node % len(seats)] for node in wanted]
+    return Plan(
+        generation=1,
+        placements=tuple(Placement(rank=rank, agent=home.agent, node=home.node, incarnation=1) for rank, home in enumerate(homes)),
+        groups=parity_groups(ranks, ranks_per_node, group_size),
+        parity=parity,
+        base=None,
+        positions=(0, 1),
+        addresses=tuple(sorted({(home.agent, home.address) for home in homes})),
+    )
+
+
+def choose_base(plan: Plan, reports: Sequence[RankReport]) -> Label | None:
+    """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet)."""
+    prepared = [{label.label for label in report.labels if label.prepared} for report in reports]
+    common = set.intersection(*prepared) if prepared else set()
+    candidates = common | ({plan.base} if plan.base else set())
+    return max(candidates, default=None)
+
+
+def erased_chunks(plan: Plan, base: Label, reports: Sequence[RankReport]) -> dict[tuple[int, int], list[int]]:
+    """(group, stripe) -> the code positions of that stripe that no living node holds (rule R2)."""
+    held: dict[int, LabelReport] = {report.rank: label for report in reports for label in report.labels if label.label == base}
+    erased: dict[tuple[int, int], list[int]] = {}
+    for index, group in enumerate(plan.groups):
+        geometry = plan.geometry(index)
+        for stripe in range(geometry.n):
+            for position in range(geometry.n):
+                holder = held.get(group[geometry.member(stripe, position)])
+                mask, bit = (
+                    (0, 0)
+                    if holder is None
+                    else ((holder.data, position) if position < geometry.d else (holder.parity, position - geometry.d))
+                )
+                if not mask >> bit & 1:
+                    erased.setdefault((index, stripe), []).append(position)
+    return erased
+
+
+def next_plan(
+    plan: Plan,
+    reports: Sequence[RankReport],
+    seats: Sequence[Seat],
+    spares: Sequence[Seat],
+    workers_gone: Mapping[int, int],
+    positions: Sequence[int],
+) -> Plan | Lost:
+    """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks."""
+    base = choose_base(plan, reports)
+    counted = {report.rank for report in reports}
+    missing = tuple(rank for rank in range(plan.size) if rank not in counted)
+    if base is not None:
+        lost = _undecodable(plan, base, reports, missing)
+        if lost:
+            return lost
+    if not seats and not spares:
+        return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
+    placements = _place(plan, missing, seats, spares)
+    fresh = base is None
+    placed = tuple(
+        Placement(
+            rank=place.rank,
+            agent=place.agent,
+            node=place.node,
+            incarnation=place.incarnation + (1 if fresh or place.rank in missing or place.rank in workers_gone else 0),
+        )
+        for place in placements
+    )
+    homes = {seat.agent: seat.address for seat in (*seats, *spares)}
+    return Plan(
+        generation=plan.generation + 1,
+        placements=placed,
+        groups=plan.groups,
+        parity=plan.parity,
+        base=base,
+        positions=_positions_after(base, positions),
+        addresses=tuple(sorted((agent, homes[agent]) for agent in {place.agent for place in placed})),
+    )
+
+
+def _positions_after(base: Label | None, positions: Sequence[int]) -> tuple[int, int]:
+    """C1: the two commits after the base, as rank 0 had fixed them."""
+    if base is None:
+        return (0, 1)
+    if base.superstep == END:
+        return (END, END)
+    later = sorted(position for position in positions if position > base.superstep)
+    first = later[0] if later else base.superstep + 1
+    return (first, later[1] if len(later) > 1 else first + 1)
+
+
+def _undecodable(plan: Plan, base: Label, reports: Sequence[RankReport], missing: tuple[int, ...]) -> Lost | None:
+    worst = max(erased_chunks(plan, base, reports).items(), key=lambda entry: len(entry[1]), default=None)
+    if worst is None or len(worst[1]) <= plan.parity:
+        return None
+    (group, _), positions = worst
+    gone = tuple(rank for rank in plan.groups[group] if rank in missing) or plan.groups[group]
+    step = "the end" if base.superstep == END else f"superstep {base.superstep}"
+    text = (
+        f"ranks {', '.join(map(str, gone))} of one parity group were lost together, and {plan.parity} parity chunk(s) rebuild at most "
+        f"{plan.parity}; the last committed superstep was {step}. Use --parity {len(positions)} (in groups of more than {len(positions)} ranks)"
+    )
+    return Lost(ranks=gone, text=text)
+
+
+def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat]) -> list[Placement]:
+    """Lost ranks go together from their old node to one spare; without a spare, to the survivor with the fewest ranks of their group."""
+    placements = list(plan.placements)
+    free = list(spares)
+    moved: dict[int, Seat] = {}
+    load = {
+        seat.agent: [place.rank for place in placements if place.agent == seat.agent and place.rank not in missing]
+        for seat in (*seats, *spares)
+    }
+    for rank in missing:
+        old = placements[rank].agent
+        if old not in moved and free:
+            moved[old] = free.pop(0)
+        seat = moved.get(old) or min(
+            seats, key=lambda seat: (len(set(load[seat.agent]) & set(plan.group_of(rank))), len(load[seat.agent]), seat.node)
+        )
+        load[seat.agent].append(rank)
+        placements[rank] = Placement(rank=rank, agent=seat.agent, node=seat.node, incarnation=placements[rank].incarnation)
+    return placements
+
+
+def restore_sources(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[RestoreSource, ...]]:
+    """Agent -> where each rank that it must rebuild finds its group's offers and its replicated items."""
+    if plan.base is None:
+        return {}
+    whole = {report.rank for report in reports if any(label.label == plan.base and label.prepared for label in report.labels)}
+    held = {report.rank for report in reports if any(label.label == plan.base for label in report.labels)}
+    found: dict[int, list[RestoreSource]] = {}
+    for place in plan.placements:
+        if place.rank in held:
+            continue
+        group = [rank for rank in plan.group_of(place.rank) if rank in whole]
+        others = sorted(whole)
+        if not group:
+            continue
+        source = RestoreSource(
+            rank=place.rank,
+            offers_from=group[place.rank % len(group)],
+            replicated_from_rank=others[place.rank % len(others)],
+        )
+        found.setdefault(place.agent, []).append(source)
+    return {agent: tuple(sources) for agent, sources in found.items()}
+
+
+def decode_tasks(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[DecodeTask, ...]]:
+    """R1: agent -> the stripes that it decodes. Decoders are the survivors of the group, rotated over its stripes; data comes first."""
+    if plan.base is None:
+        return {}
+    erased = erased_chunks(plan, plan.base, reports)
+    counted = {report.rank for report in reports}
+    found: dict[int, list[DecodeTask]] = {}
+    for (index, stripe), positions in erased.items():
+        group, geometry = plan.groups[index], plan.geometry(index)
+        survivors = [rank for rank in group if rank in counted]
+        decoder = survivors[stripe % len(survivors)]
+        present = [position for position in range(geometry.n) if position not in positions]
+        near = sorted(present, key=lambda position: (group[geometry.member(stripe, position)] != decoder, position))[: geometry.d]
+        task = DecodeTask(
+            label=plan.base,
+            group=index,
+            stripe=stripe,
+            sources=tuple((position, group[geometry.member(stripe, position)]) for position in sorted(near)),
+            wanted=tuple((position, group[geometry.member(stripe, position)]) for position in positions),
+            urgent=any(position < geometry.d for position in positions),
+        )
+        found.setdefault(plan.agent_of(decoder), []).append(task)
+    return {agent: tuple(sorted(tasks, key=lambda task: not task.urgent)) for agent, tasks in found.items()}

@@ -1,0 +1,43 @@
+"""The times and limits of the protocol, with the reason for each default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Times are in seconds. The same for all processes of a job; printed by `perdure run` with its report.
+
+    Attributes:
+        heartbeat_s: between two heartbeats to each watcher; costs a few hundred bytes.
+        suspect_s: silence after which a node is suspected; shown, nothing more.
+        silence_s: silence after which a watcher calls a node lost (rule T2). Measured: 0.5 s gave false alarms on a loaded machine.
+        late_timer_s: a watcher whose own timer fired this much late restarts its deadlines (rule T3).
+        echo_s: without echoes from n - m of a group for this long, an agent pauses its workers (rule T4).
+        hang_timeout_s: user code without a job call for this long is hung (rule W4). Arbitrary; above any usual superstep.
+        unwind_timeout_s: how long `main` may take to let `GenerationRevoked` pass (rule W1). Arbitrary.
+        unreachable_timeout_s: how long a job waits for silent nodes without which it cannot be decoded (rule T5).
+        orphan_timeout_s: an agent without an orchestrator ends after this (rule T7).
+        start_timeout_s: how long the first nodes may take to come up.
+        crash_limit: the same rank gone so often from the same base ends the job (rule W5).
+        mean_time_between_failures_s: of one node, for the automatic interval until failures were observed; 3.8 failures per 1,000
+            node-days (Llama 3 405B, 2024) would be 260 days; ours is pessimistic: one day.
+        commit_overhead: upper bound for the share of time that commits at the automatic interval may take.
+        commit_interval_max_s: upper bound for the automatic interval: how much work a user is willing to lose.
+    """
+
+    heartbeat_s: float = 0.2
+    suspect_s: float = 1.0
+    silence_s: float = 3.0
+    late_timer_s: float = 0.5
+    echo_s: float = 2.0
+    hang_timeout_s: float = 60.0
+    unwind_timeout_s: float = 10.0
+    unreachable_timeout_s: float = 60.0
+    orphan_timeout_s: float = 60.0
+    start_timeout_s: float = 60.0
+    crash_limit: int = 3
+    mean_time_between_failures_s: float = 86_400.0
+    commit_overhead: float = 0.01
+    commit_interval_max_s: float = 120.0

@@ -1,0 +1,69 @@
+"""Frames of control messages. A frame that is too long, cut short, of an unknown type or with wrong fields is a `WireError`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from perdure.core import messages
+
+VERSION: Final = 1
+MAX_FRAME_BYTES: Final = 256 << 20
+"""Offers of a rank take 8 bytes for each 256 KiB of state, so this is far above any honest frame but for a large result."""
+_HEADER: Final = struct.Struct("<I")
+
+_TYPES: Final[dict[str, type[Any]]] = {
+    name: value
+    for name, value in vars(messages).items()
+    if inspect.isclass(value) and dataclasses.is_dataclass(value) and value.__module__ == messages.__name__
+}
+
+
+class WireError(ValueError):
+    """Bytes that no peer of this version would send; the connection is to be closed."""
+
+
+def encode(message: messages.Message) -> bytes:
+    """One message as one frame."""
+    body = msgspec.msgpack.encode((type(message).__name__, message))
+    if len(body) > MAX_FRAME_BYTES:
+        raise WireError(f"a {type(message).__name__} of {len(body)} bytes is longer than a frame may be ({MAX_FRAME_BYTES})")
+    return _HEADER.pack(len(body)) + body
+
+
+class FrameReader:
+    """Collects bytes of one connection and gives back whole messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Takes bytes as they came; yields every message that is complete now.
+
+        Raises:
+            WireError: at the first frame that is wrong; the reader is of no use afterwards.
+        """
+        self._buffer += data
+        while len(self._buffer) >= _HEADER.size:
+            (length,) = _HEADER.unpack_from(self._buffer)
+            if length > MAX_FRAME_BYTES:
+                raise WireError(f"a frame of {length} bytes")
+            end = _HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_HEADER.size : end])
+            del self._buffer[:end]
+            yield _decode(body)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        name, fields = msgspec.msgpack.decode(body, type=tuple[str, msgspec.Raw])
+        return msgspec.msgpack.decode(fields, type=_TYPES[name])
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise WireError(f"a frame that is no message: {error}") from None
