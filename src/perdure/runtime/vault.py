@@ -1,0 +1,155 @@
+"""A node's memory: for each rank two snapshot slots, shared with its worker, and two sets of parity chunks.
+
+Slots are memory files (memfd): they have no name, their size is real memory (`posix_fallocate`, so a lack of it is an error and not a
+signal), and they are gone with the last process that holds them. A worker writes its slot, the agent reads it and writes rebuilt ones.
+Which label lies in which slot is decided by the core; here it is only looked up.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from perdure.core.ids import Label
+from perdure.core.layout import Geometry
+from perdure.core.offers import BLOCK_BYTES, Kind, Offer, replicated_start
+from perdure.errors import ConfigError
+
+Bytes = NDArray[np.uint8]
+
+
+def grow(fd: int, nbytes: int) -> mmap.mmap:
+    """A mapping of at least `nbytes` of the memory file, which grows if need be. ConfigError when there is no memory."""
+    size = max(os.fstat(fd).st_size, -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE)
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        raise ConfigError(f"no memory for a snapshot of {nbytes} bytes: {error.strerror}") from None
+    return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+
+
+@dataclass(slots=True)
+class Held:
+    """One label of one rank. `parity` is (m * chunk,) uint8, owned; `digests` those of complete parity chunks."""
+
+    index: int
+    offer: Offer | None = None
+    member_offers: tuple[Offer, ...] = ()
+    chunk: int = 0
+    parity: Bytes | None = None
+    digests: dict[int, int] = field(default_factory=dict)
+    received: dict[int, int] = field(default_factory=dict)
+
+
+class Vault:
+    """All slots of a node. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._fds: dict[int, tuple[int, int]] = {}
+        self._maps: dict[tuple[int, int], mmap.mmap] = {}
+        self._held: dict[tuple[int, Label], Held] = {}
+        self.changed = threading.Condition()
+
+    def slot_fds(self, rank: int) -> tuple[int, int]:
+        """The two memory files of a rank, made at first need."""
+        if rank not in self._fds:
+            self._fds[rank] = (os.memfd_create(f"perdure-{rank}-0"), os.memfd_create(f"perdure-{rank}-1"))
+        return self._fds[rank]
+
+    def bind(self, rank: int, label: Label, index: int) -> None:
+        """Slot `index` of `rank` is for `label` from now on."""
+        with self.changed:
+            self._held[rank, label] = Held(index)
+
+    def expose(self, rank: int, label: Label, offer: Offer, slot_bytes: int) -> None:
+        """The worker's copy is complete: others may read it."""
+        self.slot(rank, label, slot_bytes)
+        with self.changed:
+            self._held[rank, label].offer = offer
+            self.changed.notify_all()
+
+    def forget(self, rank: int, label: Label) -> None:
+        """The slot is free; its memory stays for the next label."""
+        with self.changed:
+            self._held.pop((rank, label), None)
+
+    def drop(self, rank: int) -> None:
+        """The rank left this node: its memory is given back."""
+        with self.changed:
+            for key in [key for key in self._held if key[0] == rank]:
+                del self._held[key]
+            for index, fd in enumerate(self._fds.pop(rank, ())):
+                self._maps.pop((rank, index), None)
+                os.close(fd)
+
+    def held(self, rank: int, label: Label) -> Held:
+        """What is known of the label; KeyError when it is not here."""
+        return self._held[rank, label]
+
+    def slot(self, rank: int, label: Label, nbytes: int = 0) -> Bytes:
+        """The slot of a label, at least `nbytes` long, as (size,) uint8; borrowed from the mapping."""
+        index = self._held[rank, label].index
+        mapped = self._maps.get((rank, index))
+        if mapped is None or len(mapped) < nbytes:
+            mapped = self._maps[rank, index] = grow(self.slot_fds(rank)[index], nbytes)
+        return np.frombuffer(mapped, np.uint8)
+
+    def with_offers(self, rank: int, label: Label, offers: tuple[Offer, ...], member: int, geometry: Geometry) -> Held:
+        """Notes the group's offers and has memory for the parity chunks that they ask for."""
+        held = self._held[rank, label]
+        chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
+        parity = np.zeros(geometry.m * chunk, np.uint8)
+        with self.changed:
+            held.member_offers, held.offer, held.chunk, held.parity = offers, offers[member], chunk, parity
+            self.changed.notify_all()
+        return held
+
+    def chunk_view(self, rank: int, label: Label, geometry: Geometry, position: int) -> Bytes:
+        """Chunk `position` (data t, or d + p) that `rank` holds: a data chunk ends where the state ends, so it may be short."""
+        held = self._held[rank, label]
+        assert held.offer is not None
+        if position < geometry.d:
+            start, stop = geometry.data_range(position, held.chunk, held.offer.coded_bytes)
+            return self.slot(rank, label, replicated_start(held.offer.coded_bytes) + held.offer.replicated_bytes)[start:stop]
+        assert held.parity is not None
+        p = position - geometry.d
+        return held.parity[p * held.chunk : (p + 1) * held.chunk]
+
+    def replicated_view(self, rank: int, label: Label) -> Bytes:
+        """The replicated region of a slot."""
+        offer = self._held[rank, label].offer
+        assert offer is not None
+        start = replicated_start(offer.coded_bytes)
+        return self.slot(rank, label, start + offer.replicated_bytes)[start : start + offer.replicated_bytes]
+
+    def wrong_chunks(self, rank: int, label: Label, geometry: Geometry, *, parity: bool) -> tuple[int, int, bool]:
+        """Hashes the slot. Returns masks of data and of parity chunks that are wrong, and whether the replicated region is."""
+        held = self._held[rank, label]
+        assert held.offer is not None
+        regions = {Kind.REPLICATED: self.replicated_view(rank, label)}
+        coded = self.slot(rank, label, held.offer.coded_bytes)[: held.offer.coded_bytes]
+        wrong_data, wrong_replicated = 0, False
+        for item in held.offer.items:
+            region = regions.get(item.kind, coded)
+            for number in range(len(item.blocks) // 8):
+                start = item.offset + number * BLOCK_BYTES
+                stop = min(start + BLOCK_BYTES, item.offset + item.nbytes)
+                expected = int.from_bytes(item.blocks[8 * number : 8 * number + 8], "little")
+                if xxhash.xxh3_64_intdigest(memoryview(region[start:stop])) == expected:
+                    continue
+                if item.kind is Kind.REPLICATED:
+                    wrong_replicated = True
+                else:
+                    for t in range(start // held.chunk, (stop - 1) // held.chunk + 1):
+                        wrong_data |= 1 << t
+        wrong_parity = 0
+        for p, digest in held.digests.items() if parity else ():
+            if xxhash.xxh3_64_intdigest(memoryview(self.chunk_view(rank, label, geometry, geometry.d + p))) != digest:
+                wrong_parity |= 1 << p
+        return wrong_data, wrong_parity, wrong_replicated
