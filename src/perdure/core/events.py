@@ -123,7 +123,10 @@ class NoMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a worker's progress page says: `calls` counts job calls, `frames` moved frames; `inside` names the current job call, or is empty."""
+    """What a worker's progress page says.
+
+    `calls` counts job calls, `frames` moved frames; `inside` names the current job call, or is empty.
+    """
 
     rank: int
     incarnation: int

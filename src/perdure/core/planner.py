@@ -132,9 +132,10 @@ def _undecodable(plan: Plan, base: Label, reports: Sequence[RankReport], missing
     (group, _), positions = worst
     gone = tuple(rank for rank in plan.groups[group] if rank in missing) or plan.groups[group]
     step = "the end" if base.superstep == END else f"superstep {base.superstep}"
+    need = len(positions)
     text = (
-        f"ranks {', '.join(map(str, gone))} of one parity group were lost together, and {plan.parity} parity chunk(s) rebuild at most "
-        f"{plan.parity}; the last committed superstep was {step}. Use --parity {len(positions)} (in groups of more than {len(positions)} ranks)"
+        f"ranks {', '.join(map(str, gone))} of one parity group were lost together, and its parity rebuilds at most {plan.parity}; "
+        f"the last committed superstep was {step}. Use --parity {need} (in groups of more than {need} ranks)"
     )
     return Lost(ranks=gone, text=text)
 

@@ -141,7 +141,7 @@ class Vault:
                 start = item.offset + number * BLOCK_BYTES
                 stop = min(start + BLOCK_BYTES, item.offset + item.nbytes)
                 expected = int.from_bytes(item.blocks[8 * number : 8 * number + 8], "little")
-                if xxhash.xxh3_64_intdigest(memoryview(region[start:stop])) == expected:
+                if xxhash.xxh3_64_intdigest(region[start:stop].data) == expected:
                     continue
                 if item.kind is Kind.REPLICATED:
                     wrong_replicated = True
@@ -150,6 +150,6 @@ class Vault:
                         wrong_data |= 1 << t
         wrong_parity = 0
         for p, digest in held.digests.items() if parity else ():
-            if xxhash.xxh3_64_intdigest(memoryview(self.chunk_view(rank, label, geometry, geometry.d + p))) != digest:
+            if xxhash.xxh3_64_intdigest(self.chunk_view(rank, label, geometry, geometry.d + p).data) != digest:
                 wrong_parity |= 1 << p
         return wrong_data, wrong_parity, wrong_replicated
