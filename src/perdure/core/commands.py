@@ -113,9 +113,9 @@ class Restore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decode:
-    """Gather, decode, send on."""
+    """Gather, decode, send on; one stripe after the other, in this order."""
 
-    task: DecodeTask
+    tasks: tuple[DecodeTask, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

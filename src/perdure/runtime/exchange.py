@@ -20,6 +20,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.core.messages import DecodeTask
 from perdure.core.offers import replicated_start
 from perdure.core.plan import Plan
 from perdure.runtime.links import READ, REPLICATED, WRITE, LinkDown, Links, ask_offers, receive_into, request
@@ -140,9 +141,9 @@ def protect(task: Task, command: do.Protect) -> None:
             writer.put(start, tile)
 
 
-def decode(task: Task, command: do.Decode) -> None:
+def decode(task: Task, work: DecodeTask) -> None:
     """Rebuilds the wanted chunks of one stripe and hands them to their holders."""
-    work, plan = command.task, task.plan
+    plan = task.plan
     geometry = plan.geometry(work.group)
     mine = next(rank for rank in plan.groups[work.group] if plan.agent_of(rank) == task.me)
     held = task.vault.held(mine, work.label)

@@ -54,12 +54,22 @@ class Vault:
         self._fds: dict[int, tuple[int, int]] = {}
         self._maps: dict[tuple[int, int], mmap.mmap] = {}
         self._held: dict[tuple[int, Label], Held] = {}
+        self._reserved: list[tuple[int, int]] = []
         self.changed = threading.Condition()
+
+    def reserve(self, ranks: int, nbytes: int) -> None:
+        """Has the memory files of `ranks` ranks ready, their pages touched: first touch costs more than decoding."""
+        while len(self._reserved) < ranks:
+            pair = (os.memfd_create("perdure-spare-0"), os.memfd_create("perdure-spare-1"))
+            for fd in pair:
+                grow(fd, nbytes).close()
+            self._reserved.append(pair)
 
     def slot_fds(self, rank: int) -> tuple[int, int]:
         """The two memory files of a rank, made at first need."""
         if rank not in self._fds:
-            self._fds[rank] = (os.memfd_create(f"perdure-{rank}-0"), os.memfd_create(f"perdure-{rank}-1"))
+            fresh = self._reserved.pop() if self._reserved else None
+            self._fds[rank] = fresh or (os.memfd_create(f"perdure-{rank}-0"), os.memfd_create(f"perdure-{rank}-1"))
         return self._fds[rank]
 
     def bind(self, rank: int, label: Label, index: int) -> None:

@@ -33,7 +33,7 @@ def assigned(state: AgentState, message: msg.Assign) -> list[do.AgentCommand]:
     """R1: decode; urgent stripes come first in the list already."""
     if message.generation != state.generation or state.phase is not Phase.MEMBER:
         return []
-    return [do.Decode(task=task) for task in message.tasks]
+    return [do.Decode(tasks=message.tasks)] if message.tasks else []
 
 
 def stored(

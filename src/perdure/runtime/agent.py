@@ -1,0 +1,363 @@
+"""The process of one node: drives `core.agent`, owns the vault, starts workers. Decides nothing.
+
+One thread selects on everything that can happen (connections of the orchestrator, of other agents, of workers; the nursery; results of
+the data plane's threads, through a queue and a pipe) and feeds the core; it executes the core's commands. Bulk data moves on threads of
+`Links`.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.core import agent as machine
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.agent.state import AgentState
+from perdure.core.ids import Label
+from perdure.core.layout import Geometry
+from perdure.core.plan import Plan
+from perdure.core.settings import Settings
+from perdure.errors import ConfigError, InternalError
+from perdure.runtime import exchange
+from perdure.runtime.channel import Channel, abstract_name, connect, listen
+from perdure.runtime.links import HELLO, Links
+from perdure.runtime.nursery import NurseryClient
+from perdure.runtime.page import Page
+from perdure.runtime.posix import is_stopped
+from perdure.runtime.vault import Vault
+from perdure.wire import WireError
+
+ORCHESTRATOR, PEER, DATA = b"orch", b"peer", b"data"
+
+
+@dataclass(slots=True)
+class Worker:
+    """The agent's end of one worker process."""
+
+    rank: int
+    incarnation: int
+    channel: Channel
+    page: Page
+    pid: int = 0
+
+
+class AgentProcess:
+    """One agent. `run` returns when the job is over for this node."""
+
+    def __init__(self, *, job: str, me: int, node: int, settings: Settings, nursery: NurseryClient, lifeline: int) -> None:
+        self._job = job
+        self._state = AgentState(me=me, node=node, settings=settings, orphan_since=time.monotonic())
+        self._nursery = nursery
+        self._vault = Vault()
+        self._links = Links(self._vault, self._geometry_of, self._chunk_stored)
+        self._events: queue.SimpleQueue[ev.AgentEvent] = queue.SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector = selectors.DefaultSelector()
+        self._orchestrator: Channel | None = None
+        self._round = 0
+        self._peers: dict[int, Channel] = {}
+        self._workers: dict[int, Worker] = {}
+        self._over = False
+        self._listener = listen(abstract_name(job, f"agent-{me}"))
+        self._watch(self._listener, self._accept)
+        self._watch(self._wake_read, self._drain_pipe)
+        self._watch(nursery.sock, self._nursery_said)
+        self._watch(lifeline, self._lifeline_closed)
+
+    # ---- the loop ---------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until the core says that this agent ends. Wakes at least every twentieth of a second: timers and progress pages."""
+        due = time.monotonic()
+        sampled = 0.0
+        while not self._over:
+            for key, _ in self._selector.select(max(0.0, due - time.monotonic())):
+                key.data()
+            while not self._events.empty():
+                self._step(self._events.get())
+            now = time.monotonic()
+            if now >= due:
+                self._step(ev.Tick(late_s=now - due))
+                due = now + 0.05
+                if now - sampled > self._state.settings.heartbeat_s:
+                    sampled = now
+                    self._sample()
+        for worker in self._workers.values():
+            worker.channel.send(msg.EndWorker())
+
+    def _step(self, event: ev.AgentEvent) -> None:
+        for command in machine.step(self._state, event, time.monotonic()):
+            self._execute(command)
+
+    def _post(self, event: ev.AgentEvent) -> None:
+        """From any thread: an event for the loop."""
+        self._events.put(event)
+        os.write(self._wake_write, b"x")
+
+    def _watch(self, what: int | socket.socket, react: Callable[[], None]) -> None:
+        self._selector.register(what, selectors.EVENT_READ, react)
+
+    def _drain_pipe(self) -> None:
+        os.read(self._wake_read, 65536)
+
+    def _lifeline_closed(self) -> None:
+        """T7: the supervising process is gone."""
+        os.killpg(0, signal.SIGKILL)
+
+    def _sample(self) -> None:
+        samples = []
+        for worker in self._workers.values():
+            if worker.pid:
+                calls, frames, superstep, inside = worker.page.read()
+                samples.append(
+                    ev.Sample(
+                        rank=worker.rank, incarnation=worker.incarnation, calls=calls, frames=frames, superstep=superstep,
+                        inside=inside, stopped=is_stopped(worker.pid),
+                    )
+                )  # fmt: skip
+        self._step(ev.Sampled(samples=tuple(samples)))
+
+    # ---- what comes in ----------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        uid = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8], "little")
+        sock.settimeout(1.0)
+        try:
+            hello = sock.recv(HELLO.size, socket.MSG_WAITALL)
+        except OSError:
+            hello = b""
+        if uid != os.getuid() or len(hello) != HELLO.size:
+            sock.close()
+            return
+        role, number = HELLO.unpack(hello)
+        role = role.rstrip(b"\0")
+        if role == DATA:
+            self._links.run(number, lambda: self._links.serve(sock, number), "serve")
+        elif role == PEER:
+            channel = Channel(sock)
+            self._watch(sock, lambda: self._read(channel, lambda message: ev.PeerSaid(agent=number, message=message), None))
+        elif role == ORCHESTRATOR and number > self._round:
+            self._new_orchestrator(Channel(sock), number)
+        else:
+            sock.close()
+
+    def _new_orchestrator(self, channel: Channel, number: int) -> None:
+        """The newest round is the only one that is heard."""
+        if self._orchestrator is not None:
+            self._selector.unregister(self._orchestrator.sock)
+            self._orchestrator.close()
+        self._orchestrator, self._round = channel, number
+        self._watch(channel.sock, lambda: self._read(channel, lambda m: ev.OrchestratorSaid(message=m), self._orchestrator_gone))
+
+    def _orchestrator_gone(self) -> None:
+        self._orchestrator = None
+        self._step(ev.OrchestratorGone())
+
+    def _read(self, channel: Channel, event_of: Callable[[Any], ev.AgentEvent], gone: Callable[[], None] | None) -> None:
+        try:
+            messages = channel.receive()
+        except WireError:
+            messages = None
+        if messages is None:
+            self._selector.unregister(channel.sock)
+            channel.close()
+            if gone:
+                gone()
+            return
+        for message in messages:
+            self._step(event_of(message))
+
+    def _nursery_said(self) -> None:
+        answer = self._nursery.receive()
+        if answer is None:
+            os.killpg(0, signal.SIGKILL)
+            raise InternalError("unreachable")
+        rank, incarnation = int(str(answer["rank"])), int(str(answer["incarnation"]))
+        worker = self._workers.get(rank)
+        if worker is None or worker.incarnation != incarnation:
+            return
+        if "born" in answer:
+            worker.pid = int(str(answer["born"]))
+            self._step(ev.WorkerBorn(rank=rank, incarnation=incarnation, pid=worker.pid))
+            return
+        del self._workers[rank]
+        self._read_last_words(worker)
+        self._step(ev.WorkerEnded(rank=rank, incarnation=incarnation, how=str(answer["how"])))
+
+    def _read_last_words(self, worker: Worker) -> None:
+        """What a worker said before its end counts: an error of `main`, above all."""
+        while worker.channel.fileno() in self._selector.get_map():
+            self._read(worker.channel, lambda m: ev.WorkerSaid(rank=worker.rank, incarnation=worker.incarnation, message=m), None)
+
+    # ---- what goes out ----------------------------------------------------------------------------------------------------
+
+    def _execute(self, command: do.AgentCommand) -> None:
+        match command:
+            case do.TellOrchestrator(message=message):
+                if self._orchestrator is not None:
+                    self._orchestrator.send(message)
+            case do.TellPeer(agent=agent, message=message):
+                self._tell_peer(agent, message)
+            case do.TellWorker(rank=rank, message=message):
+                if rank in self._workers:
+                    self._workers[rank].channel.send(message)
+            case do.StartWorker(rank=rank, incarnation=incarnation):
+                self._start_worker(rank, incarnation)
+            case do.KillWorker(rank=rank, incarnation=incarnation):
+                self._kill_worker(rank, incarnation)
+            case do.OpenLinks(plan=plan):
+                self._links.open(plan.generation)
+            case do.ShutLinks(generation=generation):
+                self._shut_links(generation)
+            case do.SendResult(rank=rank, label=label):
+                self._send_result(rank, label)
+            case do.EndAgent():
+                self._over = True
+            case do.ReserveMemory():
+                self._reserve(command)
+            case _:
+                self._execute_on_vault(command)
+
+    def _execute_on_vault(
+        self, command: do.BindSlot | do.ExposeSlot | do.ForgetLabel | do.DropRank | do.Protect | do.Restore | do.Decode | do.VerifySlot
+    ) -> None:
+        match command:
+            case do.BindSlot(rank=rank, label=label, index=index):
+                self._vault.bind(rank, label, index)
+            case do.ExposeSlot():
+                self._vault.expose(command.rank, command.label, command.offer, command.slot_bytes)
+            case do.ForgetLabel(rank=rank, label=label):
+                self._vault.forget(rank, label)
+            case do.DropRank(rank=rank):
+                self._vault.drop(rank)
+            case do.Protect():
+                self._protect(command)
+            case do.Restore():
+                self._on_links(lambda task: exchange.restore(task, command, self._post), "restore", command.rank)
+            case do.Decode(tasks=tasks):
+                self._decode(tasks)
+            case do.VerifySlot():
+                self._verify(command)
+
+    def _tell_peer(self, agent: int, message: msg.ToPeer) -> None:
+        """A peer that cannot be reached is not waited for: silence is what detection is about."""
+        channel = self._peers.get(agent)
+        if channel is None:
+            try:
+                sock = connect(self._name_of(agent), 1.0)
+            except OSError:
+                return
+            sock.sendall(HELLO.pack(PEER, self._state.me))
+            channel = self._peers[agent] = Channel(sock)
+        if not channel.send(message):
+            channel.close()
+            del self._peers[agent]
+
+    def _name_of(self, agent: int) -> str:
+        return abstract_name(self._job, f"agent-{agent}")
+
+    def _start_worker(self, rank: int, incarnation: int) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        page_fd = os.memfd_create(f"perdure-page-{rank}")
+        page = Page(page_fd)
+        page.clear()
+        channel = Channel(ours)
+        self._workers[rank] = Worker(rank, incarnation, channel, page)
+        self._watch(ours, lambda: self._read(channel, lambda m: ev.WorkerSaid(rank=rank, incarnation=incarnation, message=m), None))
+        self._nursery.start(rank, incarnation, [theirs.fileno(), page_fd, *self._vault.slot_fds(rank)])
+        theirs.close()
+        os.close(page_fd)
+
+    def _kill_worker(self, rank: int, incarnation: int) -> None:
+        worker = self._workers.get(rank)
+        if worker and worker.incarnation == incarnation and worker.pid:
+            os.kill(worker.pid, signal.SIGKILL)
+
+    def _shut_links(self, generation: int) -> None:
+        self._links.shut(generation)
+
+        def wait() -> None:
+            self._links.wait_quiet(generation)
+            self._post(ev.LinksQuiet(generation=generation))
+
+        self._links.run(1 << 31, wait, "quiet")
+
+    def _on_links(self, work: Callable[[exchange.Task], None], name: str, rank: int) -> None:
+        """Runs work that needs links of this generation on a thread of its own."""
+        plan = self._plan()
+
+        def body() -> None:
+            task = exchange.Task(self._links, self._vault, plan, self._state.me, self._name_of)
+            try:
+                work(task)
+            except ConfigError as error:
+                self._post(ev.NoMemory(rank=rank, text=str(error)))
+            finally:
+                task.close()
+
+        self._links.run(plan.generation, body, name)
+
+    def _protect(self, command: do.Protect) -> None:
+        plan = self._plan()
+        geometry = plan.geometry(plan.group_index(command.rank))
+        self._vault.with_offers(command.rank, command.label, command.member_offers, plan.member_of(command.rank), geometry)
+        if geometry.m:
+            self._on_links(lambda task: exchange.protect(task, command), "protect", command.rank)
+
+    def _decode(self, tasks: tuple[msg.DecodeTask, ...]) -> None:
+        """Stripes are decoded one after the other, in the order of the assignment: urgent ones first."""
+
+        def work(task: exchange.Task) -> None:
+            for one in tasks:
+                exchange.decode(task, one)
+
+        self._on_links(work, "decode", tasks[0].wanted[0][1])
+
+    def _verify(self, command: do.VerifySlot) -> None:
+        geometry = self._geometry_of(command.rank)
+
+        def work(task: exchange.Task) -> None:
+            data, parity, replicated = self._vault.wrong_chunks(command.rank, command.label, geometry, parity=command.parity)
+            self._post(
+                ev.SlotVerified(rank=command.rank, label=command.label, wrong_data=data, wrong_parity=parity, wrong_replicated=replicated)
+            )
+
+        self._on_links(work, "verify", command.rank)
+
+    def _send_result(self, rank: int, label: Label) -> None:
+        offer = self._vault.held(rank, label).offer
+        assert offer is not None
+        item = next((item for item in offer.items if item.name == "__result__"), None)
+        payload = b"" if item is None else self._vault.slot(rank, label)[item.offset : item.offset + item.nbytes].tobytes()
+        if self._orchestrator is not None:
+            self._orchestrator.send(msg.Result(payload=payload))
+
+    def _reserve(self, command: do.ReserveMemory) -> None:
+        """Touched memory for ranks that may come: their slots are taken from here."""
+        self._vault.reserve(command.ranks, command.snapshot_bytes)
+
+    def _chunk_stored(self, rank: int, label: Label, position: int) -> None:
+        """A chunk came in complete: part of a commit, or of a rebuild."""
+        d = self._geometry_of(rank).d
+        if label == self._plan().base:
+            self._post(ev.ChunkStored(rank=rank, label=label, position=position))
+        else:
+            self._post(ev.ParityStored(rank=rank, label=label, p=position - d, sent=0))
+
+    def _geometry_of(self, rank: int) -> Geometry:
+        plan = self._plan()
+        return plan.geometry(plan.group_index(rank))
+
+    def _plan(self) -> Plan:
+        assert self._state.plan is not None
+        return self._state.plan

@@ -1,0 +1,135 @@
+"""The orchestrator's process: drives `core.orchestrator` over connections to the agents and one to the supervising process.
+
+Its link to the supervising process carries JSON lines: engine events and the register's answers come in; proposals, requests to end a
+node, public events and the end of the job go out. It is on no data path, holds nothing that cannot be asked for again, and may be killed
+at any time.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import orchestrator as machine
+from perdure.core.orchestrator.state import JobShape, OrchestratorState
+from perdure.core.plan import Plan
+from perdure.core.settings import Settings
+from perdure.runtime.channel import Channel, abstract_name, connect
+from perdure.runtime.links import HELLO
+from perdure.wire import WireError
+
+
+def plan_to_json(plan: Plan) -> Any:
+    """A plan as the register keeps it."""
+    return msgspec.to_builtins(plan)
+
+
+def plan_from_json(value: Any) -> Plan | None:
+    """The register's answer."""
+    return None if value is None else msgspec.convert(value, Plan)
+
+
+class OrchestratorProcess:
+    """One orchestrator of round `number`. `run` returns when the job is over."""
+
+    def __init__(self, *, job: str, number: int, shape: JobShape, settings: Settings, supervisor: socket.socket) -> None:
+        self._job = job
+        self._state = OrchestratorState(round=number, shape=shape, settings=settings)
+        self._supervisor = supervisor
+        self._lines = b""
+        self._agents: dict[int, Channel] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(supervisor, selectors.EVENT_READ, self._supervisor_said)
+        self._over = False
+
+    def run(self) -> None:
+        """Until `Finish`, or the supervising process is gone."""
+        due = time.monotonic()
+        while not self._over:
+            for key, _ in self._selector.select(max(0.0, due - time.monotonic())):
+                if not self._over:
+                    key.data()
+            now = time.monotonic()
+            if now >= due:
+                self._step(ev.Tick(late_s=now - due))
+                due = now + 0.1
+                self._tell(what="heartbeat")
+
+    def _step(self, event: ev.OrchestratorEvent) -> None:
+        for command in machine.step(self._state, event, time.monotonic()):
+            self._execute(command)
+
+    def _execute(self, command: do.OrchestratorCommand) -> None:
+        match command:
+            case do.TellAgent(agent=agent, message=message):
+                channel = self._channel(agent)
+                if channel is not None:
+                    channel.send(message)
+            case do.Propose(plan=plan):
+                self._tell(what="propose", plan=plan_to_json(plan))
+            case do.KillAgent(agent=agent):
+                self._tell(what="kill", agent=agent)
+            case do.Publish(event=name, fields=fields):
+                self._tell(what="event", event=name, fields=fields)
+            case do.Finish(error=error, text=text, payload=payload):
+                self._tell(what="finish", error=error, text=text, payload=base64.b64encode(payload).decode())
+                self._over = True
+
+    def _tell(self, **fields: Any) -> None:
+        try:
+            self._supervisor.sendall(json.dumps(fields).encode() + b"\n")
+        except OSError:
+            os._exit(1)
+
+    def _channel(self, agent: int) -> Channel | None:
+        if agent not in self._agents and self._state.alive(agent):
+            try:
+                sock = connect(abstract_name(self._job, f"agent-{agent}"))
+            except OSError:
+                return None
+            sock.sendall(HELLO.pack(b"orch", self._state.round))
+            channel = self._agents[agent] = Channel(sock)
+            self._selector.register(sock, selectors.EVENT_READ, self._reader(agent, channel))
+        return self._agents.get(agent)
+
+    def _reader(self, agent: int, channel: Channel) -> Callable[[], None]:
+        def read() -> None:
+            try:
+                messages = channel.receive()
+            except WireError:
+                messages = None
+            if messages is None:
+                self._selector.unregister(channel.sock)
+                channel.close()
+                return
+            for message in messages:
+                self._step(ev.AgentSaid(agent=agent, message=message))
+
+        return read
+
+    def _supervisor_said(self) -> None:
+        data = self._supervisor.recv(1 << 20)
+        if not data:
+            os._exit(0)
+        *lines, self._lines = (self._lines + data).split(b"\n")
+        for line in lines:
+            fields = json.loads(line)
+            match fields.pop("what"):
+                case "agent_up":
+                    self._step(ev.AgentUp(**fields))
+                case "agent_ended":
+                    self._step(ev.AgentEnded(**fields))
+                case "no_more_nodes":
+                    self._step(ev.NoMoreNodes())
+                case "register":
+                    self._step(ev.RegisterHolds(plan=plan_from_json(fields["plan"])))

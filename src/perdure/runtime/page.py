@@ -1,0 +1,43 @@
+"""A worker's progress page: one page of shared memory that the worker writes and its agent reads. No lock: every field is one word."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from typing import Final
+
+_LAYOUT: Final = struct.Struct("<QQq")
+_INSIDE_AT: Final = 64
+_INSIDE_BYTES: Final = 64
+
+
+class Page:
+    """`calls` counts job calls, `frames` messages moved, `superstep` the farthest one reached; `inside` names the current job call."""
+
+    def __init__(self, fd: int) -> None:
+        os.ftruncate(fd, mmap.PAGESIZE)
+        self._map = mmap.mmap(fd, mmap.PAGESIZE)
+        self.calls = self.frames = 0
+        self.superstep = -1
+
+    def clear(self) -> None:
+        """For a new process: nothing was done yet."""
+        self._map[: _INSIDE_AT + _INSIDE_BYTES] = bytes(_INSIDE_AT + _INSIDE_BYTES)
+        _LAYOUT.pack_into(self._map, 0, 0, 0, -1)
+
+    def write(self) -> None:
+        """Publishes the counters."""
+        _LAYOUT.pack_into(self._map, 0, self.calls, self.frames, self.superstep)
+
+    def enter(self, call: str) -> None:
+        """The rank is inside a job call from now on; an empty name: in user code."""
+        self.calls += 1
+        self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES] = call.encode()[:_INSIDE_BYTES].ljust(_INSIDE_BYTES, b"\0")
+        self.write()
+
+    def read(self) -> tuple[int, int, int, str]:
+        """(calls, frames, superstep, inside), as the agent sees them."""
+        calls, frames, superstep = _LAYOUT.unpack_from(self._map, 0)
+        inside = bytes(self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES]).rstrip(b"\0").decode(errors="replace")
+        return calls, frames, superstep, inside
