@@ -8,6 +8,7 @@ nobody asked for yet holds nobody up. A revoke closes nothing here: it sets a fl
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import select
 import socket
@@ -96,6 +97,8 @@ class Engine:
         self._lost_at: float | None = None
         self._lost: set[int] = set()
         self.revoked = False
+        self._may_go = threading.Event()
+        self._may_go.set()
 
     # ---- from other threads -----------------------------------------------------------------------------------------------
 
@@ -103,8 +106,18 @@ class Engine:
         """The generation is over: every blocked and every later call raises."""
         with self._lock:
             self.revoked = True
+            self._may_go.set()
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
+
+    def pause(self, *, paused: bool) -> None:
+        """While paused no frame leaves and none is taken: the calling thread waits, woken by the end of the pause or by a revoke."""
+        with self._lock:
+            if paused and not self.revoked:
+                self._may_go.clear()
+                os.eventfd_write(self._wake, 1)
+            else:
+                self._may_go.set()
 
     def accepted(self, rank: int, sock: socket.socket) -> None:
         """A connection on which `rank` sends to this one."""
@@ -137,6 +150,7 @@ class Engine:
 
     def send(self, rank: int, context: int, tag: int, data: memoryview) -> Send:
         """Starts a message. `data` must stay as it is until the returned send is done."""
+        self._may_go.wait()
         self.check()
         out = self._out.get(rank)
         if out is None:
@@ -182,14 +196,16 @@ class Engine:
 
     def progress(self, timeout_ms: float | None) -> None:
         """One round: waits for anything to happen, at most so long, and moves what can be moved."""
+        self._may_go.wait()
         for fd, events in self._poll.poll(timeout_ms):
             react = self._by_fd.get(fd)
             if react:
                 react(events)
         with self._lock:
             new, self._new = self._new, []
-            if new and self._wake >= 0 and not self.revoked:
-                os.eventfd_read(self._wake)
+            if self._wake >= 0 and not self.revoked:
+                with contextlib.suppress(BlockingIOError):  # nobody woke the poll
+                    os.eventfd_read(self._wake)
         for rank, sock in new:
             inward = self._in[rank] = _In(rank, sock)
             self._register(sock.fileno(), select.POLLIN, lambda _, inward=inward: self._pull(inward))  # type: ignore[misc]

@@ -82,6 +82,12 @@ class Mesh:
         if engine is not None and engine.generation <= generation:
             engine.revoke()
 
+    def pause(self, *, paused: bool) -> None:
+        """Holds all frames back, or lets them go on. Any thread."""
+        engine = self._engine
+        if engine is not None:
+            engine.pause(paused=paused)
+
     def close(self) -> None:
         """Ends the listener and all connections."""
         with contextlib.suppress(OSError):  # it may not be connected: shutting it down is only to wake the accepting thread

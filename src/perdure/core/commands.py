@@ -144,6 +144,13 @@ class ReserveMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportTraffic:
+    """Tell the orchestrator how many bytes were put on links up to this label."""
+
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendResult:
     """Read the result item of `rank` at `label` and tell the orchestrator."""
 
@@ -160,7 +167,7 @@ class EndAgent:
 
 AgentCommand = (
     TellOrchestrator | TellPeer | TellWorker | StartWorker | KillWorker | OpenLinks | ShutLinks | BindSlot | ExposeSlot | ForgetLabel
-    | Protect | Restore | Decode | VerifySlot | DropRank | ReserveMemory | SendResult | EndAgent
+    | Protect | Restore | Decode | VerifySlot | DropRank | ReserveMemory | ReportTraffic | SendResult | EndAgent
 )  # fmt: skip
 
 # ---- of the orchestrator --------------------------------------------------------------------------------------------------

@@ -68,12 +68,11 @@ class LinksQuiet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParityStored:
-    """Parity chunk `p` of `rank` is complete and its digest right; `sent` are the bytes this agent put on links for it."""
+    """Parity chunk `p` of `rank` is complete and its digest right."""
 
     rank: int
     label: Label
     p: int
-    sent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,9 +118,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """Every rank has prepared the label (rule C6)."""
+    """Every rank has prepared the label (rule C6). `next_position` repeats what rank 0's offer says (rule C1); -1: nothing."""
 
     label: Label
+    next_position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +135,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskResult:
-    """Send the result item of rank 0 at this label."""
+    """Say what was sent; and whoever hosts rank 0, send its result item at this label."""
 
     label: Label
 
@@ -219,7 +220,24 @@ class Prepared:
     snapshot_bytes: int
     parity_bytes: int
     costs: RankCosts
-    parity_sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """Rank `rank` has copied its state for the label; `ended_at` as in an offer. Shows who waits at the end for whom (rule C10)."""
+
+    label: Label
+    rank: int
+    ended_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Bytes of chunks that this agent has put on links since its start: for commits, and for rebuilds. Headers are not counted."""
+
+    label: Label
+    parity: int
+    rebuild: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,10 +462,10 @@ class PeerSuspected:
 
 ToAgent = Greet | Seal | Install | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
-    Status | Sealed | Newer | Installed | Ready | Prepared | Rebuilt | ChunksLost | WorkerStarted | WorkerLost | Raised | JobError
-    | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
+    Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost | WorkerStarted | WorkerLost
+    | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
 )  # fmt: skip
-ToPeer = Heartbeat | GroupOffer | Prepared | Committed
+ToPeer = Heartbeat | GroupOffer | Prepared
 ToWorker = Enter | MayCopy | LabelCommitted | Revoke | Pause | EndWorker
 FromWorker = Loaded | AtPosition | Snapped | Unwound | MainRaised | PeerSuspected
 Message = ToAgent | FromAgent | ToPeer | ToWorker | FromWorker

@@ -16,6 +16,7 @@ class Settings:
         late_timer_s: a watcher whose own timer fired this much late restarts its deadlines (rule T3).
         echo_s: without echoes from n - m of a group for this long, an agent pauses its workers (rule T4).
         hang_timeout_s: user code without a job call for this long is hung (rule W4). Arbitrary; above any usual superstep.
+        deadlock_timeout_s: all ranks inside calls of the communicator for this long, and no message moving: a deadlock. Arbitrary.
         unwind_timeout_s: how long `main` may take to let `GenerationRevoked` pass (rule W1). Arbitrary.
         unreachable_timeout_s: how long a job waits for silent nodes without which it cannot be decoded (rule T5).
         orphan_timeout_s: an agent without an orchestrator ends after this (rule T7).
@@ -33,6 +34,7 @@ class Settings:
     late_timer_s: float = 0.5
     echo_s: float = 2.0
     hang_timeout_s: float = 60.0
+    deadlock_timeout_s: float = 10.0
     unwind_timeout_s: float = 10.0
     unreachable_timeout_s: float = 60.0
     orphan_timeout_s: float = 60.0

@@ -29,6 +29,7 @@ from perdure.core.settings import Settings
 from perdure.errors import ConfigError, InternalError
 from perdure.runtime import exchange
 from perdure.runtime.channel import Channel, abstract_name, connect, listen
+from perdure.runtime.injector import Injector
 from perdure.runtime.links import HELLO, Links
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
@@ -53,10 +54,13 @@ class Worker:
 class AgentProcess:
     """One agent. `run` returns when the job is over for this node."""
 
-    def __init__(self, *, job: str, me: int, node: int, settings: Settings, nursery: NurseryClient, lifeline: int) -> None:
+    def __init__(
+        self, *, job: str, me: int, node: int, settings: Settings, nursery: NurseryClient, lifeline: int, injector: Injector
+    ) -> None:
         self._job = job
         self._state = AgentState(me=me, node=node, settings=settings, orphan_since=time.monotonic())
         self._nursery = nursery
+        self._injector = injector
         self._vault = Vault()
         self._links = Links(self._vault, self._geometry_of, self._chunk_stored)
         self._events: queue.SimpleQueue[ev.AgentEvent] = queue.SimpleQueue()
@@ -206,6 +210,8 @@ class AgentProcess:
             case do.TellOrchestrator(message=message):
                 if self._orchestrator is not None:
                     self._orchestrator.send(message)
+                if isinstance(message, msg.Prepared):
+                    self._injector.at("prepared", message.label.superstep)
             case do.TellPeer(agent=agent, message=message):
                 self._tell_peer(agent, message)
             case do.TellWorker(rank=rank, message=message):
@@ -218,7 +224,11 @@ class AgentProcess:
             case do.OpenLinks(plan=plan):
                 self._links.open(plan.generation)
             case do.ShutLinks(generation=generation):
+                self._injector.at("sealed", -1)
                 self._shut_links(generation)
+            case do.ReportTraffic(label=label):
+                sent = self._links.sent
+                self._execute(do.TellOrchestrator(message=msg.Traffic(label=label, parity=sent.parity, rebuild=sent.rebuild)))
             case do.SendResult(rank=rank, label=label):
                 self._send_result(rank, label)
             case do.EndAgent():
@@ -242,10 +252,12 @@ class AgentProcess:
                 self._vault.drop(rank)
             case do.Protect():
                 self._protect(command)
+                self._injector.at("encoding", command.label.superstep)
             case do.Restore():
                 self._on_links(lambda task: exchange.restore(task, command, self._post), "restore", command.rank)
             case do.Decode(tasks=tasks):
                 self._decode(tasks)
+                self._injector.at("rebuilding", tasks[0].label.superstep)
             case do.VerifySlot():
                 self._verify(command)
 
@@ -352,7 +364,7 @@ class AgentProcess:
         if label == self._plan().base:
             self._post(ev.ChunkStored(rank=rank, label=label, position=position))
         else:
-            self._post(ev.ParityStored(rank=rank, label=label, p=position - d, sent=0))
+            self._post(ev.ParityStored(rank=rank, label=label, p=position - d))
 
     def _geometry_of(self, rank: int) -> Geometry:
         plan = self._plan()

@@ -38,7 +38,6 @@ class Task:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
         self._name_of = name_of
         self._socks: dict[tuple[int, int], socket.socket] = {}
-        self.sent = 0
 
     def to(self, rank: int, purpose: int) -> socket.socket | None:
         """The link to the agent of `rank`; None when that is this agent itself."""
@@ -110,12 +109,12 @@ class Writer:
             if last:
                 self._task.links.finish_chunk(self._rank, self._label, self._geometry, self._position, digest)
             return
+        self._task.links.count(self._label, length)
         request(self._sock, WRITE, self._label, self._rank, self._position, start, length, digest)
         try:
             self._sock.sendall(part.data)
         except OSError as error:
             raise LinkDown(str(error)) from None
-        self._task.sent += length
 
 
 def protect(task: Task, command: do.Protect) -> None:

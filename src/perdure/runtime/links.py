@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -52,6 +53,14 @@ def receive_into(sock: socket.socket, view: memoryview) -> None:
         view = view[count:]
 
 
+@dataclass(slots=True)
+class Sent:
+    """Bytes of chunks put on links so far, by purpose."""
+
+    parity: int = 0
+    rebuild: int = 0
+
+
 class Links:
     """Takes and makes links of one generation at a time."""
 
@@ -64,6 +73,7 @@ class Links:
         self._shut = 0
         self._socks: dict[socket.socket, int] = {}
         self._running: dict[int, int] = {}
+        self.sent = Sent()
 
     def open(self, generation: int) -> None:
         """From now on links of this generation are served."""
@@ -103,6 +113,14 @@ class Links:
         with self._changed:
             self._running[generation] = self._running.get(generation, 0) + 1
         threading.Thread(target=body, name=name, daemon=True).start()
+
+    def count(self, label: Label, nbytes: int) -> None:
+        """Bytes of chunks that are about to be sent. Those of an older generation's label can only be for a rebuild."""
+        with self._changed:
+            if label.generation < self._generation:
+                self.sent.rebuild += nbytes
+            else:
+                self.sent.parity += nbytes
 
     def over(self, generation: int) -> bool:
         """Has the generation been shut?"""
@@ -153,11 +171,16 @@ class Links:
         label = Label(g, superstep)
         geometry = self._geometry_of(rank)
         try:
+            if verb in (READ, REPLICATED, OFFERS):
+                self.wait_for_memory(generation, rank, label)
             if verb == READ:
                 view = self._vault.chunk_view(rank, label, geometry, position)[offset : offset + length]
+                self.count(label, length)
                 sock.sendall(view.data)
             elif verb == REPLICATED:
-                sock.sendall(self._vault.replicated_view(rank, label).data)
+                region = self._vault.replicated_view(rank, label)
+                self.count(label, len(region))
+                sock.sendall(region.data)
             elif verb == OFFERS:
                 body = msgspec.msgpack.encode(self._vault.held(rank, label).member_offers)
                 sock.sendall(struct.pack("<Q", len(body)) + body)
@@ -178,11 +201,14 @@ class Links:
             self.finish_chunk(rank, label, geometry, position, digest)
 
     def wait_for_memory(self, generation: int, rank: int, label: Label) -> None:
-        """Blocks until the label has its offers, so its chunks have their places; woken by `shut`."""
+        """Blocks until the label has its group's offers, so its chunks have their places; woken by `shut`.
+
+        Members learn of one another's offers at different moments, so a chunk may be asked for, or come, before its place is known.
+        """
 
         def there() -> bool:
             try:
-                return self._vault.held(rank, label).chunk > 0 or self.over(generation)
+                return self._vault.held(rank, label).parity is not None or self.over(generation)
             except KeyError:
                 return self.over(generation)
 

@@ -66,14 +66,15 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
             return restore.assigned(state, message)
         case msg.Resume():
             return membership.resume(state, message, now)
-        case msg.Committed(label=label):
-            return commit.committed(state, label, now)
+        case msg.Committed(label=label, next_position=position):
+            return commit.told_committed(state, label, position, now)
         case msg.Reserve():
             if state.phase is not Phase.SPARE:
                 return []
             return [do.ReserveMemory(snapshot_bytes=message.snapshot_bytes, parity_bytes=message.parity_bytes, ranks=message.ranks)]
         case msg.AskResult(label=label):
-            return [do.SendResult(rank=0, label=label)] if 0 in state.hosted else []
+            result: list[do.AgentCommand] = [do.SendResult(rank=0, label=label)] if 0 in state.hosted else []
+            return [do.ReportTraffic(label=label), *result]
         case msg.AskAlive(nonce=nonce):
             return [do.TellOrchestrator(message=msg.Alive(nonce=nonce))]
         case msg.EndJob(reason=reason):
@@ -88,11 +89,9 @@ def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -
         case msg.Heartbeat():
             return peers.heard(state, agent, message, now)
         case msg.GroupOffer(label=label, offer=offer):
-            return commit.offered(state, label, offer)
+            return commit.offered(state, label, offer, now)
         case msg.Prepared():
             return commit.told_prepared(state, message, now)
-        case msg.Committed(label=label):
-            return commit.committed(state, label, now)
         case _:
             assert_never(message)
 

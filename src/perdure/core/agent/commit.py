@@ -43,18 +43,21 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     slot.data = full_masks(state.plan, hosted.rank)[0]
     slot.replicated = slot.verified = True
     slot.costs = message.costs
-    state.snapped_at = now
-    out: list[do.AgentCommand] = [do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer, slot_bytes=message.slot_bytes)]
+    slot.snapped_at = now
+    out: list[do.AgentCommand] = [
+        do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer, slot_bytes=message.slot_bytes),
+        do.TellOrchestrator(message=msg.Offered(label=message.label, rank=hosted.rank, ended_at=message.offer.ended_at)),
+    ]
     early = state.early_offers.pop(message.label, {})
     for offer in early.values():
-        out += offered(state, message.label, offer)
+        out += offered(state, message.label, offer, now)
     group = state.plan.group_of(hosted.rank)
     for agent in sorted({state.plan.agent_of(rank) for rank in group} - {state.me}):
         out.append(do.TellPeer(agent=agent, message=msg.GroupOffer(label=message.label, offer=message.offer)))
-    return out + offered(state, message.label, message.offer)
+    return out + offered(state, message.label, message.offer, now)
 
 
-def offered(state: AgentState, label: Label, offer: Offer) -> list[do.AgentCommand]:
+def offered(state: AgentState, label: Label, offer: Offer, now: float) -> list[do.AgentCommand]:
     """C3: an offer of a member of a group that has ranks here. A label that a rank here has not reached waits for it."""
     if state.phase is not Phase.MEMBER or state.plan is None or label.generation != state.generation:
         return []
@@ -70,11 +73,11 @@ def offered(state: AgentState, label: Label, offer: Offer) -> list[do.AgentComma
             continue
         slot.offers[member] = offer
         if len(slot.offers) == len(state.plan.group_of(offer.rank)):
-            out += _all_offered(state, hosted, slot)
+            out += _all_offered(state, hosted, slot, now)
     return out
 
 
-def _all_offered(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
+def _all_offered(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:
     """All n offers are in: they must fit together; then the stripe is encoded, or with m = 0 the label is prepared at once."""
     assert state.plan is not None
     offers = tuple(slot.offers[member] for member in range(len(slot.offers)))
@@ -82,7 +85,7 @@ def _all_offered(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.Agent
     if wrong:
         return [do.TellOrchestrator(message=msg.JobError(generation=state.generation, error="UsageError", text=wrong))]
     out: list[do.AgentCommand] = [do.Protect(rank=hosted.rank, label=slot.label, member_offers=offers)]
-    return out + (_prepare(state, hosted, slot) if state.plan.parity == 0 else [])
+    return out + (_prepare(state, hosted, slot, now) if state.plan.parity == 0 else [])
 
 
 def misfit(offers: tuple[Offer, ...]) -> str:
@@ -114,16 +117,15 @@ def parity_stored(state: AgentState, event: ev.ParityStored, now: float) -> list
     if hosted is None or slot is None or slot.stage is not Stage.SNAPPED or state.phase is not Phase.MEMBER or state.plan is None:
         return []
     slot.parity |= 1 << event.p
-    slot.parity_sent += event.sent
     if slot.parity == full_masks(state.plan, event.rank)[1] and len(slot.offers) == len(state.plan.group_of(event.rank)):
-        state.protect_s = now - state.snapped_at
-        return _prepare(state, hosted, slot)
+        return _prepare(state, hosted, slot, now)
     return []
 
 
-def _prepare(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
+def _prepare(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:
     assert state.plan is not None
     slot.stage = Stage.PREPARED
+    state.protect_s = now - slot.snapped_at
     offer = slot.offers[state.plan.member_of(hosted.rank)]
     geometry = state.plan.geometry(state.plan.group_index(hosted.rank))
     chunk = geometry.chunk_bytes([other.coded_bytes for other in slot.offers.values()])
@@ -136,11 +138,10 @@ def _prepare(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentComm
         snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
         parity_bytes=geometry.m * chunk,
         costs=slot.costs or msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0),
-        parity_sent=slot.parity_sent,
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=fact)]
     out += [do.TellPeer(agent=agent, message=fact) for agent in state.members()]
-    return out + told_prepared(state, fact, 0.0)
+    return out + told_prepared(state, fact, now)
 
 
 def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.AgentCommand]:
@@ -151,6 +152,13 @@ def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.
     known = state.prepared.setdefault(fact.label, {})
     known[fact.rank] = fact
     return committed(state, fact.label, now) if len(known) == state.plan.size else []
+
+
+def told_committed(state: AgentState, label: Label, next_position: int, now: float) -> list[do.AgentCommand]:
+    """The orchestrator counted first."""
+    if state.plan is not None and label.generation == state.generation:
+        _note_position(state, label, next_position)
+    return committed(state, label, now)
 
 
 def committed(state: AgentState, label: Label, now: float) -> list[do.AgentCommand]:

@@ -54,7 +54,7 @@ class Slot:
     parity: int = 0
     replicated: bool = False
     verified: bool = False
-    parity_sent: int = 0
+    snapped_at: float = 0.0
     costs: RankCosts | None = None
     restored_at: float = 0.0
 
@@ -116,7 +116,6 @@ class AgentState:
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
     committed_at: float = 0.0
-    snapped_at: float = 0.0
     protect_s: float = 0.0
     positions: tuple[int, ...] = ()
     orchestrator: bool = False

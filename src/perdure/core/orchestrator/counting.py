@@ -10,6 +10,8 @@ from perdure.core.orchestrator import deciding
 from perdure.core.orchestrator.state import NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
+AT_THE_END = "the end of main"
+"""What a worker calls the wait for the last commit."""
 
 
 def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now: float) -> Commands:
@@ -29,8 +31,13 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
             state.installed.add(agent)
         case msg.Ready(generation=g) if g == generation:
             state.ready[message.rank] = message.address
+        case msg.Offered():
+            return _offered(state, message)
         case msg.Prepared():
             return _prepared(state, message)
+        case msg.Traffic():
+            state.traffic[agent] = message
+            return _result_is_whole(state)
         case msg.Rebuilt(parity=parity) if not parity:
             fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
             return [do.Publish(event="rebuilt", fields=fields)]
@@ -54,7 +61,8 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
         case msg.Progress():
             return _progress(state, message, now)
         case msg.Result(payload=payload) if state.phase is Phase.ENDING:
-            return deciding.finish(state, "", "", payload)
+            state.result = payload
+            return _result_is_whole(state)
         case _:
             return []
     return []
@@ -94,14 +102,42 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
         "live_bytes": sum(fact.costs.live_bytes for fact in facts.values()),
         "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
         "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
-        "parity_sent": sum(fact.parity_sent for fact in facts.values()),
     }
     out: Commands = [do.Publish(event="committed", fields=fields)]
-    out += [do.TellAgent(agent=agent, message=msg.Committed(label=label)) for agent in state.members()]
+    out += [
+        do.TellAgent(agent=agent, message=msg.Committed(label=label, next_position=facts[0].next_position)) for agent in state.members()
+    ]
     if label.superstep == END:
         state.phase = Phase.ENDING
-        out.append(do.TellAgent(agent=state.plan.agent_of(0), message=msg.AskResult(label=label)))
+        out += deciding.ask_result(state, label)
     return out + deciding.reserve(state)
+
+
+def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
+    """C10: a rank that ended its loop cannot take part in a commit that another rank has gone on to."""
+    if state.plan is None or message.label.generation != state.plan.generation:
+        return []
+    if message.label.superstep == END:
+        state.at_end[message.rank] = message.ended_at
+    else:
+        state.offered[message.rank] = max(state.offered.get(message.rank, -1), message.label.superstep)
+    for ended, ended_at in state.at_end.items():
+        for rank, superstep in state.offered.items():
+            if superstep > state.offered.get(ended, -1):
+                text = f"rank {ended} ended its loop at superstep {ended_at} and rank {rank} goes on at superstep {superstep}"
+                return deciding.finish(state, "UsageError", f"{text}: all ranks must end in the same superstep")
+    return []
+
+
+def _result_is_whole(state: OrchestratorState) -> Commands:
+    """The end: rank 0's result is here, and every living member has said what it sent."""
+    if state.phase is not Phase.ENDING or state.result is None:
+        return []
+    if any(agent not in state.traffic for agent in state.members()):
+        return []
+    parity, rebuild = (sum(getattr(said, what) for said in state.traffic.values()) for what in ("parity", "rebuild"))
+    traffic = do.Publish(event="traffic", fields={"parity": parity, "rebuild": rebuild})
+    return [traffic, *deciding.finish(state, "", "", state.result)]
 
 
 def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) -> Commands:
@@ -173,10 +209,12 @@ def _deadlock(state: OrchestratorState, now: float) -> Commands:
     """W4: all ranks wait inside job calls, at least one of them for a message, and nothing moves."""
     if state.phase is not Phase.COUNTING or state.plan is None or len(state.progress) < state.plan.size:
         return []
-    limit = state.settings.hang_timeout_s
-    waiting = all(inside_s > limit for inside_s, _, _ in state.progress.values())
-    in_comm = any(call.startswith("comm.") for _, call, _ in state.progress.values())
-    if not waiting or not in_comm or now - state.frames_moved_at < limit:
+    calls = [call for _, call, _ in state.progress.values()]
+    if not any(call.startswith("comm.") for call in calls):
+        return []
+    only_messages = all(call.startswith("comm.") or call == AT_THE_END for call in calls)
+    limit = state.settings.deadlock_timeout_s if only_messages else state.settings.hang_timeout_s
+    if any(inside_s < limit for inside_s, _, _ in state.progress.values()) or now - state.frames_moved_at < limit:
         return []
     where = "; ".join(f"rank {rank} in {call}" for rank, (_, call, _) in sorted(state.progress.items()))
     return deciding.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}")

@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import planner
-from perdure.core.ids import END, Ballot
+from perdure.core.ids import END, Ballot, Label
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
 from perdure.core.plan import Plan
 
@@ -21,7 +21,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     if state.plan and event.agent in state.plan.agents():
         node.state = NodeState.MEMBER
     state.nodes[event.agent] = node
-    state.started_at = state.started_at or now
+    state.started_at = now
     return [
         do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
         do.Publish(event="agent_started", fields={"node": event.node, "pid": event.pid}),
@@ -41,7 +41,7 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
         do.KillAgent(agent=agent),
         do.Publish(event="node_lost", fields={"node": node.node, "reason": reason}),
     ]
-    if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING):
+    if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
         out += start_seal(state, now)
     state.raised_unheard.discard(agent)
     return out
@@ -84,6 +84,8 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     state.prepared.clear()
     state.workers_gone.clear()
     state.progress.clear()
+    state.offered.clear()
+    state.at_end.clear()
     state.frames = -1
     if plan.base != state.crash_base:
         state.crashes.clear()
@@ -121,7 +123,8 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
     up = [node for node in state.spares() if node.status is not None]
     if not state.all_nodes_up or not up:
         return []
-    if len(up) < nodes_wanted and len(up) < len(state.spares()) and now - state.started_at < state.settings.start_timeout_s:
+    patience_s = state.settings.silence_s if len(up) >= nodes_wanted else state.settings.start_timeout_s
+    if len(up) < len(state.spares()) and now - state.started_at < patience_s:
         return []
     shape = state.shape
     plan = planner.first_plan(_seats(up[:nodes_wanted]), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
@@ -180,13 +183,20 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
         return out
     if plan.base is not None and plan.base.superstep == END:
         state.phase = Phase.ENDING
-        return [*out, do.TellAgent(agent=plan.agent_of(0), message=msg.AskResult(label=plan.base))]
+        return [*out, *ask_result(state, plan.base)]
     state.phase = Phase.COUNTING
     state.frames_moved_at = 0.0
     addresses = tuple(state.ready[rank] for rank in range(plan.size))
     out += [do.TellAgent(agent=agent, message=msg.Resume(generation=plan.generation, addresses=addresses)) for agent in plan.agents()]
     superstep = plan.base.superstep if plan.base else 0
     return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
+
+
+def ask_result(state: OrchestratorState, label: Label) -> Commands:
+    """C10: the end is committed; rank 0's agent has the result, and every agent knows what it sent."""
+    state.traffic.clear()
+    state.result = None
+    return [do.TellAgent(agent=agent, message=msg.AskResult(label=label)) for agent in state.members()]
 
 
 def reserve(state: OrchestratorState) -> Commands:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Prepared, Sealed, Status
+from perdure.core.messages import Prepared, Sealed, Status, Traffic
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 
@@ -112,7 +112,12 @@ class OrchestratorState:
     progress: dict[int, tuple[float, str, int]] = field(default_factory=dict)
     frames_moved_at: float = 0.0
     frames: int = -1
-    lost_nodes_text: dict[int, str] = field(default_factory=dict)
+    offered: dict[int, int] = field(default_factory=dict)
+    """Rank -> the newest superstep that it has copied in this generation."""
+    at_end: dict[int, int] = field(default_factory=dict)
+    """Rank whose `main` has returned -> where its loop ended."""
+    traffic: dict[int, Traffic] = field(default_factory=dict)
+    result: bytes | None = None
 
     def members(self) -> tuple[int, ...]:
         """Living agents of the plan."""

@@ -1,0 +1,65 @@
+"""NumPy arrays to bytes and back, hashed block by block while they are in the cache."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from perdure.core.offers import BLOCK_BYTES
+
+Bytes = NDArray[np.uint8]
+Array = NDArray[Any]
+
+
+def as_bytes(array: Array) -> Bytes:
+    """The bytes of a C-contiguous array as (nbytes,) uint8, without a copy."""
+    return array.reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
+
+
+def copy_hashed(target: Bytes, source: Bytes) -> bytes:
+    """Copies equally long arrays; returns the block digests, 8 bytes each. A block is hashed while it is still in the cache."""
+    digests = bytearray()
+    for start in range(0, len(source), BLOCK_BYTES):
+        block = target[start : start + BLOCK_BYTES]
+        block[:] = source[start : start + BLOCK_BYTES]
+        digests += xxhash.xxh3_64_intdigest(block.data).to_bytes(8, "little")
+    return bytes(digests)
+
+
+def block_digests(data: Bytes) -> bytes:
+    """The digests of the blocks of `data`, 8 bytes each."""
+    starts = range(0, len(data), BLOCK_BYTES)
+    return b"".join(xxhash.xxh3_64_intdigest(data[start : start + BLOCK_BYTES].data).to_bytes(8, "little") for start in starts)
+
+
+def store(target: Bytes, array: Array) -> bytes:
+    """Copies an array of any memory order to (nbytes,) uint8 in C order; returns its block digests."""
+    if array.flags.c_contiguous:
+        return copy_hashed(target, as_bytes(array))
+    np.copyto(target.view(array.dtype).reshape(array.shape), array)
+    return block_digests(target)
+
+
+def load(array: Array, source: Bytes) -> None:
+    """Sets an array of any memory order from the bytes that `store` made of one like it."""
+    if array.size:
+        np.copyto(array, source.view(array.dtype).reshape(array.shape))
+
+
+def value_digest(array_dtype: str, shape: tuple[int, ...], blocks: bytes) -> int:
+    """The digest of an array's value: of its dtype, its shape and its block digests."""
+    return xxhash.xxh3_64_intdigest(f"{array_dtype}{shape}".encode() + blocks)
+
+
+def dtype_text(dtype: np.dtype[Any]) -> str:
+    """A dtype in words that `dtype_of` understands."""
+    return repr(dtype.descr) if dtype.names else dtype.str
+
+
+def dtype_of(text: str) -> np.dtype[Any]:
+    """The other direction."""
+    return np.dtype(ast.literal_eval(text) if text.startswith("[") else text)

@@ -1,0 +1,382 @@
+"""What a program holds: its state, declared with how redundant it is, and the loop that commits it.
+
+A `Job` lives for one entry into `main`. `Memory` lives as long as the process and hands buffers and derived values from one entry to the
+next. The loop's first `next()` sets every item to the committed state, so what a program writes before the loop is harmless.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.adapters import boxes, items
+from perdure.adapters.items import Entry
+from perdure.comm import Communicator
+from perdure.core.ids import END
+from perdure.core.offers import Kind
+from perdure.errors import ConfigError, UsageError
+from perdure.runtime.session import Session
+
+Array = NDArray[Any]
+Index = tuple[slice, ...]
+RESULT, RANDOM = "__result__", "__random__"
+_MISSING: Any = object()
+_current: Job | None = None
+
+
+def current() -> Job:
+    """The running job: for code that is not handed one, and for scripts that have no `main`."""
+    if _current is None:
+        raise UsageError("no job is running in this process: start the program with `perdure run`")
+    return _current
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a worker's process keeps from one generation to the next."""
+
+    buffers: dict[str, Array] = field(default_factory=dict)
+    derived: dict[str, Any] = field(default_factory=dict)
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Zeros, or the array of the last generation: its pages are there already. Only if nobody else holds it any more."""
+        kept = self.buffers.pop(name, None)
+        if kept is None or kept.shape != shape or kept.dtype != dtype or sys.getrefcount(kept) > 2:
+            kept = np.zeros(shape, dtype)
+        return kept
+
+
+class Job:
+    """One entry of `main` on one rank. Every call may raise `GenerationRevoked`, which is to be let through."""
+
+    def __init__(self, session: Session, memory: Memory) -> None:
+        self._session, self._memory = session, memory
+        self.rank, self.size, self.generation = session.rank, session.size, session.generation
+        self.superstep = session.base.superstep if session.base else 0
+        """The superstep that runs now, or comes next."""
+        self._entries: dict[str, Entry] = {}
+        self._random: dict[str, Any] = {}
+        self._loop = "before"
+        self._ended_at = 0
+        self._every: int | None = None
+        self._rebound = Rebinding()
+        seeds = np.random.SeedSequence(session.means.seed).spawn(session.size)[session.rank]
+        self.rng = np.random.default_rng(seeds)
+        """A generator of this rank's own, independent of the others', protected like every item."""
+        random.seed(int(seeds.generate_state(1)[0]))
+        np.random.seed(seeds.generate_state(4))
+
+    @property
+    def comm(self) -> Communicator:
+        """All ranks of this generation, with mpi4py's calls."""
+        self._session.check()
+        return self._session.comm
+
+    # ---- declarations -----------------------------------------------------------------------------------------------------
+
+    def sharded(
+        self, name: str, shape: int | tuple[int, ...], dtype: Any = float, axis: int = 0, init: Any = 0, halo: int = 0, recover: Any = None
+    ) -> Array:
+        """Declares one global array, split along `axis` over the ranks as `numpy.array_split` does.
+
+        Args:
+            name: of the item, the same on all ranks.
+            shape: of the whole array.
+            dtype: any but object.
+            init: a scalar, or a function that gets the block's global index (see `index`) and gives the block or a scalar. It is called
+                at the first entry only, on all ranks.
+            halo: so many ghost rows on each side of the local block along `axis`. They are no state: NaN at every entry.
+
+        Returns:
+            This rank's block (with ghost rows), to be changed in place. It holds the committed state from the first superstep on.
+
+        Raises:
+            UsageError: the name is taken, or the loop has begun. ConfigError: this machine has not memory enough.
+        """
+        self._may_declare(name, recover)
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        dtype = _plain(name, np.dtype(dtype))
+        if not -len(shape) <= axis < len(shape):
+            raise UsageError(f"the item {name!r} of shape {shape} has no axis {axis}")
+        axis %= len(shape)
+        index = split(shape, axis, self.size, self.rank)
+        rows = index[axis].stop - index[axis].start
+        local = (*shape[:axis], rows + 2 * halo, *shape[axis + 1 :])
+        self._have_memory(name, int(np.prod(local)) * dtype.itemsize)
+        live = self._memory.array(name, local, dtype)
+        own = live[(slice(None),) * axis + (slice(halo, halo + rows),)] if halo else live
+        entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo)
+        self._entries[name] = entry
+        if self._session.base is None:
+            own[...] = init(index) if callable(init) else init
+        items.spoil_ghosts(entry)
+        return live
+
+    def replicated(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, recover: Any = None) -> Any:
+        """Declares an array or a box that is the same on every rank: it costs no parity, and a lost rank gets it from any other.
+
+        Args:
+            value: a NumPy array (not read-only), or a dict, list or dataclass. Or `init`, a function that makes it.
+        """
+        self._may_declare(name, recover)
+        return self._declare(name, Kind.REPLICATED, value, init)
+
+    def private(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, resize: Any = None, recover: Any = None) -> Any:
+        """Declares an array or a box of this rank's own; protected by parity. Arguments as of `replicated`."""
+        self._may_declare(name, recover)
+        if resize is not None:
+            raise UsageError(f"the item {name!r}: resize= comes with jobs that change their size; leave it out")
+        return self._declare(name, Kind.PRIVATE, value, init)
+
+    def derived(self, name: str, make: Callable[[], Any]) -> Any:
+        """A value that `make()` computes again in a new process and that survivors keep. It must not communicate."""
+        self._may_declare(name, None)
+        if name not in self._memory.derived:
+            with self._session.forbid_comm(f"make of the derived item {name!r} runs on replaced ranks only, so it must not communicate"):
+                self._memory.derived[name] = make()
+        return self._memory.derived[name]
+
+    def index(self, name: str) -> Index:
+        """Where this rank's block of a sharded item lies in the whole array, without ghost rows."""
+        entry = self._entries.get(name)
+        if entry is None or entry.kind is not Kind.SHARDED:
+            raise UsageError(f"index: there is no sharded item {name!r}")
+        return split(entry.global_shape, entry.axis, self.size, self.rank)
+
+    def gather(self, name: str) -> Array | None:
+        """The whole array of a sharded item, on rank 0; None elsewhere. All ranks call it; it blocks."""
+        self.index(name)
+        entry = self._entries[name]
+        assert entry.own is not None
+        blocks = self.comm.gather(np.ascontiguousarray(entry.own))
+        return None if blocks is None else np.concatenate(blocks, axis=entry.axis)
+
+    def emit(self, channel: str, record: Any) -> NoReturn:
+        """Comes later."""
+        raise UsageError("job.emit comes in a later version: return the data from main, or declare it")
+
+    def once(self, name: str, make: Callable[[], Any]) -> NoReturn:
+        """Comes later."""
+        raise UsageError("job.once comes in a later version: a program has one supersteps loop")
+
+    def _may_declare(self, name: str, recover: Any) -> None:
+        self._session.check()
+        if recover is not None:
+            raise UsageError(f"the item {name!r}: recover= comes in a later version; parity rebuilds it")
+        if not isinstance(name, str) or not name or name.startswith("__"):
+            raise UsageError(f"an item's name is a word that does not begin with two underscores, not {name!r}")
+        if self._loop != "before":
+            raise UsageError(f"the item {name!r} is declared after the loop began (superstep {self.superstep}): declare it before")
+        if name in self._entries:
+            raise UsageError(f"the item {name!r} is declared twice: give each item a name of its own")
+
+    def _declare(self, name: str, kind: Kind, value: Any, init: Any) -> Any:
+        if (value is _MISSING) == (init is _MISSING):
+            raise UsageError(f"the item {name!r} needs a value or init=, and not both")
+        if value is _MISSING:
+            value = init() if callable(init) else init
+        if isinstance(value, np.ndarray):
+            _plain(name, value.dtype)
+            if not value.flags.writeable:
+                raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in a box (a dict)")
+            self._shares_nothing(name, value)
+            self._have_memory(name, value.nbytes, allocated=True)
+            self._entries[name] = Entry(name=name, kind=kind, live=value, own=value)
+        elif boxes.is_box(value):
+            if any(entry.live is value for entry in self._entries.values()):
+                raise UsageError(f"the item {name!r} is the same object as another item: declare it once")
+            self._entries[name] = Entry(name=name, kind=kind, live=value)
+        else:
+            raise UsageError(_what_to_write(name, value))
+        return value
+
+    def _shares_nothing(self, name: str, array: Array) -> None:
+        for other in self._entries.values():
+            if other.own is not None and np.may_share_memory(other.live, array):
+                raise UsageError(f"the items {other.name!r} and {name!r} share memory: declare a copy, or the whole array once")
+
+    def _have_memory(self, name: str, nbytes: int, *, allocated: bool = False) -> None:
+        """All ranks of the machine together, with what protects them, must fit; told before anything is allocated."""
+        session = self._session
+        held = nbytes + sum(entry.own.nbytes for entry in self._entries.values() if entry.own is not None)
+        needed = int(held * (1 + session.protection)) * session.means.ranks_on_machine
+        if needed > session.means.available_bytes:
+            raise ConfigError(
+                f"the item {name!r} does not fit: {session.means.ranks_on_machine} ranks need {_gigabytes(needed)} for live arrays, "
+                f"snapshots and parity, and there are {_gigabytes(session.means.available_bytes)}; use a smaller problem, or more machines"
+            )
+
+    # ---- the loop ---------------------------------------------------------------------------------------------------------
+
+    def supersteps(self, count: int | None = None, commit_every: int | str = "auto") -> Iterator[int]:
+        """The loop: `for superstep in job.supersteps(1000): ...`. Its `next()` is the only commit point.
+
+        Args:
+            count: how many; None: until `break`, which all ranks take in the same superstep.
+            commit_every: supersteps between two commits, or "auto": by the cost of a commit and the rate of failures.
+
+        Yields:
+            The superstep's number; after a recovery it goes on from the committed one.
+        """
+        if self._loop != "before":
+            raise UsageError("a program has one supersteps loop: put both parts into one")
+        every = self._session.means.commit_every or commit_every
+        if every != "auto" and not (isinstance(every, int) and every >= 1):
+            raise UsageError(f"commit_every is a number of supersteps from 1 on, or 'auto', not {every!r}")
+        if count is not None and (not isinstance(count, int | np.integer) or count < 0):
+            raise UsageError(f"supersteps needs a number from 0 on, not {count!r}")
+        self._every = every if isinstance(every, int) else None
+        self._loop = "declared"
+        return self._run_loop(count, sys._getframe(1))
+
+    def _run_loop(self, count: int | None, caller: FrameType) -> Iterator[int]:
+        self._begin()
+        self._rebound.note(caller, self._entries)
+        first = self.superstep
+        for superstep in itertools.count(first):
+            self.superstep = superstep
+            self._ended_at = superstep
+            if count is not None and superstep >= count:
+                break
+            if superstep != first and self._is_position(superstep):
+                self._rebound.check(caller, self._entries, superstep)
+                self._commit(superstep)
+            self._session.superstep_reached(superstep)
+            yield superstep
+            self._session.check()
+        self._loop = "over"
+
+    def _begin(self) -> None:
+        """The first `next()`: every item becomes the committed state; there is none yet: this state is committed."""
+        self._loop = "running"
+        base = self._session.base
+        self._entries[RANDOM] = Entry(name=RANDOM, kind=Kind.PRIVATE, live=self._random)
+        if base is None:
+            self._commit(0)
+            return
+        items.unpack(self._entries.values(), base.offer, base.slot)
+        _set_random_states(self._random, self.rng)
+
+    def _is_position(self, superstep: int) -> bool:
+        if self._every is not None:
+            return superstep % self._every == 0
+        return self._session.is_position(superstep)
+
+    def _commit(self, superstep: int) -> None:
+        session = self._session
+        session.begin_snapshot(superstep)
+        self._random.update(_random_states(self.rng))
+        position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
+        ended_at = self._ended_at if superstep == END else -1
+        offer = items.pack(self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at)
+        live = sum(entry.live.nbytes if entry.own is not None else 0 for entry in self._entries.values())
+        session.finish_snapshot(superstep, offer, live)
+
+    def finish(self, result: bytes) -> None:
+        """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
+        if self._loop in ("before", "declared"):
+            self._begin()
+        self._loop = "over"
+        self._entries[RESULT] = Entry(name=RESULT, kind=Kind.PRIVATE, live={"result": result} if self.rank == 0 else {})
+        self._commit(END)
+
+    def keep(self) -> None:
+        """Leaves the arrays to the next generation of this process."""
+        self._memory.buffers = {name: entry.live for name, entry in self._entries.items() if entry.kind is Kind.SHARDED}
+
+
+class Rebinding:
+    """Finds `plate = plate + 1` where `plate[...] = plate + 1` was meant.
+
+    At the loop's first `next()` it notes which local variables of the looping function are items. An item that no variable is any more,
+    while one of its old names means another object of the same type, was rebound: what the program computes with is not protected.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def note(self, frame: FrameType, entries: dict[str, Entry]) -> None:
+        """At the first `next()`."""
+        local = frame.f_locals
+        for entry in entries.values():
+            self._names[entry.name] = [name for name, value in local.items() if value is entry.live]
+
+    def check(self, frame: FrameType, entries: dict[str, Entry], superstep: int) -> None:
+        """At a commit. UsageError names the variable and the item."""
+        local = frame.f_locals
+        for item, names in self._names.items():
+            live = entries[item].live
+            if not names or any(value is live for value in local.values()):
+                continue
+            name = next((name for name in names if type(local.get(name)) is type(live)), None)
+            if name is not None:
+                write = f"{name}[...] = value" if isinstance(live, np.ndarray) else "change it in place"
+                raise UsageError(
+                    f"the variable {name!r} was the item {item!r} and is another object at superstep {superstep}: what is not the item is "
+                    f"not protected; write {write}"
+                )
+
+
+def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Session, memory: Memory, dump: Callable[[Any], bytes]) -> None:
+    """Enters `main` once, and commits the end when it returns. Every exception passes through."""
+    global _current
+    job = Job(session, memory)
+    _current = job
+    try:
+        result = main(job, **arguments)
+        job.finish(dump(result) if job.rank == 0 else b"")
+    finally:
+        _current = None
+        job.keep()
+
+
+def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:
+    """The block of `rank` when an array is split along `axis` as `numpy.array_split` does."""
+    rows, extra = divmod(shape[axis], size)
+    start = rank * rows + min(rank, extra)
+    stop = start + rows + (rank < extra)
+    return tuple(slice(start, stop) if dim == axis else slice(0, length) for dim, length in enumerate(shape))
+
+
+def _plain(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.hasobject:
+        raise UsageError(f"the item {name!r} is an array of Python objects: declare a box, such as a list, instead")
+    return dtype
+
+
+def _what_to_write(name: str, value: Any) -> str:
+    kind = type(value).__name__
+    if type(value).__module__.partition(".")[0] == "torch":
+        return f"the item {name!r} is a torch {kind}: torch comes in a later version; declare value.numpy()"
+    instead = "declare an array, or a dict, list or dataclass that holds it"
+    instead = "declare an array, or a dict, list or dataclass that holds it"
+    if isinstance(value, np.generic | int | float | complex | bool):
+        instead = f"declare np.array({value!r}), or {{'value': {value!r}}}"
+    return f"the item {name!r} is a {kind}, which cannot change in place: {instead}"
+
+
+def _random_states(rng: np.random.Generator) -> dict[str, Any]:
+    states: dict[str, Any] = {"rng": rng.bit_generator.state, "random": random.getstate(), "numpy": np.random.get_state()}
+    if torch := sys.modules.get("torch"):
+        states["torch"] = torch.get_rng_state().numpy()
+    return states
+
+
+def _set_random_states(states: dict[str, Any], rng: np.random.Generator) -> None:
+    rng.bit_generator.state = states["rng"]
+    random.setstate(states["random"])
+    np.random.set_state(states["numpy"])
+    if "torch" in states and (torch := sys.modules.get("torch")):
+        torch.set_rng_state(torch.from_numpy(states["torch"]))
+
+
+def _gigabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e9:.1f} GB"

@@ -1,0 +1,139 @@
+"""How does a job start and end? `run` puts engine, supervisor and program together: the composition root."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from perdure.adapters import boxes
+from perdure.core.faults import parse_fault
+from perdure.core.layout import default_group_size
+from perdure.core.orchestrator import JobShape
+from perdure.core.settings import Settings
+from perdure.engines.local import LocalEngine
+from perdure.errors import ConfigError
+from perdure.launch.program import Program, describe
+from perdure.launch.report import Account, Report
+from perdure.launch.supervisor import Order, Supervisor, error_of
+from perdure.runtime.session import Means
+
+__all__ = ["Report", "run"]
+
+
+def run(
+    main: Callable[..., Any] | str,
+    *,
+    ranks: int = 4,
+    ranks_per_node: int = 1,
+    spares: int = 1,
+    parity: int = 1,
+    group_size: int | None = None,
+    commit_every: int | str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    raw_arguments: Mapping[str, str | bool] | None = None,
+    faults: Sequence[str] = (),
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    settings: Settings | None = None,
+    seed: int = 0,
+    transport: str = "unix",
+    return_after_s: float | None = None,
+) -> Report:
+    """Runs a program on nodes that are processes of this machine, and blocks until it is over.
+
+    Args:
+        main: a function that takes the job, or the path of a program, `heat.py` or `heat.py:function`.
+        ranks: processes that run `main`.
+        ranks_per_node: how many of them share a node, and so a fate.
+        spares: nodes without ranks, ready to take the place of a lost one.
+        parity: nodes that may be lost at the same time; 0 to 3.
+        group_size: ranks that share parity; None: up to eight.
+        commit_every: supersteps between two commits, or "auto"; None: what the program says.
+        arguments: keyword arguments of `main`.
+        raw_arguments: the same as text, converted by the annotations of `main`.
+        faults: see `perdure.testing`.
+        on_event: called with each event, a dict with `t` (s since the start) and `event`.
+        settings: times and limits.
+        seed: of `job.rng`.
+        transport: between ranks: "unix", or "tcp".
+        return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
+
+    Returns:
+        The report, with what `main` returned on rank 0.
+
+    Raises:
+        UsageError, ConfigError: nothing was started, or the program used perdure wrongly.
+        ProgramFailed: `main` raised; the text is its traceback.
+        Unrecoverable: more was lost than the parity rebuilds.
+        EngineFailed: the processes could not be started or kept.
+    """
+    order = _order(
+        describe(main, arguments, raw_arguments), ranks, ranks_per_node, spares, parity, group_size, commit_every, faults,
+        settings or Settings(), seed, transport, return_after_s,
+    )  # fmt: skip
+    account = Account()
+
+    def take(event: dict[str, Any]) -> None:
+        account.take(event)
+        if on_event is not None:
+            on_event(event)
+
+    ending = Supervisor(order, LocalEngine(), take).run()
+    error = error_of(ending)
+    if error is not None:
+        raise error
+    account.report.result = pickle.loads(boxes.thaw(np.frombuffer(ending.payload, np.uint8))["result"])
+    return account.report
+
+
+def _order(
+    program: Program, ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None, commit_every: int | str | None,
+    faults: Sequence[str], settings: Settings, seed: int, transport: str, return_after_s: float | None,
+) -> Order:  # fmt: skip
+    if ranks < 1:
+        raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
+    if ranks_per_node < 1:
+        raise ConfigError(f"--ranks-per-node must be 1 or more, not {ranks_per_node}")
+    if spares < 0:
+        raise ConfigError(f"--spares must be 0 or more, not {spares}")
+    if parity not in (0, 1, 2, 3):
+        raise ConfigError(f"--parity must be 0, 1, 2 or 3, not {parity}")
+    size = group_size if group_size is not None else default_group_size(ranks, ranks_per_node, parity)
+    smallest = ranks // -(-ranks // max(size, 1))
+    if size < 1 or smallest <= parity:
+        raise ConfigError(
+            f"--parity {parity} needs parity groups of more than {parity} ranks, and {ranks} ranks in groups of up to {size} make one of "
+            f"{smallest}: use a smaller --parity, or more ranks"
+        )
+    if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
+        raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
+    if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
+        raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
+    if transport not in ("unix", "tcp"):
+        raise ConfigError(f"the transport is unix or tcp, not {transport!r}")
+    shape = JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
+    nodes = -(-ranks // ranks_per_node) + spares
+    return Order(
+        program=program, shape=shape, spares=spares, settings=settings,
+        means=Means(seed=seed, commit_every=commit_every, ranks_on_machine=ranks, available_bytes=available_bytes()),
+        faults=[parse_fault(fault, nodes=nodes, ranks=ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
+    )  # fmt: skip
+
+
+def available_bytes() -> int:
+    """Memory that new processes may still take: what the kernel says, or less where a control group says so."""
+    with open("/proc/meminfo") as meminfo:
+        fields = dict(line.split(":") for line in meminfo)
+    available = int(fields["MemAvailable"].split()[0]) * 1024
+    with contextlib.suppress(OSError, ValueError):  # no control group, or none with a limit
+        limit = int(_read("/sys/fs/cgroup/memory.max"))
+        available = min(available, limit - int(_read("/sys/fs/cgroup/memory.current")))
+    return available
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()

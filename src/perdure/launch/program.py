@@ -1,0 +1,208 @@
+"""The user's program: found, loaded, its arguments converted, and called once per generation."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import enum
+import importlib.util
+import inspect
+import pathlib
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import cloudpickle
+
+from perdure.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to run, as text, so that it can be handed to other processes.
+
+    Attributes:
+        path: of the program file, or empty.
+        function: in that file; empty: `main`, or the whole file as a script when it defines none.
+        pickled: in place of a path, the function by value (cloudpickle, base64).
+        raw: arguments from the command line, to be converted by the function's annotations; True for an option without a value.
+        arguments: arguments from Python (cloudpickle, base64), passed on as they are.
+    """
+
+    path: str = ""
+    function: str = ""
+    pickled: str = ""
+    raw: dict[str, str | bool] = field(default_factory=dict)
+    arguments: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """For a process's configuration."""
+        return asdict(self)
+
+
+def describe(main: Callable[..., Any] | str, arguments: Mapping[str, Any] | None, raw: Mapping[str, str | bool] | None) -> Program:
+    """Makes a `Program` of what `perdure.run` was given. UsageError when there is no such file."""
+    values = base64.b64encode(cloudpickle.dumps(dict(arguments or {}))).decode()
+    if callable(main):
+        module = inspect.getmodule(main)
+        if module is not None and module.__name__ not in ("__main__", "builtins"):
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            pickled = base64.b64encode(cloudpickle.dumps(main)).decode()
+        except Exception as error:
+            raise UsageError(f"the function {getattr(main, '__name__', main)!r} cannot be sent to other processes: {error}") from error
+        finally:
+            if module is not None and module.__name__ not in ("__main__", "builtins"):
+                cloudpickle.unregister_pickle_by_value(module)
+        return Program(pickled=pickled, raw=dict(raw or {}), arguments=values)
+    path, colon, function = main.rpartition(":")
+    if not colon or not path:
+        path, function = main, ""
+    if not pathlib.Path(path).is_file():
+        raise UsageError(f"there is no program {path!r}: name a Python file, such as heat.py or heat.py:main")
+    return Program(path=str(pathlib.Path(path).resolve()), function=function, raw=dict(raw or {}), arguments=values)
+
+
+def load(program: Program) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Imports the program. Returns what to call with the job, and its keyword arguments.
+
+    Raises:
+        UsageError: no such function, an argument that it does not take, lacks or cannot read, or an error while importing.
+    """
+    if program.pickled:
+        function = cloudpickle.loads(base64.b64decode(program.pickled))
+    else:
+        function = _from_file(program)
+    arguments = cloudpickle.loads(base64.b64decode(program.arguments)) if program.arguments else {}
+    arguments |= convert_arguments(function, program.raw)
+    _check_call(function, arguments)
+    return function, arguments
+
+
+def _from_file(program: Program) -> Callable[..., Any]:
+    path = pathlib.Path(program.path)
+    source = path.read_text()
+    try:
+        tree = ast.parse(source, str(path))
+    except SyntaxError as error:
+        raise UsageError(f"{path.name}, line {error.lineno}: {error.msg}") from None
+    sys.path.insert(0, str(path.parent))
+    name = program.function or "main"
+    if not program.function and not _defines(tree, name):
+        return _script(source, path)
+    module = _import(path)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UsageError(f"{path.name} has no function {name!r}: write def {name}(job): ..., or name another as {path.name}:function")
+    return typing.cast("Callable[..., Any]", function)
+
+
+def _defines(tree: ast.Module, name: str) -> bool:
+    for node in tree.body:
+        names = [node.name] if isinstance(node, ast.FunctionDef) else []
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.asname or alias.name for alias in node.names]
+        if isinstance(node, ast.Assign):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        if name in names:
+            return True
+    return False
+
+
+def _import(path: pathlib.Path) -> types.ModuleType:
+    """As a module of a name of its own, the same in all processes, so that pickles of its classes find it."""
+    name = f"perdure_program_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path.name} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path.name} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _script(source: str, path: pathlib.Path) -> Callable[..., Any]:
+    """A file without `main` runs from top to bottom in each generation; `perdure.current()` is its job."""
+    code = compile(source, str(path), "exec")
+
+    def main(job: Any) -> None:
+        exec(code, {"__name__": "__main__", "__file__": str(path)})
+
+    return main
+
+
+def convert_arguments(function: Callable[..., Any], raw: Mapping[str, str | bool]) -> dict[str, Any]:
+    """Text of the command line to what the function's annotations ask for. UsageError names the argument and what it takes."""
+    parameters = _parameters(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except Exception:  # annotations that only a type checker can read: the text is passed on
+        hints = {}
+    result = {}
+    for option, text in raw.items():
+        name = option.replace("-", "_")
+        if name not in parameters:
+            raise UsageError(f"main takes no argument --{option}; it takes {_list(parameters)}")
+        hint = hints.get(name, type(parameters[name].default) if parameters[name].default not in (inspect.Parameter.empty, None) else str)
+        try:
+            result[name] = _convert(hint, text)
+        except (ValueError, KeyError) as error:
+            raise UsageError(f"--{option}: {text!r} is no {getattr(hint, '__name__', hint)} ({error})") from None
+    return result
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(list(inspect.signature(function).parameters.items())[1:])
+
+
+def _list(parameters: Mapping[str, inspect.Parameter]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in parameters) or "none"
+
+
+def _convert(hint: Any, text: str | bool) -> Any:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _first_that_fits([one for one in inner if one is not type(None)], text)
+    if origin is typing.Literal:
+        return next(iter([one for one in inner if str(one) == text]), None) or _refuse(f"one of {inner}")
+    if hint is bool:
+        return (
+            text
+            if isinstance(text, bool)
+            else {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+        )
+    if isinstance(text, bool):
+        return _refuse("it needs a value")
+    if origin in (list, tuple):
+        return origin(_convert(inner[0] if inner else str, part) for part in text.split(","))
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return hint[text]
+    return hint(text) if hint in (int, float, str, complex, pathlib.Path) else text
+
+
+def _first_that_fits(hints: list[Any], text: str | bool) -> Any:
+    for hint in hints:
+        try:
+            return _convert(hint, text)
+        except (ValueError, KeyError):
+            continue
+    return _refuse("none of its types fits")
+
+
+def _refuse(why: str) -> typing.NoReturn:
+    raise ValueError(why)
+
+
+def _check_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Does the function take these arguments, and a job before them?"""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(None, **arguments)
+    except TypeError as error:
+        raise UsageError(f"main cannot be called so: {error}; it takes the job, and {_list(_parameters(function))}") from None

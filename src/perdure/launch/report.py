@@ -1,0 +1,136 @@
+"""What a job did, added up from its events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import xxhash
+
+Event = dict[str, Any]
+CAUSES = ("compute", "protect", "detect", "reform", "rebuild", "replay")
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """The answer of `perdure.run`.
+
+    Attributes:
+        result: what `main` returned on rank 0.
+        digests: of each declared item at the end, of all ranks together; the same wherever and after whatever losses it ran.
+        supersteps: that the program has done; those repeated after a loss are not counted twice.
+        generations: memberships, 1 if nothing was lost.
+        losses: of nodes and of workers.
+        seconds: wall time by cause. compute: all that is none of the others; protect: ranks held up by commits; detect: from a fault (where
+            it was injected, else from the last sign of life) until it was known; reform: until the next membership; rebuild: until
+            `main` was entered again; replay: until the lost supersteps were done again.
+        bytes: that were sent, by purpose, without headers.
+        memory_bytes: of all ranks together at the last commit.
+        degraded: the job ended with less redundancy than it was asked for, because nodes were missing.
+    """
+
+    result: Any = None
+    digests: dict[str, str] = field(default_factory=dict)
+    supersteps: int = 0
+    generations: int = 0
+    losses: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.0))
+    bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("application", "parity", "rebuild"), 0))
+    memory_bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("live", "snapshots", "parity"), 0))
+    degraded: bool = False
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return repr(value)
+
+
+class Account:
+    """Takes events in order and keeps a `Report` up to date."""
+
+    def __init__(self) -> None:
+        self.report = Report()
+        self._started = self._resumed = 0.0
+        self._trouble_since = 0.0
+        self._lost_at = 0.0
+        self._reformed_at = 0.0
+        self._farthest = 0
+        self._replaying_since = 0.0
+
+    def take(self, event: Event) -> None:
+        """One event."""
+        handler = getattr(self, f"_on_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def _on_fault(self, event: Event) -> None:
+        self._trouble_since = self._trouble_since or event["t"]
+
+    def _on_loss(self, event: Event) -> None:
+        self.report.losses += 1
+        if not self._lost_at:
+            since = self._trouble_since or event["t"] - event.get("silent_s", 0.0)
+            self.report.seconds["detect"] += event["t"] - since
+            self._lost_at = event["t"]
+            self._end_replay(since)
+        self._trouble_since = 0.0
+
+    _on_node_lost = _on_worker_lost = _on_loss
+
+    def _on_generation_started(self, event: Event) -> None:
+        self.report.generations = event["generation"]
+        self.report.degraded = event["degraded"]
+        if self._lost_at:
+            self.report.seconds["reform"] += event["t"] - self._lost_at
+        self._reformed_at, self._lost_at = event["t"], 0.0
+
+    def _on_resumed(self, event: Event) -> None:
+        if event["generation"] == 1:
+            self._started = event["t"]
+            return
+        self.report.seconds["rebuild"] += event["t"] - self._reformed_at
+        self._replaying_since = event["t"] if event["superstep"] < self._farthest else 0.0
+
+    def _end_replay(self, t: float) -> None:
+        if self._replaying_since:
+            self.report.seconds["replay"] += t - self._replaying_since
+        self._replaying_since = 0.0
+
+    def _on_progress(self, event: Event) -> None:
+        if event["superstep"] >= self._farthest:
+            self._farthest = event["superstep"]
+            self._end_replay(event["t"])
+
+    def _on_committed(self, event: Event) -> None:
+        report = self.report
+        self._on_progress(event)
+        report.seconds["protect"] += event["protect_s"]
+        report.bytes["application"] += event["application_bytes"]
+        report.memory_bytes = {
+            "live": event["live_bytes"], "snapshots": 2 * event["snapshot_bytes"], "parity": 2 * event["parity_bytes"],
+        }  # fmt: skip
+        if event["end"]:
+            report.supersteps = event["superstep"]
+            report.digests = {name: _together(ranks) for name, ranks in event["digests"].items()}
+
+    def _on_traffic(self, event: Event) -> None:
+        self.report.bytes |= {"parity": event["parity"], "rebuild": event["rebuild"]}
+
+    def _on_finished(self, event: Event) -> None:
+        self._end_replay(event["t"])
+        seconds = self.report.seconds
+        others = sum(seconds[cause] for cause in CAUSES if cause != "compute")
+        seconds["compute"] = max(0.0, event["t"] - self._started - others)
+        self.report.seconds = {cause: round(value, 6) for cause, value in seconds.items()}
+
+
+def _together(digests: list[str]) -> str:
+    """One digest for an item out of those of its ranks."""
+    return f"{xxhash.xxh3_64_intdigest(''.join(digests).encode()):016x}"

@@ -1,0 +1,46 @@
+"""Makes faults happen, in the process that they are for. Without faults it costs a comparison.
+
+A ledger in shared memory, one byte a fault, keeps each from happening twice, for a superstep is computed again after a recovery and a
+replacement knows nothing of its predecessor.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import threading
+from collections.abc import Sequence
+
+from perdure.core.faults import Fault
+
+
+class Injector:
+    """Knows the faults of the job, and whose process this is. `notify`: a pipe to the supervisor, a byte (the index) for each."""
+
+    def __init__(self, faults: Sequence[Fault], ledger: int, notify: int, *, node: int, rank: int = -1) -> None:
+        self._faults = list(enumerate(faults))
+        self._ledger = mmap.mmap(ledger, mmap.PAGESIZE) if faults else None
+        self._notify, self._node, self._rank = notify, node, rank
+
+    def at(self, phase: str, superstep: int) -> None:
+        """This instant has come; a fault that is due happens now, and the call may never return."""
+        if self._ledger is None:
+            return
+        for index, fault in self._faults:
+            due = fault.strikes(node=self._node, rank=self._rank, superstep=superstep, phase=phase)
+            if due and not self._ledger[index]:
+                self._ledger[index] = 1
+                os.write(self._notify, bytes([index]))
+                self._strike(fault)
+
+    def _strike(self, fault: Fault) -> None:
+        match fault.kind:
+            case "kill":
+                os.killpg(0, signal.SIGKILL)
+            case "stop":
+                os.killpg(0, signal.SIGSTOP)
+            case "crash":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "hang":
+                threading.Event().wait()

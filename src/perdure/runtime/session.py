@@ -1,0 +1,86 @@
+"""The seam between a program's side (`perdure.job`, adapters) and the runtime: one generation of one rank.
+
+`perdure.runtime.worker` implements it; tests use one of their own.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.core.offers import Offer
+
+if TYPE_CHECKING:
+    from perdure.comm import Communicator
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The committed state that a generation starts from. `slot` is (bytes,) uint8, borrowed and not to be written: see `Offer`."""
+
+    superstep: int
+    offer: Offer
+    slot: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the job gives each rank, the same in all generations.
+
+    Attributes:
+        seed: of `job.rng` and of the random states, before they are split by rank.
+        commit_every: the operator's word: supersteps, or None for the program's own.
+        ranks_on_machine: ranks that share the memory that `available_bytes` counts.
+        available_bytes: what the machine had to spare when the job started.
+    """
+
+    seed: int
+    commit_every: int | str | None
+    ranks_on_machine: int
+    available_bytes: int
+
+
+class Session(Protocol):
+    """Used by the one thread that runs `main`. Every call but the attributes may raise `GenerationRevoked`."""
+
+    rank: int
+    size: int
+    generation: int
+    means: Means
+    comm: Communicator
+    base: Base | None
+    protection: float
+    """Bytes of protection for each byte of coded state: two snapshots and two sets of parity."""
+
+    def check(self) -> None:
+        """Raises if the generation is over. Counts as a sign of life."""
+
+    def inside(self, call: str) -> AbstractContextManager[None]:
+        """While the block runs the rank waits inside a job call: it is not hung."""
+
+    def forbid_comm(self, why: str) -> AbstractContextManager[None]:
+        """While the block runs every call of `comm` raises `UsageError(why)` (rule P2)."""
+
+    def is_position(self, superstep: int) -> bool:
+        """Is it a commit position that rank 0 has chosen? Blocks until the positions are known that far (rule C1)."""
+
+    def next_position(self, superstep: int) -> int:
+        """On rank 0, at position `superstep`: the position of the commit after the next one."""
+
+    def begin_snapshot(self, superstep: int) -> None:
+        """Blocks until this rank may copy its state (rules C1 and C7)."""
+
+    def slot(self, nbytes: int) -> Bytes:
+        """After `begin_snapshot`: where to copy to, at least `nbytes` long. ConfigError when there is no memory."""
+
+    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
+        """The copy is complete. Blocks until it is committed at the first superstep of a job and at the end; otherwise it does not."""
+
+    def superstep_reached(self, superstep: int) -> None:
+        """The loop hands this superstep to the program."""

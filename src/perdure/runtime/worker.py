@@ -1,0 +1,308 @@
+"""The process of one rank. Its main thread runs `main`, once per generation; its control thread listens to the agent.
+
+The control thread only notes what the agent says and wakes the main thread; a revoke goes to the communicator as well, so a blocked call
+returns at once. A worker that loses its agent ends at once, whatever it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import perdure
+from perdure.comm import Communicator, Mesh
+from perdure.core import messages as msg
+from perdure.core.ids import END, Label
+from perdure.core.interval import failure_interval, optimal_interval
+from perdure.core.offers import Offer
+from perdure.core.orchestrator.counting import AT_THE_END
+from perdure.core.settings import Settings
+from perdure.errors import GenerationRevoked, PerdureError, UsageError
+from perdure.runtime.channel import Channel
+from perdure.runtime.injector import Injector
+from perdure.runtime.page import Page
+from perdure.runtime.session import Base, Bytes, Means, Session
+from perdure.runtime.vault import grow
+
+PACKAGE = os.path.dirname(perdure.__file__) + os.sep
+RunMain = Callable[[Session], None]
+"""Runs the program for one generation, up to and with the commit of its end."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the agent has said; guarded by `changed`."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    enter: msg.Enter | None = None
+    revoked: int = 0
+    may_copy: dict[Label, int] = field(default_factory=dict)
+    committed: Label | None = None
+    positions: set[int] = field(default_factory=set)
+    protect_s: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """Who this process is, and what it was given at its birth. `fds`: the connection to the agent, the progress page, two slots."""
+
+    job: str
+    rank: int
+    incarnation: int
+    fds: list[int]
+    settings: Settings
+    means: Means
+    injector: Injector
+    transport: str
+
+
+class WorkerProcess:
+    """One worker. `run` never returns before the agent says so."""
+
+    def __init__(self, place: Place, run_main: RunMain) -> None:
+        self.place = place
+        self._run_main = run_main
+        self.heard = Heard()
+        self.agent = Channel(socket.socket(fileno=place.fds[0]))
+        self.agent.sock.settimeout(None)
+        self.page = Page(place.fds[1])
+        self._slot_fds = place.fds[2:4]
+        self._maps = [grow(fd, os.fstat(fd).st_size) for fd in self._slot_fds]
+        self.started = time.monotonic()
+        self.calls = Calls(self)
+        self.mesh = Mesh(
+            job=bytes.fromhex(place.job), rank=place.rank, incarnation=place.incarnation, monitor=self.calls,
+            transport="tcp" if place.transport == "tcp" else "unix",
+        )  # fmt: skip
+
+    def run(self) -> None:
+        """Enters `main` as often as the agent asks for it."""
+        threading.Thread(target=self._listen, name="control", daemon=True).start()
+        self.agent.send(msg.Loaded(address=self.mesh.address))
+        while True:
+            with self.heard.changed:
+                self.heard.changed.wait_for(lambda: self.heard.enter is not None)
+                enter, self.heard.enter = self.heard.enter, None
+            assert enter is not None
+            self._generation(enter)
+
+    def _generation(self, enter: msg.Enter) -> None:
+        before = set(threading.enumerate())
+        try:
+            comm = self.mesh.enter(generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations)
+            self.place.injector.at("entering", enter.base.superstep if enter.base else 0)
+            self._run_main(WorkerSession(self, enter, comm))
+        except GenerationRevoked:
+            pass  # the expected way out of a generation that is over
+        except BaseException as error:
+            self._flush()
+            self.page.enter("waiting")
+            self.agent.send(_raised(enter.generation, error))
+            return
+        self._flush()
+        with self.heard.changed:
+            self.heard.changed.wait_for(lambda: self.heard.revoked >= enter.generation)
+        left = [thread for thread in threading.enumerate() if thread not in before]
+        self.agent.send(msg.Unwound(generation=enter.generation, clean=not left))
+
+    def _flush(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+    def slot(self, index: int, nbytes: int) -> Bytes:
+        """Slot `index` as (>= nbytes,) uint8."""
+        if len(self._maps[index]) < nbytes:
+            self._maps[index] = grow(self._slot_fds[index], nbytes)
+        return np.frombuffer(self._maps[index], np.uint8)
+
+    # ---- the control thread -----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        while True:
+            messages = self.agent.receive()
+            if messages is None:
+                os._exit(0)
+            for message in messages:
+                self._agent_said(message)
+
+    def _agent_said(self, message: msg.ToWorker) -> None:
+        heard = self.heard
+        with heard.changed:
+            match message:
+                case msg.Enter():
+                    heard.enter = message
+                    heard.may_copy.clear()
+                    heard.positions = set(message.positions)
+                    heard.committed = None
+                case msg.MayCopy(label=label, slot=slot):
+                    heard.may_copy[label] = slot
+                case msg.LabelCommitted(label=label, positions=positions, protect_s=protect_s):
+                    heard.committed, heard.protect_s = label, protect_s
+                    heard.positions |= set(positions)
+                case msg.Revoke(generation=generation):
+                    heard.revoked = max(heard.revoked, generation)
+                case msg.Pause(paused=paused):
+                    self.mesh.pause(paused=paused)
+                case msg.EndWorker():
+                    self._flush()
+                    os._exit(0)
+            heard.changed.notify_all()
+        if isinstance(message, msg.Revoke):
+            self.mesh.revoke(message.generation)
+
+
+class Calls:
+    """Counts job calls and bytes on the progress page; the communicator's `Monitor`."""
+
+    def __init__(self, worker: WorkerProcess) -> None:
+        self._worker = worker
+        self._page = worker.page
+        self.forbidden = ""
+        self.application_bytes = 0
+
+    def enter(self, call: str) -> None:
+        """A call of the communicator begins."""
+        if self.forbidden:
+            raise UsageError(f"{call}: {self.forbidden}")
+        self._page.enter(call)
+
+    def leave(self) -> None:
+        """It ends."""
+        self._page.enter("")
+
+    def moved(self, nbytes: int) -> None:
+        """A message was sent or received."""
+        self.application_bytes += nbytes
+        self._page.frames += 1
+        self._page.write()
+
+    def suspect(self, rank: int) -> None:
+        """A connection ended: a hint for the agent."""
+        self._worker.agent.send(msg.PeerSuspected(rank=rank))
+
+
+class WorkerSession:
+    """`Session` for one generation."""
+
+    def __init__(self, worker: WorkerProcess, enter: msg.Enter, comm: Communicator) -> None:
+        self._worker, self._heard, self._enter = worker, worker.heard, enter
+        self.rank, self.size, self.generation = worker.place.rank, enter.size, enter.generation
+        self.means, self.comm, self.protection = worker.place.means, comm, enter.protection
+        self.base: Base | None = None
+        if enter.base is not None and enter.offer is not None:
+            self.base = Base(superstep=enter.base.superstep, offer=enter.offer, slot=worker.slot(enter.slot, 0))
+        self._slot = 0
+        self._held_up_since = 0.0
+        self._commit_s, self._commits = 0.0, 0
+        self._loop_since = time.monotonic()
+        self._supersteps = 0
+        self._application_bytes = 0
+
+    def check(self) -> None:
+        if self._heard.revoked >= self.generation:
+            raise GenerationRevoked(f"generation {self.generation} is over")
+        self._worker.page.calls += 1
+        self._worker.page.write()
+
+    @contextlib.contextmanager
+    def inside(self, call: str) -> Iterator[None]:
+        self.check()
+        self._worker.page.enter(call)
+        try:
+            yield
+        finally:
+            self._worker.page.enter("")
+
+    @contextlib.contextmanager
+    def forbid_comm(self, why: str) -> Iterator[None]:
+        self._worker.calls.forbidden = why
+        try:
+            yield
+        finally:
+            self._worker.calls.forbidden = ""
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        """Woken by the agent's word or by a revoke."""
+        heard = self._heard
+        with heard.changed:
+            heard.changed.wait_for(lambda: condition() or heard.revoked >= self.generation)
+        self.check()
+
+    def is_position(self, superstep: int) -> bool:
+        if self.base is not None and superstep == self.base.superstep:
+            return False
+        if superstep > max(self._heard.positions):
+            with self.inside("supersteps"):
+                self._wait(lambda: superstep <= max(self._heard.positions))
+        return superstep in self._heard.positions
+
+    def next_position(self, superstep: int) -> int:
+        later = sorted(position for position in self._heard.positions if position > superstep)
+        if not later:
+            return superstep + 1
+        settings = self._worker.place.settings
+        now = time.monotonic()
+        failure_s = failure_interval(nodes=self.size, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
+        superstep_s = (now - self._loop_since - self._commit_s) / self._supersteps if self._supersteps else 1e9
+        interval = optimal_interval(
+            superstep_s=superstep_s,
+            commit_s=self._commit_s / max(self._commits, 1) + self._heard.protect_s,
+            failure_every_s=failure_s,
+            previous=max(later[0] - superstep, 1),
+            settings=settings,
+        )
+        return later[0] + interval
+
+    def begin_snapshot(self, superstep: int) -> None:
+        label = Label(self.generation, superstep)
+        self._held_up_since = time.monotonic()
+        with self.inside("supersteps"):
+            self._worker.agent.send(msg.AtPosition(label=label))
+            self._wait(lambda: label in self._heard.may_copy)
+        self._slot = self._heard.may_copy[label]
+        self._worker.place.injector.at("copying", superstep)
+
+    def slot(self, nbytes: int) -> Bytes:
+        return self._worker.slot(self._slot, nbytes)
+
+    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
+        label = Label(self.generation, superstep)
+        held_up_s = time.monotonic() - self._held_up_since
+        sent = self._worker.calls.application_bytes
+        costs = msg.RankCosts(protect_s=held_up_s, application_bytes=sent - self._application_bytes, live_bytes=live_bytes)
+        self._application_bytes = sent
+        slot_bytes = len(self._worker.slot(self._slot, 0))
+        self._worker.agent.send(msg.Snapped(label=label, offer=offer, slot_bytes=slot_bytes, costs=costs))
+        if superstep == END or (self.base is None and superstep == 0):
+            with self.inside(AT_THE_END if superstep == END else "supersteps"):
+                self._wait(lambda: self._heard.committed is not None and self._heard.committed >= label)
+            self._loop_since = time.monotonic()
+        elif self._supersteps:
+            self._commit_s += held_up_s
+            self._commits += 1
+
+    def superstep_reached(self, superstep: int) -> None:
+        self.check()
+        page = self._worker.page
+        page.superstep = superstep
+        page.write()
+        self._supersteps += 1
+        self._worker.place.injector.at("", superstep)
+
+
+def _raised(generation: int, error: BaseException) -> msg.MainRaised:
+    if isinstance(error, PerdureError):
+        return msg.MainRaised(generation=generation, error=type(error).__name__, text=str(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(PACKAGE)]
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(own), *traceback.format_exception_only(error)]
+    return msg.MainRaised(generation=generation, error="ProgramFailed", text="".join(lines).rstrip())
