@@ -133,8 +133,9 @@ def _undecodable(plan: Plan, base: Label, reports: Sequence[RankReport], missing
     gone = tuple(rank for rank in plan.groups[group] if rank in missing) or plan.groups[group]
     step = "the end" if base.superstep == END else f"superstep {base.superstep}"
     need = len(positions)
+    names = f"rank {gone[0]} was lost" if len(gone) == 1 else f"ranks {', '.join(map(str, gone))} of one parity group were lost together"
     text = (
-        f"ranks {', '.join(map(str, gone))} of one parity group were lost together, and its parity rebuilds at most {plan.parity}; "
+        f"{names}, and the parity rebuilds at most {plan.parity} of a group; "
         f"the last committed superstep was {step}. Use --parity {need} (in groups of more than {need} ranks)"
     )
     return Lost(ranks=gone, text=text)

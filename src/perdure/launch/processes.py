@@ -3,7 +3,8 @@
     supervisor ─┬─ orchestrator
                 └─ agent ── nursery ── worker, worker, ...     (one session, so that a node can be ended at once)
 
-SIGUSR1 makes any of them write where its threads are to standard error. Each dies with its parent. An agent forks its nursery before it has any thread; the nursery imports the program and forks workers.
+Each dies with its parent. An agent forks its nursery before it has any thread; the nursery imports the program and forks workers.
+SIGUSR1 makes any of them write to standard error where its threads are.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class AgentProcess:
 
     def _read_last_words(self, worker: Worker) -> None:
         """What a worker said before its end counts: an error of `main`, above all."""
-        while worker.channel.fileno() in self._selector.get_map():
+        while not worker.channel.closed:
             self._read(worker.channel, lambda m: ev.WorkerSaid(rank=worker.rank, incarnation=worker.incarnation, message=m), None)
 
     # ---- what goes out ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ the agent.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -49,7 +50,8 @@ def serve(sock: socket.socket, run: Run) -> None:
 
 
 def _tell(sock: socket.socket, **fields: object) -> None:
-    sock.send(json.dumps(fields).encode())
+    with contextlib.suppress(ConnectionError):  # the agent has hung up: the next request is the end of the stream
+        sock.send(json.dumps(fields).encode())
 
 
 def _fork(sock: socket.socket, run: Run, rank: int, incarnation: int, fds: list[int]) -> int:

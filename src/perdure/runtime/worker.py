@@ -18,12 +18,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-import perdure
 from perdure.comm import Communicator, Mesh
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.interval import failure_interval, optimal_interval
-from perdure.core.offers import Offer
+from perdure.core.offers import Offer, replicated_start
 from perdure.core.orchestrator.counting import AT_THE_END
 from perdure.core.settings import Settings
 from perdure.errors import GenerationRevoked, PerdureError, UsageError
@@ -33,7 +32,7 @@ from perdure.runtime.page import Page
 from perdure.runtime.session import Base, Bytes, Means, Session
 from perdure.runtime.vault import grow
 
-PACKAGE = os.path.dirname(perdure.__file__) + os.sep
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RunMain = Callable[[Session], None]
 """Runs the program for one generation, up to and with the commit of its end."""
 
@@ -199,7 +198,8 @@ class WorkerSession:
         self.means, self.comm, self.protection = worker.place.means, comm, enter.protection
         self.base: Base | None = None
         if enter.base is not None and enter.offer is not None:
-            self.base = Base(superstep=enter.base.superstep, offer=enter.offer, slot=worker.slot(enter.slot, 0))
+            nbytes = replicated_start(enter.offer.coded_bytes) + enter.offer.replicated_bytes
+            self.base = Base(superstep=enter.base.superstep, offer=enter.offer, slot=worker.slot(enter.slot, nbytes))
         self._slot = 0
         self._held_up_since = 0.0
         self._commit_s, self._commits = 0.0, 0

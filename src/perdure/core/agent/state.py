@@ -80,6 +80,8 @@ class Hosted:
     inside_since: float = 0.0
     superstep: int = -1
     told_ready: bool = False
+    killed_because: str = ""
+    """Why this agent ended the process; empty when it ended by itself."""
 
     def free_index(self) -> int:
         """The slot that holds no label. There are two slots; the caller has made sure that one is free."""

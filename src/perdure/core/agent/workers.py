@@ -14,6 +14,7 @@ def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
     if hosted.worker in (WorkerPhase.GONE,):
         hosted.incarnation = incarnation
         hosted.worker = WorkerPhase.STARTING
+        hosted.killed_because = ""
         hosted.calls = hosted.frames = -1
         hosted.superstep = -1
         return [do.StartWorker(rank=hosted.rank, incarnation=incarnation)]
@@ -21,10 +22,11 @@ def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
     return [] if hosted.worker is WorkerPhase.KILLED else kill(hosted)
 
 
-def kill(hosted: Hosted) -> list[do.AgentCommand]:
+def kill(hosted: Hosted, because: str = "") -> list[do.AgentCommand]:
     """Ends the process; `ended` follows."""
     if hosted.worker in (WorkerPhase.GONE, WorkerPhase.KILLED):
         return []
+    hosted.killed_because = because
     hosted.worker = WorkerPhase.KILLED
     return [do.KillWorker(rank=hosted.rank, incarnation=hosted.incarnation)]
 
@@ -50,7 +52,7 @@ def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) 
     if hosted.worker is not WorkerPhase.UNWINDING:
         return []
     if not clean:
-        return kill(hosted)
+        return kill(hosted, "main left threads running")
     hosted.worker = WorkerPhase.IDLE
     return restore.say_ready(state, hosted)
 
@@ -82,7 +84,9 @@ def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.Agent
     if expected:
         incarnation, hosted.start_next = hosted.start_next, 0
         return out + start(hosted, incarnation)
-    lost = msg.WorkerLost(generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, reason=event.how)
+    lost = msg.WorkerLost(
+        generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, reason=hosted.killed_because or event.how
+    )
     return [*out, do.TellOrchestrator(message=lost)]
 
 
@@ -101,7 +105,7 @@ def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> li
         hosted.superstep = max(hosted.superstep, sample.superstep)
         limit = state.settings.silence_s if sample.stopped else state.settings.hang_timeout_s
         if now - hosted.moved_at > limit and (sample.stopped or not sample.inside):
-            out += kill(hosted)
+            out += kill(hosted, f"{'stopped' if sample.stopped else 'hung: no job call'} for {limit:g} s")
     return out
 
 
@@ -110,5 +114,5 @@ def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         if hosted.worker is WorkerPhase.UNWINDING and now > hosted.unwind_by:
-            out += kill(hosted)
+            out += kill(hosted, f"main did not let GenerationRevoked pass within {state.settings.unwind_timeout_s:g} s")
     return out

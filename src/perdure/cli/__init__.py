@@ -1,0 +1,47 @@
+"""What does a person type? The command `perdure`.
+
+Errors are one line on standard error, beginning with `perdure: error:`, and say what to do; the exit status says who must act: 0 all
+is well, 1 the program failed, 2 the command or the program's use of perdure is wrong, 3 more was lost than the parity rebuilds.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any, NoReturn
+
+import typer
+
+from perdure.cli.commands import app
+from perdure.errors import PerdureError, ProgramFailed
+
+__all__ = ["app", "main"]
+
+COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
+"""Click's ClickException, which newer versions of typer bring along under a private name."""
+
+
+def main() -> NoReturn:
+    """The entry point of the command."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        status = app(standalone_mode=False) or 0
+    except ProgramFailed as error:
+        print(f"{error}\nperdure: error: the program failed; its error is above", file=sys.stderr)
+        status = error.exit_status
+    except PerdureError as error:
+        print(f"perdure: error: {error}", file=sys.stderr)
+        status = error.exit_status
+    except typer.Exit as error:
+        status = error.exit_code
+    except COMMAND_LINE_ERROR as error:
+        print(f"perdure: error: {error.format_message()} (see `perdure --help`)", file=sys.stderr)
+        status = 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("perdure: interrupted; all processes of the job have ended", file=sys.stderr)
+        status = 130
+    sys.exit(status)
+
+
+def _terminated(signum: int, frame: object) -> NoReturn:
+    sys.exit(128 + signum)

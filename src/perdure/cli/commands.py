@@ -1,0 +1,217 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from perdure.cli.display import display
+from perdure.core.faults import GRAMMAR
+from perdure.core.settings import Settings
+from perdure.errors import ConfigError, UsageError
+from perdure.launch import Report, run
+from perdure.launch.rehearsal import rehearse
+
+app = typer.Typer(
+    name="perdure",
+    help="Runs bulk-synchronous programs that outlive the nodes they run on.",
+    epilog="Begin with `perdure demo`; then `perdure run --help`. A lost node is rebuilt from parity in the others' memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+PASS_ON = {"allow_extra_args": True}
+DEFAULTS = Settings()
+
+Program = Annotated[
+    str, typer.Argument(metavar="PROGRAM.py[:function]", help="A file with `def main(job, ...)`, or with another function.")
+]
+Ranks = Annotated[int, typer.Option(help="Processes that run the program.", rich_help_panel="Shape")]
+RanksPerNode = Annotated[int, typer.Option(help="How many of them share a node, and so a fate.", rich_help_panel="Shape")]
+Spares = Annotated[int, typer.Option(help="Nodes without ranks, ready to replace a lost one.", rich_help_panel="Shape")]
+Parity = Annotated[int, typer.Option(help="How many nodes may be lost at the same time: 0 to 3.", rich_help_panel="Shape")]
+GroupSize = Annotated[int | None, typer.Option(help="Ranks that share parity. Default: up to eight.", rich_help_panel="Shape")]
+CommitEvery = Annotated[
+    str | None, typer.Option(metavar="K|auto", help="Supersteps between commits. Default: what the program says.", rich_help_panel="Shape")
+]
+HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
+Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
+Transport = Annotated[str, typer.Option(help="Between ranks: unix or tcp.", rich_help_panel="Shape")]
+Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
+ReturnAfter = Annotated[
+    float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
+]
+Events = Annotated[pathlib.Path | None, typer.Option(help="Write the events to this file, a JSON object a line.", rich_help_panel="Output")]
+AsJson = Annotated[bool, typer.Option("--json", help="The last line of standard output is the report as JSON.", rich_help_panel="Output")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from perdure import __version__
+
+        typer.echo(f"perdure {__version__}")
+        raise typer.Exit
+
+
+@app.command("run", context_settings=PASS_ON)
+def run_command(
+    context: typer.Context,
+    program: Program,
+    ranks: Ranks = 4,
+    ranks_per_node: RanksPerNode = 1,
+    spares: Spares = 1,
+    parity: Parity = 1,
+    group_size: GroupSize = None,
+    commit_every: CommitEvery = None,
+    hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
+    seed: Seed = 0,
+    transport: Transport = "unix",
+    fault: Faults = None,
+    return_after: ReturnAfter = None,
+    events: Events = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a program on nodes that are processes of this machine.
+
+    What follows `--` are arguments of the program's `main`, converted by its annotations:
+
+    `perdure run examples/heat/heat.py --ranks 4 --fault kill:node=2,superstep=35 -- --n 512 --supersteps 200`
+
+    Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
+    """
+    with contextlib.ExitStack() as stack:
+        shown = stack.enter_context(display(to_terminal=sys.stderr.isatty()))
+        written = stack.enter_context(_event_file(events))
+
+        def on_event(event: dict[str, Any]) -> None:
+            shown(event)
+            written(event)
+
+        report = run(
+            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+            commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
+            settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
+        )  # fmt: skip
+    print(report.to_json() if as_json else in_words(report))
+
+
+@app.command("rehearse", context_settings=PASS_ON)
+def rehearse_command(
+    context: typer.Context,
+    program: Program,
+    rehearsals: Annotated[int, typer.Option(help="Runs with a loss each, after the undisturbed one.")] = 3,
+    seed: Annotated[int, typer.Option(help="Chooses what is lost, and when.")] = 0,
+    ranks: Ranks = 4,
+    ranks_per_node: RanksPerNode = 1,
+    spares: Spares = 1,
+    parity: Parity = 1,
+    group_size: GroupSize = None,
+    commit_every: Annotated[int, typer.Option(help="Supersteps between commits.", rich_help_panel="Shape")] = 2,
+) -> None:
+    """Proves that a program recovers: runs it undisturbed and with seeded losses, and compares every declared item at every commit.
+
+    `perdure rehearse examples/heat/heat.py -- --n 128 --supersteps 40`
+
+    Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named.
+    """
+    if rehearsals < 1:
+        raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")
+
+    def tell(text: str) -> None:
+        print(f"rehearsing: {text}", file=sys.stderr)
+
+    result = rehearse(
+        program, rehearsals=rehearsals, seed=seed, commit_every=commit_every, tell=tell,
+        ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+        raw_arguments=parse_arguments(context.args),
+    )  # fmt: skip
+    if result.recovers:
+        print(f"the program recovers: {len(result.faults)} losses, {result.commits} commits compared, every item the same")
+        return
+    if result.difference:
+        print(f"the program does not recover: {result.difference}")
+        print("something that this item depends on is not declared: a global, a file, a clock, a random source of its own")
+    else:
+        print(f"the program does not recover: {result.error}")
+    raise typer.Exit(1)
+
+
+@app.command("demo")
+def demo_command(
+    seconds: Annotated[float, typer.Option(help="A node is killed so often.")] = 5.0,
+    picture: Annotated[pathlib.Path, typer.Option("--map", help="Where the map of the highest waves goes.")] = pathlib.Path("tsunami.png"),
+    coarsen: Annotated[int, typer.Option(help="Grid cells of the sea floor that make one of the computation: 1, 2, 3, 4 or 6.")] = 4,
+    hours: Annotated[float, typer.Option(help="How long the wave travels.")] = 12.0,
+) -> None:
+    """A tsunami crosses the real Pacific while its nodes are killed; then again undisturbed, and every bit is compared."""
+    from perdure.cli.demo import demo
+
+    if not demo(kill_every_s=seconds, picture=picture, coarsen=coarsen, hours=hours):
+        raise typer.Exit(1)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Says whether this machine has what perdure needs, and what it will use."""
+    from perdure.cli.doctor import doctor
+
+    if not doctor():
+        raise typer.Exit(1)
+
+
+def parse_interval(text: str | None) -> int | str | None:
+    """`K` or `auto`."""
+    if text is None or text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {text!r}")
+    return int(text)
+
+
+def parse_arguments(words: list[str]) -> dict[str, str | bool]:
+    """`--name value`, `--name=value` and `--flag` to a dict; True for a flag."""
+    result: dict[str, str | bool] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--") and len(word) > 2:
+            name, equals, value = word[2:].partition("=")
+            result[name] = value if equals else True
+            name = "" if equals else name
+        elif name:
+            result[name], name = word, ""
+        else:
+            raise UsageError(f"{word!r}: arguments of the program are written --name value, after --")
+    return result
+
+
+@contextlib.contextmanager
+def _event_file(path: pathlib.Path | None) -> Iterator[Any]:
+    if path is None:
+        yield lambda event: None
+        return
+    try:
+        file = path.open("w", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"--events {path}: {error.strerror}") from error
+    with file:
+        yield lambda event: file.write(json.dumps(event) + "\n")
+
+
+def in_words(report: Report) -> str:
+    """The report for a person."""
+    seconds = ", ".join(f"{cause} {value:.2f}" for cause, value in report.seconds.items() if value >= 0.005)
+    lines = [
+        f"result       {report.result}",
+        f"supersteps   {report.supersteps}",
+        f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
+        f"seconds      {seconds}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,46 @@
+"""`perdure doctor`: what this machine has of what perdure needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from perdure import __version__
+from perdure.launch import available_bytes
+
+
+def doctor() -> bool:
+    """Prints a line for each check; True when nothing that is needed is missing."""
+    print(f"perdure {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {platform.system()} {platform.release()}")
+    print(f"cores {len(os.sched_getaffinity(0))}, memory to spare {available_bytes() / 1e9:.1f} GB")
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("Python 3.11 or newer", lambda: _true(sys.version_info >= (3, 11))),
+        ("memory files (memfd)", lambda: os.close(os.memfd_create("perdure-doctor"))),
+        ("process handles (pidfd)", lambda: os.close(os.pidfd_open(os.getpid()))),
+        ("abstract Unix sockets", _abstract_socket),
+    ]
+    return all([_passes(name, check) for name, check in checks])
+
+
+def _passes(name: str, check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except (OSError, AttributeError, AssertionError) as error:
+        print(f"missing  {name}: {error or 'not there'}")
+        return False
+    print(f"ok       {name}")
+    return True
+
+
+def _true(condition: bool) -> None:
+    assert condition
+
+
+def _abstract_socket() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(f"\0perdure-doctor-{os.getpid()}")

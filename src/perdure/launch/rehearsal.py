@@ -1,0 +1,126 @@
+"""Rehearsals: a program is run undisturbed and then with losses, and every declared item is compared at every common commit.
+
+What differs was not protected: a module's global, a file, a random source or a clock that the program's state depends on and that it did
+not declare.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from perdure.errors import ConfigError, PerdureError
+from perdure.launch import Report, run
+
+Digests = dict[int, dict[str, list[str]]]
+"""Superstep -> item -> digest by rank; the end counts as the superstep after the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The first thing that was not the same."""
+
+    fault: str
+    superstep: int
+    item: str
+    rank: int
+
+    def __str__(self) -> str:
+        return f"{self.item!r} differs on rank {self.rank} at superstep {self.superstep} after {self.fault}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Rehearsal:
+    """What came of it. `commits` were compared; `difference` and `error` are None when the program recovers."""
+
+    faults: list[str] = field(default_factory=list)
+    commits: int = 0
+    difference: Difference | None = None
+    error: str | None = None
+
+    @property
+    def recovers(self) -> bool:
+        """Every run ended with the items and the result of the undisturbed one."""
+        return self.difference is None and self.error is None
+
+
+def rehearse(
+    main: Callable[..., Any] | str,
+    *,
+    rehearsals: int = 3,
+    seed: int = 0,
+    commit_every: int = 2,
+    tell: Callable[[str], None] = lambda text: None,
+    **options: Any,
+) -> Rehearsal:
+    """Runs `main` once undisturbed and `rehearsals` times with a loss each, at an instant chosen by `seed`.
+
+    Args:
+        commit_every: supersteps between two commits: small, so that there is much to compare.
+        tell: called with a line of text before each run.
+        options: of `perdure.run`.
+
+    Raises:
+        ConfigError: the program is too short to lose anything. What the undisturbed run raises passes through.
+    """
+    tell("undisturbed")
+    expected, report = _recorded(main, commit_every, (), options)
+    if report.supersteps < 2:
+        raise ConfigError(f"a rehearsal needs a program of at least 2 supersteps, and this one has {report.supersteps}")
+    dice = random.Random(seed)
+    result = Rehearsal()
+    for number in range(rehearsals):
+        fault = _fault(dice, options, report.supersteps, node=number % 2 == 0)
+        result.faults.append(fault)
+        tell(fault)
+        try:
+            found, again = _recorded(main, commit_every, (fault,), options)
+        except PerdureError as error:
+            result.error = f"after {fault} the program failed: {error}"
+            return result
+        result.commits += len(expected.keys() & found.keys())
+        result.difference = _first_difference(expected, found, fault)
+        if result.difference is None and _pickled(again.result) != _pickled(report.result):
+            result.error = f"after {fault} all items are the same, and yet main returned something else"
+        if not result.recovers:
+            return result
+    return result
+
+
+def _fault(dice: random.Random, options: Mapping[str, Any], supersteps: int, *, node: bool) -> str:
+    """Nodes and single workers in turn, as far as there is parity to survive a node."""
+    ranks, per_node = options.get("ranks", 4), options.get("ranks_per_node", 1)
+    superstep = dice.randrange(1, supersteps)
+    if node and options.get("parity", 1):
+        return f"kill:node={dice.randrange(-(-ranks // per_node))},superstep={superstep}"
+    return f"crash:rank={dice.randrange(ranks)},superstep={superstep}"
+
+
+def _recorded(
+    main: Callable[..., Any] | str, commit_every: int, faults: tuple[str, ...], options: Mapping[str, Any]
+) -> tuple[Digests, Report]:
+    """One run, and the digests of all its commits; of one that was made again after a loss, the later ones."""
+    digests: Digests = {}
+
+    def note(event: dict[str, Any]) -> None:
+        if event["event"] == "committed":
+            digests[event["superstep"]] = event["digests"]
+
+    report = run(main, commit_every=commit_every, faults=faults, on_event=note, **options)
+    return digests, report
+
+
+def _pickled(result: Any) -> str:
+    """Results are compared as the report would show them."""
+    return Report(result=result).to_json()
+
+
+def _first_difference(expected: Digests, found: Digests, fault: str) -> Difference | None:
+    for superstep in sorted(expected.keys() & found.keys()):
+        for item, by_rank in expected[superstep].items():
+            for rank, (ours, theirs) in enumerate(zip(by_rank, found[superstep].get(item, []), strict=True)):
+                if ours != theirs:
+                    return Difference(fault=fault, superstep=superstep, item=item, rank=rank)
+    return None
