@@ -29,7 +29,10 @@ def serve(sock: socket.socket, run: Run) -> None:
     while True:
         for key, _ in selector.select():
             if key.fileobj is sock:
-                data, fds, _, _ = socket.recv_fds(sock, 65536, 8)
+                try:
+                    data, fds, _, _ = socket.recv_fds(sock, 65536, 8)
+                except ConnectionError:
+                    return
                 if not data:
                     return
                 request = json.loads(data)

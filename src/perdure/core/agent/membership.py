@@ -5,7 +5,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent import restore, workers
-from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase, reports
+from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, reports
 from perdure.core.plan import Plan
 
 
@@ -127,11 +127,7 @@ def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreS
 
 def _forget_all_but(hosted: Hosted, plan: Plan) -> list[do.AgentCommand]:
     """D6: every label but the base becomes free; so does a base that is not whole and was not being rebuilt."""
-    doomed = [
-        slot.label
-        for slot in hosted.slots.values()
-        if slot.label != plan.base or slot.stage not in (Stage.PREPARED, Stage.REBUILDING) or not slot.offers
-    ]
+    doomed = [slot.label for slot in hosted.slots.values() if slot.label != plan.base or not is_of_use(slot)]
     for label in doomed:
         del hosted.slots[label]
     return [do.ForgetLabel(rank=hosted.rank, label=label) for label in doomed]

@@ -9,7 +9,10 @@ from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, Wor
 
 
 def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
-    """After an install: a slot that is here is checked, one that is not is fetched. Without a base there is nothing to do."""
+    """After an install: a slot that is here is checked, one that is not is fetched. Without a base there is nothing to do.
+
+    A slot whose rebuilding was interrupted is checked when its last chunk has come: its blocks may span a chunk that is still missing.
+    """
     assert state.plan is not None
     base = state.plan.base
     if base is None:
@@ -17,7 +20,7 @@ def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, .
     slot = hosted.slots.get(base)
     if slot is not None:
         slot.verified = False
-        return [do.VerifySlot(rank=hosted.rank, label=base, parity=slot.stage is Stage.PREPARED)]
+        return _check_when_whole(state, hosted, slot)
     index = hosted.free_index()
     hosted.slots[base] = Slot(label=base, index=index, stage=Stage.REBUILDING, restored_at=now)
     source = next((source for source in sources if source.rank == hosted.rank), None)
@@ -70,7 +73,7 @@ def _chunk_stored(state: AgentState, hosted: Hosted, slot: Slot, position: int, 
 def _check_when_whole(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
     assert state.plan is not None
     whole = slot.data == full_masks(state.plan, hosted.rank)[0] and slot.replicated and slot.offers
-    return [do.VerifySlot(rank=hosted.rank, label=slot.label, parity=False)] if whole and not slot.verified else []
+    return [do.VerifySlot(rank=hosted.rank, label=slot.label, parity=slot.stage is Stage.PREPARED)] if whole and not slot.verified else []
 
 
 def _verified(state: AgentState, hosted: Hosted, slot: Slot, event: ev.SlotVerified, now: float) -> list[do.AgentCommand]:

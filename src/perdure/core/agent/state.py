@@ -148,6 +148,11 @@ def full_masks(plan: Plan, rank: int) -> tuple[int, int]:
     return (1 << geometry.d) - 1, (1 << geometry.m) - 1
 
 
+def is_of_use(slot: Slot) -> bool:
+    """May the slot count as a holder of the next generation's base? One whose offers or replicated items never came is fetched anew."""
+    return slot.stage is Stage.PREPARED or (slot.stage is Stage.REBUILDING and slot.replicated and bool(slot.offers))
+
+
 def reports(state: AgentState) -> tuple[RankReport, ...]:
     """All that this agent holds, for `Sealed` and `Status`."""
     return tuple(
@@ -158,7 +163,7 @@ def reports(state: AgentState) -> tuple[RankReport, ...]:
             labels=tuple(
                 LabelReport(label=slot.label, prepared=slot.stage is Stage.PREPARED, data=slot.data, parity=slot.parity)
                 for slot in hosted.slots.values()
-                if slot.stage in (Stage.PREPARED, Stage.REBUILDING)
+                if is_of_use(slot)
             ),
         )
         for hosted in state.hosted.values()

@@ -42,7 +42,7 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
             fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
             return [do.Publish(event="rebuilt", fields=fields)]
         case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING):
-            return [do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
+            return _chunks_lost(state, message, now)
         case msg.WorkerStarted():
             started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
             return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
@@ -82,6 +82,7 @@ def _prepared(state: OrchestratorState, fact: msg.Prepared) -> Commands:
 def _committed(state: OrchestratorState, label: Label) -> Commands:
     assert state.plan is not None
     state.committed = label
+    state.chunk_losses.clear()
     facts = state.prepared[label]
     state.prepared = {known: said for known, said in state.prepared.items() if known >= label}
     ended = {fact.ended_at for fact in facts.values()}
@@ -159,6 +160,14 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
     if state.phase in (Phase.COUNTING, Phase.REBUILDING):
         return lost + deciding.start_seal(state, now)
     return lost
+
+
+def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) -> Commands:
+    """R5: an erasure found late is a new decision. The same rank again and again from one base: these bytes can never be right."""
+    times = state.chunk_losses[message.rank] = state.chunk_losses.get(message.rank, 0) + 1
+    if times >= state.settings.crash_limit:
+        return deciding.finish(state, "InternalError", f"{message.text}, {times} times over: please report this")
+    return [do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
 
 
 def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:

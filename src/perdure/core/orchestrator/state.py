@@ -116,6 +116,8 @@ class OrchestratorState:
     """Rank -> the newest superstep that it has copied in this generation."""
     at_end: dict[int, int] = field(default_factory=dict)
     """Rank whose `main` has returned -> where its loop ended."""
+    chunk_losses: dict[int, int] = field(default_factory=dict)
+    """Rank -> how often chunks of it were found wrong since the last commit."""
     traffic: dict[int, Traffic] = field(default_factory=dict)
     result: bytes | None = None
 
