@@ -85,7 +85,7 @@ def test_a_further_loss_during_a_recovery(survive: Survive, phase: str) -> None:
 
 
 def test_the_spare_is_lost_while_it_is_being_rebuilt_on(survive: Survive) -> None:
-    story = survive("kill:node=1,superstep=20", "kill:node=4,phase=entering,superstep=18", spares=2)
+    story = survive("kill:node=1,superstep=20", "kill:node=4,phase=entering", spares=2)
     assert [event["node"] for event in story.of("node_lost")] == [1, 4]
 
 
