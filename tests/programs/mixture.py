@@ -16,7 +16,9 @@ class Tally:
 
 def main(job: perdure.Job, supersteps: int = 40, columns: int = 33, pause: float = 0.0) -> dict:
     comm = job.comm
-    field = job.sharded("field", (4 * job.size + 3, columns), halo=1, init=lambda index: np.arange(index[0].start, index[0].stop)[:, None] * 1.0)
+    field = job.sharded(
+        "field", (4 * job.size + 3, columns), halo=1, init=lambda index: np.arange(index[0].start, index[0].stop)[:, None] * 1.0
+    )
     strided = job.sharded("strided", (5, 3 * job.size + 1), dtype=np.float32, axis=1, halo=1)
     scale = job.replicated("scale", np.ones(3))
     noise = job.private("noise", np.zeros(7 + job.rank, dtype=np.complex128))

@@ -135,12 +135,20 @@ class AgentProcess:
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
         uid = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8], "little")
-        sock.settimeout(1.0)
+        if uid == os.getuid():
+            self._watch(sock, lambda: self._greeted(sock))
+        else:
+            sock.close()
+
+    def _greeted(self, sock: socket.socket) -> None:
+        """The first bytes of a connection say whose it is; nobody waits for them here, for a peer may end before it has sent them."""
+        self._selector.unregister(sock)
+        sock.setblocking(False)
         try:
-            hello = sock.recv(HELLO.size, socket.MSG_WAITALL)
+            hello = sock.recv(HELLO.size)
         except OSError:
             hello = b""
-        if uid != os.getuid() or len(hello) != HELLO.size:
+        if len(hello) != HELLO.size:
             sock.close()
             return
         role, number = HELLO.unpack(hello)

@@ -61,6 +61,8 @@ class Reader:
         self._task, self._label, self._rank, self._position, self._nbytes = task, label, rank, position, nbytes
         self._asked = 0
         self._sock = task.to(rank, READ)
+        if self._sock is None:
+            task.links.wait_for_memory(task.plan.generation, rank, label)
         self._buffer = np.empty(min(TILE_BYTES, nbytes), np.uint8)
         for _ in range(WINDOW):
             self._ask()

@@ -132,8 +132,12 @@ class Links:
             sock = connect(name, LINK_TIMEOUT_S)
         except OSError as error:
             raise LinkDown(str(error)) from None
-        self._keep(sock, generation)
-        sock.sendall(HELLO.pack(b"data", generation))
+        try:
+            self._keep(sock, generation)
+            sock.sendall(HELLO.pack(b"data", generation))
+        except OSError as error:
+            self.hang_up(sock)
+            raise LinkDown(str(error)) from None
         return sock
 
     def _keep(self, sock: socket.socket, generation: int) -> None:

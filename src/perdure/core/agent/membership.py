@@ -108,6 +108,9 @@ def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreS
     state.prepared.clear()
     state.committed = None
     state.positions = plan.positions
+    state.paused = False
+    for peer in state.peers.values():
+        peer.heard_at = peer.echoed_at = now
     out: list[do.AgentCommand] = [do.OpenLinks(plan=plan)]
     mine = plan.ranks_of(state.me)
     for rank in [rank for rank in state.hosted if rank not in mine]:

@@ -25,7 +25,7 @@ def watched_by(plan: Plan, agent: int) -> tuple[int, ...]:
 
 def heard(state: AgentState, agent: int, beat: msg.Heartbeat, now: float) -> list[do.AgentCommand]:
     """A heartbeat came: its sender lives, and what it echoes was received there."""
-    peer = state.peers.setdefault(agent, Peer(heard_at=now))
+    peer = state.peers.setdefault(agent, Peer(heard_at=now, echoed_at=now))
     peer.heard_at = now
     peer.heard_number = max(peer.heard_number, beat.number)
     peer.echoed_at = max(peer.echoed_at, state.beat_sent.get(beat.echo, 0.0))

@@ -83,7 +83,8 @@ def _verified(state: AgentState, hosted: Hosted, slot: Slot, event: ev.SlotVerif
         slot.parity &= ~event.wrong_parity
         slot.replicated = slot.replicated and not event.wrong_replicated
         slot.stage = Stage.REBUILDING
-        text = f"rank {hosted.rank}: a chunk of {slot.label} does not have its digest"
+        wrong = f"data {event.wrong_data:b}, parity {event.wrong_parity:b}, replicated {event.wrong_replicated:d}"
+        text = f"rank {hosted.rank}: chunks of {slot.label} do not have their digests ({wrong})"
         return [do.TellOrchestrator(message=msg.ChunksLost(generation=state.generation, rank=hosted.rank, text=text))]
     slot.verified = True
     out: list[do.AgentCommand] = []

@@ -94,8 +94,8 @@ class Peer:
     """What this agent knows of another one that it watches or is watched by."""
 
     heard_at: float
+    echoed_at: float
     heard_number: int = 0
-    echoed_at: float = 0.0
     silent: bool = False
 
 

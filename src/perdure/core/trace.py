@@ -1,0 +1,173 @@
+"""What did a state machine see, and what did it answer? Steps as lines of JSON, and the same steps taken again.
+
+The first line of a trace is the machine at its birth, every other one a step: time, event, commands. Since a machine's answer follows
+from its events alone, a trace is a whole account of what it did: `replay` takes the steps again and tells where an answer differs.
+
+Values are written by looking at their dataclass fields, so a new message needs no line here. JSON has no tuples, bytes or dataclasses:
+
+    tuple      [..]                          dataclass  {"type": name, field: value, ...}
+    list       {"list": [..]}                enum       {"enum": name, "value": value}
+    bytes      {"hex": ".."}                 dict       {"dict": [[key, value], ..]}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import Any
+
+from perdure.core import agent, commands, events, ids, messages, offers, orchestrator, plan, settings
+from perdure.core.agent import AgentState
+from perdure.core.orchestrator import JobShape, OrchestratorState
+
+Machine = AgentState | OrchestratorState
+Command = commands.AgentCommand | commands.OrchestratorCommand
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AgentBorn:
+    """The first line of an agent's trace."""
+
+    me: int
+    node: int
+    settings: settings.Settings
+    now: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorBorn:
+    """The first line of an orchestrator's trace."""
+
+    round: int
+    shape: JobShape
+    settings: settings.Settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One event and the answer to it. `now` in seconds, on the clock of the machine's driver."""
+
+    now: float
+    event: events.AgentEvent | events.OrchestratorEvent
+    commands: tuple[Command, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A step that was answered otherwise when it was taken again. `number` counts steps from 0."""
+
+    number: int
+    step: Step
+    answer: tuple[Command, ...]
+
+
+Line = AgentBorn | OrchestratorBorn | Step
+
+
+def to_line(value: Line) -> str:
+    """One line of a trace, without its newline."""
+    return json.dumps(_plain(value), separators=(",", ":"))
+
+
+def from_line(line: str) -> Line:
+    """The inverse of `to_line`. ValueError when the line is none of a trace."""
+    value = _value(json.loads(line))
+    if not isinstance(value, AgentBorn | OrchestratorBorn | Step):
+        raise ValueError(f"not a line of a trace: {line[:80]}")
+    return value
+
+
+def born(machine: Machine) -> AgentBorn | OrchestratorBorn:
+    """The first line of the trace of a machine that has taken no step yet."""
+    if isinstance(machine, AgentState):
+        return AgentBorn(me=machine.me, node=machine.node, settings=machine.settings, now=machine.orphan_since)
+    return OrchestratorBorn(round=machine.round, shape=machine.shape, settings=machine.settings)
+
+
+def replay(lines: Iterable[str]) -> list[Difference]:
+    """Takes all steps of a trace again, from its first line on. Empty when every answer is the same."""
+    machine: Machine | None = None
+    differences: list[Difference] = []
+    number = 0
+    for line in lines:
+        what = from_line(line)
+        if not isinstance(what, Step):
+            machine = _machine(what)
+            continue
+        if machine is None:
+            raise ValueError("a trace begins with the birth of its machine")
+        answer = tuple(_take(machine, what))
+        if answer != what.commands:
+            differences.append(Difference(number=number, step=what, answer=answer))
+        number += 1
+    return differences
+
+
+def _machine(birth: AgentBorn | OrchestratorBorn) -> Machine:
+    if isinstance(birth, AgentBorn):
+        return AgentState(me=birth.me, node=birth.node, settings=birth.settings, orphan_since=birth.now)
+    return OrchestratorState(round=birth.round, shape=birth.shape, settings=birth.settings)
+
+
+def _take(machine: Machine, step: Step) -> Sequence[Command]:
+    if isinstance(machine, AgentState):
+        assert isinstance(step.event, events.AgentEvent)
+        return agent.step(machine, step.event, step.now)
+    assert isinstance(step.event, events.OrchestratorEvent)
+    return orchestrator.step(machine, step.event, step.now)
+
+
+def _types(*modules: ModuleType) -> dict[str, type]:
+    """The dataclasses and enums of these modules by name; names are unique among them."""
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, type) and (dataclasses.is_dataclass(value) or issubclass(value, enum.Enum))
+    }
+
+
+_TYPES = {
+    **_types(ids, offers, plan, settings, messages, events, commands),
+    **{one.__name__: one for one in (JobShape, AgentBorn, OrchestratorBorn, Step)},
+}
+
+
+def _plain(value: Any) -> Any:
+    """`value` as what JSON has."""
+    if isinstance(value, enum.Enum):
+        return {"enum": type(value).__name__, "value": value.value}
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, list):
+        return {"list": [_plain(one) for one in value]}
+    if isinstance(value, dict):
+        return {"dict": [[_plain(key), _plain(one)] for key, one in value.items()]}
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    return value
+
+
+def _value(plain: Any) -> Any:
+    """The inverse of `_plain`."""
+    if isinstance(plain, list):
+        return tuple(_value(one) for one in plain)
+    if not isinstance(plain, dict):
+        return plain
+    if "type" in plain:
+        if plain["type"] not in _TYPES:
+            raise ValueError(f"a trace knows no {plain['type']!r}")
+        return _TYPES[plain["type"]](**{name: _value(one) for name, one in plain.items() if name != "type"})
+    if "enum" in plain:
+        return _TYPES[plain["enum"]](plain["value"])
+    if "list" in plain:
+        return [_value(one) for one in plain["list"]]
+    if "dict" in plain:
+        return {_value(key): _value(one) for key, one in plain["dict"]}
+    return bytes.fromhex(plain["hex"])

@@ -1,0 +1,161 @@
+"""The command as a person or a script uses it: output, exit status, and nothing left behind whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from tests.faults.conftest import PROGRAM
+
+import perdure
+
+DEADLINE_S = 30.0
+
+
+def command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "perdure", *words], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_for(condition: Any, what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        os.sched_yield()
+
+
+def test_json_and_events_hold_what_is_promised(tmp_path: pathlib.Path) -> None:
+    events = tmp_path / "events.jsonl"
+    done = command(
+        "run",
+        PROGRAM,
+        "--commit-every",
+        "3",
+        "--fault",
+        "kill:node=2,superstep=20",
+        "--json",
+        "--events",
+        str(events),
+        "--",
+        "--supersteps",
+        "40",
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert set(report) >= {"result", "digests", "supersteps", "generations", "losses", "seconds", "bytes", "memory_bytes"}
+    assert set(report["seconds"]) == {"compute", "protect", "detect", "reform", "rebuild", "replay"}
+    assert set(report["bytes"]) == {"application", "parity", "rebuild"}
+    assert set(report["memory_bytes"]) == {"live", "snapshots", "parity"}
+    assert (report["supersteps"], report["generations"], report["losses"]) == (40, 2, 1)
+    assert all(report["bytes"].values())
+    assert report["seconds"]["rebuild"] > 0
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert all({"t", "event"} <= set(line) for line in lines)
+    first = {line["event"]: line for line in lines[::-1]}
+    promised = {
+        "agent_started": {"node", "pid"}, "worker_started": {"rank", "node", "pid", "incarnation", "generation"},
+        "committed": {"superstep"}, "node_lost": {"node", "reason"}, "rebuilt": {"rank", "bytes", "seconds"},
+        "generation_started": {"generation", "placement"}, "resumed": {"superstep"}, "finished": {"status"},
+    }  # fmt: skip
+    for name, fields in promised.items():
+        assert fields <= set(first[name]), name
+    assert "node 2 is lost" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        (["run", "nope.py"], 2, "there is no program 'nope.py'"),
+        (["run", PROGRAM, "--rank", "3"], 2, "No such option"),
+        (["run", PROGRAM, "--", "--nix", "3"], 2, "main takes no argument --nix; it takes --supersteps"),
+        (["run", PROGRAM, "--", "--supersteps", "x"], 2, "--supersteps: 'x' is no int"),
+        (["run", PROGRAM, "--", "5"], 2, "written --name value"),
+        (["run", PROGRAM, "--commit-every", "sometimes"], 2, "--commit-every"),
+        (["run", PROGRAM, "--events", "/nowhere/e.jsonl"], 2, "No such file"),
+        (["run", PROGRAM, "--parity", "0", "--fault", "kill:node=1,superstep=3"], 3, "use --parity 1"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(words: list[str], status: int, text: str) -> None:
+    done = command(*words)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == status
+    assert last.startswith("perdure: error: ")
+    assert text.lower() in last.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failed_program_shows_its_traceback_once_and_exits_with_1(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "fails.py"
+    path.write_text("def main(job):\n    raise RuntimeError('no')\n")
+    done = command("run", str(path))
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "RuntimeError: no" in done.stderr
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "with a stopped node"])
+def test_whatever_ends_the_command_ends_every_process(tmp_path: pathlib.Path, signum: int, status: int, stopped: bool) -> None:
+    events = tmp_path / "events.jsonl"
+    faults = ["--fault", "stop:node=1,superstep=4"] if stopped else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "perdure", "run", PROGRAM, "--events", str(events), *faults, "--", "--supersteps", "100000", "--pause", "0.01"],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    awaited = '"event": "fault"' if stopped else '"superstep": 4'
+    wait_for(lambda: events.exists() and awaited in events.read_text(), "the job did not start")
+    pids = {json.loads(line)["pid"] for line in events.read_text().splitlines() if '"pid"' in line}
+    assert len(pids) == 10, "an orchestrator, five agents, four workers"
+    process.send_signal(signum)
+    assert process.wait(DEADLINE_S) == status
+    wait_for(lambda: not any(alive(pid) for pid in pids), f"left behind: {[pid for pid in pids if alive(pid)]}")
+
+
+def test_a_run_gives_back_its_files_and_processes() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    perdure.run(PROGRAM, commit_every=3, faults=["kill:node=1,superstep=9"], arguments={"supersteps": 20})
+    assert set(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_rehearse_names_what_is_not_declared(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "forgets.py"
+    path.write_text(
+        "import numpy as np\n"
+        "heat = np.zeros(4)\n"
+        "def main(job):\n"
+        "    plate = job.private('plate', np.zeros(4))\n"
+        "    for s in job.supersteps(20):\n"
+        "        heat[:] += s\n"
+        "        plate += heat\n"
+    )
+    done = command("rehearse", str(path), "--ranks", "3")
+    assert done.returncode == 1
+    assert "'plate' differs on rank" in done.stdout
+    assert "not declared" in done.stdout
+
+
+def test_rehearse_of_a_program_that_recovers() -> None:
+    done = command("rehearse", PROGRAM, "--rehearsals", "2", "--", "--supersteps", "20")
+    assert done.returncode == 0, done.stdout
+    assert "the program recovers" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["rehearse", "--help"], ["demo", "--help"], ["--version"], ["doctor"]])
+def test_help_is_there(words: list[str]) -> None:
+    assert command(*words).returncode == 0

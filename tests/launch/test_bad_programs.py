@@ -1,0 +1,237 @@
+"""What a program must not do is told in one line that says what to do, and nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import perdure
+from perdure import ConfigError, Deadlock, ProgramCrashed, ProgramFailed, Settings, UsageError
+
+
+def run(main: Callable[..., Any] | str, **options: Any) -> perdure.Report:
+    return perdure.run(main, **{"ranks": 2, "spares": 0, "commit_every": 2, **options})
+
+
+def one_name_twice(job: perdure.Job) -> None:
+    job.private("a", np.zeros(3))
+    job.private("a", np.zeros(3))
+
+
+def shared_memory(job: perdure.Job) -> None:
+    whole = np.zeros(6)
+    job.private("a", whole[:4])
+    job.private("b", whole[2:])
+
+
+def different_items(job: perdure.Job) -> None:
+    job.private("a" if job.rank else "b", np.zeros(3))
+    for _ in job.supersteps(3):
+        pass
+
+
+def different_replicated(job: perdure.Job) -> None:
+    job.replicated("r", np.full(3, float(job.rank)))
+    for _ in job.supersteps(3):
+        pass
+
+
+def declared_late(job: perdure.Job) -> None:
+    for _ in job.supersteps(3):
+        job.private("a", np.zeros(3))
+
+
+def two_loops(job: perdure.Job) -> None:
+    for _ in job.supersteps(3):
+        pass
+    for _ in job.supersteps(3):
+        pass
+
+
+def one_ends_early(job: perdure.Job) -> None:
+    for superstep in job.supersteps(20):
+        if job.rank == 1 and superstep == 5:
+            break
+
+
+def one_ends_early_and_the_other_waits_for_it(job: perdure.Job) -> None:
+    for superstep in job.supersteps(20):
+        if job.rank == 1 and superstep == 5:
+            break
+        job.comm.allreduce(1)
+
+
+def rebound(job: perdure.Job) -> None:
+    plate = job.private("plate", np.zeros(3))
+    for _ in job.supersteps(10):
+        plate = plate + 1
+
+
+def bare_number(job: perdure.Job) -> None:
+    job.private("a", 3)
+
+
+def read_only(job: perdure.Job) -> None:
+    array = np.zeros(3)
+    array.flags.writeable = False
+    job.private("a", array)
+
+
+def objects(job: perdure.Job) -> None:
+    job.private("a", np.array([{}, None]))
+
+
+def recover(job: perdure.Job) -> None:
+    job.sharded("a", (4,), recover=lambda *_: None)
+
+
+def unpicklable(job: perdure.Job) -> None:
+    job.private("a", {"f": lambda: 0})
+    for _ in job.supersteps(3):
+        pass
+
+
+def communicates_in_make(job: perdure.Job) -> None:
+    job.derived("table", lambda: job.comm.allreduce(1))
+
+
+def too_large(job: perdure.Job) -> None:
+    job.sharded("a", (1 << 50,))
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (one_name_twice, "'a' is declared twice"),
+        (shared_memory, "'a' and 'b' share memory"),
+        (different_items, "declares the item '[ab]' and rank"),
+        (different_replicated, "replicated item 'r' differs between rank 0 and rank 1"),
+        (declared_late, "'a' is declared after the loop began"),
+        (two_loops, "one supersteps loop"),
+        (one_ends_early, "rank 1 ended its loop at superstep 5 and rank 0 goes on"),
+        (rebound, r"'plate' was the item 'plate'.*write plate\[...\]"),
+        (bare_number, r"'a' is a int.*np.array\(3\)"),
+        (read_only, "read-only"),
+        (objects, "Python objects"),
+        (recover, "recover= comes in a later version"),
+        (unpicklable, "'a' holds something that cannot be pickled"),
+        (communicates_in_make, "must not communicate"),
+    ],
+)
+def test_misuse_while_running(main: Callable[..., Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        run(main)
+
+
+def test_a_rank_that_waits_for_one_that_has_ended_is_a_deadlock() -> None:
+    with pytest.raises(Deadlock, match=r"rank 0 in comm\..*rank 1 in the end of main"):
+        run(one_ends_early_and_the_other_waits_for_it, settings=Settings(deadlock_timeout_s=1.0))
+
+
+def test_a_state_that_does_not_fit_is_refused_before_it_is_allocated() -> None:
+    with pytest.raises(ConfigError, match="need .* GB .* and there are .* GB"):
+        run(too_large)
+
+
+def raises_on_two(job: perdure.Job) -> None:
+    for superstep in job.supersteps(10):
+        job.comm.barrier()
+        if superstep == 4 and job.rank == 1:
+            raise ValueError("the physics is wrong")
+
+
+def test_an_exception_in_main_ends_the_job_with_the_first_traceback_once() -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        run(raises_on_two)
+    text = str(caught.value)
+    assert text.count("Traceback") == 1
+    assert "raises_on_two" in text
+    assert text.endswith("ValueError: the physics is wrong")
+    assert "perdure/job.py" not in text
+
+
+def always_crashes(job: perdure.Job) -> None:
+    for superstep in job.supersteps(10):
+        if superstep == 3 and job.rank == 0:
+            os._exit(5)
+
+
+def test_a_rank_that_crashes_again_and_again_ends_the_job() -> None:
+    with pytest.raises(ProgramCrashed, match=r"rank 0 ended 3 times after superstep 2: exited with status 5"):
+        run(always_crashes)
+
+
+def swallows(job: perdure.Job) -> int:
+    counter = job.private("counter", {"n": 0})
+    for _ in job.supersteps(30):
+        try:
+            job.comm.barrier()
+            counter["n"] += 1
+        except Exception:
+            counter["n"] += 1000
+    return counter["n"]
+
+
+def test_except_exception_does_not_eat_the_revocation() -> None:
+    assert run(swallows, spares=1, faults=["crash:rank=1,superstep=15"]).result == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def main(job:\n", "bad.py, line 1"),
+        ("import there_is_no_such_module\ndef main(job): pass\n", "cannot be imported: ModuleNotFoundError"),
+        ("def main(job, n): pass\n", "missing a required argument: 'n'"),
+        ("def main(): pass\n", "cannot be called so"),
+    ],
+)
+def test_a_program_that_cannot_be_loaded(tmp_path: pathlib.Path, text: str, words: str) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        run(str(path))
+
+
+def test_a_script_without_main_runs_as_it_is(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import perdure, numpy as np\n"
+        "job = perdure.current()\n"
+        "a = job.private('a', np.zeros(3))\n"
+        "for s in job.supersteps(10):\n    a += job.comm.allreduce(s)\n"
+    )
+    quiet = run(str(path))
+    lossy = run(str(path), spares=1, faults=["kill:node=1,superstep=5"])
+    assert quiet.digests == lossy.digests
+    assert lossy.losses == 1
+
+
+def test_no_job_here() -> None:
+    with pytest.raises(UsageError, match="perdure run"):
+        perdure.current()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ranks": 0}, "--ranks"),
+        ({"ranks_per_node": 0}, "--ranks-per-node"),
+        ({"spares": -1}, "--spares"),
+        ({"parity": 4}, "--parity"),
+        ({"ranks": 3, "parity": 3}, "--parity 3 needs parity groups of more than 3"),
+        ({"ranks": 4, "group_size": 2, "parity": 2}, "--parity 2"),
+        ({"group_size": 0}, "--parity"),
+        ({"commit_every": 0}, "--commit-every"),
+        ({"faults": ["kill:node=7,superstep=1"]}, "no node 7"),
+        ({"faults": ["boom"]}, "no fault 'boom'"),
+        ({"transport": "pigeon"}, "unix or tcp"),
+    ],
+)
+def test_what_the_operator_cannot_have(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run(rebound, **options)
