@@ -113,7 +113,10 @@ def test_whatever_ends_the_command_ends_every_process(tmp_path: pathlib.Path, si
     events = tmp_path / "events.jsonl"
     faults = ["--fault", "stop:node=1,superstep=4"] if stopped else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "perdure", "run", PROGRAM, "--events", str(events), *faults, "--", "--supersteps", "100000", "--pause", "0.01"],
+        [
+            sys.executable, "-m", "perdure", "run", PROGRAM, "--events", str(events), *faults,
+            "--", "--supersteps", "100000", "--pause", "0.01",
+        ],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     awaited = '"event": "fault"' if stopped else '"superstep": 4'
@@ -156,6 +159,6 @@ def test_rehearse_of_a_program_that_recovers() -> None:
     assert "the program recovers" in done.stdout
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["rehearse", "--help"], ["demo", "--help"], ["--version"], ["doctor"]])
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["rehearse", "--help"], ["--version"], ["doctor"]])
 def test_help_is_there(words: list[str]) -> None:
     assert command(*words).returncode == 0

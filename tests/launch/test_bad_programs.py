@@ -134,7 +134,7 @@ def test_a_rank_that_waits_for_one_that_has_ended_is_a_deadlock() -> None:
 
 
 def test_a_state_that_does_not_fit_is_refused_before_it_is_allocated() -> None:
-    with pytest.raises(ConfigError, match="need .* GB .* and there are .* GB"):
+    with pytest.raises(ConfigError, match=r"need .* GB .* and there are .* GB"):
         run(too_large)
 
 

@@ -21,7 +21,7 @@ from perdure.launch.rehearsal import rehearse
 app = typer.Typer(
     name="perdure",
     help="Runs bulk-synchronous programs that outlive the nodes they run on.",
-    epilog="Begin with `perdure demo`; then `perdure run --help`. A lost node is rebuilt from parity in the others' memory.",
+    epilog="Begin with `perdure run --help`. A lost node is rebuilt from parity in the others' memory.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -142,20 +142,6 @@ def rehearse_command(
     else:
         print(f"the program does not recover: {result.error}")
     raise typer.Exit(1)
-
-
-@app.command("demo")
-def demo_command(
-    seconds: Annotated[float, typer.Option(help="A node is killed so often.")] = 5.0,
-    picture: Annotated[pathlib.Path, typer.Option("--map", help="Where the map of the highest waves goes.")] = pathlib.Path("tsunami.png"),
-    coarsen: Annotated[int, typer.Option(help="Grid cells of the sea floor that make one of the computation: 1, 2, 3, 4 or 6.")] = 4,
-    hours: Annotated[float, typer.Option(help="How long the wave travels.")] = 12.0,
-) -> None:
-    """A tsunami crosses the real Pacific while its nodes are killed; then again undisturbed, and every bit is compared."""
-    from perdure.cli.demo import demo
-
-    if not demo(kill_every_s=seconds, picture=picture, coarsen=coarsen, hours=hours):
-        raise typer.Exit(1)
 
 
 @app.command("doctor")

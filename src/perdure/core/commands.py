@@ -81,7 +81,6 @@ class ExposeSlot:
     rank: int
     label: Label
     offer: Offer
-    slot_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,14 +56,17 @@ def violations(view: View) -> list[str]:
 def remember(view: View) -> None:
     """Adds this instant to the past; after the checks."""
     past = view.past
-    for known in (view.orchestrator, *view.agents.values()):
-        if known is not None and known.committed is not None:
-            past.committed.add(known.committed)
+    past.committed |= _committed_now(view)
     for agent in view.agents.values():
         past.installed[agent.me] = agent.generation
     for agent, hosted, slot in view.slots():
         if slot.stage is Stage.PREPARED:
             past.prepared.setdefault((agent.me, hosted.rank, slot.label), _digests(agent, hosted, slot))
+
+
+def _committed_now(view: View) -> set[Label]:
+    machines = (view.orchestrator, *view.agents.values())
+    return {machine.committed for machine in machines if machine is not None and machine.committed is not None}
 
 
 def one_plan_a_generation(view: View) -> list[str]:
@@ -91,8 +94,9 @@ def _plans(view: View) -> list[tuple[str, Plan | None]]:
 def no_commit_is_lost(view: View) -> list[str]:
     """I2: a generation starts from the newest label that was ever committed before it, or from a newer one; bases never go back."""
     found = []
+    known = view.past.committed | _committed_now(view)
     for before, plan in zip(view.chosen, view.chosen[1:], strict=False):
-        committed = [label for label in view.past.committed if label.generation <= before.generation]
+        committed = [label for label in known if label.generation <= before.generation]
         floor = max([*committed, *([before.base] if before.base else [])], default=None)
         if floor is not None and (plan.base is None or plan.base < floor):
             found.append(f"generation {plan.generation} starts from {plan.base or 'nothing'}, but {floor} was committed before")
@@ -107,7 +111,7 @@ def decodable_within_parity(view: View) -> list[str]:
     if not view.chosen:
         return []
     plan = view.chosen[-1]
-    label = max([*view.past.committed, *([plan.base] if plan.base else [])], default=None)
+    label = max([*view.past.committed, *_committed_now(view), *([plan.base] if plan.base else [])], default=None)
     if label is None:
         return []
     found = []
@@ -180,7 +184,7 @@ def main_runs_after_resume(view: View) -> list[str]:
     found = []
     for agent in view.agents.values():
         running = [hosted for hosted in agent.hosted.values() if hosted.worker is WorkerPhase.RUNNING]
-        if running and not (agent.resumed and agent.phase is Phase.MEMBER):
+        if running and not (agent.resumed and agent.phase in (Phase.MEMBER, Phase.ENDED)):
             found.append(f"rank {running[0].rank} runs on agent {agent.me}, which is {agent.phase} and has not resumed")
         if not agent.resumed or agent.plan is None:
             continue

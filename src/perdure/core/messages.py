@@ -432,7 +432,6 @@ class Snapped:
 
     label: Label
     offer: Offer
-    slot_bytes: int
     costs: RankCosts
 
 

@@ -138,8 +138,8 @@ _TYPES = {
 
 def _plain(value: Any) -> Any:
     """`value` as what JSON has."""
-    if isinstance(value, enum.Enum):
-        return {"enum": type(value).__name__, "value": value.value}
+    if isinstance(value, enum.Enum):  # one that stands in a field for text, as a phase does, is written as its text
+        return {"enum": type(value).__name__, "value": value.value} if type(value).__name__ in _TYPES else value.value
     if dataclasses.is_dataclass(value):
         fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}

@@ -12,6 +12,7 @@ import queue
 import selectors
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -253,7 +254,7 @@ class AgentProcess:
             case do.BindSlot(rank=rank, label=label, index=index):
                 self._vault.bind(rank, label, index)
             case do.ExposeSlot():
-                self._vault.expose(command.rank, command.label, command.offer, command.slot_bytes)
+                self._vault.expose(command.rank, command.label, command.offer)
             case do.ForgetLabel(rank=rank, label=label):
                 self._vault.forget(rank, label)
             case do.DropRank(rank=rank):
@@ -363,8 +364,12 @@ class AgentProcess:
             self._orchestrator.send(msg.Result(payload=payload))
 
     def _reserve(self, command: do.ReserveMemory) -> None:
-        """Touched memory for ranks that may come: their slots are taken from here."""
-        self._vault.reserve(command.ranks, command.snapshot_bytes)
+        """Touched memory for ranks that may come; on a thread, for it can take seconds."""
+
+        def touch() -> None:
+            self._vault.reserve(command.ranks, command.snapshot_bytes, command.parity_bytes)
+
+        threading.Thread(target=touch, name="reserve", daemon=True).start()
 
     def _chunk_stored(self, rank: int, label: Label, position: int) -> None:
         """A chunk came in complete: part of a commit, or of a rebuild."""

@@ -54,16 +54,19 @@ class Vault:
         self._fds: dict[int, tuple[int, int]] = {}
         self._maps: dict[tuple[int, int], mmap.mmap] = {}
         self._held: dict[tuple[int, Label], Held] = {}
+        self._parity: dict[tuple[int, int], Bytes] = {}
         self._reserved: list[tuple[int, int]] = []
+        self._reserved_parity: list[Bytes] = []
         self.changed = threading.Condition()
 
-    def reserve(self, ranks: int, nbytes: int) -> None:
-        """Has the memory files of `ranks` ranks ready, their pages touched: first touch costs more than decoding."""
-        while len(self._reserved) < ranks:
+    def reserve(self, ranks: int, snapshot_bytes: int, parity_bytes: int) -> None:
+        """Has the memory of `ranks` ranks ready, its pages touched: first touch costs more than decoding. To be called once."""
+        for _ in range(ranks):
             pair = (os.memfd_create("perdure-spare-0"), os.memfd_create("perdure-spare-1"))
             for fd in pair:
-                grow(fd, nbytes).close()
+                grow(fd, snapshot_bytes).close()
             self._reserved.append(pair)
+            self._reserved_parity += [np.full(parity_bytes, 0, np.uint8) for _ in pair]
 
     def slot_fds(self, rank: int) -> tuple[int, int]:
         """The two memory files of a rank, made at first need."""
@@ -77,9 +80,8 @@ class Vault:
         with self.changed:
             self._held[rank, label] = Held(index)
 
-    def expose(self, rank: int, label: Label, offer: Offer, slot_bytes: int) -> None:
+    def expose(self, rank: int, label: Label, offer: Offer) -> None:
         """The worker's copy is complete: others may read it."""
-        self.slot(rank, label, slot_bytes)
         with self.changed:
             self._held[rank, label].offer = offer
             self.changed.notify_all()
@@ -96,6 +98,7 @@ class Vault:
                 del self._held[key]
             for index, fd in enumerate(self._fds.pop(rank, ())):
                 self._maps.pop((rank, index), None)
+                self._parity.pop((rank, index), None)
                 os.close(fd)
 
     def held(self, rank: int, label: Label) -> Held:
@@ -114,11 +117,20 @@ class Vault:
         """Notes the group's offers and has memory for the parity chunks that they ask for."""
         held = self._held[rank, label]
         chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
-        parity = np.zeros(geometry.m * chunk, np.uint8)
+        parity = self._parity_memory(rank, held.index, geometry.m * chunk)
         with self.changed:
             held.member_offers, held.offer, held.chunk, held.parity = offers, offers[member], chunk, parity
             self.changed.notify_all()
         return held
+
+    def _parity_memory(self, rank: int, index: int, nbytes: int) -> Bytes:
+        """(nbytes,) uint8 for the parity of one slot: the same at every commit, as long as it is large enough."""
+        kept = self._parity.get((rank, index))
+        if kept is None or len(kept) < nbytes:
+            reserved = self._reserved_parity.pop() if self._reserved_parity else None
+            kept = reserved if reserved is not None and len(reserved) >= nbytes else np.full(nbytes, 0, np.uint8)
+            self._parity[rank, index] = kept
+        return kept[:nbytes]
 
     def chunk_view(self, rank: int, label: Label, geometry: Geometry, position: int) -> Bytes:
         """Chunk `position` (data t, or d + p) that `rank` holds: a data chunk ends where the state ends, so it may be short."""

@@ -280,8 +280,7 @@ class WorkerSession:
         sent = self._worker.calls.application_bytes
         costs = msg.RankCosts(protect_s=held_up_s, application_bytes=sent - self._application_bytes, live_bytes=live_bytes)
         self._application_bytes = sent
-        slot_bytes = len(self._worker.slot(self._slot, 0))
-        self._worker.agent.send(msg.Snapped(label=label, offer=offer, slot_bytes=slot_bytes, costs=costs))
+        self._worker.agent.send(msg.Snapped(label=label, offer=offer, costs=costs))
         if superstep == END or (self.base is None and superstep == 0):
             with self.inside(AT_THE_END if superstep == END else "supersteps"):
                 self._wait(lambda: self._heard.committed is not None and self._heard.committed >= label)

@@ -45,7 +45,7 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     slot.costs = message.costs
     slot.snapped_at = now
     out: list[do.AgentCommand] = [
-        do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer, slot_bytes=message.slot_bytes),
+        do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer),
         do.TellOrchestrator(message=msg.Offered(label=message.label, rank=hosted.rank, ended_at=message.offer.ended_at)),
     ]
     early = state.early_offers.pop(message.label, {})

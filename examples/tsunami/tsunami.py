@@ -1,0 +1,114 @@
+"""A tsunami crosses the real Pacific: the program.
+
+    perdure run examples/tsunami/tsunami.py --ranks 4 -- --coarsen 4
+
+Rank 0 has the southmost rows. In each time step three rows change hands: the northmost `v` goes to the rank above, the southmost `eta`
+and `u` go to the rank below. All that a step changes is declared, so a lost rank resumes with the bits that it had; the floor and the
+tables are computed again from the file. Nothing that feeds the waves is reduced over ranks, so any number of ranks gives the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tsunami_event import GAUGES, gauge_cell, hump
+from tsunami_picture import draw, write_png
+from tsunami_solver import COARSENINGS, FRONT_M, Array, Floor, Solver, load_floor, longest_step, water_volume
+from tsunami_view import Sender
+
+from perdure.comm import PROC_NULL
+from perdure.errors import UsageError
+
+
+def main(job: Any, coarsen: int = 4, hours: float = 12.0, steps_per_superstep: int = 10, view: str = "", map: str = "") -> dict[str, Any]:
+    """Runs the waves for `hours` from the earthquake.
+
+    Args:
+        coarsen: 1, 2, 3, 4 or 6: the side of a cell in units of 10 arc-minutes.
+        hours: simulated time.
+        steps_per_superstep: time steps between two points at which the state may be committed.
+        view: the name of an abstract Unix datagram socket that gets pictures while it runs (see `tsunami_view`); "" for none.
+        map: where rank 0 writes the map of highest waves as PNG; "" for nowhere.
+
+    Returns:
+        On rank 0 the arrivals at the gauges and what else there is to report, ready for JSON; on the others an empty dict.
+
+    Raises:
+        UsageError: an argument has no such meaning; nothing was computed.
+    """
+    if coarsen not in COARSENINGS or not (hours > 0 and steps_per_superstep > 0):
+        raise UsageError(f"coarsen is one of {COARSENINGS}, hours and steps_per_superstep are above 0")
+    floor = job.derived("floor", lambda: load_floor(coarsen))
+    dt, supersteps = schedule(floor, hours, steps_per_superstep)
+    shape = floor.depth.shape
+    eta = job.sharded("eta", shape, halo=1, init=lambda index: hump(floor, index[0]))
+    u = job.sharded("u", shape, halo=1, init=0.0)
+    v = job.sharded("v", shape, halo=1, init=0.0)
+    crest = job.sharded("crest", shape, init=lambda index: hump(floor, index[0]))
+    arrival = job.sharded("arrival", shape, init=0.0)
+    rows = job.index("eta")[0]
+    solver = job.derived("solver", lambda: Solver(floor, rows, dt))
+
+    with Sender(view, floor, rows, job.rank, supersteps) as sender:
+        for superstep in job.supersteps(supersteps):
+            for step in range(superstep * steps_per_superstep, (superstep + 1) * steps_per_superstep):
+                send_north(job, v)
+                solver.advance_height_and_east(eta, u, v, crest, arrival, (step + 1) * dt)
+                send_south(job, eta)
+                send_south(job, u)
+                solver.advance_north(eta, u, v)
+            sender.send(eta[1:-1], superstep + 1, (superstep + 1) * steps_per_superstep * dt)
+
+    whole_eta, whole_crest, whole_arrival = (job.gather(name) for name in ("eta", "crest", "arrival"))
+    if job.rank != 0:
+        return {}
+    reached = np.where(whole_crest >= FRONT_M, whole_arrival, np.nan)
+    if map:
+        write_png(Path(map), draw(floor, whole_crest, reached))
+    return {"coarsen": coarsen, "hours": hours, "dt_s": dt, "supersteps": supersteps, **report(floor, whole_eta, whole_crest, reached)}
+
+
+def schedule(floor: Floor, hours: float, steps_per_superstep: int) -> tuple[float, int]:
+    """The time step in s and the number of supersteps: whole supersteps of the longest stable steps that end at `hours`."""
+    supersteps = math.ceil(hours * 3600 / longest_step(floor) / steps_per_superstep)
+    return hours * 3600 / (supersteps * steps_per_superstep), supersteps
+
+
+def send_north(job: Any, field: Array) -> None:
+    """Fills the ghost row to the south: with the rank below's northmost row, or with zeros at the wall."""
+    below, above = neighbours(job)
+    if below == PROC_NULL:
+        field[0] = 0.0
+    job.comm.Sendrecv(field[-2], above, 0, field[0], below, 0)
+
+
+def send_south(job: Any, field: Array) -> None:
+    """Fills the ghost row to the north: with the rank above's southmost row, or with zeros at the wall."""
+    below, above = neighbours(job)
+    if above == PROC_NULL:
+        field[-1] = 0.0
+    job.comm.Sendrecv(field[1], below, 0, field[-1], above, 0)
+
+
+def neighbours(job: Any) -> tuple[int, int]:
+    """The ranks of the rows to the south and to the north."""
+    return (job.rank - 1 if job.rank > 0 else PROC_NULL), (job.rank + 1 if job.rank + 1 < job.size else PROC_NULL)
+
+
+def report(floor: Floor, eta: Array, crest: Array, reached: Array) -> dict[str, Any]:
+    """The numbers of a finished run. `reached`: s, nan where the front has not come."""
+    cells = {gauge.name: gauge_cell(floor, gauge) for gauge in GAUGES}
+    at_start = water_volume(floor, hump(floor))
+    return {
+        "travel_hours": {
+            name: round(float(reached[cell]) / 3600, 3) if np.isfinite(reached[cell]) else None for name, cell in cells.items()
+        },
+        "observed_hours": {gauge.name: round(gauge.observed_hours, 3) for gauge in GAUGES if gauge.observed_hours},
+        "crest_m": {name: round(float(crest[cell]), 3) for name, cell in cells.items()},
+        "highest_m": float(crest.max()),
+        "volume_m3": at_start,
+        "volume_drift": water_volume(floor, eta) / at_start - 1.0,
+    }
