@@ -224,11 +224,17 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """Rank `rank` has copied its state for the label; `ended_at` as in an offer. Shows who waits at the end for whom (rule C10)."""
+    """Rank `rank` has copied its state for the label. Shows who waits at the end for whom (rule C10).
+
+    Attributes:
+        ended_at: as in an offer.
+        before: the superstep of the label that the rank had copied, or started from, before this one; -1: none.
+    """
 
     label: Label
     rank: int
     ended_at: int
+    before: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

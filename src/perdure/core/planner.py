@@ -89,6 +89,8 @@ def next_plan(
         lost = _undecodable(plan, base, reports, missing)
         if lost:
             return lost
+    elif not reports:
+        return Lost(ranks=missing, text="every node was lost before a first commit could be told: start the job again")
     if not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
     placements = _place(plan, missing, seats, spares)
@@ -142,7 +144,7 @@ def _undecodable(plan: Plan, base: Label, reports: Sequence[RankReport], missing
 
 
 def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat]) -> list[Placement]:
-    """Lost ranks go together from their old node to one spare; without a spare, to the survivor with the fewest ranks of their group."""
+    """Lost ranks go together from their old node to one spare; without a spare, to the node with the fewest ranks of their group."""
     placements = list(plan.placements)
     free = list(spares)
     moved: dict[int, Seat] = {}
@@ -155,7 +157,8 @@ def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Se
         if old not in moved and free:
             moved[old] = free.pop(0)
         seat = moved.get(old) or min(
-            seats, key=lambda seat: (len(set(load[seat.agent]) & set(plan.group_of(rank))), len(load[seat.agent]), seat.node)
+            [*seats, *moved.values()],
+            key=lambda seat: (len(set(load[seat.agent]) & set(plan.group_of(rank))), len(load[seat.agent]), seat.node),
         )
         load[seat.agent].append(rank)
         placements[rank] = Placement(rank=rank, agent=seat.agent, node=seat.node, incarnation=placements[rank].incarnation)

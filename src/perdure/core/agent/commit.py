@@ -46,7 +46,7 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     slot.snapped_at = now
     out: list[do.AgentCommand] = [
         do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer),
-        do.TellOrchestrator(message=msg.Offered(label=message.label, rank=hosted.rank, ended_at=message.offer.ended_at)),
+        do.TellOrchestrator(message=say_offered(hosted, slot, message.offer)),
     ]
     early = state.early_offers.pop(message.label, {})
     for offer in early.values():
@@ -55,6 +55,12 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     for agent in sorted({state.plan.agent_of(rank) for rank in group} - {state.me}):
         out.append(do.TellPeer(agent=agent, message=msg.GroupOffer(label=message.label, offer=message.offer)))
     return out + offered(state, message.label, message.offer, now)
+
+
+def say_offered(hosted: Hosted, slot: Slot, offer: Offer) -> msg.Offered:
+    """Said when the copy is complete, and again to a new orchestrator."""
+    before = max((other.label.superstep for other in hosted.slots.values() if other is not slot), default=-1)
+    return msg.Offered(label=slot.label, rank=hosted.rank, ended_at=offer.ended_at, before=before)
 
 
 def offered(state: AgentState, label: Label, offer: Offer, now: float) -> list[do.AgentCommand]:

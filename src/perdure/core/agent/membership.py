@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.agent import restore, workers
-from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, reports
+from perdure.core.agent import commit, restore, workers
+from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase, is_of_use, reports
 from perdure.core.plan import Plan
 
 
@@ -24,6 +24,11 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=status)]
     if state.installed:
         out.append(do.TellOrchestrator(message=msg.Installed(generation=state.generation)))
+    for hosted in state.hosted.values():
+        for slot in hosted.slots.values():
+            if slot.stage is Stage.SNAPPED and state.plan is not None:
+                offer = slot.offers[state.plan.member_of(hosted.rank)]
+                out.append(do.TellOrchestrator(message=commit.say_offered(hosted, slot, offer)))
     out += [do.TellOrchestrator(message=fact) for facts in state.prepared.values() for fact in facts.values()]
     return out
 
@@ -137,7 +142,7 @@ def _forget_all_but(hosted: Hosted, plan: Plan) -> list[do.AgentCommand]:
 
 
 def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentCommand]:
-    """R4: every rank is ready, so `main` may be entered."""
+    """R4: every rank is ready, so `main` may be entered; by workers that still live: the end of another was told, and a seal follows."""
     if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER or state.resumed:
         return []
     state.resumed = True
@@ -145,6 +150,8 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
     plan = state.plan
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
+        if hosted.worker is not WorkerPhase.IDLE:
+            continue
         slot = hosted.slots.get(plan.base) if plan.base else None
         geometry = plan.geometry(plan.group_index(hosted.rank))
         hosted.worker = WorkerPhase.RUNNING

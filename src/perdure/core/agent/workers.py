@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import restore
-from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase
+from perdure.core.agent.state import AgentState, Hosted, Stage, WorkerPhase
 
 
 def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
@@ -40,7 +40,9 @@ def born(state: AgentState, event: ev.WorkerBorn) -> list[do.AgentCommand]:
 
 
 def loaded(state: AgentState, hosted: Hosted, address: str) -> list[do.AgentCommand]:
-    """The program is imported: the worker can enter `main`."""
+    """The program is imported: the worker can enter `main`, unless it was ended meanwhile."""
+    if hosted.worker is not WorkerPhase.STARTING:
+        return []
     hosted.worker = WorkerPhase.IDLE
     hosted.address = address
     started = msg.WorkerStarted(generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, pid=hosted.pid)
@@ -58,14 +60,13 @@ def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) 
 
 
 def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text: str) -> list[do.AgentCommand]:
-    """W3: the orchestrator decides whether this is the program's end or the echo of a loss."""
-    if generation not in (0, state.generation):
-        return []
-    if state.phase is Phase.MEMBER:
-        hosted.worker = WorkerPhase.RAISED
-    elif hosted.worker is WorkerPhase.UNWINDING:
+    """W3: the orchestrator decides whether this is the program's end or the echo of a loss. After a revoke it is the way out of `main`."""
+    if hosted.worker is WorkerPhase.UNWINDING:
         hosted.worker = WorkerPhase.IDLE
         return restore.say_ready(state, hosted)
+    if hosted.worker is not WorkerPhase.RUNNING or generation != state.generation:
+        return []
+    hosted.worker = WorkerPhase.RAISED
     return [do.TellOrchestrator(message=msg.Raised(generation=state.generation, rank=hosted.rank, error=error, text=text))]
 
 

@@ -25,6 +25,8 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
         case msg.Status():
             node.status = message
             state.ready.update(dict(message.ready) if message.generation == generation else {})
+            for silent in message.silent:
+                state.silent.setdefault(silent, set()).add(agent)
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
         case msg.Installed(generation=g) if g == generation:
@@ -108,10 +110,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     out += [
         do.TellAgent(agent=agent, message=msg.Committed(label=label, next_position=facts[0].next_position)) for agent in state.members()
     ]
-    if label.superstep == END:
-        state.phase = Phase.ENDING
-        out += deciding.ask_result(state, label)
-    return out + deciding.reserve(state)
+    return out + deciding.end_if_committed(state) + deciding.reserve(state)
 
 
 def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
@@ -119,13 +118,13 @@ def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
     if state.plan is None or message.label.generation != state.plan.generation:
         return []
     if message.label.superstep == END:
-        state.at_end[message.rank] = message.ended_at
+        state.at_end[message.rank] = message
     else:
         state.offered[message.rank] = max(state.offered.get(message.rank, -1), message.label.superstep)
-    for ended, ended_at in state.at_end.items():
+    for ended, last in state.at_end.items():
         for rank, superstep in state.offered.items():
-            if superstep > state.offered.get(ended, -1):
-                text = f"rank {ended} ended its loop at superstep {ended_at} and rank {rank} goes on at superstep {superstep}"
+            if superstep > last.before:
+                text = f"rank {ended} ended its loop at superstep {last.ended_at} and rank {rank} goes on at superstep {superstep}"
                 return deciding.finish(state, "UsageError", f"{text}: all ranks must end in the same superstep")
     return []
 

@@ -82,7 +82,7 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     state.ready.clear()
     state.assigned = False
     state.prepared.clear()
-    state.workers_gone.clear()
+    state.workers_gone = {rank: gone for rank, gone in state.workers_gone.items() if plan.placements[rank].incarnation == gone}
     state.progress.clear()
     state.offered.clear()
     state.at_end.clear()
@@ -98,7 +98,7 @@ def _install(state: OrchestratorState, now: float) -> Commands:
         do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
     ]
     out += [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources.get(agent, ()))) for agent in plan.agents()]
-    if any(not state.alive(agent) for agent in plan.agents()):
+    if state.workers_gone or any(not state.alive(agent) for agent in plan.agents()):
         out += start_seal(state, now)
     return out
 
@@ -143,11 +143,11 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     undisturbed = len(state.members()) == len(plan.agents()) and all(
         status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
     )
-    if undisturbed and workers_live:
+    if undisturbed and workers_live and not state.workers_gone:
         state.phase = Phase.COUNTING
         state.frames_moved_at = now
-        return []
-    state.workers_gone = {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
+        return end_if_committed(state)
+    state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
     behind = [agent for agent in state.members() if (status := state.nodes[agent].status) and status.generation < plan.generation]
     out: Commands = [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
     return out + start_seal(state, now)
@@ -190,6 +190,14 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
     out += [do.TellAgent(agent=agent, message=msg.Resume(generation=plan.generation, addresses=addresses)) for agent in plan.agents()]
     superstep = plan.base.superstep if plan.base else 0
     return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
+
+
+def end_if_committed(state: OrchestratorState) -> Commands:
+    """C10: the end is committed, and no generation is being made: the result can be asked for. Otherwise the next one starts from it."""
+    if state.phase is not Phase.COUNTING or state.committed is None or state.committed.superstep != END:
+        return []
+    state.phase = Phase.ENDING
+    return ask_result(state, state.committed)
 
 
 def ask_result(state: OrchestratorState, label: Label) -> Commands:

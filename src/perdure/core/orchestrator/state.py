@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Prepared, Sealed, Status, Traffic
+from perdure.core.messages import Offered, Prepared, Sealed, Status, Traffic
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 
@@ -114,8 +114,8 @@ class OrchestratorState:
     frames: int = -1
     offered: dict[int, int] = field(default_factory=dict)
     """Rank -> the newest superstep that it has copied in this generation."""
-    at_end: dict[int, int] = field(default_factory=dict)
-    """Rank whose `main` has returned -> where its loop ended."""
+    at_end: dict[int, Offered] = field(default_factory=dict)
+    """Rank whose `main` has returned -> what it said then."""
     chunk_losses: dict[int, int] = field(default_factory=dict)
     """Rank -> how often chunks of it were found wrong since the last commit."""
     traffic: dict[int, Traffic] = field(default_factory=dict)
