@@ -200,11 +200,16 @@ class Agent:
 class Cluster:
     """One job. `run` ends with `Finish`, or raises AssertionError with the story of the run."""
 
-    def __init__(self, *, ranks: int, parity: int, seed: int, spares: int = 1, count: int = 4, faults: tuple[Fault, ...] = ()) -> None:
+    def __init__(
+        self, *, ranks: int, parity: int, seed: int, spares: int = 1, count: int = 4, faults: tuple[Fault, ...] = (),
+        ranks_per_node: int = 1, group_size: int = 0,
+    ) -> None:  # fmt: skip
         self.arguments = f"ranks={ranks}, parity={parity}, seed={seed}, spares={spares}, count={count}, faults={faults}"
+        if ranks_per_node > 1 or group_size:
+            self.arguments += f", ranks_per_node={ranks_per_node}, group_size={group_size}"
         self.dice = random.Random(f"{self.arguments}")
         self.count, self.faults = count, list(faults)
-        self.shape = JobShape(ranks=ranks, ranks_per_node=1, group_size=ranks, parity=parity)
+        self.shape = JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=group_size or ranks, parity=parity)
         self.now = 0.0
         self.past = invariants.Past()
         self.chosen: list[Plan] = []
@@ -228,7 +233,7 @@ class Cluster:
         self.orchestrator_tick = 0.0
         self.rounds = 0
         self.speed: dict[Any, float] = {}
-        for _ in range(ranks + spares):
+        for _ in range(-(-ranks // ranks_per_node) + spares):
             self.start_agent()
         self.start_orchestrator()
 

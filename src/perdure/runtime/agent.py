@@ -1,7 +1,7 @@
 """The process of one node: drives `core.agent`, owns the vault, starts workers. Decides nothing.
 
 One thread selects on everything that can happen (connections of the orchestrator, of other agents, of workers; the nursery; results of
-the data plane's threads, through a queue and a pipe) and feeds the core; it executes the core's commands. Bulk data moves on threads of
+the data plane's threads, through a queue and an eventfd) and feeds the core; it executes the core's commands. Bulk data moves on threads of
 `Links`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import selectors
 import signal
 import socket
 import threading
@@ -32,11 +31,11 @@ from perdure.runtime import exchange
 from perdure.runtime.channel import Channel, abstract_name, connect, listen
 from perdure.runtime.injector import Injector
 from perdure.runtime.links import HELLO, Links
+from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
 from perdure.runtime.posix import is_stopped
 from perdure.runtime.vault import Vault
-from perdure.wire import WireError
 
 ORCHESTRATOR, PEER, DATA = b"orch", b"peer", b"data"
 
@@ -65,18 +64,18 @@ class AgentProcess:
         self._vault = Vault()
         self._links = Links(self._vault, self._geometry_of, self._chunk_stored)
         self._events: queue.SimpleQueue[ev.AgentEvent] = queue.SimpleQueue()
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._loop = Loop()
         self._orchestrator: Channel | None = None
         self._round = 0
         self._peers: dict[int, Channel] = {}
         self._workers: dict[int, Worker] = {}
         self._over = False
         self._listener = listen(abstract_name(job, f"agent-{me}"))
-        self._watch(self._listener, self._accept)
-        self._watch(self._wake_read, self._drain_pipe)
-        self._watch(nursery.sock, self._nursery_said)
-        self._watch(lifeline, self._lifeline_closed)
+        self._loop.watch(self._listener, self._accept)
+        self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
+        self._loop.watch(nursery.sock, self._nursery_said)
+        self._loop.watch(lifeline, self._lifeline_closed)
 
     # ---- the loop ---------------------------------------------------------------------------------------------------------
 
@@ -85,8 +84,7 @@ class AgentProcess:
         due = time.monotonic()
         sampled = 0.0
         while not self._over:
-            for key, _ in self._selector.select(max(0.0, due - time.monotonic())):
-                key.data()
+            self._loop.turn(due - time.monotonic())
             while not self._events.empty():
                 self._step(self._events.get())
             now = time.monotonic()
@@ -97,7 +95,7 @@ class AgentProcess:
                     sampled = now
                     self._sample()
         for worker in self._workers.values():
-            worker.channel.send(msg.EndWorker())
+            self._loop.send(worker.channel, msg.EndWorker())
 
     def _step(self, event: ev.AgentEvent) -> None:
         for command in machine.step(self._state, event, time.monotonic()):
@@ -106,13 +104,7 @@ class AgentProcess:
     def _post(self, event: ev.AgentEvent) -> None:
         """From any thread: an event for the loop."""
         self._events.put(event)
-        os.write(self._wake_write, b"x")
-
-    def _watch(self, what: int | socket.socket, react: Callable[[], None]) -> None:
-        self._selector.register(what, selectors.EVENT_READ, react)
-
-    def _drain_pipe(self) -> None:
-        os.read(self._wake_read, 65536)
+        os.eventfd_write(self._wake, 1)
 
     def _lifeline_closed(self) -> None:
         """T7: the supervising process is gone."""
@@ -137,13 +129,13 @@ class AgentProcess:
         sock, _ = self._listener.accept()
         uid = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8], "little")
         if uid == os.getuid():
-            self._watch(sock, lambda: self._greeted(sock))
+            self._loop.watch(sock, lambda: self._greeted(sock))
         else:
             sock.close()
 
     def _greeted(self, sock: socket.socket) -> None:
         """The first bytes of a connection say whose it is; nobody waits for them here, for a peer may end before it has sent them."""
-        self._selector.unregister(sock)
+        self._loop.unwatch(sock)
         sock.setblocking(False)
         try:
             hello = sock.recv(HELLO.size)
@@ -157,8 +149,7 @@ class AgentProcess:
         if role == DATA:
             self._links.run(number, lambda: self._links.serve(sock, number), "serve")
         elif role == PEER:
-            channel = Channel(sock)
-            self._watch(sock, lambda: self._read(channel, lambda message: ev.PeerSaid(agent=number, message=message), None))
+            self._loop.read(Channel(sock), lambda message: self._step(ev.PeerSaid(agent=number, message=message)))
         elif role == ORCHESTRATOR and number > self._round:
             self._new_orchestrator(Channel(sock), number)
         else:
@@ -167,28 +158,13 @@ class AgentProcess:
     def _new_orchestrator(self, channel: Channel, number: int) -> None:
         """The newest round is the only one that is heard."""
         if self._orchestrator is not None:
-            self._selector.unregister(self._orchestrator.sock)
-            self._orchestrator.close()
+            self._loop.hang_up(self._orchestrator)
         self._orchestrator, self._round = channel, number
-        self._watch(channel.sock, lambda: self._read(channel, lambda m: ev.OrchestratorSaid(message=m), self._orchestrator_gone))
+        self._loop.read(channel, lambda message: self._step(ev.OrchestratorSaid(message=message)), self._orchestrator_gone)
 
     def _orchestrator_gone(self) -> None:
         self._orchestrator = None
         self._step(ev.OrchestratorGone())
-
-    def _read(self, channel: Channel, event_of: Callable[[Any], ev.AgentEvent], gone: Callable[[], None] | None) -> None:
-        try:
-            messages = channel.receive()
-        except WireError:
-            messages = None
-        if messages is None:
-            self._selector.unregister(channel.sock)
-            channel.close()
-            if gone:
-                gone()
-            return
-        for message in messages:
-            self._step(event_of(message))
 
     def _nursery_said(self) -> None:
         answer = self._nursery.receive()
@@ -209,8 +185,12 @@ class AgentProcess:
 
     def _read_last_words(self, worker: Worker) -> None:
         """What a worker said before its end counts: an error of `main`, above all."""
-        while not worker.channel.closed:
-            self._read(worker.channel, lambda m: ev.WorkerSaid(rank=worker.rank, incarnation=worker.incarnation, message=m), None)
+        while self._loop.drain(worker.channel, self._hearer(worker)):
+            pass
+        self._loop.hang_up(worker.channel)
+
+    def _hearer(self, worker: Worker) -> Callable[[Any], None]:
+        return lambda message: self._step(ev.WorkerSaid(rank=worker.rank, incarnation=worker.incarnation, message=message))
 
     # ---- what goes out ----------------------------------------------------------------------------------------------------
 
@@ -218,14 +198,14 @@ class AgentProcess:
         match command:
             case do.TellOrchestrator(message=message):
                 if self._orchestrator is not None:
-                    self._orchestrator.send(message)
+                    self._loop.send(self._orchestrator, message)
                 if isinstance(message, msg.Prepared):
                     self._injector.at("prepared", message.label.superstep)
             case do.TellPeer(agent=agent, message=message):
                 self._tell_peer(agent, message)
             case do.TellWorker(rank=rank, message=message):
                 if rank in self._workers:
-                    self._workers[rank].channel.send(message)
+                    self._loop.send(self._workers[rank].channel, message)
             case do.StartWorker(rank=rank, incarnation=incarnation):
                 self._start_worker(rank, incarnation)
             case do.KillWorker(rank=rank, incarnation=incarnation):
@@ -280,8 +260,8 @@ class AgentProcess:
                 return
             sock.sendall(HELLO.pack(PEER, self._state.me))
             channel = self._peers[agent] = Channel(sock)
-        if not channel.send(message):
-            channel.close()
+        if not self._loop.send(channel, message):
+            self._loop.hang_up(channel)
             del self._peers[agent]
 
     def _name_of(self, agent: int) -> str:
@@ -292,9 +272,8 @@ class AgentProcess:
         page_fd = os.memfd_create(f"perdure-page-{rank}")
         page = Page(page_fd)
         page.clear()
-        channel = Channel(ours)
-        self._workers[rank] = Worker(rank, incarnation, channel, page)
-        self._watch(ours, lambda: self._read(channel, lambda m: ev.WorkerSaid(rank=rank, incarnation=incarnation, message=m), None))
+        worker = self._workers[rank] = Worker(rank, incarnation, Channel(ours), page)
+        self._loop.read(worker.channel, self._hearer(worker))
         self._nursery.start(rank, incarnation, [theirs.fileno(), page_fd, *self._vault.slot_fds(rank)])
         theirs.close()
         os.close(page_fd)
@@ -360,8 +339,7 @@ class AgentProcess:
         assert offer is not None
         item = next((item for item in offer.items if item.name == "__result__"), None)
         payload = b"" if item is None else self._vault.slot(rank, label)[item.offset : item.offset + item.nbytes].tobytes()
-        if self._orchestrator is not None:
-            self._orchestrator.send(msg.Result(payload=payload))
+        self._execute(do.TellOrchestrator(message=msg.Result(payload=payload)))
 
     def _reserve(self, command: do.ReserveMemory) -> None:
         """Touched memory for ranks that may come; on a thread, for it can take seconds."""

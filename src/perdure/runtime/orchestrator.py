@@ -10,10 +10,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import selectors
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,7 +24,7 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.runtime.channel import Channel, abstract_name, connect
 from perdure.runtime.links import HELLO
-from perdure.wire import WireError
+from perdure.runtime.loop import Loop
 
 
 def plan_to_json(plan: Plan) -> Any:
@@ -48,17 +46,15 @@ class OrchestratorProcess:
         self._supervisor = supervisor
         self._lines = b""
         self._agents: dict[int, Channel] = {}
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(supervisor, selectors.EVENT_READ, self._supervisor_said)
+        self._loop = Loop()
+        self._loop.watch(supervisor, self._supervisor_said)
         self._over = False
 
     def run(self) -> None:
         """Until `Finish`, or the supervising process is gone."""
         due = time.monotonic()
         while not self._over:
-            for key, _ in self._selector.select(max(0.0, due - time.monotonic())):
-                if not self._over:
-                    key.data()
+            self._loop.turn(due - time.monotonic())
             now = time.monotonic()
             if now >= due:
                 self._step(ev.Tick(late_s=now - due))
@@ -74,7 +70,7 @@ class OrchestratorProcess:
             case do.TellAgent(agent=agent, message=message):
                 channel = self._channel(agent)
                 if channel is not None:
-                    channel.send(message)
+                    self._loop.send(channel, message)
             case do.Propose(plan=plan):
                 self._tell(what="propose", plan=plan_to_json(plan))
             case do.KillAgent(agent=agent):
@@ -99,23 +95,8 @@ class OrchestratorProcess:
                 return None
             sock.sendall(HELLO.pack(b"orch", self._state.round))
             channel = self._agents[agent] = Channel(sock)
-            self._selector.register(sock, selectors.EVENT_READ, self._reader(agent, channel))
+            self._loop.read(channel, lambda message: self._step(ev.AgentSaid(agent=agent, message=message)))
         return self._agents.get(agent)
-
-    def _reader(self, agent: int, channel: Channel) -> Callable[[], None]:
-        def read() -> None:
-            try:
-                messages = channel.receive()
-            except WireError:
-                messages = None
-            if messages is None:
-                self._selector.unregister(channel.sock)
-                channel.close()
-                return
-            for message in messages:
-                self._step(ev.AgentSaid(agent=agent, message=message))
-
-        return read
 
     def _supervisor_said(self) -> None:
         data = self._supervisor.recv(1 << 20)

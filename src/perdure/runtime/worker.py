@@ -71,8 +71,7 @@ class WorkerProcess:
         self.place = place
         self._run_main = run_main
         self.heard = Heard()
-        self.agent = Channel(socket.socket(fileno=place.fds[0]))
-        self.agent.sock.settimeout(None)
+        self.agent = Channel(socket.socket(fileno=place.fds[0]), blocking=True)
         self.page = Page(place.fds[1])
         self._slot_fds = place.fds[2:4]
         self._maps = [grow(fd, os.fstat(fd).st_size) for fd in self._slot_fds]

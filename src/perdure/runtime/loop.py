@@ -1,0 +1,111 @@
+"""What one thread waits for: things that become readable, and channels whose peer takes no more for the moment.
+
+Nothing in a loop blocks but `turn`, so a peer that is stopped, or that reads slowly, holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from perdure.core.messages import Message
+from perdure.runtime.channel import Channel
+from perdure.wire import WireError
+
+
+class HasFileno(Protocol):
+    """Anything that the kernel can watch."""
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+
+
+Watched = int | socket.socket | HasFileno
+
+
+class Loop:
+    """Used by one thread. A reaction may watch and unwatch anything, itself included."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._reactions: dict[int, Callable[[], object]] = {}
+        self._waiting: dict[int, Channel] = {}
+
+    def watch(self, what: Watched, react: Callable[[], object]) -> None:
+        """Calls `react` in every turn in which `what` is readable."""
+        fd = _fd(what)
+        self._reactions[fd] = react
+        self._update(fd)
+
+    def unwatch(self, what: Watched) -> None:
+        """Forgets it; to be called before it is closed. What it had still to send is dropped."""
+        fd = _fd(what)
+        self._reactions.pop(fd, None)
+        self._waiting.pop(fd, None)
+        self._update(fd)
+
+    def read(self, channel: Channel, heard: Callable[[Any], None], gone: Callable[[], None] | None = None) -> None:
+        """Watches a channel: `heard` gets its messages; at its end it is closed and `gone` is called."""
+        self.watch(channel.sock, lambda: self.drain(channel, heard, gone))
+
+    def drain(self, channel: Channel, heard: Callable[[Any], None], gone: Callable[[], None] | None = None) -> bool:
+        """Takes what a channel holds now; True while more may come at once."""
+        if channel.closed:
+            return False
+        try:
+            messages = channel.receive()
+        except WireError:
+            messages = None
+        if messages is None:
+            self.hang_up(channel)
+            if gone:
+                gone()
+            return False
+        for message in messages:
+            heard(message)
+        return bool(messages)
+
+    def send(self, channel: Channel, message: Message) -> bool:
+        """Sends, now or when the peer takes it. False when the connection has ended."""
+        sent = channel.send(message)
+        if channel.has_unsent and channel.sock.fileno() not in self._waiting:
+            self._waiting[channel.sock.fileno()] = channel
+            self._update(channel.sock.fileno())
+        return sent
+
+    def hang_up(self, channel: Channel) -> None:
+        """Closes a channel."""
+        if not channel.closed:
+            self.unwatch(channel.sock)
+            channel.close()
+
+    def turn(self, timeout_s: float) -> None:
+        """Waits for anything, at most so long, and reacts."""
+        for key, events in self._selector.select(max(0.0, timeout_s)):
+            waiting = self._waiting.get(key.fd)
+            if events & selectors.EVENT_WRITE and waiting is not None and not (waiting.flush() and waiting.has_unsent):
+                del self._waiting[key.fd]
+                self._update(key.fd)
+            reaction = self._reactions.get(key.fd)
+            if events & selectors.EVENT_READ and reaction is not None:
+                reaction()
+
+    def close(self) -> None:
+        """Gives the kernel's object back."""
+        self._selector.close()
+
+    def _update(self, fd: int) -> None:
+        events = (selectors.EVENT_READ if fd in self._reactions else 0) | (selectors.EVENT_WRITE if fd in self._waiting else 0)
+        known = fd in self._selector.get_map()
+        if events and known:
+            self._selector.modify(fd, events)
+        elif events:
+            self._selector.register(fd, events)
+        elif known:
+            self._selector.unregister(fd)
+
+
+def _fd(what: Watched) -> int:
+    return what if isinstance(what, int) else what.fileno()
