@@ -37,6 +37,7 @@ HANG_S = 100.0
 SETTINGS = Settings(unwind_timeout_s=5.0, start_timeout_s=5.0)
 COSTS = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
 SHOWN = ("agent", "rank", "incarnation", "generation", "label", "ballot", "p", "position", "index", "how", "error", "text", "superstep")
+FROZEN_S = {"pause": 1.0, "stun": 15.0, "silence": 1e9}
 CHATTER = (msg.Heartbeat, msg.Progress)
 
 
@@ -54,7 +55,8 @@ def offer_of(rank: int, superstep: int, next_position: int = -1, ended_at: int =
 class Fault:
     """`kind` happens `delay` deliveries after the `nth` time that `phase` (the name of a command, message or event) was seen.
 
-    kinds: kill (an agent), crash (a worker), silence (an agent, for ever), pause (an agent, one second), orchestrator.
+    kinds: kill (an agent), crash (a worker), silence (an agent, for ever), stun (an agent, for longer than silence is forgiven), pause (an
+    agent, one second), orchestrator.
     victim: which one, counted among those that there are. cut: a killed one did only the first commands of its last step.
     """
 
@@ -324,7 +326,7 @@ class Cluster:
                         self.kill_worker(*workers[fault.victim % len(workers)], "was killed")
                 else:
                     self.log.append((self.now, f"*** agent {victim}: {fault.kind}", None, []))
-                    self.agents[victim].frozen_until = self.now + (1.0 if fault.kind == "pause" else 1e9)
+                    self.agents[victim].frozen_until = self.now + FROZEN_S[fault.kind]
 
     # ---- the schedule -----------------------------------------------------------------------------------------------------
 
@@ -750,7 +752,7 @@ class Cluster:
             lost = 0
             for rank in group:
                 home = self.agents[plan.agent_of(rank)]
-                hosted = home.state.hosted.get(rank) if self.awake(plan.agent_of(rank)) else None
+                hosted = home.state.hosted.get(rank) if home.alive and home.frozen_until < self.now + FROZEN_S["silence"] / 2 else None
                 slot = hosted.slots.get(label) if hosted and label else None
                 lost += hosted is None or (label is not None and (slot is None or slot.stage is not Stage.PREPARED))
             if lost > plan.parity:

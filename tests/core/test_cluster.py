@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from perdure.core import commands as do
-from tests.core.cluster import Cluster, Fault
+from tests.core.cluster import SETTINGS, Cluster, Fault
 
 SHAPES = ((2, 1), (4, 1), (4, 2), (3, 0))
-KINDS = ("kill", "crash", "silence", "pause", "orchestrator")
+KINDS = ("kill", "crash", "silence", "stun", "pause", "orchestrator")
 PHASES = (
     # the start
     "Loaded", "Propose", "RegisterHolds", "Install", "Installed", "Ready", "Resume", "Enter",
@@ -66,3 +66,19 @@ def test_whatever_happens_whenever_the_job_ends_with_its_result_or_says_why_not(
     for seed in range(block, SEEDS, 4):
         cluster = Cluster(ranks=ranks, parity=parity, seed=seed, spares=seed % 3, faults=faults_of(seed))
         judge(cluster, cluster.run())
+
+
+def test_t5_more_silent_nodes_than_the_parity_gives_back_are_waited_for() -> None:
+    """Two of four nodes are stopped for a while, and one chunk of a stripe is all that may be missing."""
+    for seed in range(20):
+        faults = tuple(Fault(kind="stun", phase="Prepared", nth=10, delay=0, victim=victim) for victim in (1, 2))
+        cluster = Cluster(ranks=4, parity=1, seed=seed, faults=faults)
+        end = cluster.run()
+        assert end.payload.startswith(RESULT), cluster.story(end.text)
+
+
+def test_t5_patience_ends() -> None:
+    faults = tuple(Fault(kind="silence", phase="Prepared", nth=10, delay=0, victim=victim) for victim in (1, 2))
+    cluster = Cluster(ranks=4, parity=1, seed=1, faults=faults)
+    assert cluster.run().error == "Unrecoverable"
+    assert cluster.now > SETTINGS.unreachable_timeout_s

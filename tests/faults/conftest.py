@@ -31,13 +31,14 @@ class Story:
         return {event["superstep"]: event["digests"] for event in self.of("committed")}
 
 
-def tell(**options: Any) -> Story:
+def tell(on_event: Callable[[dict[str, Any]], None] = lambda event: None, **options: Any) -> Story:
     """Runs the program; whatever it raises passes through."""
     events: list[dict[str, Any]] = []
     started = time.monotonic()
 
     def note(event: dict[str, Any]) -> None:
         events.append(event)
+        on_event(event)
         assert time.monotonic() - started < DEADLINE_S, f"the job does not end: {events[-5:]}"
 
     report = perdure.run(PROGRAM, on_event=note, **{"commit_every": 3, **options})

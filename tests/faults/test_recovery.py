@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from typing import Any
+
 import pytest
 
 from perdure import Settings, Unrecoverable
@@ -39,6 +43,22 @@ def test_a_stopped_node_is_known_by_its_silence(survive: Survive) -> None:
     story = survive("stop:node=0,superstep=12")
     (lost,) = story.of("node_lost")
     assert "silent" in lost["reason"]
+
+
+def test_more_stopped_nodes_than_parity_are_waited_for(survive: Survive) -> None:
+    """Their memory is not gone: when they are continued the job goes on. As soon as one is back the other can be spared, and may be."""
+    pids: dict[int, int] = {}
+
+    def continue_them(event: dict[str, Any]) -> None:
+        if event["event"] == "agent_started":
+            pids[event["node"]] = event["pid"]
+        if event["event"] == "waiting":
+            for node in event["nodes"]:
+                os.killpg(pids[node], signal.SIGCONT)
+
+    story = survive("stop:node=0,superstep=12", "stop:node=2,superstep=12", on_event=continue_them)
+    assert [event["nodes"] for event in story.of("waiting")] == [[0, 2]]
+    assert len(story.of("node_lost")) <= 1
 
 
 def test_the_orchestrator_may_be_killed_and_no_generation_is_spent_on_it(survive: Survive) -> None:

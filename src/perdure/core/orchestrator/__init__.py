@@ -1,6 +1,7 @@
 """Who is in the job, and since when is a superstep safe? The state machine of the orchestrator.
 
-`step` takes one event and answers with commands: `counting` (facts, commits, the end), `deciding` (losses, seals, the next plan).
+`step` takes one event and answers with commands: `counting` (facts, commits, the end), `watching` (silence), `deciding` (losses, seals,
+the next plan).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def step(state: OrchestratorState, event: ev.OrchestratorEvent, now: float) -> l
             out = deciding.agent_lost(state, agent, how, now)
         case ev.AgentSaid(agent=agent, message=message):
             out = counting.agent_said(state, agent, message, now)
-        case ev.Tick():
-            out = counting.tick(state, now)
+        case ev.Tick(late_s=late_s):
+            out = counting.tick(state, late_s, now)
         case _:
             assert_never(event)
     return out + deciding.advance(state, now)

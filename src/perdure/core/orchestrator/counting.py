@@ -1,13 +1,12 @@
-"""Facts come in: prepared labels, lost workers, silence, errors, the result (rules C6, C10, T2, T5, W3, W4, W5)."""
+"""Facts come in: prepared labels, lost workers, silence, errors, the result (rules C6, C10, W3, W4, W5)."""
 
 from __future__ import annotations
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.agent.peers import watchers
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding
-from perdure.core.orchestrator.state import NodeState, OrchestratorState, PendingError, Phase
+from perdure.core.orchestrator import deciding, watching
+from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
 AT_THE_END = "the end of main"
@@ -20,13 +19,23 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
     if node is None or node.state is NodeState.LOST:
         return []
     node.heard_at = now
+    back = _heard_again(node) if node.suspected or node.silent else []
+    return back + _take(state, node, agent, message, now)
+
+
+def _heard_again(node: Node) -> Commands:
+    node.suspected = node.silent = False
+    return [do.Publish(event="node_heard", fields={"node": node.node})]
+
+
+def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAgent, now: float) -> Commands:
     generation = state.plan.generation if state.plan else 0
     match message:
         case msg.Status():
             node.status = message
             state.ready.update(dict(message.ready) if message.generation == generation else {})
             for silent in message.silent:
-                state.silent.setdefault(silent, set()).add(agent)
+                state.unheard.setdefault(silent, {})[agent] = now
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
         case msg.Installed(generation=g) if g == generation:
@@ -57,9 +66,9 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
         case msg.JobError() if message.generation == generation:
             return deciding.finish(state, message.error, message.text)
         case msg.PeerSilent(agent=silent):
-            state.silent.setdefault(silent, set()).add(agent)
+            state.unheard.setdefault(silent, {})[agent] = now
         case msg.PeerHeard(agent=silent):
-            state.silent.get(silent, set()).discard(agent)
+            state.unheard.get(silent, {}).pop(agent, None)
         case msg.Progress():
             return _progress(state, message, now)
         case msg.Result(payload=payload) if state.phase is Phase.ENDING:
@@ -195,22 +204,9 @@ def _progress(state: OrchestratorState, message: msg.Progress, now: float) -> Co
     return [do.Publish(event="progress", fields={"superstep": message.superstep})] if message.superstep >= 0 else []
 
 
-def tick(state: OrchestratorState, now: float) -> Commands:
-    """T2 and T5: the silent; W4: the deadlocked."""
-    out: Commands = []
-    for agent in [agent for agent in state.nodes if state.alive(agent)]:
-        if _is_silent(state, agent, now):
-            out += deciding.agent_lost(state, agent, f"silent for {state.settings.silence_s:g} s", now)
-    return out + _deadlock(state, now)
-
-
-def _is_silent(state: OrchestratorState, agent: int, now: float) -> bool:
-    """T2: all watchers that live and are not silent themselves say so; a node nobody watches is judged by its own reports."""
-    own_silence = now - state.nodes[agent].heard_at > state.settings.silence_s
-    if state.plan is None or agent not in state.plan.agents():
-        return own_silence and state.nodes[agent].status is not None
-    able = [other for other in watchers(state.plan, agent) if state.alive(other) and other not in state.silent]
-    return own_silence and all(other in state.silent.get(agent, ()) for other in able)
+def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
+    """T2, T3, T6: the silent; W4: the deadlocked."""
+    return watching.tick(state, late_s, now) + _deadlock(state, now)
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:

@@ -36,7 +36,9 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
         return []
     node.become(NodeState.LOST)
     state.sealed.pop(agent, None)
-    state.silent.pop(agent, None)
+    state.unheard.pop(agent, None)
+    for watched in state.unheard.values():
+        watched.pop(agent, None)
     out: Commands = [
         do.KillAgent(agent=agent),
         do.Publish(event="node_lost", fields={"node": node.node, "reason": reason}),
@@ -47,6 +49,15 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     return out
 
 
+def agent_silent(state: OrchestratorState, agent: int, reason: str, now: float) -> Commands:
+    """T2: a spare is lost at once, for nothing depends on it. A member is asked for its seal; T5: `_decide` says what its silence means."""
+    node = state.nodes[agent]
+    if state.plan is None or agent not in state.plan.agents():
+        return agent_lost(state, agent, reason, now)
+    node.silent = True
+    return start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING) else []
+
+
 def start_seal(state: OrchestratorState, now: float) -> Commands:
     """D1: the current generation is over; ask everybody what there is."""
     assert state.plan is not None
@@ -54,6 +65,7 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     state.ballot = Ballot(state.round, state.ballot.attempt + 1)
     state.sealed.clear()
     state.sealing_since = now
+    state.patience_told = False
     state.raised = None
     return [do.TellAgent(agent=agent, message=msg.Seal(ballot=state.ballot, plan=state.plan)) for agent in state.members()]
 
@@ -98,7 +110,7 @@ def _install(state: OrchestratorState, now: float) -> Commands:
         do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
     ]
     out += [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources.get(agent, ()))) for agent in plan.agents()]
-    if state.workers_gone or any(not state.alive(agent) for agent in plan.agents()):
+    if state.workers_gone or any(not state.alive(agent) or state.nodes[agent].silent for agent in plan.agents()):
         out += start_seal(state, now)
     return out
 
@@ -136,14 +148,15 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     """D7: a hand-over alone starts no generation. If everybody runs, count on; otherwise the generation is sealed with a higher ballot."""
     assert state.plan is not None
     plan = state.plan
-    if not state.all_nodes_up or any(state.nodes[agent].status is None for agent in state.members()):
+    silent = [agent for agent in state.members() if state.nodes[agent].silent]
+    if not state.all_nodes_up or any(state.nodes[agent].status is None for agent in state.members() if agent not in silent):
         return []
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
     undisturbed = len(state.members()) == len(plan.agents()) and all(
         status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
     )
-    if undisturbed and workers_live and not state.workers_gone:
+    if undisturbed and workers_live and not state.workers_gone and not silent:
         state.phase = Phase.COUNTING
         state.frames_moved_at = now
         return end_if_committed(state)
@@ -154,18 +167,37 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
 
 
 def _decide(state: OrchestratorState, now: float) -> Commands:
-    """D2 and D3: every member has answered or is lost; what they hold decides."""
+    """D2 and D3: every member has answered, or is lost, or is silent; what they hold decides.
+
+    T5: silence counts as a loss only if the rest is decodable. Otherwise silent nodes are waited for: their vaults may come back.
+    """
     assert state.plan is not None
-    if any(agent not in state.sealed for agent in state.members()):
+    absent = [agent for agent in state.members() if agent not in state.sealed]
+    if any(not state.nodes[agent].silent for agent in absent):
         return []
     positions = sorted({position for sealed in state.sealed.values() for position in sealed.positions})
-    seats = _seats([state.nodes[agent] for agent in state.members()])
+    seats = _seats([state.nodes[agent] for agent in state.members() if agent not in absent])
     spares = _seats([node for node in state.spares() if node.status is not None])
     answer = planner.next_plan(state.plan, _reports(state), seats, spares, state.workers_gone, positions)
     if isinstance(answer, planner.Lost):
+        if absent and now - state.sealing_since < state.settings.unreachable_timeout_s:
+            return _wait_for(state, absent)
         return finish(state, "Unrecoverable", answer.text)
+    out: Commands = []
+    for agent in absent:
+        out += agent_lost(state, agent, f"silent for {state.settings.silence_s:g} s", now)
     state.phase = Phase.CHOOSING
-    return [do.Propose(plan=answer)]
+    return [*out, do.Propose(plan=answer)]
+
+
+def _wait_for(state: OrchestratorState, absent: list[int]) -> Commands:
+    if state.patience_told:
+        return []
+    state.patience_told = True
+    fields: dict[str, object] = {
+        "nodes": [state.nodes[agent].node for agent in absent], "patience_s": state.settings.unreachable_timeout_s,
+    }  # fmt: skip
+    return [do.Publish(event="waiting", fields=fields)]
 
 
 def _rebuild_or_resume(state: OrchestratorState) -> Commands:

@@ -51,6 +51,10 @@ class Node:
     state: NodeState = NodeState.SPARE
     status: Status | None = None
     heard_at: float = 0.0
+    suspected: bool = False
+    """It was not heard of for a while: an opinion, shown and taken back (`Settings.suspect_s`)."""
+    silent: bool = False
+    """Rule T2 holds for it. What that means is decided with the next plan (rule T5), unless it is heard of before."""
     reserved: bool = False
 
     def become(self, state: NodeState) -> None:
@@ -100,8 +104,10 @@ class OrchestratorState:
     ready: dict[int, str] = field(default_factory=dict)
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
-    silent: dict[int, set[int]] = field(default_factory=dict)
-    """Silent agent -> the watchers that say so."""
+    unheard: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Agent -> watcher -> since when it says that it does not hear that agent."""
+    patience_told: bool = False
+    """It was published that the job waits for silent nodes (rule T5)."""
     workers_gone: dict[int, int] = field(default_factory=dict)
     """Rank -> incarnation of the worker that ended in the current generation."""
     crashes: dict[int, int] = field(default_factory=dict)
