@@ -78,7 +78,7 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
         case msg.AskAlive(nonce=nonce):
             return [do.TellOrchestrator(message=msg.Alive(nonce=nonce))]
         case msg.EndJob(reason=reason):
-            state.phase = Phase.ENDED
+            state.become(Phase.ENDED)
             return [do.EndAgent(reason=reason)]
         case _:
             assert_never(message)

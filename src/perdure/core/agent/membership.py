@@ -49,7 +49,7 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
     """Workers unwind and links are shut. Empty when that was done already and the links are quiet."""
     if state.phase is Phase.SEALED:
         return []
-    state.phase = Phase.SEALED
+    state.become(Phase.SEALED)
     state.quiet = False
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
@@ -57,9 +57,9 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
         hosted.wants = None
         if hosted.worker in (WorkerPhase.RUNNING, WorkerPhase.RAISED):
             if hosted.worker is WorkerPhase.RAISED:
-                hosted.worker = WorkerPhase.IDLE
+                hosted.become(WorkerPhase.IDLE)
                 continue
-            hosted.worker = WorkerPhase.UNWINDING
+            hosted.become(WorkerPhase.UNWINDING)
             hosted.unwind_by = now + state.settings.unwind_timeout_s
             out.append(do.TellWorker(rank=hosted.rank, message=msg.Revoke(generation=state.generation)))
     out.append(do.ShutLinks(generation=state.generation))
@@ -99,14 +99,14 @@ def install(state: AgentState, message: msg.Install, now: float) -> list[do.Agen
             state.waiting_install = message
             return out
     if state.me not in plan.agents():
-        state.phase = Phase.ENDED
+        state.become(Phase.ENDED)
         return [do.EndAgent(reason=f"generation {plan.generation} goes on without this node")]
     return _enter_generation(state, plan, message.restore, now)
 
 
 def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
     state.plan = plan
-    state.phase = Phase.MEMBER
+    state.become(Phase.MEMBER)
     state.resumed = state.installed = False
     state.addresses = ()
     state.early_offers.clear()
@@ -154,7 +154,7 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
             continue
         slot = hosted.slots.get(plan.base) if plan.base else None
         geometry = plan.geometry(plan.group_index(hosted.rank))
-        hosted.worker = WorkerPhase.RUNNING
+        hosted.become(WorkerPhase.RUNNING)
         hosted.moved_at = hosted.inside_since = now
         enter = msg.Enter(
             generation=plan.generation,

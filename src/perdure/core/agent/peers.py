@@ -41,7 +41,7 @@ def tick(state: AgentState, late_s: float, now: float) -> list[do.AgentCommand]:
         for peer in state.peers.values():
             peer.heard_at = peer.echoed_at = now
     if not state.orchestrator and now - state.orphan_since > state.settings.orphan_timeout_s:
-        state.phase = Phase.ENDED
+        state.become(Phase.ENDED)
         return [do.EndAgent(reason="no orchestrator")]
     if now < state.next_beat:
         return []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import Install, LabelReport, Prepared, RankCosts, RankReport
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
+from perdure.core.transitions import follow
 
 
 class Phase(StrEnum):
@@ -19,6 +21,15 @@ class Phase(StrEnum):
     MEMBER = "member"
     SEALED = "sealed"
     ENDED = "ended"
+
+
+TRANSITIONS: Final = {
+    Phase.SPARE: frozenset({Phase.MEMBER, Phase.ENDED}),
+    Phase.MEMBER: frozenset({Phase.SEALED, Phase.ENDED}),
+    Phase.SEALED: frozenset({Phase.MEMBER, Phase.ENDED}),
+    Phase.ENDED: frozenset[Phase](),
+}
+"""A spare obeys install only; a member is sealed before the next generation is installed; the ended do not come back."""
 
 
 class WorkerPhase(StrEnum):
@@ -31,6 +42,18 @@ class WorkerPhase(StrEnum):
     RAISED = "raised"
     KILLED = "killed"
     GONE = "gone"
+
+
+WORKER_TRANSITIONS: Final = {
+    WorkerPhase.GONE: frozenset({WorkerPhase.STARTING}),
+    WorkerPhase.STARTING: frozenset({WorkerPhase.IDLE, WorkerPhase.KILLED, WorkerPhase.GONE}),
+    WorkerPhase.IDLE: frozenset({WorkerPhase.RUNNING, WorkerPhase.KILLED, WorkerPhase.GONE}),
+    WorkerPhase.RUNNING: frozenset({WorkerPhase.UNWINDING, WorkerPhase.RAISED, WorkerPhase.KILLED, WorkerPhase.GONE}),
+    WorkerPhase.UNWINDING: frozenset({WorkerPhase.IDLE, WorkerPhase.KILLED, WorkerPhase.GONE}),
+    WorkerPhase.RAISED: frozenset({WorkerPhase.IDLE, WorkerPhase.KILLED, WorkerPhase.GONE}),
+    WorkerPhase.KILLED: frozenset({WorkerPhase.GONE}),
+}
+"""Rule W2: after KILLED comes only GONE, and only from GONE a new process starts."""
 
 
 class Stage(StrEnum):
@@ -83,6 +106,10 @@ class Hosted:
     killed_because: str = ""
     """Why this agent ended the process; empty when it ended by itself."""
 
+    def become(self, worker: WorkerPhase) -> None:
+        """Moves along `WORKER_TRANSITIONS`."""
+        self.worker = follow(WORKER_TRANSITIONS, self.worker, worker, f"the worker of rank {self.rank}")
+
     def free_index(self) -> int:
         """The slot that holds no label. There are two slots; the caller has made sure that one is free."""
         used = {slot.index for slot in self.slots.values()}
@@ -131,6 +158,10 @@ class AgentState:
     next_beat: float = 0.0
     next_report: float = 0.0
     paused: bool = False
+
+    def become(self, phase: Phase) -> None:
+        """Moves along `TRANSITIONS`."""
+        self.phase = follow(TRANSITIONS, self.phase, phase, f"agent {self.me}")
 
     @property
     def generation(self) -> int:

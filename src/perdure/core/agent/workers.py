@@ -13,7 +13,7 @@ def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
     """W2: no new worker is attached before the old one's exit was seen."""
     if hosted.worker in (WorkerPhase.GONE,):
         hosted.incarnation = incarnation
-        hosted.worker = WorkerPhase.STARTING
+        hosted.become(WorkerPhase.STARTING)
         hosted.killed_because = ""
         hosted.calls = hosted.frames = -1
         hosted.superstep = -1
@@ -27,7 +27,7 @@ def kill(hosted: Hosted, because: str = "") -> list[do.AgentCommand]:
     if hosted.worker in (WorkerPhase.GONE, WorkerPhase.KILLED):
         return []
     hosted.killed_because = because
-    hosted.worker = WorkerPhase.KILLED
+    hosted.become(WorkerPhase.KILLED)
     return [do.KillWorker(rank=hosted.rank, incarnation=hosted.incarnation)]
 
 
@@ -43,7 +43,7 @@ def loaded(state: AgentState, hosted: Hosted, address: str) -> list[do.AgentComm
     """The program is imported: the worker can enter `main`, unless it was ended meanwhile."""
     if hosted.worker is not WorkerPhase.STARTING:
         return []
-    hosted.worker = WorkerPhase.IDLE
+    hosted.become(WorkerPhase.IDLE)
     hosted.address = address
     started = msg.WorkerStarted(generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, pid=hosted.pid)
     return [do.TellOrchestrator(message=started), *restore.say_ready(state, hosted)]
@@ -55,18 +55,18 @@ def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) 
         return []
     if not clean:
         return kill(hosted, "main left threads running")
-    hosted.worker = WorkerPhase.IDLE
+    hosted.become(WorkerPhase.IDLE)
     return restore.say_ready(state, hosted)
 
 
 def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text: str) -> list[do.AgentCommand]:
     """W3: the orchestrator decides whether this is the program's end or the echo of a loss. After a revoke it is the way out of `main`."""
     if hosted.worker is WorkerPhase.UNWINDING:
-        hosted.worker = WorkerPhase.IDLE
+        hosted.become(WorkerPhase.IDLE)
         return restore.say_ready(state, hosted)
     if hosted.worker is not WorkerPhase.RUNNING or generation != state.generation:
         return []
-    hosted.worker = WorkerPhase.RAISED
+    hosted.become(WorkerPhase.RAISED)
     return [do.TellOrchestrator(message=msg.Raised(generation=state.generation, rank=hosted.rank, error=error, text=text))]
 
 
@@ -76,7 +76,7 @@ def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.Agent
     if hosted is None or hosted.incarnation != event.incarnation:
         return []
     expected = bool(hosted.start_next)
-    hosted.worker = WorkerPhase.GONE
+    hosted.become(WorkerPhase.GONE)
     hosted.wants = None
     out: list[do.AgentCommand] = []
     for label in [slot.label for slot in hosted.slots.values() if slot.stage is Stage.FILLING]:

@@ -61,7 +61,7 @@ def agent_silent(state: OrchestratorState, agent: int, reason: str, now: float) 
 def start_seal(state: OrchestratorState, now: float) -> Commands:
     """D1: the current generation is over; ask everybody what there is."""
     assert state.plan is not None
-    state.phase = Phase.SEALING
+    state.become(Phase.SEALING)
     state.ballot = Ballot(state.round, state.ballot.attempt + 1)
     state.sealed.clear()
     state.sealing_since = now
@@ -80,7 +80,7 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
         if agent in state.nodes and state.nodes[agent].state is NodeState.SPARE:
             state.nodes[agent].become(NodeState.MEMBER)
     if found_at_start:
-        state.phase = Phase.GREETING
+        state.become(Phase.GREETING)
         return []
     return _install(state, now)
 
@@ -89,7 +89,7 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     """D6: everybody in the plan gets it, with where to find what was lost; the lost hear nothing."""
     assert state.plan is not None
     plan = state.plan
-    state.phase = Phase.REBUILDING
+    state.become(Phase.REBUILDING)
     state.installed.clear()
     state.ready.clear()
     state.assigned = False
@@ -140,7 +140,7 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
         return []
     shape = state.shape
     plan = planner.first_plan(_seats(up[:nodes_wanted]), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
-    state.phase = Phase.CHOOSING
+    state.become(Phase.CHOOSING)
     return [do.Propose(plan=plan)]
 
 
@@ -157,7 +157,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
         status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
     )
     if undisturbed and workers_live and not state.workers_gone and not silent:
-        state.phase = Phase.COUNTING
+        state.become(Phase.COUNTING)
         state.frames_moved_at = now
         return end_if_committed(state)
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
@@ -186,7 +186,7 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     out: Commands = []
     for agent in absent:
         out += agent_lost(state, agent, f"silent for {state.settings.silence_s:g} s", now)
-    state.phase = Phase.CHOOSING
+    state.become(Phase.CHOOSING)
     return [*out, do.Propose(plan=answer)]
 
 
@@ -214,9 +214,9 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
     if not state.assigned or len(state.ready) < plan.size:
         return out
     if plan.base is not None and plan.base.superstep == END:
-        state.phase = Phase.ENDING
+        state.become(Phase.ENDING)
         return [*out, *ask_result(state, plan.base)]
-    state.phase = Phase.COUNTING
+    state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
     addresses = tuple(state.ready[rank] for rank in range(plan.size))
     out += [do.TellAgent(agent=agent, message=msg.Resume(generation=plan.generation, addresses=addresses)) for agent in plan.agents()]
@@ -228,7 +228,7 @@ def end_if_committed(state: OrchestratorState) -> Commands:
     """C10: the end is committed, and no generation is being made: the result can be asked for. Otherwise the next one starts from it."""
     if state.phase is not Phase.COUNTING or state.committed is None or state.committed.superstep != END:
         return []
-    state.phase = Phase.ENDING
+    state.become(Phase.ENDING)
     return ask_result(state, state.committed)
 
 
@@ -259,7 +259,7 @@ def reserve(state: OrchestratorState) -> Commands:
 
 def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b"") -> Commands:
     """The job is over: everybody ends, and the supervising process is told how."""
-    state.phase = Phase.ENDED
+    state.become(Phase.ENDED)
     out: Commands = [
         do.TellAgent(agent=agent, message=msg.EndJob(reason=error or "finished")) for agent in state.nodes if state.alive(agent)
     ]

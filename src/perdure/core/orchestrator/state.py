@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import Offered, Prepared, Sealed, Status, Traffic
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
+from perdure.core.transitions import follow
 
 
 class Phase(StrEnum):
@@ -24,6 +26,19 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
+TRANSITIONS: Final = {
+    Phase.STARTING: frozenset({Phase.CHOOSING, Phase.GREETING, Phase.ENDED}),
+    Phase.GREETING: frozenset({Phase.COUNTING, Phase.SEALING, Phase.ENDED}),
+    Phase.COUNTING: frozenset({Phase.SEALING, Phase.ENDING, Phase.ENDED}),
+    Phase.SEALING: frozenset({Phase.CHOOSING, Phase.ENDED}),
+    Phase.CHOOSING: frozenset({Phase.REBUILDING, Phase.ENDED}),
+    Phase.REBUILDING: frozenset({Phase.COUNTING, Phase.SEALING, Phase.ENDING, Phase.ENDED}),
+    Phase.ENDING: frozenset({Phase.SEALING, Phase.ENDED}),
+    Phase.ENDED: frozenset[Phase](),
+}
+"""A generation is sealed, chosen, rebuilt and counted, in this order; GREETING finds out where an earlier orchestrator was."""
+
+
 class NodeState(StrEnum):
     """What is thought of one node."""
 
@@ -32,10 +47,10 @@ class NodeState(StrEnum):
     LOST = "lost"
 
 
-NODE_TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
+NODE_TRANSITIONS: Final = {
     NodeState.SPARE: frozenset({NodeState.MEMBER, NodeState.LOST}),
     NodeState.MEMBER: frozenset({NodeState.LOST}),
-    NodeState.LOST: frozenset(),
+    NodeState.LOST: frozenset[NodeState](),
 }
 """A loss is irreversible: a node that comes back is a new agent."""
 
@@ -58,10 +73,8 @@ class Node:
     reserved: bool = False
 
     def become(self, state: NodeState) -> None:
-        """Moves along `NODE_TRANSITIONS`; anything else is a mistake of ours."""
-        if state is not self.state:
-            assert state in NODE_TRANSITIONS[self.state], f"node {self.node}: {self.state} -> {state}"
-            self.state = state
+        """Moves along `NODE_TRANSITIONS`."""
+        self.state = follow(NODE_TRANSITIONS, self.state, state, f"node {self.node}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +139,10 @@ class OrchestratorState:
     """Rank -> how often chunks of it were found wrong since the last commit."""
     traffic: dict[int, Traffic] = field(default_factory=dict)
     result: bytes | None = None
+
+    def become(self, phase: Phase) -> None:
+        """Moves along `TRANSITIONS`."""
+        self.phase = follow(TRANSITIONS, self.phase, phase, "the orchestrator")
 
     def members(self) -> tuple[int, ...]:
         """Living agents of the plan."""
