@@ -162,3 +162,18 @@ def test_rehearse_of_a_program_that_recovers() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["rehearse", "--help"], ["--version"], ["doctor"]])
 def test_help_is_there(words: list[str]) -> None:
     assert command(*words).returncode == 0
+
+
+def test_a_full_disk_under_the_event_file_is_told_once_and_does_not_end_the_job() -> None:
+    done = command("run", PROGRAM, "--events", "/dev/full", "--", "--supersteps", "5")
+    assert done.returncode == 0
+    assert done.stderr.count("No space left") == 1
+
+
+@pytest.mark.parametrize("redirections", [">&-", ">&- 2>&- <&-"])
+def test_closed_standard_streams_do_no_harm(tmp_path: pathlib.Path, redirections: str) -> None:
+    """Their numbers would be those of our own pipes."""
+    events = tmp_path / "events.jsonl"
+    line = f"{sys.executable} -m perdure run {PROGRAM} --events {events} -- --supersteps 5 {redirections}"
+    assert subprocess.run(line, shell=True, timeout=60, check=False).returncode == 0
+    assert json.loads(events.read_text().splitlines()[-1])["status"] == "ok"

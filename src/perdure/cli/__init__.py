@@ -6,6 +6,7 @@ is well, 1 the program failed, 2 the command or the program's use of perdure is 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -23,6 +24,7 @@ COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 def main() -> NoReturn:
     """The entry point of the command."""
+    _have_standard_streams()
     signal.signal(signal.SIGTERM, _terminated)
     try:
         status = app(standalone_mode=False) or 0
@@ -41,6 +43,15 @@ def main() -> NoReturn:
         print("perdure: interrupted; all processes of the job have ended", file=sys.stderr)
         status = 130
     sys.exit(status)
+
+
+def _have_standard_streams() -> None:
+    """Where the caller has closed one, its number must not become that of a pipe of ours."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _terminated(signum: int, frame: object) -> NoReturn:

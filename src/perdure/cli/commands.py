@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 PASS_ON = {"allow_extra_args": True}
 DEFAULTS = Settings()
+TakeEvent = Callable[[dict[str, Any]], None]
 
 Program = Annotated[
     str, typer.Argument(metavar="PROGRAM.py[:function]", help="A file with `def main(job, ...)`, or with another function.")
@@ -88,8 +90,8 @@ def run_command(
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
     """
     with contextlib.ExitStack() as stack:
-        shown = stack.enter_context(display(to_terminal=sys.stderr.isatty()))
-        written = stack.enter_context(_event_file(events))
+        shown = dispensable("the display", stack.enter_context(display(to_terminal=sys.stderr.isatty())))
+        written = dispensable(f"--events {events}", stack.enter_context(_event_file(events)))
 
         def on_event(event: dict[str, Any]) -> None:
             shown(event)
@@ -179,16 +181,39 @@ def parse_arguments(words: list[str]) -> dict[str, str | bool]:
 
 
 @contextlib.contextmanager
-def _event_file(path: pathlib.Path | None) -> Iterator[Any]:
+def _event_file(path: pathlib.Path | None) -> Iterator[TakeEvent]:
     if path is None:
         yield lambda event: None
         return
     try:
-        file = path.open("w", buffering=1)
+        file = path.open("wb", buffering=0)
     except OSError as error:
         raise ConfigError(f"--events {path}: {error.strerror}") from error
     with file:
-        yield lambda event: file.write(json.dumps(event) + "\n")
+        yield lambda event: _write_whole(file, json.dumps(event).encode() + b"\n")
+
+
+def _write_whole(file: io.FileIO, line: bytes) -> None:
+    while line:
+        line = line[file.write(line) :]
+
+
+def dispensable(what: str, take: TakeEvent) -> TakeEvent:
+    """`take` until it fails for the first time: a full disk or a closed terminal must not end a job of three weeks. It is said once."""
+    failed = False
+
+    def carefully(event: dict[str, Any]) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            take(event)
+        except OSError as error:
+            failed = True
+            with contextlib.suppress(OSError):  # standard error may be what failed
+                print(f"perdure: warning: {what}: {error.strerror}; the job goes on without it", file=sys.stderr, flush=True)
+
+    return carefully
 
 
 def in_words(report: Report) -> str:

@@ -14,7 +14,8 @@ from perdure.errors import EngineFailed
 from perdure.runtime.posix import how_it_ended
 
 ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""A rank is one core's worth of work, and sums must not depend on how many cores a node has (rule P3)."""
+"""A rank is one core's worth of work, and sums must not depend on how many cores a node has (rule P3). What the environment says, counts;
+hashes must be the same in all processes, so there a `random` does not."""
 
 
 class LocalProcess:
@@ -42,7 +43,9 @@ class LocalEngine:
 
     def start(self, node: int, what: str, config: bytes, fds: tuple[int, ...]) -> Process:
         """See `Engine.start`."""
-        environment = {"PYTHONHASHSEED": "0", **dict.fromkeys(ONE_THREAD, "1"), **os.environ}
+        environment = {**dict.fromkeys(ONE_THREAD, "1"), **os.environ}
+        if not environment.get("PYTHONHASHSEED", "").isdecimal():
+            environment["PYTHONHASHSEED"] = "0"
         read, write = os.pipe()
         try:
             child = subprocess.Popen(
