@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perdure.core import agent, orchestrator, trace
+from perdure.core import agent, agreement, orchestrator, trace
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
@@ -80,9 +80,15 @@ def node() -> Node:
 
 def prepared(label: Label, rank: int) -> msg.Prepared:
     offer = offer_of(rank, label.superstep)
-    digests = tuple(msg.ItemDigest(name=item.name, kind=item.kind, digest=item.digest) for item in offer.items)
     return msg.Prepared(
-        label=label, rank=rank, digests=digests, next_position=-1, ended_at=-1, snapshot_bytes=8, parity_bytes=8, costs=COSTS
+        label=label,
+        rank=rank,
+        digests=agreement.digests_of(offer),
+        next_position=-1,
+        ended_at=-1,
+        snapshot_bytes=8,
+        parity_bytes=8,
+        costs=COSTS,
     )
 
 

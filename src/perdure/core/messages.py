@@ -36,10 +36,11 @@ class RankReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemDigest:
-    """The digest of one declared item on one rank."""
+    """One declared item on one rank: a checksum of what must be equal on all ranks (`Item.signature`), and the digest of its value."""
 
     name: str
     kind: str
+    signature: int
     digest: int
 
 

@@ -5,6 +5,7 @@ AtPosition -> MayCopy -> Snapped -> GroupOffer to the group -> all offers -> Pro
 
 from __future__ import annotations
 
+from perdure.core import agreement
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
@@ -87,33 +88,11 @@ def _all_offered(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> l
     """All n offers are in: they must fit together; then the stripe is encoded, or with m = 0 the label is prepared at once."""
     assert state.plan is not None
     offers = tuple(slot.offers[member] for member in range(len(slot.offers)))
-    wrong = misfit(offers)
+    wrong = agreement.of_offers(offers)
     if wrong:
-        return [do.TellOrchestrator(message=msg.JobError(generation=state.generation, error="UsageError", text=wrong))]
+        return [_disagreement(state, wrong)]
     out: list[do.AgentCommand] = [do.Protect(rank=hosted.rank, label=slot.label, member_offers=offers)]
     return out + (_prepare(state, hosted, slot, now) if state.plan.parity == 0 else [])
-
-
-def misfit(offers: tuple[Offer, ...]) -> str:
-    """Why these offers of one label cannot belong to one program; empty if they do."""
-    first = offers[0]
-    for other in offers[1:]:
-        ours = {item.name: item for item in first.items}
-        theirs = {item.name: item for item in other.items}
-        for name in [*ours, *theirs]:
-            if name not in theirs or name not in ours:
-                has, lacks = (first, other) if name in ours else (other, first)
-                return f"rank {has.rank} declares the item {name!r} and rank {lacks.rank} does not: declare the same items on all ranks"
-            if ours[name].signature() != theirs[name].signature():
-                return f"the item {name!r} differs in kind, dtype or global shape between rank {first.rank} and rank {other.rank}"
-            if ours[name].kind == "replicated" and ours[name].digest != theirs[name].digest:
-                return f"the replicated item {name!r} differs between rank {first.rank} and rank {other.rank}: make it equal, or private"
-        if first.ended_at != other.ended_at:
-            return (
-                f"rank {first.rank} ended its loop at superstep {first.ended_at} and rank {other.rank} at superstep "
-                f"{other.ended_at}: all ranks must end in the same superstep"
-            )
-    return ""
 
 
 def parity_stored(state: AgentState, event: ev.ParityStored, now: float) -> list[do.AgentCommand]:
@@ -138,7 +117,7 @@ def _prepare(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[
     fact = msg.Prepared(
         label=slot.label,
         rank=hosted.rank,
-        digests=tuple(msg.ItemDigest(name=item.name, kind=item.kind, digest=item.digest) for item in offer.items),
+        digests=agreement.digests_of(offer),
         next_position=offer.next_position if hosted.rank == 0 else -1,
         ended_at=offer.ended_at,
         snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
@@ -157,7 +136,14 @@ def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.
     _note_position(state, fact.label, fact.next_position)
     known = state.prepared.setdefault(fact.label, {})
     known[fact.rank] = fact
-    return committed(state, fact.label, now) if len(known) == state.plan.size else []
+    if len(known) < state.plan.size or (state.committed and state.committed >= fact.label):
+        return []
+    wrong = agreement.of_facts(known.values())
+    return [_disagreement(state, wrong)] if wrong else committed(state, fact.label, now)
+
+
+def _disagreement(state: AgentState, text: str) -> do.AgentCommand:
+    return do.TellOrchestrator(message=msg.JobError(generation=state.generation, error="UsageError", text=text))
 
 
 def told_committed(state: AgentState, label: Label, next_position: int, now: float) -> list[do.AgentCommand]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perdure.core import agreement
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
@@ -87,7 +88,8 @@ def _prepared(state: OrchestratorState, fact: msg.Prepared) -> Commands:
     known[fact.rank] = fact
     if len(known) < state.plan.size or (state.committed and fact.label <= state.committed):
         return []
-    return _committed(state, fact.label)
+    wrong = agreement.of_facts(known.values())
+    return deciding.finish(state, "UsageError", wrong) if wrong else _committed(state, fact.label)
 
 
 def _committed(state: OrchestratorState, label: Label) -> Commands:
@@ -96,16 +98,12 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     state.chunk_losses.clear()
     facts = state.prepared[label]
     state.prepared = {known: said for known, said in state.prepared.items() if known >= label}
-    ended = {fact.ended_at for fact in facts.values()}
-    if len(ended) > 1:
-        names = ", ".join(f"rank {rank} at {fact.ended_at}" for rank, fact in sorted(facts.items()))
-        return deciding.finish(state, "UsageError", f"all ranks must end the loop in the same superstep, but it ended on {names}")
     names_of = [item.name for item in facts[0].digests if not item.name.startswith("__")]
     digests = {
         name: [f"{next((i.digest for i in facts[rank].digests if i.name == name), 0):016x}" for rank in sorted(facts)] for name in names_of
     }
     fields: dict[str, object] = {
-        "superstep": max(ended) if label.superstep == END else label.superstep,
+        "superstep": facts[0].ended_at if label.superstep == END else label.superstep,
         "generation": label.generation,
         "digests": digests,
         "end": label.superstep == END,
