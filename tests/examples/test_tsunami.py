@@ -25,7 +25,7 @@ from tsunami_check import shortest_times, solve  # noqa: E402
 from tsunami_event import GAUGES, gauge_cell, hump  # noqa: E402
 from tsunami_picture import draw, write_png  # noqa: E402
 from tsunami_solver import FRONT_M, GRAVITY, Floor, Solver, load_floor, longest_step, water_volume  # noqa: E402
-from tsunami_view import LAND, Canvas, Frame, Sender, colours, decode, encode, to_cells, to_heights  # noqa: E402
+from tsunami_view import COLUMNS, LAND, Canvas, Frame, Sender, colours, decode, encode, to_cells, to_heights  # noqa: E402
 
 from perdure.comm import PROC_NULL  # noqa: E402
 from perdure.errors import UsageError  # noqa: E402
@@ -258,7 +258,7 @@ def test_the_ranks_pictures_fit_together_without_gap_or_overlap():
             sender.send(eta[low:high], 4, 99.0)
             sender.send(eta[low:high], 5, 100.0)  # too early: dropped
     count = canvas.receive()
-    stride = round(floor.depth.shape[1] / 240)
+    stride = round(floor.depth.shape[1] / COLUMNS)
     assert count == len(bounds) - 1
     assert canvas.latest.superstep == 4
     assert canvas.cells.tobytes() == to_cells(eta[::stride, ::stride], floor.depth[::stride, ::stride] == 0).tobytes()
