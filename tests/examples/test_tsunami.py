@@ -1,6 +1,7 @@
 """The tsunami: is it right, does it not depend on how it is split or interrupted, and can it be watched?
 
-The job here is a stand-in: ranks are threads, messages go through queues. What the real runtime adds is tested in `tests/faults`.
+The job here is a stand-in but for the rehearsal: ranks are threads, messages go through queues. What the real runtime adds is tested in
+`tests/faults`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tsunami_view import COLUMNS, LAND, Canvas, Frame, Sender, colours, decode, 
 
 from perdure.comm import PROC_NULL  # noqa: E402
 from perdure.errors import UsageError  # noqa: E402
+from perdure.testing import rehearse  # noqa: E402
 
 FIELDS = ("eta", "u", "v", "crest", "arrival")
 
@@ -132,6 +134,12 @@ def test_a_run_that_resumes_from_its_declared_state_ends_with_the_same_bits(alon
     assert result == alone[0]
     for name in FIELDS:
         assert fields[name].tobytes() == alone[1][name].tobytes(), name
+
+
+def test_a_rehearsal_with_real_losses_says_that_it_recovers():
+    result = rehearse(str(EXAMPLE / "tsunami.py"), rehearsals=2, arguments={"coarsen": 6, "hours": 3.0, "steps_per_superstep": 3})
+    assert result.recovers, result.difference or result.error
+    assert len(result.faults) == 2
 
 
 def test_the_result_is_plain_and_says_where_the_front_is(alone):
