@@ -3,7 +3,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: test lint clean
+.PHONY: demo test lint clean
+
+demo: .venv/ready
+	$(BIN)/perdure demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest
@@ -14,9 +17,13 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-.venv/installed: pyproject.toml
+.venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "perdure needs Python 3.11 or newer with venv; set PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/installed: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 

@@ -22,8 +22,12 @@ from tsunami_view import Sender
 from perdure.comm import PROC_NULL
 from perdure.errors import UsageError
 
+STEPS_PER_SUPERSTEP = 10  # a superstep of the coarsest grid then takes milliseconds, one of the finest a tenth of a second
 
-def main(job: Any, coarsen: int = 4, hours: float = 12.0, steps_per_superstep: int = 10, view: str = "", map: str = "") -> dict[str, Any]:
+
+def main(
+    job: Any, coarsen: int = 4, hours: float = 12.0, steps_per_superstep: int = STEPS_PER_SUPERSTEP, view: str = "", map: str = ""
+) -> dict[str, Any]:
     """Runs the waves for `hours` from the earthquake.
 
     Args:

@@ -18,7 +18,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from tsunami_solver import Array, Floor
+from tsunami_picture import EAST_DEG, SOUTH_DEG, WEST_DEG
+from tsunami_solver import ROWS, SOUTHMOST_ROW, Array, Floor
 
 Cells = NDArray[np.int8]
 
@@ -26,8 +27,11 @@ HEADER = struct.Struct("!4sHIIfHHHH")  # magic, rank, superstep, supersteps, sim
 MAGIC = b"tsu1"
 LAND = -128
 FULL_M = 1.0  # the height that saturates a byte
-COLUMNS = 240  # of a picture, about: twice what a terminal shows of the Pacific
+COLUMNS = 360  # of a picture, about: half of it is the Pacific, which a large terminal shows in 180 columns
 PERIOD_S = 0.2  # five pictures a second look alive
+CELLS_A_DEGREE = 6  # of the finest grid
+BOTTOM_DEG, TOP_DEG = (row / CELLS_A_DEGREE - 90 for row in (SOUTHMOST_ROW, SOUTHMOST_ROW + ROWS))  # of every picture
+ASPECT = (TOP_DEG - SOUTH_DEG) / (EAST_DEG - WEST_DEG)  # of the Pacific: height by width, a degree as high as wide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,8 @@ class Canvas:
         self._socket.setblocking(False)
         self.cells: Cells = np.full((0, 0), LAND, np.int8)
         """The whole picture as it is known, rows from south to north, columns from 0 E eastwards."""
+        self.ranks: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Whose the rows are: (rows,), -1 where nothing was received yet."""
         self.latest: Frame | None = None
 
     def receive(self) -> int:
@@ -139,7 +145,8 @@ class Canvas:
         """Draws one rank's rows."""
         shape = (frame.rows_of_whole, frame.cells.shape[1])
         if self.cells.shape != shape:
-            self.cells = np.full(shape, LAND, np.int8)
+            self.cells, self.ranks = np.full(shape, LAND, np.int8), np.full(shape[0], -1)
+        self.ranks[frame.first_row : frame.first_row + frame.cells.shape[0]] = frame.rank
         self.cells[frame.first_row : frame.first_row + frame.cells.shape[0]] = frame.cells
         self.latest = frame
 
@@ -156,3 +163,26 @@ def colours(cells: Cells) -> NDArray[Any]:
     cold = np.array([(10, 26, 58), (24, 104, 160), (90, 190, 220), (220, 250, 255)])
     channels = [np.where(cells > 0, np.interp(crest, levels, warm[:, k]), np.interp(trough, levels, cold[:, k])) for k in range(3)]
     return np.where((cells == LAND)[..., None], 72, np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def pacific(canvas: Canvas, rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The Pacific as it is known, north up, in so many pixels, each the mean of the cells in it.
+
+    Returns:
+        Colours, (rows, columns, 3) uint8, and the rank of each row of pixels, (rows,), -1 where nothing was received yet.
+    """
+    height, width = canvas.cells.shape
+    if not height:
+        return np.full((rows, columns, 3), colours(np.zeros((1, 1), np.int8))), np.full(rows, -1)
+    south = round((SOUTH_DEG - BOTTOM_DEG) / (TOP_DEG - BOTTOM_DEG) * height)
+    down = np.linspace(0, height - south, rows, endpoint=False).astype(int)
+    across = np.linspace(WEST_DEG / 360 * width, EAST_DEG / 360 * width, columns, endpoint=False).astype(int)
+    shown = canvas.cells[south:][::-1, : round(EAST_DEG / 360 * width)]
+    return _means(_means(colours(shown).astype(float), down, 0), across, 1).astype(np.uint8), canvas.ranks[south:][::-1][down]
+
+
+def _means(pixels: NDArray[np.float64], starts: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
+    """The mean of the pixels from each of `starts` to the next along an axis; where two are equal, the pixel there."""
+    shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
+    counts = np.maximum(np.diff(starts, append=pixels.shape[axis]), 1).reshape(shape)
+    return np.add.reduceat(pixels, starts, axis) / counts

@@ -1,6 +1,7 @@
 """The tsunami: is it right, does it not depend on how it is split or interrupted, and can it be watched?
 
-The job here is a stand-in: ranks are threads, messages go through queues. What the real runtime adds is tested in `tests/faults`.
+The job here is a stand-in but for the rehearsal: ranks are threads, messages go through queues. What the real runtime adds is tested in
+`tests/faults`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from tsunami_check import shortest_times, solve  # noqa: E402
 from tsunami_event import GAUGES, gauge_cell, hump  # noqa: E402
 from tsunami_picture import draw, write_png  # noqa: E402
 from tsunami_solver import FRONT_M, GRAVITY, Floor, Solver, load_floor, longest_step, water_volume  # noqa: E402
-from tsunami_view import LAND, Canvas, Frame, Sender, colours, decode, encode, to_cells, to_heights  # noqa: E402
+from tsunami_view import COLUMNS, LAND, Canvas, Frame, Sender, colours, decode, encode, to_cells, to_heights  # noqa: E402
 
 from perdure.comm import PROC_NULL  # noqa: E402
 from perdure.errors import UsageError  # noqa: E402
+from perdure.testing import rehearse  # noqa: E402
 
 FIELDS = ("eta", "u", "v", "crest", "arrival")
 
@@ -132,6 +134,12 @@ def test_a_run_that_resumes_from_its_declared_state_ends_with_the_same_bits(alon
     assert result == alone[0]
     for name in FIELDS:
         assert fields[name].tobytes() == alone[1][name].tobytes(), name
+
+
+def test_a_rehearsal_with_real_losses_says_that_it_recovers():
+    result = rehearse(str(EXAMPLE / "tsunami.py"), rehearsals=2, arguments={"coarsen": 6, "hours": 3.0, "steps_per_superstep": 3})
+    assert result.recovers, result.difference or result.error
+    assert len(result.faults) == 2
 
 
 def test_the_result_is_plain_and_says_where_the_front_is(alone):
@@ -258,7 +266,7 @@ def test_the_ranks_pictures_fit_together_without_gap_or_overlap():
             sender.send(eta[low:high], 4, 99.0)
             sender.send(eta[low:high], 5, 100.0)  # too early: dropped
     count = canvas.receive()
-    stride = round(floor.depth.shape[1] / 240)
+    stride = round(floor.depth.shape[1] / COLUMNS)
     assert count == len(bounds) - 1
     assert canvas.latest.superstep == 4
     assert canvas.cells.tobytes() == to_cells(eta[::stride, ::stride], floor.depth[::stride, ::stride] == 0).tobytes()

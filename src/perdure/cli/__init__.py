@@ -21,6 +21,9 @@ __all__ = ["app", "main"]
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 """Click's ClickException, which newer versions of typer bring along under a private name."""
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C; newer versions of typer catch the interrupt and exit with it themselves."""
+
 
 def main() -> NoReturn:
     """The entry point of the command."""
@@ -40,8 +43,9 @@ def main() -> NoReturn:
         print(f"perdure: error: {error.format_message()} (see `perdure --help`)", file=sys.stderr)
         status = 2
     except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    if status == INTERRUPTED:
         print("perdure: interrupted; all processes of the job have ended", file=sys.stderr)
-        status = 130
     sys.exit(status)
 
 

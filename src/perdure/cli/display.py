@@ -1,16 +1,21 @@
-"""What a person sees while a job runs: one live line on a terminal, a line for each important event elsewhere."""
+"""What a person sees while a job runs: a bar on a terminal, elsewhere a line now and then; and a line for each important event."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Final
 
-from rich.console import Console
-from rich.status import Status
+from rich.console import Console, RenderableType
+from rich.live import Live
 
-Event = dict[str, Any]
+from perdure.cli.parts import bar, clock, progress_words
+from perdure.cli.watch import Event, Watch
+
+EVERY_S: Final = 10.0
+"""Between two lines of progress where there is no terminal: rare enough for a log."""
 
 
 def in_words(event: Event) -> str:
@@ -39,28 +44,46 @@ def in_words(event: Event) -> str:
 @contextlib.contextmanager
 def display(*, to_terminal: bool) -> Iterator[Callable[[Event], None]]:
     """Gives a function that takes events and shows them on standard error."""
-    console = Console(stderr=True)
-    with console.status("starting") if to_terminal else contextlib.nullcontext() as status:
-        yield _Lines(console, status).take
+    if not to_terminal:
+        yield _Lines().take
+        return
+    shown = _Bar(Console(stderr=True))
+    with shown.live:
+        yield shown.take
+
+
+class _Bar:
+    """The bar stays at the bottom, and goes when the job is over."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._watch = console, Watch(time.monotonic)
+        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=5, transient=True)
+
+    def _render(self) -> RenderableType:
+        watch = self._watch
+        if not watch.generation:
+            return bar("starting", None, "", width=self._console.width)
+        right = clock(watch.t) if watch.time_left_s is None else f"{clock(watch.time_left_s)} left"
+        return bar(progress_words(watch), watch.share, right, width=self._console.width)
+
+    def take(self, event: Event) -> None:
+        self._watch.take(event)
+        text = in_words(event)
+        if text:
+            self._console.print(f"[dim]{event['t']:8.2f} s[/dim]  {text}", highlight=False)
 
 
 class _Lines:
-    def __init__(self, console: Console, status: Status | None) -> None:
-        self._console, self._status = console, status
-        self._superstep, self._committed, self._generation = 0, 0, 0
+    def __init__(self) -> None:
+        self._watch = Watch(time.monotonic)
+        self._next = EVERY_S
 
     def take(self, event: Event) -> None:
+        self._watch.take(event)
         text = in_words(event)
-        if text and self._status is not None:
-            self._console.print(f"[dim]{event['t']:8.2f} s[/dim]  {text}", highlight=False)
-        elif text:
+        if event["event"] == "progress" and event["t"] >= self._next:
+            self._next = event["t"] + EVERY_S
+            left = self._watch.time_left_s
+            text = progress_words(self._watch) + ("" if left is None else f"; {clock(left)} left")
+        if text:
             print(f"{event['t']:8.2f} s  {text}", file=sys.stderr, flush=True)
-        match event["event"]:
-            case "generation_started":
-                self._generation = event["generation"]
-            case "progress":
-                self._superstep = event["superstep"]
-            case "committed":
-                self._committed = event["superstep"]
-        if self._status is not None:
-            self._status.update(f"superstep {self._superstep}, committed {self._committed}, generation {self._generation}")

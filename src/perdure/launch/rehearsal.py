@@ -6,6 +6,7 @@ not declare.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -81,8 +82,8 @@ def rehearse(
             result.error = f"after {fault} the program failed: {error}"
             return result
         result.commits += len(expected.keys() & found.keys())
-        result.difference = _first_difference(expected, found, fault)
-        if result.difference is None and _pickled(again.result) != _pickled(report.result):
+        result.difference = first_difference(expected, found, fault)
+        if result.difference is None and in_text(again.result) != in_text(report.result):
             result.error = f"after {fault} all items are the same, and yet main returned something else"
         if not result.recovers:
             return result
@@ -112,15 +113,17 @@ def _recorded(
     return digests, report
 
 
-def _pickled(result: Any) -> str:
+def in_text(result: Any) -> str:
     """Results are compared as the report would show them."""
     return Report(result=result).to_json()
 
 
-def _first_difference(expected: Digests, found: Digests, fault: str) -> Difference | None:
+def first_difference(expected: Digests, found: Digests, fault: str) -> Difference | None:
+    """The first that is not the same, of all items and ranks at the common commits; one that is missing differs."""
     for superstep in sorted(expected.keys() & found.keys()):
-        for item, by_rank in expected[superstep].items():
-            for rank, (ours, theirs) in enumerate(zip(by_rank, found[superstep].get(item, []), strict=True)):
+        for item in expected[superstep] | found[superstep]:
+            both = (digests[superstep].get(item, []) for digests in (expected, found))
+            for rank, (ours, theirs) in enumerate(itertools.zip_longest(*both)):
                 if ours != theirs:
                     return Difference(fault=fault, superstep=superstep, item=item, rank=rank)
     return None

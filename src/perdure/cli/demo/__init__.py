@@ -1,0 +1,116 @@
+"""What does a stranger see first? A tsunami crosses the real Pacific while its nodes are killed, and no bit is different for it.
+
+The same program runs twice: with a node killed every few seconds, and undisturbed. Every declared item is compared by digest at every
+commit that both runs made, the end among them, and so is what the program returned.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from perdure.cli.demo import example
+from perdure.cli.demo.lines import Lines
+from perdure.cli.demo.screen import SMALLEST, Screen
+from perdure.cli.demo.stage import RANKS, SPARES, TITLES, Stage, killed
+from perdure.cli.demo.verdict import Verdict, judge
+from perdure.cli.watch import Event
+from perdure.errors import ConfigError
+from perdure.launch import Report, run
+
+COMMIT_EVERY = 5
+"""Supersteps: about every half second at the demo's size, so a loss costs about a quarter of a second of work."""
+RETURN_AFTER_S = 3.0
+"""A killed node is back as an empty spare after so long: sooner than the next is killed, so there is always a spare."""
+
+
+class Viewer(Protocol):
+    """Shows the stages. `view`: where the program shall send its pictures, or empty."""
+
+    @property
+    def view(self) -> str:
+        """The name of an abstract Unix datagram socket, or empty."""
+
+    def begin(self, stage: Stage) -> None:
+        """The next stage: its events come from now on."""
+
+    def take(self, event: Event) -> None:
+        """One event of the stage that runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the operator asked for: how often a node is killed and who (`seed`), the program's size, and where its map goes."""
+
+    kill_every_s: float
+    seed: int
+    coarsen: int
+    hours: float
+    picture: pathlib.Path
+
+    @property
+    def fault(self) -> str:
+        """As `--fault` of `perdure run` has it."""
+        return f"kill:every={self.kill_every_s:g}s,seed={self.seed}"
+
+
+def demo(wish: Wish, console: Console | None = None) -> bool:
+    """Runs both stages, shows them on the console, and prints what came of it; True when every bit is the same.
+
+    Raises:
+        ConfigError: the wish cannot be fulfilled; nothing was started. What `perdure.run` raises passes through.
+    """
+    console = console or Console()
+    count = example.supersteps(wish.coarsen, wish.hours)
+    picture = _writable(wish.picture)
+    first = Stage(TITLES[0], count)
+    second = Stage(TITLES[1], count, before=first)
+    with _viewer(console) as viewer:
+        disturbed = _run(first, viewer, wish, picture=str(picture), faults=[wish.fault])
+        undisturbed = _run(second, viewer, wish, picture="", faults=[])
+    verdict = judge(first, second, disturbed, undisturbed)
+    print(f"highest waves: {wish.picture}")
+    for line in summary(verdict, disturbed, undisturbed):
+        print(line)
+    return verdict.identical
+
+
+def _viewer(console: Console) -> AbstractContextManager[Viewer]:
+    width, height = console.size
+    if console.is_terminal and not console.is_dumb_terminal and width >= SMALLEST[0] and height >= SMALLEST[1]:
+        return Screen(console, f"perdure-demo-{os.getpid()}")
+    return Lines(lambda line: print(line, flush=True))
+
+
+def _run(stage: Stage, viewer: Viewer, wish: Wish, *, picture: str, faults: list[str]) -> Report:
+    viewer.begin(stage)
+    arguments: dict[str, Any] = {"coarsen": wish.coarsen, "hours": wish.hours, "view": viewer.view, "map": picture}
+    return run(
+        str(example.directory() / "tsunami.py"), ranks=RANKS, spares=SPARES, parity=1, commit_every=COMMIT_EVERY, arguments=arguments,
+        faults=faults, on_event=viewer.take, return_after_s=RETURN_AFTER_S if faults else None,
+    )  # fmt: skip
+
+
+def _writable(picture: pathlib.Path) -> pathlib.Path:
+    """Its absolute path. ConfigError when nothing can be written there: better now than after the work."""
+    path = picture.absolute()
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"--map {picture}: cannot be written; name a file in a directory that is there")
+    return path
+
+
+def summary(verdict: Verdict, disturbed: Report, undisturbed: Report) -> list[str]:
+    """What came of it, line by line, the seconds as a table; the last line is the verdict."""
+    lines = ["".join([f"{'seconds':<12}", *(f"{name:>9}" for name in ("all", *disturbed.seconds))])]
+    for title, report in zip(TITLES, (disturbed, undisturbed), strict=True):
+        values = (sum(report.seconds.values()), *report.seconds.values())
+        lines.append("".join([f"{title:<12}", *(f"{value:>9.2f}" for value in values)]))
+    lines.append(f"{killed(disturbed.losses)}, {disturbed.generations} generations")
+    lines.append(f"compared: {verdict.what}")
+    lines.append(f"bit-identical: {'yes' if verdict.identical else f'no: {verdict.why_not}'}")
+    return lines

@@ -1,0 +1,44 @@
+"""Are the two runs the same, bit for bit? The one place that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perdure.cli.demo.stage import Stage
+from perdure.launch import Report
+from perdure.launch.rehearsal import first_difference, in_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`what` was compared, and the first thing that was not the same; empty when all was."""
+
+    what: str
+    why_not: str
+
+    @property
+    def identical(self) -> bool:
+        """Every declared item at every common commit and at the end, and the result."""
+        return not self.why_not
+
+
+def judge(first: Stage, second: Stage, disturbed: Report, undisturbed: Report) -> Verdict:
+    """Compares the runs by the digests of all items on all ranks at every common commit, and by what `main` returned."""
+    common = sorted(first.digests.keys() & second.digests.keys())
+    items = sorted(set().union(*(first.digests[superstep] for superstep in common)))
+    what = f"{', '.join(items)} of every rank at {len(common)} commits; the result"
+    return Verdict(what=what, why_not=_why_not(first, second, disturbed, undisturbed, common))
+
+
+def _why_not(first: Stage, second: Stage, disturbed: Report, undisturbed: Report, common: list[int]) -> str:
+    end = first.watch.count
+    if disturbed.supersteps != end or undisturbed.supersteps != end or end not in common:
+        return f"the runs ended at supersteps {disturbed.supersteps} and {undisturbed.supersteps}, and not both at {end}"
+    difference = first_difference(second.digests, first.digests, f"{disturbed.losses} losses")
+    if difference is not None:
+        return str(difference)
+    if not disturbed.digests or disturbed.digests != undisturbed.digests:
+        return "the items differ at the end"
+    if in_text(disturbed.result) != in_text(undisturbed.result):
+        return "all items are the same, and yet main returned something else"
+    return "" if disturbed.losses else "no node was killed, so nothing was shown: choose a shorter --every, or more --hours"

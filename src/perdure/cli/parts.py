@@ -1,0 +1,99 @@
+"""What the live views are put together from: a bar with the time left, the nodes, the time by cause."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from perdure.cli.watch import NodeState, Watch, Worker
+
+SHOWN_REBUILT_S = 2.0
+"""A rebuild is over within a tenth of a second; so long it is shown, or nobody would see it."""
+WARM = "#ffb070"
+"""The colour of a crest, and of what goes on."""
+_STATES = {
+    NodeState.STARTING: ("◌", "cyan", "starting"),
+    NodeState.SPARE: ("○", "cyan", "spare"),
+    NodeState.RUNNING: ("●", "green", ""),
+    NodeState.REBUILDING: ("◐", "yellow", "rebuilding"),
+    NodeState.LOST: ("✕", "bold red", "lost"),
+}
+
+
+def clock(seconds: float | None) -> str:
+    """Minutes and seconds, as `1:05`; `-:--` where it is not known."""
+    if seconds is None:
+        return "-:--"
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def bar(label: str, share: float | None, right: str, *, width: int) -> RenderableType:
+    """A line of `width` characters: a label, the share done as a bar (one that pulses where it is not known), and a word on the right."""
+    line = Table.grid(padding=(0, 1))
+    percent = "" if share is None else f"{share:4.0%}"
+    taken = len(label) + len(percent) + len(right) + 3
+    meter = ProgressBar(
+        total=None if share is None else 1.0, completed=share or 0.0, width=max(4, width - taken), pulse=share is None,
+        complete_style=WARM, finished_style="green",
+    )  # fmt: skip
+    line.add_row(Text(label), meter, Text(percent), Text(right, style="dim"))
+    return line
+
+
+def progress_words(watch: Watch) -> str:
+    """Where the job is, as half a sentence."""
+    of = f" of {watch.count}" if watch.count else ""
+    return f"superstep {watch.superstep}{of}, committed {watch.committed}, generation {watch.generation}"
+
+
+def nodes_table(watch: Watch) -> Table:
+    """A line a node: its state, the ranks that it holds, and the process of the first of them, which lives on while others are lost."""
+    table = Table.grid(padding=(0, 1))
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    for number, node in sorted(watch.nodes.items()):
+        sign, style, word = _STATES[node.state]
+        what = Text(word, style=style)
+        if node.ranks:
+            noun = "rank " if len(node.ranks) == 1 else "ranks "
+            what = Text(noun + ",".join(map(str, node.ranks)), style=rank_style(node.ranks[0]))
+        worker = watch.workers.get(node.ranks[0]) if node.ranks else None
+        note = _note(watch, node.state, worker)
+        table.add_row(Text(str(number), style="dim"), Text(sign, style=style), what, note)
+    return table
+
+
+def _note(watch: Watch, state: NodeState, worker: Worker | None) -> Text:
+    if state is NodeState.REBUILDING:
+        return Text("rebuilding", style="bold yellow")
+    if worker is None:
+        return Text("")
+    if is_fresh(watch, worker):
+        return Text(f"rebuilt in {worker.rebuilt_ms:.0f} ms", style="bold yellow")
+    return Text(f"pid {worker.pid}", style="dim")
+
+
+def is_fresh(watch: Watch, worker: Worker | None) -> bool:
+    """Was its memory rebuilt a moment ago?"""
+    return worker is not None and worker.rebuilt_ms > 0 and watch.t - worker.rebuilt_at < SHOWN_REBUILT_S
+
+
+def rank_style(rank: int) -> str:
+    """The colour of a rank, the same wherever it is shown."""
+    return ("#7fd1ff", "#ffd27f", "#b9f27c", "#d9a6ff", "#ff9e9e", "#8ef0d6", "#f2f27c", "#c0c8d8")[rank % 8]
+
+
+def causes_table(watch: Watch) -> Table:
+    """Wall time by cause: seconds, and their share."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right", style="dim")
+    seconds = watch.seconds
+    whole = sum(seconds.values())
+    for cause, value in seconds.items():
+        table.add_row(cause, f"{value:.2f} s", f"{value / whole:.1%}" if whole else "")
+    return table

@@ -1,0 +1,169 @@
+"""What is known of a running job, gathered from its events: for whoever shows it.
+
+It draws nothing and reads no clock of its own: `now` is given, in seconds of any monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from perdure.launch.report import Account
+
+Event = dict[str, Any]
+
+
+class NodeState(Enum):
+    """What a node is to the job, in the words of a viewer."""
+
+    STARTING = "starting"
+    SPARE = "spare"
+    RUNNING = "running"
+    REBUILDING = "rebuilding"
+    LOST = "lost"
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """One node. `losses`: how often it was lost; `since`: event time of the last change of state, s."""
+
+    state: NodeState
+    ranks: list[int] = field(default_factory=list)
+    losses: int = 0
+    since: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """The process that holds a rank. `rebuilt_ms` is the time its memory took, 0.0 for one that was never rebuilt."""
+
+    pid: int
+    incarnation: int
+    rebuilt_ms: float = 0.0
+    rebuilt_at: float = 0.0
+
+
+class Watch:
+    """Takes a job's events in order. All times are in seconds; `t` is the job's own time, 0 at its start."""
+
+    def __init__(self, clock: Callable[[], float], count: int | None = None) -> None:
+        """`count`: supersteps that the program will do, None where that is not known."""
+        self._clock = clock
+        self._account = Account()
+        self._zero: float | None = None
+        self._resumed: float | None = None
+        self._began: float | None = None
+        self.count = count
+        self.nodes: dict[int, Node] = {}
+        self.workers: dict[int, Worker] = {}
+        self.superstep = self.committed = self.generation = 0
+        self.commits = 0
+        self.degraded = False
+        self.finished: float | None = None
+
+    @property
+    def t(self) -> float:
+        """The job's time now; of a finished job, its end."""
+        if self.finished is not None:
+            return self.finished
+        return 0.0 if self._zero is None else self._clock() - self._zero
+
+    @property
+    def losses(self) -> int:
+        """Of nodes and of workers, so far."""
+        return self._account.report.losses
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time by cause so far, as the report will have it."""
+        seconds = dict(self._account.report.seconds)
+        if self.finished is None and self._resumed is not None:
+            others = sum(value for cause, value in seconds.items() if cause != "compute")
+            seconds["compute"] = max(0.0, self.t - self._resumed - others)
+        return seconds
+
+    @property
+    def share(self) -> float | None:
+        """How much of the program is done, 0 to 1; None where the count is not known."""
+        return None if not self.count else min(1.0, self.superstep / self.count)
+
+    @property
+    def startup_s(self) -> float:
+        """From the start of the job to its first superstep; until then, so far."""
+        return self.t if self._began is None else self._began
+
+    @property
+    def time_left_s(self) -> float | None:
+        """By the supersteps done and the time that they took, losses included; None while nothing is done or the count is not known."""
+        if not self.count or self._began is None or not self.superstep:
+            return None
+        return (self.t - self._began) / self.superstep * max(0, self.count - self.superstep)
+
+    def take(self, event: Event) -> None:
+        """One event."""
+        if self._zero is None:
+            self._zero = self._clock() - event["t"]
+        self._account.take(event)
+        handler = getattr(self, f"_on_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def _become(self, number: int, state: NodeState, t: float) -> Node:
+        node = self.nodes.setdefault(number, Node(state=state, since=t))
+        if node.state is not state:
+            node.state, node.since = state, t
+        return node
+
+    def _on_agent_started(self, event: Event) -> None:
+        node = self.nodes.get(event["node"])
+        if node is None or not node.ranks:
+            self._become(event["node"], NodeState.SPARE, event["t"])
+
+    def _on_node_returned(self, event: Event) -> None:
+        self._become(event["node"], NodeState.STARTING, event["t"])
+
+    def _on_node_lost(self, event: Event) -> None:
+        node = self._become(event["node"], NodeState.LOST, event["t"])
+        node.ranks = []
+        node.losses += 1
+
+    def _on_generation_started(self, event: Event) -> None:
+        self.generation, self.degraded = event["generation"], event["degraded"]
+        placement = {int(rank): number for rank, number in event["placement"].items()}
+        for number in set(placement.values()):
+            before = self.nodes.get(number)
+            held = before.ranks if before else []
+            ranks = [rank for rank in sorted(placement) if placement[rank] == number]
+            state = NodeState.RUNNING if ranks == held else NodeState.REBUILDING
+            self._become(number, state, event["t"]).ranks = ranks
+
+    def _on_worker_started(self, event: Event) -> None:
+        self.workers[event["rank"]] = Worker(pid=event["pid"], incarnation=event["incarnation"])
+
+    def _on_rebuilt(self, event: Event) -> None:
+        worker = self.workers.get(event["rank"])
+        if worker is not None:
+            worker.rebuilt_ms, worker.rebuilt_at = event["seconds"] * 1000, event["t"]
+
+    def _on_resumed(self, event: Event) -> None:
+        if self._resumed is None:
+            self._resumed = event["t"]
+        self.superstep = event["superstep"]
+        for number, node in self.nodes.items():
+            if node.state is NodeState.REBUILDING:
+                self._become(number, NodeState.RUNNING, event["t"])
+
+    def _on_progress(self, event: Event) -> None:
+        self.superstep = max(self.superstep, event["superstep"])
+
+    def _on_committed(self, event: Event) -> None:
+        if self._began is None:
+            self._began = event["t"]
+        self.commits += 1
+        self.committed = event["superstep"]
+        self.superstep = max(self.superstep, self.committed)
+
+    def _on_finished(self, event: Event) -> None:
+        self.finished = event["t"]
