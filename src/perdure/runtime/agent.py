@@ -49,6 +49,8 @@ class Worker:
     channel: Channel
     page: Page
     pid: int = 0
+    doomed: bool = False
+    """It was to be ended before the nursery had said its pid: it is ended as soon as that is known."""
 
 
 class AgentProcess:
@@ -177,6 +179,8 @@ class AgentProcess:
             return
         if "born" in answer:
             worker.pid = int(str(answer["born"]))
+            if worker.doomed:
+                os.kill(worker.pid, signal.SIGKILL)
             self._step(ev.WorkerBorn(rank=rank, incarnation=incarnation, pid=worker.pid))
             return
         del self._workers[rank]
@@ -280,7 +284,10 @@ class AgentProcess:
 
     def _kill_worker(self, rank: int, incarnation: int) -> None:
         worker = self._workers.get(rank)
-        if worker and worker.incarnation == incarnation and worker.pid:
+        if worker is None or worker.incarnation != incarnation:
+            return
+        worker.doomed = True
+        if worker.pid:
             os.kill(worker.pid, signal.SIGKILL)
 
     def _shut_links(self, generation: int) -> None:
