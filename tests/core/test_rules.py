@@ -262,6 +262,16 @@ def test_w1_main_that_raised_before_the_revoke_reached_it_counts_as_unwound(node
     ]
 
 
+def test_w0_a_node_whose_worker_does_not_end_is_lost(node: Node) -> None:
+    """Its next worker must not be attached before, so the whole job would wait for it."""
+    node.told(seal())
+    node.worker(msg.Unwound(generation=1, clean=False))
+    node.state.next_beat = 1e9
+    assert node.step(ev.Tick(late_s=0.0)) == []
+    node.now = SETTINGS.unwind_timeout_s + 0.1
+    assert node.step(ev.Tick(late_s=0.0)) == [do.EndAgent(reason="the worker of rank 0 did not end within 10 s")]
+
+
 def test_t7_an_agent_without_an_orchestrator_ends(node: Node) -> None:
     node.step(ev.OrchestratorGone())
     node.now = SETTINGS.orphan_timeout_s + 0.1

@@ -103,6 +103,9 @@ class Hosted:
     inside_since: float = 0.0
     superstep: int = -1
     told_ready: bool = False
+    awaits: tuple[WorkerPhase, int] | None = None
+    """Phase and incarnation at the last tick, and since when they are so (rule W1)."""
+    awaits_since: float = 0.0
     killed_because: str = ""
     """Why this agent ended the process; empty when it ended by itself."""
 

@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import restore
-from perdure.core.agent.state import AgentState, Hosted, Stage, WorkerPhase
+from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase
 
 
 def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
@@ -111,9 +111,25 @@ def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> li
 
 
 def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
-    """W1: `main` that does not let the revocation pass in time is ended with its process."""
+    """W1: `main` that does not let the revocation pass in time is ended with its process; a node that cannot start or end one is lost."""
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         if hosted.worker is WorkerPhase.UNWINDING and now > hosted.unwind_by:
             out += kill(hosted, f"main did not let GenerationRevoked pass within {state.settings.unwind_timeout_s:g} s")
+        stuck = _is_stuck(state, hosted, now)
+        if stuck:
+            state.become(Phase.ENDED)
+            return [do.EndAgent(reason=stuck)]
     return out
+
+
+def _is_stuck(state: AgentState, hosted: Hosted, now: float) -> str:
+    """Why this node is of no use: the process of a rank neither starts nor ends. Empty if all is well."""
+    limits = {WorkerPhase.STARTING: state.settings.start_timeout_s, WorkerPhase.KILLED: state.settings.unwind_timeout_s}
+    limit = limits.get(hosted.worker)
+    now_is = (hosted.worker, hosted.incarnation)
+    if limit is None or hosted.awaits != now_is:
+        hosted.awaits, hosted.awaits_since = now_is, now
+        return ""
+    verb = "start" if hosted.worker is WorkerPhase.STARTING else "end"
+    return f"the worker of rank {hosted.rank} did not {verb} within {limit:g} s" if now - hosted.awaits_since > limit else ""
