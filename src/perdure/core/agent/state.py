@@ -102,6 +102,7 @@ class Hosted:
     inside: str = ""
     inside_since: float = 0.0
     superstep: int = -1
+    count: int = -1
     told_ready: bool = False
     killed_because: str = ""
     """Why this agent ended the process; empty when it ended by itself."""
