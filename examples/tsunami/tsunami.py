@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tsunami_event import GAUGES, gauge_cell, hump
+from tsunami_event import GAUGES, came_at, gauge_cell, gauges_within, hump
 from tsunami_picture import draw, write_png
 from tsunami_solver import COARSENINGS, FRONT_M, Array, Floor, Solver, load_floor, longest_step, water_volume
 from tsunami_view import Sender
@@ -55,6 +55,8 @@ def main(
     arrival = job.sharded("arrival", shape, init=0.0)
     rows = job.index("eta")[0]
     solver = job.derived("solver", lambda: Solver(floor, rows, dt))
+    gauges, at = gauges_within(floor, rows)
+    tide = job.private("tide", np.zeros((len(gauges), supersteps * steps_per_superstep)))
 
     with Sender(view, floor, rows, job.rank, supersteps) as sender:
         for superstep in job.supersteps(supersteps):
@@ -64,15 +66,18 @@ def main(
                 send_south(job, eta)
                 send_south(job, u)
                 solver.advance_north(eta, u, v)
+                tide[:, step] = eta[1:-1][at]
             sender.send(eta[1:-1], superstep + 1, (superstep + 1) * steps_per_superstep * dt)
 
     whole_eta, whole_crest, whole_arrival = (job.gather(name) for name in ("eta", "crest", "arrival"))
+    tides = job.comm.gather(dict(zip(gauges, tide, strict=True)))
     if job.rank != 0:
         return {}
+    travel_s = {name: came_at(heights, dt) for one in tides for name, heights in one.items()}
     reached = np.where(whole_crest >= FRONT_M, whole_arrival, np.nan)
     if map:
         write_png(Path(map), draw(floor, whole_crest, reached))
-    return {"coarsen": coarsen, "hours": hours, "dt_s": dt, "supersteps": supersteps, **report(floor, whole_eta, whole_crest, reached)}
+    return {"coarsen": coarsen, "hours": hours, "dt_s": dt, "supersteps": supersteps, **report(floor, whole_eta, whole_crest, travel_s)}
 
 
 def schedule(floor: Floor, hours: float, steps_per_superstep: int) -> tuple[float, int]:
@@ -102,16 +107,15 @@ def neighbours(job: Any) -> tuple[int, int]:
     return (job.rank - 1 if job.rank > 0 else PROC_NULL), (job.rank + 1 if job.rank + 1 < job.size else PROC_NULL)
 
 
-def report(floor: Floor, eta: Array, crest: Array, reached: Array) -> dict[str, Any]:
-    """The numbers of a finished run. `reached`: s, nan where the front has not come."""
-    cells = {gauge.name: gauge_cell(floor, gauge) for gauge in GAUGES}
+def report(floor: Floor, eta: Array, crest: Array, travel_s: dict[str, float]) -> dict[str, Any]:
+    """The numbers of a finished run. `travel_s`: by gauge, nan where the wave has not come."""
     at_start = water_volume(floor, hump(floor))
     return {
         "travel_hours": {
-            name: round(float(reached[cell]) / 3600, 3) if np.isfinite(reached[cell]) else None for name, cell in cells.items()
+            gauge.name: None if math.isnan(travel_s[gauge.name]) else round(travel_s[gauge.name] / 3600, 3) for gauge in GAUGES
         },
         "observed_hours": {gauge.name: round(gauge.observed_hours, 3) for gauge in GAUGES if gauge.observed_hours},
-        "crest_m": {name: round(float(crest[cell]), 3) for name, cell in cells.items()},
+        "crest_m": {gauge.name: round(float(crest[gauge_cell(floor, gauge)]), 3) for gauge in GAUGES},
         "highest_m": float(crest.max()),
         "volume_m3": at_start,
         "volume_drift": water_volume(floor, eta) / at_start - 1.0,

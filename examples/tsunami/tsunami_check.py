@@ -2,7 +2,8 @@
 
 The front of a long wave runs at sqrt(g h). The shortest times over all paths come from Dijkstra's algorithm (1959) on the graph of the
 cells, each joined with its neighbours in every direction of up to REACH cells, so that paths may run at 80 angles; great-circle lengths,
-and the slowness 1/sqrt(g h) averaged along the way. Nothing here is shared with the solver but the floor and the hump's edge.
+and the slowness 1/sqrt(g h) averaged along the way. Nothing here is shared with the solver but the floor and the hump, whose edge is where
+it has the share of its height that a wave must have at a gauge to be there.
 
     python tsunami_check.py --coarsen 2        # solves on one rank without perdure, prints the table of the README
 """
@@ -13,11 +14,12 @@ import argparse
 import heapq
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tsunami_event import GAUGES, gauge_cell, hump
+from tsunami_event import FOOT, GAUGES, PEAK_M, came_at, gauge_cell, gauges_within, hump
 from tsunami_picture import draw, write_png
 from tsunami_solver import EARTH_RADIUS_M, FRONT_M, GRAVITY, Array, Floor, Solver, load_floor, longest_step, water_volume
 
@@ -68,19 +70,37 @@ def _seconds_along(floor: Floor, down: int, right: int) -> Array:
     return np.where(inside[:, None], seconds, np.inf)
 
 
-def solve(floor: Floor, hours: float) -> tuple[Array, Array, Array]:
-    """The whole ocean on one rank: `eta` at the end, the crest, and the arrival in seconds (nan where the front has not come)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """The whole ocean after a run on one rank."""
+
+    eta: Array
+    """(rows, columns) m at the end."""
+    crest: Array
+    arrival: Array
+    """(rows, columns) s, nan where the front has not come."""
+    travel_s: dict[str, float]
+    """By gauge, nan where the wave has not come."""
+
+
+def solve(floor: Floor, hours: float) -> Solution:
+    """Runs the waves for `hours` on one rank, without perdure."""
     steps = math.ceil(hours * 3600 / longest_step(floor))
     dt = hours * 3600 / steps
     shape = (floor.depth.shape[0] + 2, floor.depth.shape[1])
     eta, u, v = (np.zeros(shape) for _ in range(3))
     eta[1:-1] = hump(floor)
     crest, arrival = eta[1:-1].copy(), np.zeros(floor.depth.shape)
-    solver = Solver(floor, slice(0, floor.depth.shape[0]), dt)
+    everywhere = slice(0, floor.depth.shape[0])
+    solver = Solver(floor, everywhere, dt)
+    gauges, at = gauges_within(floor, everywhere)
+    tides = np.zeros((len(gauges), steps))
     for step in range(steps):
         solver.advance_height_and_east(eta, u, v, crest, arrival, (step + 1) * dt)
         solver.advance_north(eta, u, v)
-    return eta[1:-1], crest, np.where(crest >= FRONT_M, arrival, np.nan)
+        tides[:, step] = eta[1:-1][at]
+    travel_s = {name: came_at(tide, dt) for name, tide in zip(gauges, tides, strict=True)}
+    return Solution(eta=eta[1:-1], crest=crest, arrival=np.where(crest >= FRONT_M, arrival, np.nan), travel_s=travel_s)
 
 
 def main() -> None:
@@ -92,19 +112,19 @@ def main() -> None:
     options = parser.parse_args()
     floor = load_floor(options.coarsen)
     began = time.perf_counter()
-    eta, crest, arrival = solve(floor, options.hours)
+    solution = solve(floor, options.hours)
     solved = time.perf_counter()
     if options.map:
-        write_png(options.map, draw(floor, crest, arrival))
-    shortest = shortest_times(floor, hump(floor) >= FRONT_M, until=options.hours * 3600)
+        write_png(options.map, draw(floor, solution.crest, solution.arrival))
+    shortest = shortest_times(floor, hump(floor) >= FOOT * PEAK_M, until=options.hours * 3600)
     done, volume = time.perf_counter(), water_volume(floor, hump(floor))
     print(f"coarsen {options.coarsen}: {(solved - began) / options.hours:.2f} s per simulated hour; Dijkstra took {done - solved:.0f} s")
-    print(f"volume {volume:.6e} m3, relative drift {water_volume(floor, eta) / volume - 1:.1e}")
+    print(f"volume {volume:.6e} m3, relative drift {water_volume(floor, solution.eta) / volume - 1:.1e}")
     print("| gauge | depth of its cell | wave | Dijkstra | difference | observed |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for gauge in GAUGES:
         cell = gauge_cell(floor, gauge)
-        wave, path = arrival[cell], shortest[cell]
+        wave, path = solution.travel_s[gauge.name], shortest[cell]
         difference = f"{100 * (wave / path - 1):+.1f} %"
         observed = clock(gauge.observed_hours * 3600) if gauge.observed_hours else ""
         print(f"| {gauge.name} | {floor.depth[cell]:.0f} m | {clock(wave)} | {clock(path)} | {difference} | {observed} |")

@@ -9,10 +9,12 @@ numbers of the right size.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from tsunami_solver import EARTH_RADIUS_M, Array, Floor
+from numpy.typing import NDArray
+from tsunami_solver import EARTH_RADIUS_M, FRONT_M, Array, Floor
 
 EPICENTRE = (38.3, 142.4)  # degrees north and east (issue 2; USGS)
 PEAK_M = 7.0  # idealised, see above
@@ -43,6 +45,9 @@ GAUGES = (
 )
 
 
+FOOT = 0.02  # the wave is at a gauge when the water stands at this share of its highest there; see README, "When is a wave there?"
+
+
 def hump(floor: Floor, rows: slice = slice(None)) -> Array:
     """The height of the sea at the start, of the given rows: (rows, columns) m. A squared cosine, so it ends in a sharp and known edge."""
     along, across = _along_and_across(floor, rows)
@@ -71,3 +76,17 @@ def gauge_cell(floor: Floor, gauge: Gauge) -> tuple[int, int]:
     nearness = np.sin(lat0) * np.sin(lat) + np.cos(lat0) * np.cos(lat) * np.cos(lon - lon0)
     row, column = np.unravel_index(np.argmax(np.where(floor.depth > 0, nearness, -2.0)), floor.depth.shape)
     return int(row), int(column)
+
+
+def gauges_within(floor: Floor, rows: slice) -> tuple[list[str], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The names of the gauges whose cells lie in `rows`, and where: rows counted from `rows.start`, and columns."""
+    cells = {gauge.name: gauge_cell(floor, gauge) for gauge in GAUGES}
+    here = {name: (row - rows.start, column) for name, (row, column) in cells.items() if rows.start <= row < rows.stop}
+    where = np.array(list(here.values()), np.int64).reshape(-1, 2)
+    return list(here), (where[:, 0], where[:, 1])
+
+
+def came_at(tide: Array, dt: float) -> float:
+    """When the wave came: `tide` (steps,) m, the heights at a gauge after each step of `dt` s; in s, nan if FRONT_M was never reached."""
+    highest = float(tide.max())
+    return (int(np.argmax(tide >= FOOT * highest)) + 1) * dt if highest >= FRONT_M else math.nan

@@ -249,7 +249,7 @@ class Job:
             if superstep != first and self._is_position(superstep):
                 self._rebound.check(caller, self._entries, superstep)
                 self._commit(superstep)
-            self._session.superstep_reached(superstep)
+            self._session.superstep_reached(superstep, count)
             yield superstep
             self._session.check()
         self._loop = "over"

@@ -157,3 +157,13 @@ def test_without_parity_a_node_is_too_much_and_a_worker_is_not(survive: Survive)
 def test_nodes_killed_by_the_clock(survive: Survive) -> None:
     story = survive("kill:every=0.5s,seed=7", pause=0.05, spares=2, return_after_s=0.1)
     assert len(story.of("node_lost")) >= 2
+
+
+def test_after_a_loss_progress_begins_again_at_the_commit(survive: Survive) -> None:
+    """Else a display would show supersteps that are yet to be done again, and the report would not count the time that this takes."""
+    story = survive("kill:node=2,superstep=29", commit_every=30, pause=0.05)
+    again = [event for event in story.of("resumed", "progress") if event["t"] >= story.of("resumed")[-1]["t"]]
+    assert (again[0]["event"], again[0]["superstep"]) == ("resumed", 0)
+    assert again[1]["superstep"] < 20, "of the generation before"
+    assert {event["count"] for event in story.of("progress")} == {40}
+    assert story.report.seconds["replay"] > 0

@@ -49,7 +49,7 @@ class Watch:
     """Takes a job's events in order. All times are in seconds; `t` is the job's own time, 0 at its start."""
 
     def __init__(self, clock: Callable[[], float], count: int | None = None) -> None:
-        """`count`: supersteps that the program will do, None where that is not known."""
+        """`count`: supersteps that the program will do; None: the events tell, if it is known at all."""
         self._clock = clock
         self._account = Account()
         self._zero: float | None = None
@@ -157,6 +157,7 @@ class Watch:
 
     def _on_progress(self, event: Event) -> None:
         self.superstep = max(self.superstep, event["superstep"])
+        self.count = event.get("count", self.count)
 
     def _on_committed(self, event: Event) -> None:
         if self._began is None:

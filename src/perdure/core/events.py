@@ -124,7 +124,8 @@ class NoMemory:
 class Sample:
     """What a worker's progress page says.
 
-    `calls` counts job calls, `frames` moved frames; `inside` names the current job call, or is empty.
+    `calls` counts job calls, `frames` moved frames; `inside` names the current job call, or is empty; `count` is how many
+    supersteps there will be, -1 where that is not known.
     """
 
     rank: int
@@ -134,6 +135,7 @@ class Sample:
     superstep: int
     inside: str
     stopped: bool
+    count: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

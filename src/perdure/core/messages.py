@@ -322,10 +322,13 @@ class PeerHeard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The farthest superstep, and per rank: inside a job call for how long (s; -1: in user code), and frames moved so far."""
+    """The farthest superstep of this generation, of `count` (-1: not known); and per rank: inside a job call for how long (s; -1: in user
+    code), and frames moved so far.
+    """
 
     superstep: int
     inside_s: tuple[tuple[int, float, str, int], ...]
+    count: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,11 +116,11 @@ class AgentProcess:
         samples = []
         for worker in self._workers.values():
             if worker.pid:
-                calls, frames, superstep, inside = worker.page.read()
+                calls, frames, superstep, count, inside = worker.page.read()
                 samples.append(
                     ev.Sample(
                         rank=worker.rank, incarnation=worker.incarnation, calls=calls, frames=frames, superstep=superstep,
-                        inside=inside, stopped=is_stopped(worker.pid),
+                        count=count, inside=inside, stopped=is_stopped(worker.pid),
                     )
                 )  # fmt: skip
         self._step(ev.Sampled(samples=tuple(samples)))

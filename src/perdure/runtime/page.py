@@ -7,28 +7,31 @@ import os
 import struct
 from typing import Final
 
-_LAYOUT: Final = struct.Struct("<QQq")
+_LAYOUT: Final = struct.Struct("<QQqq")
 _INSIDE_AT: Final = 64
 _INSIDE_BYTES: Final = 64
 
 
 class Page:
-    """`calls` counts job calls, `frames` messages moved, `superstep` the farthest one reached; `inside` names the current job call."""
+    """`calls` counts job calls, `frames` messages moved, `superstep` the one of this generation, of `count` (-1: none yet, not known).
+
+    `inside` names the current job call.
+    """
 
     def __init__(self, fd: int) -> None:
         os.ftruncate(fd, mmap.PAGESIZE)
         self._map = mmap.mmap(fd, mmap.PAGESIZE)
         self.calls = self.frames = 0
-        self.superstep = -1
+        self.superstep = self.count = -1
 
     def clear(self) -> None:
         """For a new process: nothing was done yet."""
         self._map[: _INSIDE_AT + _INSIDE_BYTES] = bytes(_INSIDE_AT + _INSIDE_BYTES)
-        _LAYOUT.pack_into(self._map, 0, 0, 0, -1)
+        _LAYOUT.pack_into(self._map, 0, 0, 0, -1, -1)
 
     def write(self) -> None:
         """Publishes the counters."""
-        _LAYOUT.pack_into(self._map, 0, self.calls, self.frames, self.superstep)
+        _LAYOUT.pack_into(self._map, 0, self.calls, self.frames, self.superstep, self.count)
 
     def enter(self, call: str) -> None:
         """The rank is inside a job call from now on; an empty name: in user code."""
@@ -36,8 +39,8 @@ class Page:
         self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES] = call.encode()[:_INSIDE_BYTES].ljust(_INSIDE_BYTES, b"\0")
         self.write()
 
-    def read(self) -> tuple[int, int, int, str]:
-        """(calls, frames, superstep, inside), as the agent sees them."""
-        calls, frames, superstep = _LAYOUT.unpack_from(self._map, 0)
+    def read(self) -> tuple[int, int, int, int, str]:
+        """(calls, frames, superstep, count, inside), as the agent sees them."""
+        calls, frames, superstep, count = _LAYOUT.unpack_from(self._map, 0)
         inside = bytes(self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES]).rstrip(b"\0").decode(errors="replace")
-        return calls, frames, superstep, inside
+        return calls, frames, superstep, count, inside

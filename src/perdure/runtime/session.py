@@ -82,5 +82,5 @@ class Session(Protocol):
     def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
         """The copy is complete. Blocks until it is committed at the first superstep of a job and at the end; otherwise it does not."""
 
-    def superstep_reached(self, superstep: int) -> None:
-        """The loop hands this superstep to the program."""
+    def superstep_reached(self, superstep: int, count: int | None) -> None:
+        """The loop hands this superstep to the program; there will be `count`, where that is known."""

@@ -109,6 +109,8 @@ class WorkerProcess:
         self._flush()
         with self.heard.changed:
             self.heard.changed.wait_for(lambda: self.heard.revoked >= enter.generation)
+        self.page.superstep = -1
+        self.page.write()
         left = [thread for thread in threading.enumerate() if thread not in before]
         self.agent.send(msg.Unwound(generation=enter.generation, clean=not left))
 
@@ -288,10 +290,10 @@ class WorkerSession:
             self._commit_s += held_up_s
             self._commits += 1
 
-    def superstep_reached(self, superstep: int) -> None:
+    def superstep_reached(self, superstep: int, count: int | None) -> None:
         self.check()
         page = self._worker.page
-        page.superstep = superstep
+        page.superstep, page.count = superstep, -1 if count is None else int(count)
         page.write()
         self._supersteps += 1
         self._worker.place.injector.at("", superstep)

@@ -133,7 +133,7 @@ class Screen:
         return f"[bold]{minutes // 60} h {minutes % 60:02d} min[/bold] after the earthquake"
 
     def _side(self, stage: Stage, width: int, height: int) -> Group:
-        killed = f"{stage.watch.losses} killed so far" if stage.watch.losses else ""
+        killed = f"{stage.watch.losses} lost so far" if stage.watch.losses else ""
         panels = [
             _panel(nodes_table(stage.watch), "nodes", width, NODES, killed),
             _panel(causes_table(stage.watch), "time by cause", width, min(height - NODES, CAUSES)),

@@ -155,6 +155,7 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
         slot = hosted.slots.get(plan.base) if plan.base else None
         geometry = plan.geometry(plan.group_index(hosted.rank))
         hosted.become(WorkerPhase.RUNNING)
+        hosted.superstep = -1
         hosted.moved_at = hosted.inside_since = now
         enter = msg.Enter(
             generation=plan.generation,

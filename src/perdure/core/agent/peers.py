@@ -68,7 +68,8 @@ def _progress(state: AgentState, now: float) -> list[do.AgentCommand]:
     inside = tuple(
         (hosted.rank, now - hosted.moved_at if hosted.inside else -1.0, hosted.inside, hosted.frames) for hosted in state.hosted.values()
     )
-    return [do.TellOrchestrator(message=msg.Progress(superstep=max(h.superstep for h in state.hosted.values()), inside_s=inside))]
+    superstep, count = max((hosted.superstep, hosted.count) for hosted in state.hosted.values())
+    return [do.TellOrchestrator(message=msg.Progress(superstep=superstep, count=count, inside_s=inside))]
 
 
 def _silences(state: AgentState, now: float) -> list[do.AgentCommand]:

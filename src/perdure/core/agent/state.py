@@ -102,6 +102,7 @@ class Hosted:
     inside: str = ""
     inside_since: float = 0.0
     superstep: int = -1
+    count: int = -1
     told_ready: bool = False
     awaits: tuple[WorkerPhase, int] | None = None
     """Phase and incarnation at the last tick, and since when they are so (rule W1)."""

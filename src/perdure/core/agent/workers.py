@@ -103,7 +103,7 @@ def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> li
         if sample.inside != hosted.inside or sample.calls != hosted.calls:
             hosted.inside_since = now
         hosted.calls, hosted.frames, hosted.inside = sample.calls, sample.frames, sample.inside
-        hosted.superstep = max(hosted.superstep, sample.superstep)
+        hosted.superstep, hosted.count = sample.superstep, sample.count
         limit = state.settings.silence_s if sample.stopped else state.settings.hang_timeout_s
         if now - hosted.moved_at > limit and (sample.stopped or not sample.inside):
             out += kill(hosted, f"{'stopped' if sample.stopped else 'hung: no job call'} for {limit:g} s")

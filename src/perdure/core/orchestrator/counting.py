@@ -199,7 +199,10 @@ def _progress(state: OrchestratorState, message: msg.Progress, now: float) -> Co
     frames_now = sum(frames for _, _, frames in state.progress.values())
     if frames_now != state.frames or state.frames_moved_at == 0.0:
         state.frames, state.frames_moved_at = frames_now, now
-    return [do.Publish(event="progress", fields={"superstep": message.superstep})] if message.superstep >= 0 else []
+    if message.superstep < 0:
+        return []
+    of = {} if message.count < 0 else {"count": message.count}
+    return [do.Publish(event="progress", fields={"superstep": message.superstep, **of})]
 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
