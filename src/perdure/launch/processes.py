@@ -30,6 +30,7 @@ from perdure.runtime.injector import Injector
 from perdure.runtime.orchestrator import OrchestratorProcess
 from perdure.runtime.posix import die_with_parent
 from perdure.runtime.session import Session
+from perdure.runtime.slots import Slots
 from perdure.runtime.worker import Place, WorkerProcess
 
 
@@ -60,7 +61,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int) -> None:
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    memory = job.Memory()
+    memory, slots = job.Memory(), Slots()
     verdict: dict[str, str] = {}
     try:
         main, arguments = load(config.program)
@@ -80,11 +81,16 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int) -> None:
         injector = Injector(config.faults, config.ledger_fd, config.notify_fd, node=config.node, rank=rank)
         place = Place(
             job=config.job, rank=rank, incarnation=incarnation, fds=fds, settings=config.settings, means=config.means, injector=injector,
-            transport=config.transport,
+            transport=config.transport, slots=slots,
         )  # fmt: skip
         WorkerProcess(place, run_main).run()
 
-    nursery.serve(sock, run_worker)
+    def prepare_worker(live_bytes: int, fds: list[int]) -> None:
+        for fd in fds:
+            slots.view(fd)
+        memory.reserve(live_bytes)
+
+    nursery.serve(sock, run_worker, prepare_worker)
 
 
 def run_orchestrator(config: OrchestratorConfig) -> None:
