@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,24 +56,30 @@ class Vault:
         self._maps: dict[tuple[int, int], mmap.mmap] = {}
         self._held: dict[tuple[int, Label], Held] = {}
         self._parity: dict[tuple[int, int], Bytes] = {}
-        self._reserved: list[tuple[int, int]] = []
+        self._reserved: list[tuple[tuple[int, int], tuple[mmap.mmap, mmap.mmap]]] = []
         self._reserved_parity: list[Bytes] = []
         self.changed = threading.Condition()
 
-    def reserve(self, ranks: int, snapshot_bytes: int, parity_bytes: int) -> None:
-        """Has the memory of `ranks` ranks ready, its pages touched: first touch costs more than decoding. To be called once."""
+    def reserve(self, ranks: int, snapshot_bytes: int, parity_bytes: int, ready: Callable[[tuple[int, int]], None]) -> None:
+        """Has the memory of `ranks` ranks ready, mapped and touched: first touch costs more than decoding. To be called once.
+
+        `ready` is told of each pair of memory files before a rank can get it.
+        """
         for _ in range(ranks):
             pair = (os.memfd_create("perdure-spare-0"), os.memfd_create("perdure-spare-1"))
-            for fd in pair:
-                grow(fd, snapshot_bytes).close()
-            self._reserved.append(pair)
+            maps = (grow(pair[0], snapshot_bytes), grow(pair[1], snapshot_bytes))
+            ready(pair)
             self._reserved_parity += [np.full(parity_bytes, 0, np.uint8) for _ in pair]
+            self._reserved.append((pair, maps))
 
     def slot_fds(self, rank: int) -> tuple[int, int]:
         """The two memory files of a rank, made at first need."""
         if rank not in self._fds:
-            fresh = self._reserved.pop() if self._reserved else None
-            self._fds[rank] = fresh or (os.memfd_create(f"perdure-{rank}-0"), os.memfd_create(f"perdure-{rank}-1"))
+            if self._reserved:
+                self._fds[rank], maps = self._reserved.pop()
+                self._maps |= {(rank, index): mapped for index, mapped in enumerate(maps)}
+            else:
+                self._fds[rank] = (os.memfd_create(f"perdure-{rank}-0"), os.memfd_create(f"perdure-{rank}-1"))
         return self._fds[rank]
 
     def bind(self, rank: int, label: Label, index: int) -> None:
