@@ -88,8 +88,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         WorkerProcess(place, run_main).run()
 
     def prepare_worker(live_bytes: int, fds: list[int]) -> None:
-        for fd in fds:
-            slots.view(fd)
+        slots.prepare(fds)
         memory.reserve(live_bytes)
 
     nursery.serve(sock, run_worker, prepare_worker, pulse)

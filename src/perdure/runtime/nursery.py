@@ -35,7 +35,7 @@ def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
 
 @dataclass(slots=True)
 class _Child:
-    """A process. `orders`: while it is only prepared, where it hears what it shall be; `file`: the inode of its first slot."""
+    """A process. `file`: the inode of its first slot; `orders`: while it is only prepared, where it hears what it shall be."""
 
     pid: int
     rank: int = -1
@@ -76,6 +76,8 @@ class _Nursery:
         return True
 
     def _prepare(self, data: bytes, fds: list[int]) -> None:
+        if any(child.file == _file(fds[0]) for child in self._children.values()):
+            return  # a loss came first: the slots have their worker
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         child = self._fork(lambda: self._wait_for_rank(theirs), keep=theirs)
         theirs.close()
@@ -86,6 +88,7 @@ class _Nursery:
         child = next((child for child in self._children.values() if child.orders and child.file == _file(fds[2])), None)
         if child is None or child.orders is None:
             child = self._fork(lambda: self._run(rank, incarnation, fds))
+            child.file = _file(fds[2])
         else:
             with contextlib.suppress(ConnectionError):  # it has ended, which its pidfd is about to say
                 socket.send_fds(child.orders, [data], fds)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 from typing import Final
 
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG: Final = 1
+_MADV_POPULATE_WRITE: Final = 23
 _PF_EXITING: Final = 0x4
 _FLAGS, _EXIT_CODE = 6, 49
 """Of /proc/PID/stat, counted from the state."""
@@ -15,7 +18,7 @@ _FLAGS, _EXIT_CODE = 6, 49
 
 def die_with_parent(parent: int) -> None:
     """SIGKILL for this process when `parent` ends; ends at once when it has ended already (rule W2, T7)."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
 
@@ -27,6 +30,12 @@ def is_stopped(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] == "T"
     except OSError:
         return False
+
+
+def populate(mapped: mmap.mmap) -> None:
+    """Maps all pages of a writable mapping at once, without holding the interpreter up. A kernel before 5.14 does it page by page later."""
+    size = ctypes.c_size_t(len(mapped))
+    _LIBC.madvise(ctypes.byref(ctypes.c_char.from_buffer(mapped)), size, _MADV_POPULATE_WRITE)
 
 
 def ending(pid: int) -> int | None:

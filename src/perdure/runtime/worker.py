@@ -86,8 +86,7 @@ class WorkerProcess:
         """Enters `main` as often as the agent asks for it."""
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         self.agent.send(msg.Loaded(address=self.mesh.address))
-        for index in (0, 1):  # while the agent gets the memory ready
-            self.slot(index, 0)
+        self.place.slots.prepare(self._slot_fds)  # while the agent does its part
         while True:
             with self.heard.changed:
                 self.heard.changed.wait_for(lambda: self.heard.enter is not None)
