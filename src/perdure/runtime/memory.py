@@ -28,13 +28,18 @@ _ZEROS: Final = bytes(1 << 20)
 
 def grow(fd: int, nbytes: int) -> mmap.mmap:
     """A mapping of at least `nbytes` of the memory file, which grows if need be. ConfigError when there is no memory."""
-    wanted = -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
+    wanted = _pages(nbytes)
     size = os.fstat(fd).st_size
     while size < wanted:
         size += _append(fd, size, wanted)
     mapped = mmap.mmap(fd, size, flags=mmap.MAP_SHARED)
     populate(mapped)
     return mapped
+
+
+def _pages(nbytes: int) -> int:
+    """Rounded up to whole pages, at least one: there are no mappings of nothing."""
+    return -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def _append(fd: int, size: int, wanted: int) -> int:
@@ -79,12 +84,12 @@ class Reserve:
     def _touch(self, pair: Pair, nbytes: int) -> bool:
         """False if the pair was taken meanwhile: its files are another's to grow then."""
         for fd in pair:
-            size = 0
-            while size < nbytes:
+            size, wanted = 0, _pages(nbytes)
+            while size < wanted:
                 with self._lock:
                     if pair not in self._pairs:
                         return False
-                    size += _append(fd, size, nbytes)
+                    size += _append(fd, size, wanted)
         return True
 
     def take(self) -> tuple[Pair, tuple[mmap.mmap, ...]] | None:
