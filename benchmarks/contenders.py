@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import machine
 from common_work import SIZE
 
 HERE: Final = pathlib.Path(__file__).parent
@@ -81,6 +82,7 @@ def _run(command: list[str], environment: dict[str, str], folder: str) -> str:
     output = pathlib.Path(folder, "output")
     with output.open("wb") as file:
         child = subprocess.Popen(command, env=environment, cwd=HERE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        machine.prioritise(child.pid)
         try:
             child.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:

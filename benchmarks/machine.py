@@ -1,10 +1,21 @@
-"""The machine that a benchmark ran on: what else ran there, said beside every result."""
+"""The machine that a benchmark ran on: what else ran there, said beside every result; and a priority over it, the same for all."""
 
 from __future__ import annotations
 
 import os
 import statistics
 import time
+
+NICE = "BENCHMARK_NICE"
+"""The environment variable with the priority that `prioritise` gives, if any."""
+
+
+def prioritise(pid: object = "self") -> None:
+    """Gives a process's session the priority that was asked for. The kernel shares cores between sessions, whatever their processes' own
+    priorities are, and contenders differ in how many sessions they have: so each says this of all of them."""
+    if nice := os.environ.get(NICE):
+        with open(f"/proc/{pid}/autogroup", "w") as file:
+            file.write(nice)
 
 
 def busy_cores(seconds: float = 0.5) -> float:

