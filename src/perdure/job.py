@@ -7,6 +7,7 @@ next. The loop's first `next()` sets every item to the committed state, so what 
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.random  # NumPy imports it at its first use, which would be in the middle of a recovery
 from numpy.typing import NDArray
 
 from perdure.adapters import boxes, items
@@ -28,6 +30,8 @@ from perdure.runtime.session import Session
 Array = NDArray[Any]
 Index = tuple[slice, ...]
 RESULT, RANDOM = "__result__", "__random__"
+ARRAY_SPACING = 4096
+"""Bytes: arrays in reserved memory begin at multiples of it, a page; it has no further meaning."""
 _MISSING: Any = object()
 _current: Job | None = None
 
@@ -45,13 +49,27 @@ class Memory:
 
     buffers: dict[str, Array] = field(default_factory=dict)
     derived: dict[str, Any] = field(default_factory=dict)
+    _touched: Array = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def reserve(self, nbytes: int) -> None:
+        """Has memory for arrays of so many bytes together, its pages touched: for a process that waits for a lost rank's place."""
+        self._touched = np.full(nbytes + ARRAY_SPACING, 0, np.uint8)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Zeros, or the array of the last generation: its pages are there already. Only if nobody else holds it any more."""
         kept = self.buffers.pop(name, None)
         if kept is None or kept.shape != shape or kept.dtype != dtype or sys.getrefcount(kept) > 2:
-            kept = np.zeros(shape, dtype)
+            kept = self._fresh(shape, dtype)
         return kept
+
+    def _fresh(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Zeros, out of what `reserve` made while that lasts."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        if not 0 < nbytes <= len(self._touched):
+            return np.zeros(shape, dtype)
+        block = self._touched[:nbytes]
+        self._touched = self._touched[-(-nbytes // ARRAY_SPACING) * ARRAY_SPACING :]
+        return block.view(dtype).reshape(shape)
 
 
 class Job:

@@ -37,12 +37,13 @@ class Frozen:
     nbytes: int
 
     def store(self, target: Bytes) -> None:
-        """Writes all of it to (nbytes,) uint8."""
-        target[:] = 0
+        """Writes all of it to (nbytes,) uint8; zeros between the parts, so that equal boxes are equal bytes."""
         head = struct.pack(f"<{len(self.parts) + 1}Q", len(self.parts), *map(len, self.parts))
-        target[: len(head)] = np.frombuffer(head, np.uint8)
-        for part, start in zip(self.parts, self.starts, strict=True):
-            target[start : start + len(part)] = np.frombuffer(part, np.uint8)
+        end = 0
+        for part, start in zip((memoryview(head), *self.parts), (0, *self.starts), strict=True):
+            target[end:start] = 0
+            end = start + len(part)
+            target[start:end] = np.frombuffer(part, np.uint8)
 
 
 def freeze(name: str, value: Any) -> Frozen:
@@ -81,9 +82,9 @@ def refill(box: Any, value: Any) -> None:
         box.update(value)
     elif isinstance(box, list):
         box[:] = value
-    elif hasattr(box, "__dict__"):
-        vars(box).clear()
-        vars(box).update(vars(value))
-    if dataclasses.is_dataclass(box) and not hasattr(box, "__dict__"):
-        for field in dataclasses.fields(box):
+    else:
+        if hasattr(box, "__dict__"):
+            vars(box).clear()
+            vars(box).update(vars(value))
+        for field in dataclasses.fields(box):  # those in slots; a class may have both
             setattr(box, field.name, getattr(value, field.name))

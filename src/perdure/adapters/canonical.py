@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xxhash
 
 from perdure.adapters.arrays import as_bytes, dtype_text
+
+PLAIN: Final = frozenset({int, float, bool, str, complex, type(None)})
+"""Types whose `repr` says all there is to a value. A list of them is hashed as a whole: a random state is a tuple of 625 numbers."""
 
 
 def digest(value: Any) -> int:
@@ -47,8 +50,10 @@ class _Walk:
         if kind in (bytes, bytearray):
             return _hash(name, bytes(value))
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            data = np.ascontiguousarray(value)
-            return _hash(f"{dtype_text(data.dtype)}{value.shape}", as_bytes(data).tobytes())
+            data = np.ascontiguousarray(value, value.dtype.newbyteorder("="))  # pickles of some arrays forget their byte order
+            return _hash(f"{dtype_text(data.dtype)}{value.shape}", as_bytes(data).data)
+        if kind in (list, tuple) and value and all(type(part) in PLAIN for part in value):
+            return _hash(f"{name} of plain values", repr(value))
         if kind in (list, tuple):
             return _hash(name, [self.of(part) for part in value])
         if kind is dict:
@@ -71,9 +76,11 @@ class _Walk:
         return _hash(name, [self.of(part) for part in parts])
 
 
-def _hash(name: str, content: str | bytes | list[int]) -> int:
+def _hash(name: str, content: str | bytes | memoryview | list[int]) -> int:
     if isinstance(content, list):
-        body = b"".join(part.to_bytes(8, "little") for part in content)
-    else:
-        body = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-    return xxhash.xxh3_64_intdigest(name.encode() + b"\0" + body)
+        content = b"".join(part.to_bytes(8, "little") for part in content)
+    elif isinstance(content, str):
+        content = content.encode("utf-8", "surrogatepass")
+    body = xxhash.xxh3_64(name.encode() + b"\0")
+    body.update(content)
+    return body.intdigest()

@@ -53,13 +53,29 @@ class Entry:
 
 
 def spoil_ghosts(entry: Entry) -> None:
-    """Ghost rows are not state: at every entry they hold NaN, or the least value of an integer type."""
+    """Ghost rows are not state: at every entry they hold what is never right by chance."""
     if not entry.halo:
         return
-    dtype = entry.live.dtype
-    bad: Any = np.nan if dtype.kind in "fc" else (np.iinfo(dtype).min if dtype.kind in "iu" else True)
+    bad = _spoilt(entry.live.dtype)
     for edge in (slice(None, entry.halo), slice(-entry.halo, None)):
         entry.live[(slice(None),) * entry.axis + (edge,)] = bad
+
+
+def _spoilt(dtype: np.dtype[Any]) -> Any:
+    """NaN, NaT, the least of the signed integers, the greatest of the unsigned ones; all ones in every byte of anything else."""
+    match dtype.kind:
+        case "f" | "c":
+            return np.nan
+        case "m" | "M":
+            return np.array("NaT", dtype)
+        case "i":
+            return np.iinfo(dtype).min
+        case "u":
+            return np.iinfo(dtype).max
+        case "b" | "U":
+            return True
+        case _:
+            return np.frombuffer(b"\xff" * dtype.itemsize, dtype)[0]
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ class Item:
     """One declared item in one snapshot of one rank.
 
     Attributes:
-        dtype: NumPy's `dtype.str`, or for a structured dtype the `repr` of its `descr`; empty for a box.
+        dtype: NumPy's `dtype.str`, or for a structured dtype its `str`; empty for a box.
         shape: of the local array without ghost rows; empty for a box.
         global_shape: of the whole array; equal on all ranks; empty unless sharded.
         offset: bytes from the start of its region.

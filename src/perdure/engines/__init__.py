@@ -14,17 +14,20 @@ class Process(Protocol):
     pid: int
 
     def fileno(self) -> int:
-        """Readable when the process has ended."""
+        """Readable when the process has ended, or when nothing can keep it from ending."""
 
     def how_it_ended(self) -> str:
-        """In words; to be called once, after that."""
+        """In words; to be called once, after that. From then on the process does nothing any more."""
+
+    def reap(self) -> None:
+        """Blocks until nothing is left of a process that has ended: the kernel may take a while to free its memory."""
 
 
 class Engine(Protocol):
     """Starts processes on nodes."""
 
     def start(self, node: int, what: str, config: bytes, fds: tuple[int, ...]) -> Process:
-        """Starts `python -m perdure.launch.processes WHAT` on a node. It reads `config` first; `fds` stay open in it.
+        """Starts `python -m perdure.launch.processes WHAT ...` on a node. It reads `config` first; `fds` stay open in it.
 
         Raises:
             EngineFailed: no process could be started.

@@ -1,10 +1,11 @@
-"""The processes that an engine starts: `python -m perdure.launch.processes agent FD`, or `orchestrator FD`. FD: JSON, until its end.
+"""The processes that an engine starts: `python -m perdure.launch.processes agent FD PULSE`, or `orchestrator FD PULSE`.
 
     supervisor ─┬─ orchestrator
                 └─ agent ── nursery ── worker, worker, ...     (one session, so that a node can be ended at once)
 
-Each dies with its parent. An agent forks its nursery before it has any thread; the nursery imports the program and forks workers.
-SIGUSR1 makes any of them write to standard error where its threads are.
+FD gives the configuration as JSON, until its end. An agent forks its nursery before it has any thread; the nursery imports the program
+and forks workers. Each process dies with its parent. The nursery keeps the pulse (see `perdure.engines.local`): it holds little memory,
+and a node without it is of no use. SIGUSR1 makes any of them write to standard error where its threads are.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from perdure.runtime.injector import Injector
 from perdure.runtime.orchestrator import OrchestratorProcess
 from perdure.runtime.posix import die_with_parent
 from perdure.runtime.session import Session
+from perdure.runtime.slots import Slots
 from perdure.runtime.worker import Place, WorkerProcess
 
 
-def run_agent(config: AgentConfig) -> None:
+def run_agent(config: AgentConfig, pulse: int) -> None:
     """The life of an agent and of what it forks."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     agent = os.getpid()
@@ -41,9 +43,10 @@ def run_agent(config: AgentConfig) -> None:
         ours.close()
         os.close(config.lifeline_fd)
         os.close(config.ready_fd)
-        _run_nursery(config, theirs, agent)
+        _run_nursery(config, theirs, agent, pulse)
         os._exit(0)
     theirs.close()
+    os.close(pulse)
     if config.verdict_fd >= 0:
         os.close(config.verdict_fd)
     injector = Injector(config.faults, config.ledger_fd, config.notify_fd, node=config.node)
@@ -56,11 +59,11 @@ def run_agent(config: AgentConfig) -> None:
     process.run()
 
 
-def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int) -> None:
+def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int) -> None:
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    memory = job.Memory()
+    memory, slots = job.Memory(), Slots()
     verdict: dict[str, str] = {}
     try:
         main, arguments = load(config.program)
@@ -80,20 +83,24 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int) -> None:
         injector = Injector(config.faults, config.ledger_fd, config.notify_fd, node=config.node, rank=rank)
         place = Place(
             job=config.job, rank=rank, incarnation=incarnation, fds=fds, settings=config.settings, means=config.means, injector=injector,
-            transport=config.transport,
+            transport=config.transport, slots=slots,
         )  # fmt: skip
         WorkerProcess(place, run_main).run()
 
-    nursery.serve(sock, run_worker)
+    def prepare_worker(live_bytes: int, fds: list[int]) -> None:
+        slots.prepare(fds)
+        memory.reserve(live_bytes)
+
+    nursery.serve(sock, run_worker, prepare_worker, pulse)
 
 
-def run_orchestrator(config: OrchestratorConfig) -> None:
-    """The life of an orchestrator."""
+def run_orchestrator(config: OrchestratorConfig, _pulse: int) -> None:
+    """The life of an orchestrator; it holds little memory, so the pulse is its own."""
     sock = socket.socket(fileno=config.supervisor_fd)
     OrchestratorProcess(job=config.job, number=config.round, shape=config.shape, settings=config.settings, supervisor=sock).run()
 
 
-def _main(what: str, fd: int) -> None:
+def _main(what: str, fd: int, pulse: int) -> None:
     with open(fd, "rb") as pipe:
         text = pipe.read()
     if not text:
@@ -104,8 +111,8 @@ def _main(what: str, fd: int) -> None:
     die_with_parent(config.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    run(config)
+    run(config, pulse)
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]))
+    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -173,6 +173,8 @@ class Supervisor:
             self._engine.kill(process)
         for process in processes:
             process.how_it_ended()
+        for process in (*processes, *(agent.process for agent in self._agents.values() if agent.ended)):
+            process.reap()
         self._selector.close()
         for agent in self._agents.values():
             if not agent.up and not agent.ended:
@@ -275,6 +277,7 @@ class Supervisor:
             self._orchestrator_said()
         self._selector.unregister(self._orchestrator.process)
         how = self._orchestrator.process.how_it_ended()
+        self._orchestrator.process.reap()
         self._orchestrator.sock.close()
         self._orchestrator = None
         if self._ending.over:

@@ -7,6 +7,7 @@ the data plane's threads, through a queue and an eventfd) and feeds the core; it
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import signal
@@ -349,10 +350,11 @@ class AgentProcess:
         self._execute(do.TellOrchestrator(message=msg.Result(payload=payload)))
 
     def _reserve(self, command: do.ReserveMemory) -> None:
-        """Touched memory for ranks that may come; on a thread, for it can take seconds."""
+        """Touched memory for ranks that may come, and workers that have mapped it; on a thread, for it can take seconds."""
 
         def touch() -> None:
-            self._vault.reserve(command.ranks, command.snapshot_bytes, command.parity_bytes)
+            ready = functools.partial(self._nursery.prepare, command.snapshot_bytes)
+            self._vault.reserve(command.ranks, command.snapshot_bytes, command.parity_bytes, ready)
 
         threading.Thread(target=touch, name="reserve", daemon=True).start()
 

@@ -1,8 +1,7 @@
 """A node's memory: for each rank two snapshot slots, shared with its worker, and two sets of parity chunks.
 
-Slots are memory files (memfd): they have no name, their size is real memory (`posix_fallocate`, so a lack of it is an error and not a
-signal), and they are gone with the last process that holds them. A worker writes its slot, the agent reads it and writes rebuilt ones.
-Which label lies in which slot is decided by the core; here it is only looked up.
+Slots are memory files (see `memory`). A worker writes its slot, the agent reads it and writes rebuilt ones. Which label lies in which
+slot is decided by the core; here it is only looked up.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,19 +19,9 @@ from numpy.typing import NDArray
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.offers import BLOCK_BYTES, Kind, Offer, replicated_start
-from perdure.errors import ConfigError
+from perdure.runtime.memory import Pair, Reserve, grow, new_pair
 
 Bytes = NDArray[np.uint8]
-
-
-def grow(fd: int, nbytes: int) -> mmap.mmap:
-    """A mapping of at least `nbytes` of the memory file, which grows if need be. ConfigError when there is no memory."""
-    size = max(os.fstat(fd).st_size, -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE)
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        raise ConfigError(f"no memory for a snapshot of {nbytes} bytes: {error.strerror}") from None
-    return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
 
 
 @dataclass(slots=True)
@@ -55,24 +45,18 @@ class Vault:
         self._maps: dict[tuple[int, int], mmap.mmap] = {}
         self._held: dict[tuple[int, Label], Held] = {}
         self._parity: dict[tuple[int, int], Bytes] = {}
-        self._reserved: list[tuple[int, int]] = []
-        self._reserved_parity: list[Bytes] = []
+        self._reserve = Reserve()
         self.changed = threading.Condition()
 
-    def reserve(self, ranks: int, snapshot_bytes: int, parity_bytes: int) -> None:
-        """Has the memory of `ranks` ranks ready, its pages touched: first touch costs more than decoding. To be called once."""
-        for _ in range(ranks):
-            pair = (os.memfd_create("perdure-spare-0"), os.memfd_create("perdure-spare-1"))
-            for fd in pair:
-                grow(fd, snapshot_bytes).close()
-            self._reserved.append(pair)
-            self._reserved_parity += [np.full(parity_bytes, 0, np.uint8) for _ in pair]
+    def reserve(self, ranks: int, snapshot_bytes: int, parity_bytes: int, ready: Callable[[Pair], None]) -> None:
+        """See `Reserve.fill`."""
+        self._reserve.fill(ranks, snapshot_bytes, parity_bytes, ready)
 
     def slot_fds(self, rank: int) -> tuple[int, int]:
         """The two memory files of a rank, made at first need."""
         if rank not in self._fds:
-            fresh = self._reserved.pop() if self._reserved else None
-            self._fds[rank] = fresh or (os.memfd_create(f"perdure-{rank}-0"), os.memfd_create(f"perdure-{rank}-1"))
+            self._fds[rank], maps = self._reserve.take() or (new_pair(rank), ())
+            self._maps |= {(rank, index): mapped for index, mapped in enumerate(maps)}
         return self._fds[rank]
 
     def bind(self, rank: int, label: Label, index: int) -> None:
@@ -127,8 +111,8 @@ class Vault:
         """(nbytes,) uint8 for the parity of one slot: the same at every commit, as long as it is large enough."""
         kept = self._parity.get((rank, index))
         if kept is None or len(kept) < nbytes:
-            reserved = self._reserved_parity.pop() if self._reserved_parity else None
-            kept = reserved if reserved is not None and len(reserved) >= nbytes else np.full(nbytes, 0, np.uint8)
+            reserved = self._reserve.take_parity(nbytes)
+            kept = reserved if reserved is not None else np.full(nbytes, 0, np.uint8)
             self._parity[rank, index] = kept
         return kept[:nbytes]
 

@@ -16,8 +16,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from perdure.comm import Communicator, Mesh
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
@@ -30,7 +28,7 @@ from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
 from perdure.runtime.page import Page
 from perdure.runtime.session import Base, Bytes, Means, Session
-from perdure.runtime.vault import grow
+from perdure.runtime.slots import Slots
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RunMain = Callable[[Session], None]
@@ -52,7 +50,8 @@ class Heard:
 
 @dataclass(slots=True, kw_only=True)
 class Place:
-    """Who this process is, and what it was given at its birth. `fds`: the connection to the agent, the progress page, two slots."""
+    """Who this process is, and what it was given at its birth. `fds`: the connection to the agent, the progress page, two slots, which
+    `slots` may have mapped already."""
 
     job: str
     rank: int
@@ -62,6 +61,7 @@ class Place:
     means: Means
     injector: Injector
     transport: str
+    slots: Slots
 
 
 class WorkerProcess:
@@ -74,7 +74,6 @@ class WorkerProcess:
         self.agent = Channel(socket.socket(fileno=place.fds[0]), blocking=True)
         self.page = Page(place.fds[1])
         self._slot_fds = place.fds[2:4]
-        self._maps = [grow(fd, os.fstat(fd).st_size) for fd in self._slot_fds]
         self.started = time.monotonic()
         self.calls = Calls(self)
         self.mesh = Mesh(
@@ -86,6 +85,7 @@ class WorkerProcess:
         """Enters `main` as often as the agent asks for it."""
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         self.agent.send(msg.Loaded(address=self.mesh.address))
+        self.place.slots.prepare(self._slot_fds)  # while the agent does its part
         while True:
             with self.heard.changed:
                 self.heard.changed.wait_for(lambda: self.heard.enter is not None)
@@ -120,9 +120,7 @@ class WorkerProcess:
 
     def slot(self, index: int, nbytes: int) -> Bytes:
         """Slot `index` as (>= nbytes,) uint8."""
-        if len(self._maps[index]) < nbytes:
-            self._maps[index] = grow(self._slot_fds[index], nbytes)
-        return np.frombuffer(self._maps[index], np.uint8)
+        return self.place.slots.view(self._slot_fds[index], nbytes)
 
     # ---- the control thread -----------------------------------------------------------------------------------------------
 

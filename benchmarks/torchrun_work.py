@@ -1,0 +1,100 @@
+"""The common work under torchrun: `torchrun ... torchrun_work.py FOLDER MB STORE`, gloo, the state in files under STORE.
+
+When a process ends, torchrun ends the others and starts all of them again; they read the newest files. STORE lies in memory, nothing is
+synchronised to any disk.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+
+import machine
+
+machine.prioritise()  # before the imports, which are part of what is measured
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+from common_work import EDGE, MIB, PROTECT_EVERY, SIZE, STEPS, Log, checksum, initial, must_die, step  # noqa: E402
+
+
+class Files:
+    """One file a rank and a protected step; `newest` names the step that all ranks have written. The last two are kept."""
+
+    def __init__(self, root: str, rank: int) -> None:
+        self.root, self.rank = root, rank
+
+    def newest(self) -> int | None:
+        """The step to go on from."""
+        try:
+            with open(f"{self.root}/newest") as file:
+                return int(file.read())
+        except FileNotFoundError:
+            return None
+
+    def write(self, state: np.ndarray, number: int) -> None:
+        """All ranks call it; blocks until everybody has written."""
+        os.makedirs(f"{self.root}/{number}", exist_ok=True)
+        with open(f"{self.root}/{number}/{self.rank}", "wb", buffering=0) as file:
+            left = state.view(np.uint8).data
+            while len(left):
+                left = left[file.write(left) :]
+        dist.barrier()
+        if self.rank == 0:
+            with open(f"{self.root}/next", "w") as text:
+                text.write(str(number))
+            os.rename(f"{self.root}/next", f"{self.root}/newest")
+            shutil.rmtree(f"{self.root}/{number - 2 * PROTECT_EVERY}", ignore_errors=True)  # there is none in the first rounds
+
+    def read(self, number: int, mb: int) -> np.ndarray:
+        """The state of this rank."""
+        state = np.empty(mb * MIB)
+        with open(f"{self.root}/{number}/{self.rank}", "rb", buffering=0) as file:
+            left = state.view(np.uint8).data
+            while len(left):
+                left = left[file.readinto(left) :]
+        return state
+
+
+def main(folder: str, mb: int, store: str) -> None:
+    """One rank of one attempt."""
+    rank, epoch = int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    log = Log(folder, rank)
+    log("imported", rank=rank, epoch=epoch)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    files = Files(store, rank)
+    number = files.newest()
+    state = initial(rank, mb) if number is None else files.read(number, mb)
+    number = number or 0
+    received = np.empty(EDGE)
+
+    def reduce(vector: np.ndarray) -> np.ndarray:
+        dist.all_reduce(torch.from_numpy(vector))
+        return vector
+
+    def ring(edge: np.ndarray) -> np.ndarray:
+        sending = dist.isend(torch.from_numpy(edge), (rank + 1) % SIZE)
+        dist.recv(torch.from_numpy(received), (rank - 1) % SIZE)
+        sending.wait()
+        return received
+
+    log("resume", rank=rank, epoch=epoch, step=number)
+    while number < STEPS:
+        if must_die(folder, log, rank, number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        log("step", rank=rank, epoch=epoch, step=number, sum=step(state, number, reduce, ring))
+        number += 1
+        if number % PROTECT_EVERY == 0:
+            began = time.monotonic()
+            files.write(state, number)
+            log("protected", rank=rank, step=number, seconds=time.monotonic() - began)
+    log("final", rank=rank, sum=checksum(state))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
