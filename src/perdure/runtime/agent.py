@@ -50,8 +50,6 @@ class Worker:
     channel: Channel
     page: Page
     pid: int = 0
-    doomed: bool = False
-    """It was to be ended before the nursery had said its pid: it is ended as soon as that is known."""
 
 
 class AgentProcess:
@@ -180,8 +178,6 @@ class AgentProcess:
             return
         if "born" in answer:
             worker.pid = int(str(answer["born"]))
-            if worker.doomed:
-                os.kill(worker.pid, signal.SIGKILL)
             self._step(ev.WorkerBorn(rank=rank, incarnation=incarnation, pid=worker.pid))
             return
         del self._workers[rank]
@@ -214,7 +210,7 @@ class AgentProcess:
             case do.StartWorker(rank=rank, incarnation=incarnation):
                 self._start_worker(rank, incarnation)
             case do.KillWorker(rank=rank, incarnation=incarnation):
-                self._kill_worker(rank, incarnation)
+                self._nursery.kill(rank, incarnation)
             case do.OpenLinks(plan=plan):
                 self._links.open(plan.generation)
             case do.ShutLinks(generation=generation):
@@ -282,14 +278,6 @@ class AgentProcess:
         self._nursery.start(rank, incarnation, [theirs.fileno(), page_fd, *self._vault.slot_fds(rank)])
         theirs.close()
         os.close(page_fd)
-
-    def _kill_worker(self, rank: int, incarnation: int) -> None:
-        worker = self._workers.get(rank)
-        if worker is None or worker.incarnation != incarnation:
-            return
-        worker.doomed = True
-        if worker.pid:
-            os.kill(worker.pid, signal.SIGKILL)
 
     def _shut_links(self, generation: int) -> None:
         self._links.shut(generation)

@@ -69,6 +69,8 @@ class _Nursery:
         request = json.loads(data)
         if "live_bytes" in request:
             self._prepare(data, fds)
+        elif "kill" in request:
+            self._kill(request["kill"], request["incarnation"])
         else:
             self._start(data, fds, request["rank"], request["incarnation"])
         for fd in fds:
@@ -96,6 +98,12 @@ class _Nursery:
             child.orders = None
         child.rank, child.incarnation = rank, incarnation
         self._tell(born=child.pid, rank=rank, incarnation=incarnation)
+
+    def _kill(self, rank: int, incarnation: int) -> None:
+        """By pidfd, so never another process that has got the number of one that is gone."""
+        for pidfd, child in self._children.items():
+            if (child.rank, child.incarnation) == (rank, incarnation):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
     def _wait_for_rank(self, orders: socket.socket) -> None:
         """The life of a prepared worker."""
@@ -172,6 +180,10 @@ class NurseryClient:
     def prepare(self, live_bytes: int, slots: Sequence[int]) -> None:
         """Asks for a worker that is ready for `start` with the same two slots, and has touched `live_bytes` for arrays."""
         socket.send_fds(self.sock, [json.dumps({"live_bytes": live_bytes}).encode()], list(slots))
+
+    def kill(self, rank: int, incarnation: int) -> None:
+        """Ends a worker that was asked for before, wherever it is in its life; `receive` says when it has ended."""
+        self.sock.send(json.dumps({"kill": rank, "incarnation": incarnation}).encode())
 
     def receive(self) -> dict[str, object] | None:
         """One answer; None when the nursery is gone."""
