@@ -112,7 +112,7 @@ class Vault:
         kept = self._parity.get((rank, index))
         if kept is None or len(kept) < nbytes:
             reserved = self._reserve.take_parity(nbytes)
-            kept = reserved if reserved is not None else np.full(nbytes, 0, np.uint8)
+            kept = reserved if reserved is not None else np.empty(nbytes, np.uint8)  # touched as it is filled: no rank waits for it
             self._parity[rank, index] = kept
         return kept[:nbytes]
 
