@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from perdure import __version__
+from perdure.coding import kernels
 from perdure.launch import available_bytes
 
 
@@ -18,6 +19,9 @@ def doctor() -> bool:
     """Prints a line for each check; True when nothing that is needed is missing."""
     print(f"perdure {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {platform.system()} {platform.release()}")
     print(f"cores {len(os.sched_getaffinity(0))}, memory to spare {available_bytes() / 1e9:.1f} GB")
+    print(f"codec kernels: {kernels.current().name}; from two parity chunks on: {kernels.warm(2)}")
+    if kernels.current().name.startswith("NumPy"):
+        print("  faster ones come with the extra: pip install 'perdure[kernels]'")
     checks: list[tuple[str, Callable[[], object]]] = [
         ("Python 3.11 or newer", lambda: _true(sys.version_info >= (3, 11))),
         ("memory files (memfd)", lambda: os.close(os.memfd_create("perdure-doctor"))),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 Matrix = list[list[int]]
@@ -71,3 +74,42 @@ def product(left: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> Ma
             line.append(total)
         result.append(line)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """How lost chunks follow from others: fold parity rows over the data that is there, add parity that is there, multiply.
+
+    Attributes:
+        rows: the numbers of the parity rows, ascending.
+        matrix: (wanted, rows); None stands for the identity.
+    """
+
+    rows: tuple[int, ...]
+    matrix: Matrix | None
+
+
+@lru_cache(maxsize=1024)
+def solve(d: int, m: int, present: tuple[int, ...], wanted: tuple[int, ...]) -> Solution:
+    """The way from exactly d code positions to others that are not among them."""
+    parity = generator(d, m)[d:]
+    missing = [t for t in range(d) if t not in present]
+    known = [position - d for position in present if position >= d]
+    rows = tuple(sorted({*known, *(position - d for position in wanted if position >= d)}))
+    back = invert([[parity[p][t] for t in missing] for p in known])
+    matrix: Matrix = []
+    for position in wanted:
+        if position < d:
+            of_known = dict(zip(known, back[missing.index(position)], strict=True))
+        else:
+            (line,) = product([[parity[position - d][t] for t in missing]], back) if missing else ([],)
+            of_known = {**dict(zip(known, line, strict=True)), position - d: 1}
+        matrix.append([of_known.get(p, 0) for p in rows])
+    identity = [[int(row == column) for column in range(len(rows))] for row in range(len(rows))]
+    return Solution(rows, None if matrix == identity else matrix)
+
+
+def row_sets(m: int) -> Iterator[tuple[int, ...]]:
+    """The exponents of every set of rows that encoding and decoding with m parity chunks may fold."""
+    for count in range(1, m + 1):
+        yield from itertools.combinations(EXPONENTS[m], count)

@@ -1,0 +1,90 @@
+"""Which code does the arithmetic on whole arrays: NumPy from the start, compiled kernels once they are ready.
+
+Compiled kernels come with the extra `kernels` (llvmlite). They pay from two parity chunks on: at one, parity is an exclusive or, which
+NumPy does at memory speed. Whichever is used, the bytes are the same, so nodes with and without them may share a job.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.coding import galois
+from perdure.coding._numpy import NumpyKernel
+
+Bytes = NDArray[np.uint8]
+
+
+class Kernel(Protocol):
+    """One operation does all of encoding and decoding. Safe from any thread."""
+
+    name: str
+
+    def warm(self, exponents: Sequence[int]) -> None:
+        """Has the code for these rows ready."""
+
+    def fold(
+        self,
+        exponents: Sequence[int],
+        sources: Sequence[Bytes | None],
+        extras: Sequence[Bytes | None],
+        matrix: galois.Matrix | None,
+        outs: Sequence[Bytes],
+    ) -> None:
+        """Row r is the sum over t of (2^exponents[r])^t times source t, plus extra r; the outputs are the matrix times the rows.
+
+        Args:
+            sources: arrays (<= L,) uint8, borrowed; a shorter one counts as followed by zeros, None as zeros.
+            extras: one for each row, (L,) uint8, borrowed, or None.
+            matrix: (outputs, rows); None stands for the identity.
+            outs: arrays (L,) uint8, overwritten; they share no memory with sources and extras.
+        """
+
+
+class _Chosen:
+    """The kernel of this process. Changes at most once, from NumPy's to the compiled one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.kernel: Kernel = NumpyKernel()
+        self.warmed: set[int] = set()
+
+
+_chosen = _Chosen()
+
+
+def current() -> Kernel:
+    """The fastest kernel that is ready."""
+    return _chosen.kernel
+
+
+def warm(m: int) -> str:
+    """Has the fastest kernels for `m` parity chunks ready, and says which. Blocks for about 0.1 s at its first call with m >= 2.
+
+    Until it returns, `current` goes on answering with what was ready before.
+    """
+    with _chosen.lock:
+        if m < 2 or m in _chosen.warmed:
+            return _chosen.kernel.name
+        _chosen.warmed.add(m)
+        compiled = compiled_kernel()
+        if compiled is None:
+            return _chosen.kernel.name
+        kernel = compiled if isinstance(_chosen.kernel, NumpyKernel) else _chosen.kernel
+        for rows in galois.row_sets(m):
+            kernel.warm(rows)
+        _chosen.kernel = kernel
+        return kernel.name
+
+
+def compiled_kernel() -> Kernel | None:
+    """A compiled kernel, or None where llvmlite is not installed."""
+    try:
+        from perdure.coding._llvm import LlvmKernel
+    except ImportError:
+        return None
+    return LlvmKernel()
