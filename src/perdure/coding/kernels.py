@@ -62,6 +62,11 @@ def current() -> Kernel:
     return _chosen.kernel
 
 
+def are_warm(m: int) -> bool:
+    """Would `warm` have nothing to do?"""
+    return m < 2 or m in _chosen.warmed
+
+
 def warm(m: int) -> str:
     """Has the fastest kernels for `m` parity chunks ready, and says which. Blocks for about 0.1 s at its first call with m >= 2.
 

@@ -12,7 +12,6 @@ import os
 import queue
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from perdure.errors import ConfigError, InternalError
 from perdure.runtime import exchange
 from perdure.runtime.channel import Channel, abstract_name, connect, listen
 from perdure.runtime.injector import Injector
-from perdure.runtime.links import HELLO, Links
+from perdure.runtime.links import HELLO, UNTIL_THE_END, Links
 from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
@@ -286,7 +285,7 @@ class AgentProcess:
             self._links.wait_quiet(generation)
             self._post(ev.LinksQuiet(generation=generation))
 
-        self._links.run(1 << 31, wait, "quiet")
+        self._links.run(UNTIL_THE_END, wait, "quiet")
 
     def _on_links(self, work: Callable[[exchange.Task], None], name: str, rank: int) -> None:
         """Runs work that needs links of this generation on a thread of its own."""
@@ -296,19 +295,29 @@ class AgentProcess:
             task = exchange.Task(self._links, self._vault, plan, self._state.me, self._name_of)
             try:
                 work(task)
-            except ConfigError as error:
-                self._post(ev.NoMemory(rank=rank, text=str(error)))
+            except (ConfigError, MemoryError) as error:
+                self._post(ev.NoMemory(rank=rank, text=str(error) or "no memory left to work in"))
             finally:
                 task.close()
 
         self._links.run(plan.generation, body, name)
 
     def _protect(self, command: do.Protect) -> None:
+        """Having memory for parity can take long, so it is for the thread; without parity there is nothing to have."""
         plan = self._plan()
         geometry = plan.geometry(plan.group_index(command.rank))
-        self._vault.with_offers(command.rank, command.label, command.member_offers, plan.member_of(command.rank), geometry)
+
+        def note() -> None:
+            self._vault.with_offers(command.rank, command.label, command.member_offers, plan.member_of(command.rank), geometry)
+
+        def work(task: exchange.Task) -> None:
+            note()
+            exchange.protect(task, command)
+
         if geometry.m:
-            self._on_links(lambda task: exchange.protect(task, command), "protect", command.rank)
+            self._on_links(work, "protect", command.rank)
+        else:
+            note()
 
     def _decode(self, tasks: tuple[msg.DecodeTask, ...]) -> None:
         """Stripes are decoded one after the other, in the order of the assignment: urgent ones first."""
@@ -344,7 +353,7 @@ class AgentProcess:
             ready = functools.partial(self._nursery.prepare, command.snapshot_bytes)
             self._vault.reserve(command.ranks, command.snapshot_bytes, command.parity_bytes, ready)
 
-        threading.Thread(target=touch, name="reserve", daemon=True).start()
+        self._links.run(UNTIL_THE_END, touch, "reserve")
 
     def _chunk_stored(self, rank: int, label: Label, position: int) -> None:
         """A chunk came in complete: part of a commit, or of a rebuild."""

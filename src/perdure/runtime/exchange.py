@@ -1,21 +1,28 @@
 """Moves chunks: encodes the stripes of a commit, decodes the stripes of a loss, fetches what a new holder needs.
 
 Encoding is aggregate-then-scatter: the first parity holder of a stripe reads the d data chunks tile by tile, computes all m parity
-chunks in one go, keeps one and writes the others to their holders. The next tile is requested before this one is worked on, so at most
-`WINDOW` tiles of a source are under way: that is the flow control.
+chunks in one go, keeps one and writes the others to their holders. Decoding is the same with other sources and outputs.
+
+Theory of operation. A source is read in place where it lies in this agent's vault or, data only, mapped from that of an agent on the
+same machine; else it comes over a link, of which at most `CREDIT_BYTES` are under way: that is the flow control. An output that this
+agent keeps is computed in place; others are written over a link, so that a shut link ends every write to foreign memory.
+
+Reads are not locked. A holder may give up the label while a slow decoder still reads it (an attempt of an earlier orchestrator, after a
+newer commit): what is read then is another label's bytes, and a digest of what was computed from them would fit. So no output is
+finished before every source was *confirmed*: its label was held without interruption from before the first read to after the last.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from perdure.coding import Codec
+from perdure.coding import Codec, kernels
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
@@ -23,16 +30,22 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
 from perdure.core.offers import replicated_start
 from perdure.core.plan import Plan
-from perdure.runtime.links import READ, REPLICATED, WRITE, LinkDown, Links, ask_offers, receive_into, request
+from perdure.runtime.asking import READ, REPLICATED, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
+from perdure.runtime.links import UNTIL_THE_END, Links
+from perdure.runtime.serving import finish_chunk
 from perdure.runtime.vault import Vault
 
 Bytes = NDArray[np.uint8]
-TILE_BYTES: Final = 1 << 20
-WINDOW: Final = 2
+TILE_BYTES: Final = 256 << 10
+"""What is worked on at once: received, encoded and sent while it is in the second-level cache."""
+CREDIT_BYTES: Final = 2 << 20
+"""Of each source that comes over a link. Measured: without a limit receivers lose a factor of ten."""
+ASK_BYTES: Final = 1 << 20
+"""What one request asks for."""
 
 
 class Task:
-    """The links of one piece of work, one to each peer that it touches."""
+    """The links of one piece of work, one to each rank and purpose that it touches."""
 
     def __init__(self, links: Links, vault: Vault, plan: Plan, me: int, name_of: Callable[[int], str]) -> None:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
@@ -48,134 +61,249 @@ class Task:
             self._socks[rank, purpose] = self.links.dial(self._name_of(agent), self.plan.generation)
         return self._socks[rank, purpose]
 
+    def geometry(self, rank: int) -> Geometry:
+        """Of the group of `rank`."""
+        return self.plan.geometry(self.plan.group_index(rank))
+
+    def wait_for_memory(self, rank: int, label: Label) -> None:
+        """Blocks until a rank that lives here has its group's offers; woken by the end of the generation."""
+        self.links.wait_for_memory(self.plan.generation, rank, label)
+
     def close(self) -> None:
         """Hangs up."""
         for sock in self._socks.values():
             self.links.hang_up(sock)
 
 
-class Reader:
-    """Reads one chunk of one rank tile by tile, `WINDOW` tiles ahead."""
+# ---- sources --------------------------------------------------------------------------------------------------------------
 
-    def __init__(self, task: Task, label: Label, rank: int, position: int, nbytes: int) -> None:
-        self._task, self._label, self._rank, self._position, self._nbytes = task, label, rank, position, nbytes
-        self._asked = 0
-        self._sock = task.to(rank, READ)
-        if self._sock is None:
-            task.links.wait_for_memory(task.plan.generation, rank, label)
-        self._buffer = np.empty(min(TILE_BYTES, nbytes), np.uint8)
-        for _ in range(WINDOW):
-            self._ask()
 
-    def _ask(self) -> None:
-        length = min(TILE_BYTES, self._nbytes - self._asked)
-        if self._sock is not None and length > 0:
-            request(self._sock, READ, self._label, self._rank, self._position, self._asked, length)
-        self._asked += max(length, 0)
+class Source(Protocol):
+    """A chunk that is read from its beginning to its end."""
 
     def tile(self, start: int) -> Bytes:
         """The bytes [start, start + TILE_BYTES) of the chunk, as far as there are any; borrowed until the next call."""
-        length = max(0, min(TILE_BYTES, self._nbytes - start))
-        if self._sock is None:
-            geometry = self._task.plan.geometry(self._task.plan.group_index(self._rank))
-            return self._task.vault.chunk_view(self._rank, self._label, geometry, self._position)[start : start + length]
-        view = self._buffer[:length]
+
+    def confirm(self) -> None:
+        """After the last tile: LinkDown unless all of them were bytes of the label."""
+
+
+class LocalSource:
+    """In this agent's vault."""
+
+    def __init__(self, task: Task, label: Label, rank: int, position: int) -> None:
+        task.wait_for_memory(rank, label)
+        self._vault, self._rank, self._label = task.vault, rank, label
+        self._held = task.vault.held(rank, label)
+        self._view = task.vault.chunk_view(rank, label, task.geometry(rank), position)
+
+    def tile(self, start: int) -> Bytes:
+        return self._view[start : start + TILE_BYTES]
+
+    def confirm(self) -> None:
+        if not self._vault.still_holds(self._rank, self._label, self._held):
+            raise LinkDown(f"{self._label} of rank {self._rank} was given up while it was read")
+
+
+class MappedSource:
+    """In the vault of another agent of this machine."""
+
+    def __init__(self, sock: socket.socket, label: Label, rank: int, view: Bytes) -> None:
+        self._sock, self._label, self._rank, self._view = sock, label, rank, view
+
+    def tile(self, start: int) -> Bytes:
+        return self._view[start : start + TILE_BYTES]
+
+    def confirm(self) -> None:
+        confirm(self._sock, self._label, self._rank)
+
+
+class StreamedSource:
+    """Comes over a link, asked for ahead of need."""
+
+    def __init__(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> None:
+        self._sock, self._label, self._rank, self._position, self._nbytes = sock, label, rank, position, nbytes
+        self._asked = self._received = 0
+        self._buffer = np.empty(min(TILE_BYTES, nbytes), np.uint8)
+        self._ask()
+
+    def _ask(self) -> None:
+        while self._asked < self._nbytes and self._asked + ASK_BYTES <= self._received + CREDIT_BYTES:
+            length = min(ASK_BYTES, self._nbytes - self._asked)
+            request(self._sock, READ, self._label, self._rank, self._position, self._asked, length)
+            self._asked += length
+
+    def tile(self, start: int) -> Bytes:
+        view = self._buffer[: max(0, min(TILE_BYTES, self._nbytes - start))]
         receive_into(self._sock, view.data)
+        self._received += len(view)
         self._ask()
         return view
 
+    def confirm(self) -> None:
+        if self._nbytes:
+            confirm(self._sock, self._label, self._rank)
 
-class Writer:
-    """Writes one chunk to its holder, tile by tile, with the digest of the whole chunk at the end."""
 
-    def __init__(self, task: Task, label: Label, rank: int, position: int, nbytes: int) -> None:
-        self._task, self._label, self._rank, self._position, self._nbytes = task, label, rank, position, nbytes
-        self._geometry = task.plan.geometry(task.plan.group_index(rank))
-        self._sock = task.to(rank, 16 + position)
+def open_source(task: Task, label: Label, rank: int, position: int, nbytes: int) -> Source:
+    """The cheapest way to read a chunk of `nbytes`."""
+    sock = task.to(rank, READ)
+    if sock is None:
+        return LocalSource(task, label, rank, position)
+    is_data = position < task.geometry(rank).d
+    if is_data and task.links.peer_maps is not None and sock.family == socket.AF_UNIX:
+        return MappedSource(sock, label, rank, task.links.peer_maps.view(sock, label, rank, position, nbytes))
+    return StreamedSource(sock, label, rank, position, nbytes)
+
+
+# ---- outputs --------------------------------------------------------------------------------------------------------------
+
+
+class Output(Protocol):
+    """A chunk that is computed from its beginning to its end."""
+
+    def room(self, start: int, width: int) -> Bytes:
+        """(width,) uint8: where the tile at `start` is to be put; it may reach beyond a short chunk's end."""
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        """The tile at `start` is there. The last one is only put when all sources are confirmed."""
+
+
+class LocalOutput:
+    """Kept in this agent's vault."""
+
+    def __init__(self, task: Task, label: Label, rank: int, position: int) -> None:
+        task.wait_for_memory(rank, label)
+        self._links, self._rank, self._label, self._position = task.links, rank, label, position
+        self._geometry = task.geometry(rank)
+        held = task.vault.held(rank, label)
+        self._is_here = position in held.complete
+        self._view = task.vault.chunk_view(rank, label, self._geometry, position)
+
+    def room(self, start: int, width: int) -> Bytes:
+        if self._is_here or start + width > len(self._view):
+            return np.empty(width, np.uint8)
+        return self._view[start : start + width]
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        if not self._is_here and start + len(tile) > len(self._view):
+            self._view[start:] = tile[: max(0, len(self._view) - start)]
+        if last:
+            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, None)
+
+
+class SentOutput:
+    """Written to its holder over a link, with the digest of the whole chunk at the end."""
+
+    def __init__(self, task: Task, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> None:
+        self._links, self._sock, self._nbytes = task.links, sock, nbytes
+        self._label, self._rank, self._position = label, rank, position
         self._hash = xxhash.xxh3_64()
-        if self._sock is None:
-            task.links.wait_for_memory(task.plan.generation, rank, label)
+        self._buffer = np.empty(TILE_BYTES, np.uint8)
 
-    def put(self, start: int, tile: Bytes) -> None:
-        """Sends the part of `tile` that lies in the chunk."""
-        length = max(0, min(len(tile), self._nbytes - start))
-        if length == 0 and not (self._nbytes == 0 and start == 0):
+    def room(self, start: int, width: int) -> Bytes:
+        return self._buffer[:width]
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        part = tile[: max(0, self._nbytes - start)]
+        if not len(part) and not last:
             return
-        part = tile[:length]
+        offset = min(start, self._nbytes)
         self._hash.update(part.data)
-        last = start + length == self._nbytes
+        self._links.count(self._label, len(part))
         digest = self._hash.intdigest() if last else 0
-        if self._sock is None:
-            view = self._task.vault.chunk_view(self._rank, self._label, self._geometry, self._position)
-            view[start : start + length] = part
-            if last:
-                self._task.links.finish_chunk(self._rank, self._label, self._geometry, self._position, digest)
-            return
-        self._task.links.count(self._label, length)
-        request(self._sock, WRITE, self._label, self._rank, self._position, start, length, digest)
-        try:
-            self._sock.sendall(part.data)
-        except OSError as error:
-            raise LinkDown(str(error)) from None
+        request(self._sock, WRITE, self._label, self._rank, self._position, offset, len(part), digest)
+        send(self._sock, part.data)
+
+
+def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int) -> Output:
+    """The way to the holder of a chunk of `nbytes`."""
+    sock = task.to(rank, 16 + position)
+    return LocalOutput(task, label, rank, position) if sock is None else SentOutput(task, sock, label, rank, position, nbytes)
+
+
+# ---- work -----------------------------------------------------------------------------------------------------------------
+
+
+def _transform(
+    chunk: int, sources: Sequence[Source], outputs: Sequence[Output], compute: Callable[[list[Bytes], list[Bytes]], None]
+) -> None:
+    """Reads tile by tile, computes, puts; the last tile after all sources were confirmed."""
+    for start in range(0, max(chunk, 1), TILE_BYTES):
+        width = min(TILE_BYTES, chunk - start)
+        last = start + width == chunk
+        tiles = [output.room(start, width) for output in outputs]
+        compute([source.tile(start) for source in sources], tiles)
+        if last:
+            for source in sources:
+                source.confirm()
+        for output, tile in zip(outputs, tiles, strict=True):
+            output.put(start, tile, last=last)
 
 
 def protect(task: Task, command: do.Protect) -> None:
     """Encodes the stripe whose first parity holder is `command.rank` and hands out its parity chunks."""
-    plan, label = task.plan, command.label
-    group = plan.group_of(command.rank)
-    geometry = plan.geometry(plan.group_index(command.rank))
-    member = group.index(command.rank)
-    offers = command.member_offers
+    plan, label, offers = task.plan, command.label, command.member_offers
+    group, geometry = plan.group_of(command.rank), task.geometry(command.rank)
+    _warm_kernels(task.links, geometry.m)
+    stripe = group.index(command.rank)
     chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
-    readers = []
+    sources = []
     for t in range(geometry.d):
-        source = geometry.member(member, t)
-        start, stop = geometry.data_range(t, chunk, offers[source].coded_bytes)
-        readers.append(Reader(task, label, group[source], t, stop - start))
-    writers = [Writer(task, label, group[geometry.member(member, geometry.d + p)], geometry.d + p, chunk) for p in range(geometry.m)]
-    codec = Codec(geometry.n, geometry.m)
-    out = np.empty((geometry.m, min(TILE_BYTES, chunk)), np.uint8)
-    for start in range(0, max(chunk, 1), TILE_BYTES):
-        width = min(TILE_BYTES, chunk - start)
-        codec.encode([reader.tile(start) for reader in readers], list(out[:, :width]))
-        for writer, tile in zip(writers, out[:, :width], strict=True):
-            writer.put(start, tile)
+        member = geometry.member(stripe, t)
+        start, stop = geometry.data_range(t, chunk, offers[member].coded_bytes)
+        sources.append(open_source(task, label, group[member], t, stop - start))
+    parities = range(geometry.d, geometry.n)
+    outputs = [open_output(task, label, group[geometry.member(stripe, position)], position, chunk) for position in parities]
+    _transform(chunk, sources, outputs, Codec(geometry.n, geometry.m).encode)
+
+
+def _warm_kernels(links: Links, m: int) -> None:
+    """Beside the first commit, which goes on with what is ready."""
+    if not kernels.are_warm(m):
+
+        def warm() -> None:
+            kernels.warm(m)
+
+        links.run(UNTIL_THE_END, warm, "warm")
 
 
 def decode(task: Task, work: DecodeTask) -> None:
     """Rebuilds the wanted chunks of one stripe and hands them to their holders."""
-    plan = task.plan
+    plan, label = task.plan, work.label
     geometry = plan.geometry(work.group)
     mine = next(rank for rank in plan.groups[work.group] if plan.agent_of(rank) == task.me)
-    held = task.vault.held(mine, work.label)
+    task.wait_for_memory(mine, label)
+    held = task.vault.held(mine, label)
 
     def length(position: int, rank: int) -> int:
         state = held.member_offers[plan.member_of(rank)].coded_bytes
         start, stop = geometry.data_range(position, held.chunk, state) if position < geometry.d else (0, held.chunk)
         return stop - start
 
-    readers = {position: Reader(task, work.label, rank, position, length(position, rank)) for position, rank in work.sources}
-    writers = {position: Writer(task, work.label, rank, position, length(position, rank)) for position, rank in work.wanted}
+    sources = {position: open_source(task, label, rank, position, length(position, rank)) for position, rank in work.sources}
+    outputs = {position: open_output(task, label, rank, position, length(position, rank)) for position, rank in work.wanted}
     codec = Codec(geometry.n, geometry.m)
-    out = np.empty((len(writers), min(TILE_BYTES, held.chunk)), np.uint8)
-    for start in range(0, max(held.chunk, 1), TILE_BYTES):
-        width = min(TILE_BYTES, held.chunk - start)
-        wanted = dict(zip(writers, out[:, :width], strict=True))
-        codec.decode({position: reader.tile(start) for position, reader in readers.items()}, wanted)
-        for position, writer in writers.items():
-            writer.put(start, wanted[position])
+
+    def compute(read: list[Bytes], wanted: list[Bytes]) -> None:
+        codec.decode(_named(sources, read), _named(outputs, wanted))
+
+    _transform(held.chunk, list(sources.values()), list(outputs.values()), compute)
+
+
+def _named(positions: Mapping[int, object], tiles: list[Bytes]) -> dict[int, Bytes]:
+    return dict(zip(positions, tiles, strict=True))
 
 
 def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], None]) -> None:
     """Fetches offers, has memory for the slot, and fetches the replicated region."""
     plan, source, label, rank = task.plan, command.source, command.label, command.rank
-    geometry: Geometry = plan.geometry(plan.group_index(rank))
     sock = task.to(source.offers_from, 0)
     offers = ask_offers(sock, label, source.offers_from) if sock else task.vault.held(source.offers_from, label).member_offers
     member = plan.member_of(rank)
     mine = offers[member]
     task.vault.slot(rank, label, replicated_start(mine.coded_bytes) + mine.replicated_bytes)
-    task.vault.with_offers(rank, label, offers, member, geometry)
+    task.vault.with_offers(rank, label, offers, member, task.geometry(rank))
     post(ev.SlotRestored(rank=rank, label=label, member_offers=offers))
     view = task.vault.replicated_view(rank, label)
     origin = task.to(source.replicated_from_rank, REPLICATED)

@@ -1,73 +1,75 @@
-"""The data plane between agents: READ a range of a chunk, WRITE a chunk, fetch OFFERS. One connection a task and peer.
+"""The data plane between agents: which links there are, and when they end.
 
 A link belongs to one generation: its first bytes say which. An older one is refused; a newer one waits until this agent has installed
-that generation. `shut` ends all links of the generations up to one, and `quiet` waits until none of their threads runs.
+that generation. `shut` ends all links of the generations up to one, and `wait_quiet` waits until none of their threads runs.
+What is said on a link is a matter of `serving` and `asking`.
+
+Nothing vanishes on a thread of the data plane: a link that ends is silent here, because whoever detects the loss behind it reports it;
+any other exception is a fault of ours, and ends the agent with its traceback on standard error, so that the node counts as lost.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-import numpy as np
-import xxhash
-from numpy.typing import NDArray
-
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Offer
+from perdure.runtime.asking import LinkDown, PeerMaps
 from perdure.runtime.channel import connect
-from perdure.runtime.vault import Vault
-
-Bytes = NDArray[np.uint8]
+from perdure.runtime.serving import Served
+from perdure.runtime.vault import NotHeld, Vault
 
 HELLO: Final = struct.Struct("<8sI")
-REQUEST: Final = struct.Struct("<BIqIIQQQ")
-"""verb, label (generation, superstep), rank, code position, offset, length, digest of the whole chunk or 0."""
-READ, WRITE, OFFERS, REPLICATED = 1, 2, 3, 4
 SOCKET_BUFFER: Final = 4 << 20
-"""Bytes; measured: larger ones bring nothing on loopback."""
+"""Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""
 LINK_TIMEOUT_S: Final = 60.0
 """A link without any byte for this long; a loss is known long before, and shuts the link."""
-
-
-class LinkDown(ConnectionError):
-    """The link ended: the peer is gone, or the generation is over. Whoever waits for the task's result hears of that elsewhere."""
-
-
-def receive_into(sock: socket.socket, view: memoryview) -> None:
-    """Fills `view` or raises LinkDown."""
-    while len(view):
-        try:
-            count = sock.recv_into(view, len(view), socket.MSG_WAITALL)
-        except OSError as error:
-            raise LinkDown(str(error)) from None
-        if not count:
-            raise LinkDown("end of stream")
-        view = view[count:]
+UNTIL_THE_END: Final = 1 << 31
+"""The generation of work that no seal waits for."""
 
 
 @dataclass(slots=True)
 class Sent:
-    """Bytes of chunks put on links so far, by purpose."""
+    """Bytes of chunks that went to other agents so far, by purpose."""
 
     parity: int = 0
     rebuild: int = 0
 
 
+def end_process(error: BaseException) -> None:
+    """The fault of a thread is the fault of its process."""
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(70)
+
+
 class Links:
     """Takes and makes links of one generation at a time."""
 
-    def __init__(self, vault: Vault, geometry_of: Callable[[int], Geometry], stored: Callable[[int, Label, int], None]) -> None:
-        self._vault = vault
-        self._geometry_of = geometry_of
-        self._stored = stored
+    def __init__(
+        self,
+        vault: Vault,
+        geometry_of: Callable[[int], Geometry],
+        stored: Callable[[int, Label, int], None],
+        *,
+        maps_peers: bool = True,
+        failed: Callable[[BaseException], None] = end_process,
+    ) -> None:
+        """`maps_peers`: chunks of an agent on the same machine are read in place; `failed` hears of faults of threads."""
+        self.vault = vault
+        self.geometry_of = geometry_of
+        self.stored = stored
+        self.peer_maps = PeerMaps() if maps_peers else None
+        self._failed = failed
         self._changed = threading.Condition()
         self._generation = 0
         self._shut = 0
@@ -87,27 +89,34 @@ class Links:
             self._shut = max(self._shut, generation)
             socks = [sock for sock, g in self._socks.items() if g <= generation]
             self._changed.notify_all()
-        with self._vault.changed:
-            self._vault.changed.notify_all()
+        with self.vault.changed:
+            self.vault.changed.notify_all()
         for sock in socks:
             with contextlib.suppress(OSError):  # it may have ended by itself
                 sock.shutdown(socket.SHUT_RDWR)
 
     def wait_quiet(self, generation: int) -> None:
-        """Blocks until no thread works for generations up to `generation`."""
+        """Blocks until no thread works for generations up to `generation`; then memory of their agents is let go of."""
         with self._changed:
             self._changed.wait_for(lambda: not any(count for g, count in self._running.items() if g <= generation))
+        if self.peer_maps is not None:
+            self.peer_maps.clear()
 
     def run(self, generation: int, work: Callable[[], None], name: str) -> None:
-        """Runs `work` on a thread that counts as this generation's; a link that ends also ends the work, silently (see LinkDown)."""
+        """Runs `work` on a thread that counts as this generation's; a link that ends also ends the work."""
 
         def body() -> None:
             try:
-                with contextlib.suppress(LinkDown):  # the loss behind it is reported by whoever detects it
-                    work()
+                work()
+            except (LinkDown, NotHeld):
+                pass  # the loss behind it is reported by whoever detects it, and a label that was given up needs no work
+            except BaseException as error:
+                self._failed(error)
             finally:
                 with self._changed:
                     self._running[generation] -= 1
+                    if not self._running[generation]:
+                        del self._running[generation]
                     self._changed.notify_all()
 
         with self._changed:
@@ -115,7 +124,7 @@ class Links:
         threading.Thread(target=body, name=name, daemon=True).start()
 
     def count(self, label: Label, nbytes: int) -> None:
-        """Bytes of chunks that are about to be sent. Those of an older generation's label can only be for a rebuild."""
+        """Bytes of chunks that go to another agent. Those of an older generation's label can only be for a rebuild."""
         with self._changed:
             if label.generation < self._generation:
                 self.sent.rebuild += nbytes
@@ -163,46 +172,11 @@ class Links:
                 self._changed.wait_for(lambda: self._generation >= generation or generation <= self._shut)
                 if self._generation != generation or generation <= self._shut:
                     return
+            served = Served(self, sock, generation)
             while True:
-                self._answer(sock, generation)
+                served.answer()
         finally:
             self.hang_up(sock)
-
-    def _answer(self, sock: socket.socket, generation: int) -> None:
-        head = bytearray(REQUEST.size)
-        receive_into(sock, memoryview(head))
-        verb, g, superstep, rank, position, offset, length, digest = REQUEST.unpack(head)
-        label = Label(g, superstep)
-        geometry = self._geometry_of(rank)
-        try:
-            if verb in (READ, REPLICATED, OFFERS):
-                self.wait_for_memory(generation, rank, label)
-            if verb == READ:
-                view = self._vault.chunk_view(rank, label, geometry, position)[offset : offset + length]
-                self.count(label, length)
-                sock.sendall(view.data)
-            elif verb == REPLICATED:
-                region = self._vault.replicated_view(rank, label)
-                self.count(label, len(region))
-                sock.sendall(region.data)
-            elif verb == OFFERS:
-                body = msgspec.msgpack.encode(self._vault.held(rank, label).member_offers)
-                sock.sendall(struct.pack("<Q", len(body)) + body)
-            elif verb == WRITE:
-                self._take(sock, generation, rank, label, geometry, position, offset, length, digest)
-        except OSError as error:
-            raise LinkDown(str(error)) from None
-
-    def _take(
-        self, sock: socket.socket, generation: int, rank: int, label: Label, geometry: Geometry, position: int, offset: int, length: int,
-        digest: int,
-    ) -> None:  # fmt: skip
-        """A piece of a chunk; the last piece carries the digest of the whole one."""
-        self.wait_for_memory(generation, rank, label)
-        view = self._vault.chunk_view(rank, label, geometry, position)
-        receive_into(sock, view[offset : offset + length].data)
-        if offset + length == len(view):
-            self.finish_chunk(rank, label, geometry, position, digest)
 
     def wait_for_memory(self, generation: int, rank: int, label: Label) -> None:
         """Blocks until the label has its group's offers, so its chunks have their places; woken by `shut`.
@@ -212,38 +186,11 @@ class Links:
 
         def there() -> bool:
             try:
-                return self._vault.held(rank, label).parity is not None or self.over(generation)
-            except KeyError:
+                return self.vault.held(rank, label).parity is not None or self.over(generation)
+            except NotHeld:
                 return self.over(generation)
 
-        with self._vault.changed:
-            self._vault.changed.wait_for(there)
+        with self.vault.changed:
+            self.vault.changed.wait_for(there)
         if self.over(generation):
             raise LinkDown("the generation is over")
-
-    def finish_chunk(self, rank: int, label: Label, geometry: Geometry, position: int, digest: int) -> None:
-        """A chunk is complete: if its bytes have the sender's digest it counts."""
-        view = self._vault.chunk_view(rank, label, geometry, position)
-        if xxhash.xxh3_64_intdigest(view.data) != digest:
-            raise LinkDown(f"chunk {position} of rank {rank} at {label} did not arrive as it was sent")
-        if position >= geometry.d:
-            self._vault.held(rank, label).digests[position - geometry.d] = digest
-        self._stored(rank, label, position)
-
-
-def request(sock: socket.socket, verb: int, label: Label, rank: int, position: int, offset: int, length: int, digest: int = 0) -> None:
-    """Sends one request head."""
-    try:
-        sock.sendall(REQUEST.pack(verb, label.generation, label.superstep, rank, position, offset, length, digest))
-    except OSError as error:
-        raise LinkDown(str(error)) from None
-
-
-def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[Offer, ...]:
-    """All offers of the group of `rank` at a label."""
-    request(sock, OFFERS, label, rank, 0, 0, 0)
-    head = bytearray(8)
-    receive_into(sock, memoryview(head))
-    body = bytearray(struct.unpack("<Q", head)[0])
-    receive_into(sock, memoryview(body))
-    return msgspec.msgpack.decode(body, type=tuple[Offer, ...])

@@ -2,6 +2,10 @@
 
 Slots are memory files (see `memory`). A worker writes its slot, the agent reads it and writes rebuilt ones. Which label lies in which
 slot is decided by the core; here it is only looked up.
+
+A view into a slot stays readable for as long as someone holds it, even when the rank is dropped; what it shows is the label's only while
+`held` answers with the same `Held`. Whoever reads bytes therefore looks before and after (rule R1): a slot is forgotten before its memory
+is used for another label, so the same `Held` afterwards proves that every byte read before was the label's.
 """
 
 from __future__ import annotations
@@ -24,9 +28,19 @@ from perdure.runtime.memory import Pair, Reserve, grow, new_pair
 Bytes = NDArray[np.uint8]
 
 
-@dataclass(slots=True)
+class NotHeld(KeyError):
+    """The label was given up, or never was here."""
+
+
+@dataclass(slots=True, eq=False)
 class Held:
-    """One label of one rank. `parity` is (m * chunk,) uint8, owned; `digests` those of complete parity chunks."""
+    """One label of one rank, from `bind` to `forget`; compared by identity.
+
+    Attributes:
+        parity: (m * chunk,) uint8, borrowed from the vault; None until the group's offers are here.
+        digests: of the complete parity chunks, by number.
+        complete: code positions whose chunks came whole from elsewhere; they are not written again.
+    """
 
     index: int
     offer: Offer | None = None
@@ -34,7 +48,7 @@ class Held:
     chunk: int = 0
     parity: Bytes | None = None
     digests: dict[int, int] = field(default_factory=dict)
-    received: dict[int, int] = field(default_factory=dict)
+    complete: set[int] = field(default_factory=set)
 
 
 class Vault:
@@ -46,6 +60,8 @@ class Vault:
         self._held: dict[tuple[int, Label], Held] = {}
         self._parity: dict[tuple[int, int], Bytes] = {}
         self._reserve = Reserve()
+        self._memory = threading.RLock()
+        """For files, mappings and parity. Apart from `changed`: making memory takes long, and `bind` and `forget` must not wait for it."""
         self.changed = threading.Condition()
 
     def reserve(self, ranks: int, snapshot_bytes: int, parity_bytes: int, ready: Callable[[Pair], None]) -> None:
@@ -54,10 +70,11 @@ class Vault:
 
     def slot_fds(self, rank: int) -> tuple[int, int]:
         """The two memory files of a rank, made at first need."""
-        if rank not in self._fds:
-            self._fds[rank], maps = self._reserve.take() or (new_pair(rank), ())
-            self._maps |= {(rank, index): mapped for index, mapped in enumerate(maps)}
-        return self._fds[rank]
+        with self._memory:
+            if rank not in self._fds:
+                self._fds[rank], maps = self._reserve.take() or (new_pair(rank), ())
+                self._maps |= {(rank, index): mapped for index, mapped in enumerate(maps)}
+            return self._fds[rank]
 
     def bind(self, rank: int, label: Label, index: int) -> None:
         """Slot `index` of `rank` is for `label` from now on."""
@@ -76,30 +93,45 @@ class Vault:
             self._held.pop((rank, label), None)
 
     def drop(self, rank: int) -> None:
-        """The rank left this node: its memory is given back."""
+        """The rank left this node: its memory is given back once nobody reads it any more."""
         with self.changed:
             for key in [key for key in self._held if key[0] == rank]:
                 del self._held[key]
+        with self._memory:
             for index, fd in enumerate(self._fds.pop(rank, ())):
                 self._maps.pop((rank, index), None)
                 self._parity.pop((rank, index), None)
                 os.close(fd)
 
     def held(self, rank: int, label: Label) -> Held:
-        """What is known of the label; KeyError when it is not here."""
-        return self._held[rank, label]
+        """What is known of the label. Raises NotHeld."""
+        try:
+            return self._held[rank, label]
+        except KeyError:
+            raise NotHeld(f"{label} of rank {rank}") from None
+
+    def still_holds(self, rank: int, label: Label, before: Held) -> bool:
+        """Rule R1: is the label held as it was before a read? Then every byte read in between was the label's."""
+        return self._held.get((rank, label)) is before
 
     def slot(self, rank: int, label: Label, nbytes: int = 0) -> Bytes:
         """The slot of a label, at least `nbytes` long, as (size,) uint8; borrowed from the mapping."""
-        index = self._held[rank, label].index
-        mapped = self._maps.get((rank, index))
-        if mapped is None or len(mapped) < nbytes:
-            mapped = self._maps[rank, index] = grow(self.slot_fds(rank)[index], nbytes)
-        return np.frombuffer(mapped, np.uint8)
+        index = self.held(rank, label).index
+        with self._memory:
+            mapped = self._maps.get((rank, index))
+            if mapped is None or len(mapped) < nbytes:
+                mapped = self._maps[rank, index] = grow(self.slot_fds(rank)[index], nbytes)
+            return np.frombuffer(mapped, np.uint8)
+
+    def slot_file(self, rank: int, label: Label) -> int:
+        """A file descriptor of the slot, read-only and the caller's to close: for a process that maps it."""
+        index = self.held(rank, label).index
+        with self._memory:
+            return os.open(f"/proc/self/fd/{self.slot_fds(rank)[index]}", os.O_RDONLY | os.O_CLOEXEC)
 
     def with_offers(self, rank: int, label: Label, offers: tuple[Offer, ...], member: int, geometry: Geometry) -> Held:
         """Notes the group's offers and has memory for the parity chunks that they ask for."""
-        held = self._held[rank, label]
+        held = self.held(rank, label)
         chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
         parity = self._parity_memory(rank, held.index, geometry.m * chunk)
         with self.changed:
@@ -109,16 +141,17 @@ class Vault:
 
     def _parity_memory(self, rank: int, index: int, nbytes: int) -> Bytes:
         """(nbytes,) uint8 for the parity of one slot: the same at every commit, as long as it is large enough."""
-        kept = self._parity.get((rank, index))
-        if kept is None or len(kept) < nbytes:
-            reserved = self._reserve.take_parity(nbytes)
-            kept = reserved if reserved is not None else np.empty(nbytes, np.uint8)  # touched as it is filled: no rank waits for it
-            self._parity[rank, index] = kept
-        return kept[:nbytes]
+        with self._memory:
+            kept = self._parity.get((rank, index))
+            if kept is None or len(kept) < nbytes:
+                reserved = self._reserve.take_parity(nbytes)
+                kept = reserved if reserved is not None else np.empty(nbytes, np.uint8)  # touched as it is filled: no rank waits for it
+                self._parity[rank, index] = kept
+            return kept[:nbytes]
 
     def chunk_view(self, rank: int, label: Label, geometry: Geometry, position: int) -> Bytes:
         """Chunk `position` (data t, or d + p) that `rank` holds: a data chunk ends where the state ends, so it may be short."""
-        held = self._held[rank, label]
+        held = self.held(rank, label)
         assert held.offer is not None
         assert held.parity is not None, "the group's offers are not here yet, so no chunk has its place"
         if position < geometry.d:
@@ -129,14 +162,17 @@ class Vault:
 
     def replicated_view(self, rank: int, label: Label) -> Bytes:
         """The replicated region of a slot."""
-        offer = self._held[rank, label].offer
+        offer = self.held(rank, label).offer
         assert offer is not None
         start = replicated_start(offer.coded_bytes)
         return self.slot(rank, label, start + offer.replicated_bytes)[start : start + offer.replicated_bytes]
 
     def wrong_chunks(self, rank: int, label: Label, geometry: Geometry, *, parity: bool) -> tuple[int, int, bool]:
-        """Hashes the slot. Returns masks of data and of parity chunks that are wrong, and whether the replicated region is."""
-        held = self._held[rank, label]
+        """Hashes the slot. Returns masks of data and of parity chunks that are wrong, and whether the replicated region is.
+
+        A wrong chunk counts as missing from now on.
+        """
+        held = self.held(rank, label)
         assert held.offer is not None
         regions = {Kind.REPLICATED: self.replicated_view(rank, label)}
         coded = self.slot(rank, label, held.offer.coded_bytes)[: held.offer.coded_bytes]
@@ -158,4 +194,6 @@ class Vault:
         for p, digest in held.digests.items() if parity else ():
             if xxhash.xxh3_64_intdigest(self.chunk_view(rank, label, geometry, geometry.d + p).data) != digest:
                 wrong_parity |= 1 << p
+        wrong = wrong_data | wrong_parity << geometry.d
+        held.complete = {position for position in held.complete if not wrong >> position & 1}
         return wrong_data, wrong_parity, wrong_replicated

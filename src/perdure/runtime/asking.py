@@ -1,0 +1,123 @@
+"""What one agent asks of another on a link: the requests, and the asking side's end of them.
+
+READ a range of a chunk · WRITE a range of a chunk, the last with the digest of the whole · OFFERS of a group · REPLICATED region ·
+MAP: the memory file that a chunk of data lies in, for an agent on the same machine · CONFIRM: were all chunks of that rank and label that
+were read or mapped on this link the label's until now?
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+import threading
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.core.ids import Label
+from perdure.core.offers import Offer
+
+Bytes = NDArray[np.uint8]
+
+REQUEST: Final = struct.Struct("<BIqIIQQQ")
+"""verb, label (generation, superstep), rank, code position, offset, length, digest of the whole chunk or 0."""
+READ, WRITE, OFFERS, REPLICATED, MAP, CONFIRM = 1, 2, 3, 4, 5, 6
+MAPPED: Final = struct.Struct("<Q")
+"""The answer to MAP beside the file descriptor: where in the file the chunk begins."""
+YES: Final = b"\1"
+
+
+class LinkDown(ConnectionError):
+    """The link ended: the peer is gone, or the generation is over. Whoever waits for the task's result hears of that elsewhere."""
+
+
+def receive_into(sock: socket.socket, view: memoryview) -> None:
+    """Fills `view` or raises LinkDown."""
+    while len(view):
+        try:
+            count = sock.recv_into(view, len(view), socket.MSG_WAITALL)
+        except OSError as error:
+            raise LinkDown(str(error)) from None
+        if not count:
+            raise LinkDown("end of stream")
+        view = view[count:]
+
+
+def send(sock: socket.socket, *parts: bytes | memoryview) -> None:
+    """Sends all of it or raises LinkDown."""
+    try:
+        for part in parts:
+            sock.sendall(part)
+    except OSError as error:
+        raise LinkDown(str(error)) from None
+
+
+def request(sock: socket.socket, verb: int, label: Label, rank: int, position: int, offset: int, length: int, digest: int = 0) -> None:
+    """Sends one request head."""
+    send(sock, REQUEST.pack(verb, label.generation, label.superstep, rank, position, offset, length, digest))
+
+
+def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[Offer, ...]:
+    """All offers of the group of `rank` at a label."""
+    request(sock, OFFERS, label, rank, 0, 0, 0)
+    head = bytearray(8)
+    receive_into(sock, memoryview(head))
+    body = bytearray(struct.unpack("<Q", head)[0])
+    receive_into(sock, memoryview(body))
+    return msgspec.msgpack.decode(body, type=tuple[Offer, ...])
+
+
+def confirm(sock: socket.socket, label: Label, rank: int) -> None:
+    """LinkDown unless all that was read of the rank's label on this link was the label's (rule R1)."""
+    request(sock, CONFIRM, label, rank, 0, 0, 0)
+    answer = bytearray(1)
+    receive_into(sock, memoryview(answer))
+    if answer != YES:
+        raise LinkDown(f"{label} of rank {rank} was given up while it was read")
+
+
+class PeerMaps:
+    """Read-only mappings of other agents' memory files on this machine, kept from commit to commit: mapping costs, reading does not.
+
+    The peer may overwrite what is mapped at any time; bytes count only after `confirm`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._maps: dict[tuple[int, int], mmap.mmap] = {}
+
+    def view(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> Bytes:
+        """A chunk of data in place, (nbytes,) uint8, read-only; it stays mapped for as long as it is held."""
+        request(sock, MAP, label, rank, position, 0, nbytes)
+        try:
+            head, fds, _, _ = socket.recv_fds(sock, MAPPED.size, 1, socket.MSG_WAITALL)
+        except OSError as error:
+            raise LinkDown(str(error)) from None
+        if len(head) != MAPPED.size or len(fds) != 1:
+            for fd in fds:
+                os.close(fd)
+            raise LinkDown("end of stream")
+        try:
+            (start,) = MAPPED.unpack(head)
+            return np.frombuffer(self._map(fds[0]), np.uint8)[start : start + nbytes]
+        finally:
+            os.close(fds[0])
+
+    def _map(self, fd: int) -> mmap.mmap:
+        """The whole file. A file's number is not given to another one while it is mapped, so it is a key."""
+        found = os.fstat(fd)
+        key = (found.st_dev, found.st_ino)
+        with self._lock:
+            mapped = self._maps.get(key)
+            if mapped is None or len(mapped) < found.st_size:
+                mapped = self._maps[key] = mmap.mmap(fd, found.st_size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
+            return mapped
+
+    def clear(self) -> None:
+        """Lets go of all that no view uses."""
+        with self._lock:
+            self._maps.clear()

@@ -1,0 +1,126 @@
+"""The answering side of one link (see `asking` for the requests).
+
+The link remembers which `Held` its bytes came from, so that CONFIRM can tell whether they were one label's from the first byte to the last.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from perdure.core.ids import Label
+from perdure.core.layout import Geometry
+from perdure.runtime.asking import CONFIRM, MAP, MAPPED, OFFERS, READ, REPLICATED, REQUEST, WRITE, YES, LinkDown, receive_into, send
+from perdure.runtime.vault import Held, NotHeld
+
+if TYPE_CHECKING:
+    from perdure.runtime.links import Links
+
+Bytes = NDArray[np.uint8]
+
+
+class Served:
+    """One link, used by the one thread that serves it."""
+
+    def __init__(self, links: Links, sock: socket.socket, generation: int) -> None:
+        self._links, self._vault, self._sock, self._generation = links, links.vault, sock, generation
+        self._read_from: dict[tuple[int, Label], Held] = {}
+
+    def answer(self) -> None:
+        """Takes one request and answers it; LinkDown when the link has ended, or asks for what cannot be given any more."""
+        head = bytearray(REQUEST.size)
+        receive_into(self._sock, memoryview(head))
+        verb, g, superstep, rank, position, offset, length, digest = REQUEST.unpack(head)
+        label = Label(g, superstep)
+        if verb == CONFIRM:
+            send(self._sock, YES if self._is_as_read(rank, label) else b"\0")
+            return
+        self._links.wait_for_memory(self._generation, rank, label)
+        try:
+            geometry = self._links.geometry_of(rank)
+            if verb == READ:
+                self._read(rank, label, geometry, position, offset, length)
+            elif verb == MAP:
+                self._map(rank, label, geometry, position, length)
+            elif verb == WRITE:
+                self._take(rank, label, geometry, position, offset, length, digest)
+            elif verb == REPLICATED:
+                region = self._vault.replicated_view(rank, label)
+                self._links.count(label, len(region))
+                send(self._sock, region.data)
+            elif verb == OFFERS:
+                body = msgspec.msgpack.encode(self._vault.held(rank, label).member_offers)
+                send(self._sock, struct.pack("<Q", len(body)), body)
+            else:
+                raise LinkDown(f"no request has the number {verb}")
+        except NotHeld as error:
+            raise LinkDown(f"not held here any more: {error}") from None
+
+    def _is_as_read(self, rank: int, label: Label) -> bool:
+        before = self._read_from.get((rank, label))
+        return before is not None and self._vault.still_holds(rank, label, before)
+
+    def _note(self, rank: int, label: Label) -> None:
+        """Before the first byte: whose bytes this link reads."""
+        self._read_from.setdefault((rank, label), self._vault.held(rank, label))
+
+    def _read(self, rank: int, label: Label, geometry: Geometry, position: int, offset: int, length: int) -> None:
+        self._note(rank, label)
+        view = _range(self._vault.chunk_view(rank, label, geometry, position), offset, length)
+        self._links.count(label, length)
+        send(self._sock, view.data)
+
+    def _map(self, rank: int, label: Label, geometry: Geometry, position: int, length: int) -> None:
+        """The bytes count as sent: the peer reads them in place, once."""
+        if position >= geometry.d:
+            raise LinkDown("only chunks of data lie in files")
+        self._note(rank, label)
+        _range(self._vault.chunk_view(rank, label, geometry, position), 0, length)
+        held = self._vault.held(rank, label)
+        fd = self._vault.slot_file(rank, label)
+        try:
+            self._links.count(label, length)
+            socket.send_fds(self._sock, [MAPPED.pack(position * held.chunk)], [fd])
+        except OSError as error:
+            raise LinkDown(str(error)) from None
+        finally:
+            os.close(fd)
+
+    def _take(self, rank: int, label: Label, geometry: Geometry, position: int, offset: int, length: int, digest: int) -> None:
+        """A piece of a chunk; the last piece carries the digest of the whole one."""
+        held = self._vault.held(rank, label)
+        view = self._vault.chunk_view(rank, label, geometry, position)
+        piece = _range(view, offset, length)
+        if position in held.complete:  # a second decoder's copy of what is here already must not touch it
+            piece = np.empty(length, np.uint8)
+        receive_into(self._sock, piece.data)
+        if offset + length == len(view):
+            finish_chunk(self._links, rank, label, geometry, position, digest)
+
+
+def _range(chunk: Bytes, offset: int, length: int) -> Bytes:
+    if offset + length > len(chunk):
+        raise LinkDown(f"bytes {offset} to {offset + length} of a chunk of {len(chunk)}: the peer counts differently")
+    return chunk[offset : offset + length]
+
+
+def finish_chunk(links: Links, rank: int, label: Label, geometry: Geometry, position: int, digest: int | None) -> None:
+    """A chunk is complete. If it came over a link its bytes must have the sender's `digest`; only then it counts.
+
+    A chunk that was complete before is told again: whoever counts may not have heard of it.
+    """
+    found = xxhash.xxh3_64_intdigest(links.vault.chunk_view(rank, label, geometry, position).data)
+    if digest not in (None, found):
+        raise LinkDown(f"chunk {position} of rank {rank} at {label} did not arrive as it was sent")
+    held = links.vault.held(rank, label)
+    if position >= geometry.d:
+        held.digests[position - geometry.d] = found
+    held.complete.add(position)
+    links.stored(rank, label, position)
