@@ -1,6 +1,6 @@
 """What one agent asks of another on a link: the requests, and the asking side's end of them.
 
-READ a range of a chunk · WRITE a range of a chunk, the last with the digest of the whole · OFFERS of a group · REPLICATED region ·
+READ a range of a chunk · WRITE a range of a chunk · FINISH it, with the digest of the whole · OFFERS of a group · REPLICATED region ·
 MAP: the memory file that a chunk of data lies in, for an agent on the same machine · CONFIRM: were all chunks of that rank and label that
 were read or mapped on this link the label's until now?
 """
@@ -24,8 +24,8 @@ from perdure.core.offers import Offer
 Bytes = NDArray[np.uint8]
 
 REQUEST: Final = struct.Struct("<BIqIIQQQ")
-"""verb, label (generation, superstep), rank, code position, offset, length, digest of the whole chunk or 0."""
-READ, WRITE, OFFERS, REPLICATED, MAP, CONFIRM = 1, 2, 3, 4, 5, 6
+"""verb, label (generation, superstep), rank, code position, offset, length, digest of the whole chunk (FINISH)."""
+READ, WRITE, FINISH, OFFERS, REPLICATED, MAP, CONFIRM = 1, 2, 3, 4, 5, 6, 7
 MAPPED: Final = struct.Struct("<Q")
 """The answer to MAP beside the file descriptor: where in the file the chunk begins."""
 YES: Final = b"\1"

@@ -30,7 +30,7 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
 from perdure.core.offers import replicated_start
 from perdure.core.plan import Plan
-from perdure.runtime.asking import READ, REPLICATED, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
+from perdure.runtime.asking import FINISH, READ, REPLICATED, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.serving import finish_chunk
 from perdure.runtime.vault import Vault
@@ -166,7 +166,7 @@ class Output(Protocol):
         """(width,) uint8: where the tile at `start` is to be put; it may reach beyond a short chunk's end."""
 
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
-        """The tile at `start` is there. The last one is only put when all sources are confirmed."""
+        """The tile at `start` is there; with the last one, which is only put when all sources are confirmed, the chunk is finished."""
 
 
 class LocalOutput:
@@ -206,14 +206,13 @@ class SentOutput:
 
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
         part = tile[: max(0, self._nbytes - start)]
-        if not len(part) and not last:
-            return
-        offset = min(start, self._nbytes)
-        self._hash.update(part.data)
-        self._links.count(self._label, len(part))
-        digest = self._hash.intdigest() if last else 0
-        request(self._sock, WRITE, self._label, self._rank, self._position, offset, len(part), digest)
-        send(self._sock, part.data)
+        if len(part):
+            self._hash.update(part.data)
+            self._links.count(self._label, len(part))
+            request(self._sock, WRITE, self._label, self._rank, self._position, start, len(part))
+            send(self._sock, part.data)
+        if last:
+            request(self._sock, FINISH, self._label, self._rank, self._position, 0, 0, self._hash.intdigest())
 
 
 def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int) -> Output:

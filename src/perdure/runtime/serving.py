@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.runtime.asking import CONFIRM, MAP, MAPPED, OFFERS, READ, REPLICATED, REQUEST, WRITE, YES, LinkDown, receive_into, send
+from perdure.runtime.asking import CONFIRM, FINISH, MAP, MAPPED, OFFERS, READ, REPLICATED, REQUEST, WRITE, YES, LinkDown, receive_into, send
 from perdure.runtime.vault import Held, NotHeld
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Served:
             elif verb == MAP:
                 self._map(rank, label, geometry, position, length)
             elif verb == WRITE:
-                self._take(rank, label, geometry, position, offset, length, digest)
+                self._take(rank, label, geometry, position, offset, length)
+            elif verb == FINISH:
+                finish_chunk(self._links, rank, label, geometry, position, digest)
             elif verb == REPLICATED:
                 region = self._vault.replicated_view(rank, label)
                 self._links.count(label, len(region))
@@ -93,16 +95,12 @@ class Served:
         finally:
             os.close(fd)
 
-    def _take(self, rank: int, label: Label, geometry: Geometry, position: int, offset: int, length: int, digest: int) -> None:
-        """A piece of a chunk; the last piece carries the digest of the whole one."""
-        held = self._vault.held(rank, label)
-        view = self._vault.chunk_view(rank, label, geometry, position)
-        piece = _range(view, offset, length)
-        if position in held.complete:  # a second decoder's copy of what is here already must not touch it
+    def _take(self, rank: int, label: Label, geometry: Geometry, position: int, offset: int, length: int) -> None:
+        """A piece of a chunk."""
+        piece = _range(self._vault.chunk_view(rank, label, geometry, position), offset, length)
+        if position in self._vault.held(rank, label).complete:  # a second decoder's copy of what is here already must not touch it
             piece = np.empty(length, np.uint8)
         receive_into(self._sock, piece.data)
-        if offset + length == len(view):
-            finish_chunk(self._links, rank, label, geometry, position, digest)
 
 
 def _range(chunk: Bytes, offset: int, length: int) -> Bytes:
