@@ -108,7 +108,8 @@ class Node:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(DEADLINE_S)
-        self.vault.close()
+        for rank in range(self.cluster.geometry.n):
+            self.vault.drop(rank)
 
 
 class Cluster:

@@ -12,7 +12,7 @@ import numpy as np
 
 from perdure import __version__
 from perdure.coding import kernels
-from perdure.launch import available_bytes
+from perdure.runtime.posix import available_bytes
 
 
 def doctor() -> bool:

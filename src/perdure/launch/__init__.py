@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from perdure.errors import ConfigError
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
 from perdure.launch.supervisor import Order, Supervisor, error_of
+from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means
 
 __all__ = ["Report", "run"]
@@ -121,19 +121,3 @@ def _order(
         means=Means(seed=seed, commit_every=commit_every, ranks_on_machine=ranks, available_bytes=available_bytes()),
         faults=[parse_fault(fault, nodes=nodes, ranks=ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
     )  # fmt: skip
-
-
-def available_bytes() -> int:
-    """Memory that new processes may still take: what the kernel says, or less where a control group says so."""
-    with open("/proc/meminfo") as meminfo:
-        fields = dict(line.split(":") for line in meminfo)
-    available = int(fields["MemAvailable"].split()[0]) * 1024
-    with contextlib.suppress(OSError, ValueError):  # no control group, or none with a limit
-        limit = int(_read("/sys/fs/cgroup/memory.max"))
-        available = min(available, limit - int(_read("/sys/fs/cgroup/memory.current")))
-    return available
-
-
-def _read(path: str) -> str:
-    with open(path) as file:
-        return file.read().strip()

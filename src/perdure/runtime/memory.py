@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.errors import ConfigError
-from perdure.runtime.posix import populate
+from perdure.runtime.posix import available_bytes, populate
 
 Bytes = NDArray[np.uint8]
 Pair = tuple[int, int]
@@ -30,6 +30,8 @@ def grow(fd: int, nbytes: int) -> mmap.mmap:
     """A mapping of at least `nbytes` of the memory file, which grows if need be. ConfigError when there is no memory."""
     wanted = _pages(nbytes)
     size = os.fstat(fd).st_size
+    if wanted > size and wanted - size > available_bytes():  # the kernel would sooner kill a process than refuse it
+        raise ConfigError(f"no memory for a snapshot of {wanted} bytes: there are {available_bytes()} to spare")
     while size < wanted:
         size += _append(fd, size, wanted)
     mapped = mmap.mmap(fd, size, flags=mmap.MAP_SHARED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -56,3 +57,19 @@ def how_it_ended(status: int) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
     return f"exited with status {os.waitstatus_to_exitcode(status)}"
+
+
+def available_bytes() -> int:
+    """Memory that new processes may still take: what the kernel says, or less where a control group says so."""
+    with open("/proc/meminfo") as meminfo:
+        fields = dict(line.split(":") for line in meminfo)
+    available = int(fields["MemAvailable"].split()[0]) * 1024
+    with contextlib.suppress(OSError, ValueError):  # no control group, or none with a limit
+        limit = int(_read("/sys/fs/cgroup/memory.max"))
+        available = min(available, limit - int(_read("/sys/fs/cgroup/memory.current")))
+    return available
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()
