@@ -108,13 +108,13 @@ class PeerMaps:
             os.close(fds[0])
 
     def _map(self, fd: int) -> mmap.mmap:
-        """The whole file. A file's number is not given to another one while it is mapped, so it is a key."""
+        """The whole file, its pages as they are read. Its number is given to no other file while it is mapped, so it is a key."""
         found = os.fstat(fd)
         key = (found.st_dev, found.st_ino)
         with self._lock:
             mapped = self._maps.get(key)
             if mapped is None or len(mapped) < found.st_size:
-                mapped = self._maps[key] = mmap.mmap(fd, found.st_size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
+                mapped = self._maps[key] = mmap.mmap(fd, found.st_size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
             return mapped
 
     def clear(self) -> None:
