@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from perdure.adapters import boxes, items
 from perdure.adapters.items import Entry
 from perdure.comm import Communicator
+from perdure.comm.communicator import bound
 from perdure.core.ids import END
 from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
@@ -331,7 +332,8 @@ def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Sessi
     job = Job(session, memory)
     _current = job
     try:
-        result = main(job, **arguments)
+        with bound(session.comm):
+            result = main(job, **arguments)
         job.finish(dump(result) if job.rank == 0 else b"")
     finally:
         _current = None

@@ -43,7 +43,7 @@ CommitEvery = Annotated[
 ]
 HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
 Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
-Transport = Annotated[str, typer.Option(help="Between ranks: unix or tcp.", rich_help_panel="Shape")]
+Transport = Annotated[str, typer.Option(help="Between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
 ReturnAfter = Annotated[
     float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
@@ -73,7 +73,7 @@ def run_command(
     commit_every: CommitEvery = None,
     hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
     seed: Seed = 0,
-    transport: Transport = "unix",
+    transport: Transport = "shared",
     fault: Faults = None,
     return_after: ReturnAfter = None,
     events: Events = None,

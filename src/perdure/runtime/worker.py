@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from perdure.comm import Communicator, Mesh
+from perdure.comm.transports import Kind
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.interval import failure_interval, optimal_interval
@@ -61,7 +62,7 @@ class Place:
     settings: Settings
     means: Means
     injector: Injector
-    transport: str
+    transport: Kind
 
 
 class WorkerProcess:
@@ -80,7 +81,7 @@ class WorkerProcess:
         self.calls = Calls(self)
         self.mesh = Mesh(
             job=bytes.fromhex(place.job), rank=place.rank, incarnation=place.incarnation, monitor=self.calls,
-            transport="tcp" if place.transport == "tcp" else "unix",
+            transport=place.transport,
         )  # fmt: skip
 
     def run(self) -> None:
