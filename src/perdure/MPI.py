@@ -12,23 +12,108 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from perdure.comm import datatypes as _datatypes
-from perdure.comm.communicator import COMM_SELF
+from perdure.comm.communicator import COMM_NULL, COMM_SELF, COMM_WORLD, Comm, Intercomm, Intracomm
 from perdure.comm.constants import (
+    ANY_SOURCE,
+    ANY_TAG,
+    APPNUM,
+    BOTTOM,
+    BSEND_OVERHEAD,
+    BUFFER_AUTOMATIC,
+    CART,
+    COMM_TYPE_HW_GUIDED,
+    COMM_TYPE_HW_UNGUIDED,
+    COMM_TYPE_RESOURCE_GUIDED,
+    COMM_TYPE_SHARED,
+    CONGRUENT,
+    DIST_GRAPH,
+    DISTRIBUTE_BLOCK,
+    DISTRIBUTE_CYCLIC,
+    DISTRIBUTE_DFLT_DARG,
+    DISTRIBUTE_NONE,
+    GRAPH,
+    HOST,
+    IDENT,
+    IN_PLACE,
+    IO,
+    KEYVAL_INVALID,
+    LASTUSEDCODE,
+    MAX_DATAREP_STRING,
+    MAX_ERROR_STRING,
+    MAX_INFO_KEY,
+    MAX_INFO_VAL,
+    MAX_LIBRARY_VERSION_STRING,
+    MAX_OBJECT_NAME,
+    MAX_PORT_NAME,
+    MAX_PROCESSOR_NAME,
+    MAX_STRINGTAG_LEN,
+    ORDER_C,
+    ORDER_F,
+    ORDER_FORTRAN,
+    PROC_NULL,
+    ROOT,
+    SIMILAR,
     SUBVERSION,
+    TAG_UB,
     THREAD_FUNNELED,
     THREAD_MULTIPLE,
+    THREAD_SERIALIZED,
+    THREAD_SINGLE,
+    TYPECLASS_COMPLEX,
+    TYPECLASS_INTEGER,
+    TYPECLASS_LOGICAL,
+    TYPECLASS_REAL,
+    UNDEFINED,
+    UNEQUAL,
+    UNIVERSE_SIZE,
+    UNWEIGHTED,
     VERSION,
+    WEIGHTS_EMPTY,
+    WTIME_IS_GLOBAL,
     Combiner,
 )  # fmt: skip
-from perdure.comm.datatypes import DATATYPE_NULL
+from perdure.comm.datatypes import DATATYPE_NULL, Datatype
 from perdure.comm.failures import (
+    Add_error_class,
+    Add_error_code,
+    Add_error_string,
     ErrorClass,
     Exception,
+    Get_error_class,
+    Get_error_string,
+    Remove_error_class,
+    Remove_error_code,
+    Remove_error_string,
     left_out,
 )  # fmt: skip
-from perdure.comm.infos import INFO_NULL, Info
+from perdure.comm.generalized import Grequest
+from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
+from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
+from perdure.comm.ops import (
+    BAND,
+    BOR,
+    BXOR,
+    LAND,
+    LOR,
+    LXOR,
+    MAX,
+    MAXLOC,
+    MIN,
+    MINLOC,
+    NO_OP,
+    OP_NULL,
+    PROD,
+    REPLACE,
+    SUM,
+    Op,
+)  # fmt: skip
+from perdure.comm.pendings import Prequest
+from perdure.comm.pickles import Pickle, pickle
+from perdure.comm.probes import MESSAGE_NO_PROC, MESSAGE_NULL, Message
 from perdure.comm.raw_buffers import buffer
-from perdure.comm.requests import Request
+from perdure.comm.requests import REQUEST_NULL, Request
+from perdure.comm.status import Status
+from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
 from perdure.comm.topologies import balanced as _balanced
 
 memory = buffer

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 PEER_LOST_TIMEOUT_S: Final = 60.0
 """After a peer's link ended, the revoke must follow: detection takes seconds at most."""
-LOOKS: Final = 100
-"""How often a waiting rank looks at its links in memory, giving the processor away each time, before it polls: about 50 us."""
+SPIN_S: Final = 100e-6
+"""A waiting rank looks at its links in memory for so long, giving the processor away after each look, before it polls. Most answers come
+sooner; and where more processes than cores want to run, giving it away takes as long by itself."""
 
 
 class Receiver(Protocol):
@@ -117,17 +118,19 @@ class Traffic:
 
     def wait(self, part: Send | Receive) -> None:
         """Moves bytes until the part is done. Woken by messages, by `accepted` and by `revoke`."""
-        looks = LOOKS
+        until = 0.0
         while not part.done:
             self.check()
             if self._sweep():
-                looks = LOOKS
-            elif looks and self._in_memory:
-                looks -= 1
+                until = 0.0
+                continue
+            now = time.perf_counter() if self._in_memory else 0.0
+            until = until or now + SPIN_S
+            if 0.0 < now < until:
                 os.sched_yield()
             else:
                 self._sleep(self._patience_ms())
-                looks = LOOKS // 4
+                until = 0.0
         self.check()
 
     def wait_until(self, done: Callable[[], bool]) -> None:
