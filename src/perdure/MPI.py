@@ -72,6 +72,7 @@ from perdure.comm.constants import (
     WTIME_IS_GLOBAL,
     Combiner,
 )  # fmt: skip
+from perdure.comm.constants import Marker as _Marker
 from perdure.comm.datatypes import DATATYPE_NULL, Datatype
 from perdure.comm.failures import (
     Add_error_class,
@@ -89,6 +90,8 @@ from perdure.comm.failures import (
 from perdure.comm.generalized import Grequest
 from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
 from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
+from perdure.comm.left_out import CONSTANTS, FILE_NULL, SESSION_NULL, WIN_NULL, File, Session, Win
+from perdure.comm.memory import memory_of as _memory_of
 from perdure.comm.ops import (
     BAND,
     BOR,
@@ -126,6 +129,8 @@ def __getattr__(name: str) -> Any:
         return _datatypes.named[name]
     if name in _datatypes.NULLS:
         return DATATYPE_NULL
+    if name in CONSTANTS:
+        return CONSTANTS[name]
     if name.startswith("ERR_") and name[4:] in ErrorClass.__members__:
         return int(ErrorClass[name[4:]])
     if name.startswith("COMBINER_") and name[9:] in Combiner.__members__:
@@ -137,7 +142,7 @@ def __dir__() -> list[str]:
     """All names, also those that are found by `__getattr__`."""
     errors = [f"ERR_{one.name}" for one in ErrorClass if one]
     combiners = [f"COMBINER_{one.name}" for one in Combiner]
-    return sorted({*globals(), *_datatypes.named, *_datatypes.NULLS, *errors, *combiners})
+    return sorted({*globals(), *_datatypes.named, *_datatypes.NULLS, *CONSTANTS, *errors, *combiners})
 
 
 # ---- what is asked of the library itself ------------------------------------------------------------------------------------
@@ -230,9 +235,9 @@ def Compute_dims(nnodes: int, dims: int | Sequence[int]) -> list[int]:
 
 def Get_address(location: Any) -> int:
     """Where a buffer lies in memory."""
-    from perdure.comm.buffers import block
-
-    return int(block([location, _datatypes.BYTE], writable=False).memory.__array_interface__["data"][0])
+    if isinstance(location, _Marker):
+        return int(location)
+    return int(_memory_of(location, writable=False).data.__array_interface__["data"][0])
 
 
 def Aint_add(base: int, disp: int) -> int:
@@ -272,26 +277,6 @@ def Flush_buffer() -> None:
 def Iflush_buffer() -> Request:
     """Complete at once."""
     return COMM_SELF.Iflush_buffer()
-
-
-def _not_here(name: str, why: str) -> Any:
-    """A class of which every call raises."""
-
-    def refuse(*arguments: Any, **options: Any) -> Any:
-        raise left_out(name, why)
-
-    calls = {"__new__": staticmethod(refuse), "__module__": "perdure.MPI", "__doc__": f"Not in perdure: {why}."}
-    return type(name, (), calls | {call: staticmethod(refuse) for call in _CALLS_OF.get(name, ())})
-
-
-_CALLS_OF = {
-    "Win": ("Create", "Allocate", "Allocate_shared", "Create_dynamic"),
-    "File": ("Open", "Delete"),
-    "Session": ("Init",),
-}
-Win = _not_here("Win", "one-sided communication is left out")
-File = _not_here("File", "files are read and written by other libraries; commit what must survive")
-Session = _not_here("Session", "the job is the only session")
 
 
 def Open_port(info: Info = INFO_NULL) -> str:

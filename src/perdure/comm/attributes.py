@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from perdure.comm.constants import KEYVAL_INVALID
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, Exception, reported
 
 FIRST_KEYVAL = 1000
 """Below are the predefined ones."""
@@ -70,7 +71,7 @@ class Keyvals:
         _, delete_fn = self.functions[keyval]
         value = attributes.values.pop(keyval)
         if callable(delete_fn):
-            delete_fn(of, keyval, value)
+            reported(lambda: delete_fn(of, keyval, value))
 
     def delete_all(self, of: Any, attributes: Attributes) -> None:
         """At the object's end."""
@@ -84,7 +85,7 @@ class Keyvals:
         """At a duplication."""
         for keyval, value in old.values.items():
             copy_fn, _ = self.functions.get(keyval, (None, None))
-            copied = copy_fn(of, keyval, value) if callable(copy_fn) else value if copy_fn else NotImplemented
+            copied = reported(partial(copy_fn, of, keyval, value)) if callable(copy_fn) else value if copy_fn else NotImplemented
             if copied is not NotImplemented:
                 new.values[keyval] = copied
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.constants import IN_PLACE, PROC_NULL
+from perdure.comm.constants import BOTTOM, IN_PLACE, PROC_NULL
 from perdure.comm.datatypes import BYTE, DATATYPE_NULL, Datatype, Type, by_code
 from perdure.comm.failures import ErrorClass, Exception, TypeException, ValueException
+from perdure.comm.foreign import BufferException
 from perdure.comm.memory import Bytes, Memory, is_buffer, memory_of
 
 BYTE_TYPE: Type = BYTE.held()
@@ -154,13 +155,13 @@ def vector(message: Any, *, writable: bool, blocks: int, rank: int = 0) -> Block
     if counts is None:
         total = _inferred(len(memory.data), kind, 0) if len(memory.data) else 0
         counts = [total // blocks + (total % blocks > i) for i in range(blocks)]
-    elif isinstance(counts, int | np.integer):
+    elif np.ndim(counts) == 0:
         counts = [int(counts)] * blocks
     else:
         counts = _integers(counts, blocks)
     if displacements is None:
         displacements = [sum(counts[:i]) for i in range(blocks)]
-    elif isinstance(displacements, int | np.integer):
+    elif np.ndim(displacements) == 0:
         displacements = [int(displacements) * i for i in range(blocks)]
     else:
         displacements = _integers(displacements, blocks)
@@ -183,6 +184,10 @@ def vector_w(message: Any, *, writable: bool, blocks: int) -> Blocks:
         thing, counts, displacements, types = message
     else:
         raise _bad("expecting 2 to 4 items")
+    if counts is None and displacements is None and thing is not BOTTOM:
+        counts, displacements = [1] * blocks, [0] * blocks
+    if counts is None or displacements is None:
+        raise _bad("counts and displacements are given together")
     memory = memory_of(thing, writable=writable)
     if len(types) != blocks:
         raise _bad(f"expecting {blocks} datatypes, got {len(types)}")
@@ -227,6 +232,8 @@ def _basic(thing: Any, datatype: Any, writable: bool) -> tuple[Memory, Datatype]
         return memory, as_datatype(datatype)
     if memory.of_nothing:
         return memory, as_datatype(datatype) if thing is not None else BYTE
+    if memory.code is not None and memory.code.startswith(">"):
+        raise BufferException(ErrorClass.BUFFER, "the elements have another byte order: give a datatype, as [array, MPI.BYTE]")
     if memory.code is None:
         raise CodeError(ErrorClass.TYPE, "this array's dtype has no datatype: give one, as [array, MPI.BYTE]")
     return memory, BYTE if memory.code == "B" else as_datatype(memory.code)
@@ -269,4 +276,4 @@ def _bad(text: str) -> ValueException:
 
 
 def _view(data: Bytes) -> memoryview:
-    return data.data if len(data) else memoryview(b"")
+    return data.data if len(data) else memoryview(bytearray())

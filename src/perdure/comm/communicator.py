@@ -161,6 +161,21 @@ class Intercomm(Comm):
             raise TypeError("this communicator is no Intercomm")
         return super().__new__(cls, comm)
 
+    def Get_remote_group(self) -> Group:
+        """The other group."""
+        return self.Get_group()
+
+    def Get_remote_size(self) -> int:
+        """How many ranks the other group has."""
+        return self.Get_size()
+
+    remote_group = property(Get_remote_group)
+    remote_size = property(Get_remote_size)
+
+    def Merge(self, high: bool = False) -> Intracomm:
+        """Both groups as one."""
+        return Intracomm.of(self.held())  # type: ignore[no-any-return]
+
 
 Communicator = Intracomm
 COMM_NULL: Final[Comm] = Comm()

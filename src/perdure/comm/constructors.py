@@ -75,7 +75,7 @@ class Constructors:
         params = {
             "blocklengths": list(blocklengths),
             "displacements": list(displacements),
-            "datatypes": [_handle(one) for one in datatypes],
+            "datatypes": [own_handle(one) for one in datatypes],
         }
         made = combined(list(zip(displacements, blocklengths, maps, strict=True)))
         return cls()._made(made, dtypes.pop() if len(dtypes) == 1 else None, Made.STRUCT, params)
@@ -188,8 +188,10 @@ def _natural(count: int) -> int:
     return count
 
 
-def _handle(datatype: Any) -> Any:
-    """A handle of its own: the program may free the one that it gave."""
+def own_handle(datatype: Any) -> Any:
+    """One of its own, because the program may free the one that it gave. None: it is null."""
+    if datatype.thing is None:
+        return None
     return datatype if datatype.constant else type(datatype)(datatype)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from perdure.comm.attributes import Attributes, Keyvals
 from perdure.comm.constants import Combiner
-from perdure.comm.constructors import Constructors
+from perdure.comm.constructors import Constructors, own_handle
 from perdure.comm.failures import ErrorClass, Exception, ValueException
 from perdure.comm.handles import Handle
+from perdure.comm.packing import Packing
 from perdure.comm.typemaps import Typemap, plain
 
 
@@ -31,16 +32,12 @@ class Type:
     attributes: Attributes = field(default_factory=Attributes)
 
 
-class Datatype(Constructors, Handle[Type]):
+class Datatype(Constructors, Packing, Handle[Type]):
     """A datatype, as mpi4py has it. The `Create_…` calls are in `constructors`."""
 
     null_class = ErrorClass.TYPE
     __module__ = "perdure.MPI"
     keyvals: Final = Keyvals()
-
-    @classmethod
-    def base(cls) -> type[Any]:
-        return Datatype
 
     def __reduce__(self) -> Any:
         if self.thing is not None and self.thing.combiner is not Combiner.NAMED and not self.constant and not self.thing.constant:
@@ -87,7 +84,9 @@ class Datatype(Constructors, Handle[Type]):
 
     def free(self) -> None:
         """`Free`, unless it is null or predefined."""
-        if self.thing is not None and not self.is_predefined:
+        if self.is_predefined:
+            self.thing = self.thing if self.constant else None
+        else:
             self.Free()
 
     # ---- how it was made ----------------------------------------------------------------------------------------------------
@@ -227,7 +226,7 @@ class Datatype(Constructors, Handle[Type]):
         return cls.keyvals.free(keyval)
 
     def _made(self, one: Typemap, dtype: Any, combiner: Combiner, params: dict[str, Any], char: str = "") -> Any:
-        return type(self).of(Type("", one, dtype, char, combiner, params, base=self if self.thing is not None else None))
+        return type(self).of(Type("", one, dtype, char, combiner, params, base=own_handle(self)))
 
 
 def _recreated(base: Datatype, combiner: str, params: dict[str, Any]) -> Datatype:
@@ -252,7 +251,7 @@ _PREDEFINED: Final = {
     "CXX_LONG_DOUBLE_COMPLEX": "G", "CHARACTER": "c", "LOGICAL": "i", "INTEGER": "i", "REAL": "f", "DOUBLE_PRECISION": "d",
     "COMPLEX": "F", "DOUBLE_COMPLEX": "D", "LOGICAL1": "i1", "LOGICAL2": "i2", "LOGICAL4": "i4", "LOGICAL8": "i8",
     "INTEGER1": "i1", "INTEGER2": "i2", "INTEGER4": "i4", "INTEGER8": "i8", "REAL2": "f2", "REAL4": "f4", "REAL8": "f8",
-    "REAL16": "f16", "COMPLEX8": "c8", "COMPLEX16": "c16", "COMPLEX32": "c32",
+    "REAL16": "f16", "COMPLEX8": "c8", "COMPLEX16": "c16", "COMPLEX32": "G",
 }  # fmt: skip
 _PAIRS: Final = {"SHORT_INT": "h", "INT_INT": "i", "LONG_INT": "l", "FLOAT_INT": "f", "DOUBLE_INT": "d", "LONG_DOUBLE_INT": "g"}
 SYNONYMS: Final = {
@@ -270,7 +269,8 @@ def _numpy(char: str) -> np.dtype[Any]:
 
 
 def _predefine(name: str, dtype: np.dtype[Any], char: str) -> None:
-    handle: Datatype = Datatype.of(Type(f"MPI_{name}", plain(dtype.itemsize), dtype, char))
+    code = dtype.char if dtype.kind in "biufc" and char != "p" else char
+    handle: Datatype = Datatype.of(Type(f"MPI_{name}", plain(dtype.itemsize), dtype, code))
     handle.constant = name
     handle.held().constant = handle
     named[name] = handle

@@ -6,6 +6,9 @@ It is a `UsageError` as well, so that a program that does not catch it is told i
 from __future__ import annotations
 
 import enum
+import sys
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 from perdure.errors import UsageError
@@ -100,7 +103,7 @@ class Exception(UsageError, RuntimeError):
 
     def __init__(self, ierr: int = 0, text: str = "") -> None:
         super().__init__(ierr, text)
-        self.error_code = int(ierr)
+        self.error_code = int(ierr) if int(ierr) >= 0 else int(ErrorClass.UNKNOWN)
         self.text = text
 
     def Get_error_code(self) -> int:
@@ -109,11 +112,11 @@ class Exception(UsageError, RuntimeError):
 
     def Get_error_class(self) -> int:
         """The class of the code."""
-        return Get_error_class(self.error_code)
+        return _classes.get(self.error_code, int(ErrorClass.UNKNOWN))
 
     def Get_error_string(self) -> str:
         """What happened, in words."""
-        return self.text or Get_error_string(self.error_code)
+        return self.text or _texts.get(self.error_code, "an unknown error")
 
     @property
     def error_class(self) -> int:
@@ -168,6 +171,18 @@ class ValueException(Exception, ValueError):
 
 class TypeException(Exception, TypeError):
     """An argument of a wrong kind: where mpi4py raises a TypeError."""
+
+
+def reported(call: Callable[[], Any]) -> Any:
+    """Runs a function of the program that the library was given. What it raises is printed, and becomes an `MPI.Exception`."""
+    try:
+        return call()
+    except Exception:
+        traceback.print_exc(file=sys.stderr)
+        raise
+    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        traceback.print_exc(file=sys.stderr)
+        raise Exception(ErrorClass.OTHER, f"a function of the program raised {error!r}") from error
 
 
 def left_out(call: str, why: str) -> NotImplementedError:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Callable
 from typing import Any
 
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG
 from perdure.comm.engine import Engine
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, Exception, reported
 from perdure.comm.requests import Request
 from perdure.comm.status import Status
 
@@ -37,17 +34,17 @@ class Generalized:
     def finish(self, status: Status | None) -> Any:
         self.peek(status if status is not None else Status())
         if self._free is not None:
-            _reported(lambda: self._free(*self._args, **self._kwargs))
+            reported(lambda: self._free(*self._args, **self._kwargs))
         return self.result
 
     def peek(self, status: Status) -> None:
         status.fill(ANY_SOURCE, ANY_TAG, 0)
         if self._query is not None:
-            _reported(lambda: self._query(status, *self._args, **self._kwargs))
+            reported(lambda: self._query(status, *self._args, **self._kwargs))
 
     def cancel(self) -> None:
         if self._cancel is not None:
-            _reported(lambda: self._cancel(self.completed, *self._args, **self._kwargs))
+            reported(lambda: self._cancel(self.completed, *self._args, **self._kwargs))
 
 
 class Grequest(Request):
@@ -56,8 +53,8 @@ class Grequest(Request):
     __module__ = "perdure.MPI"
 
     @classmethod
-    def base(cls) -> type[Any]:
-        return Grequest
+    def takes(cls, handle: Any) -> bool:
+        return isinstance(handle, Request) and isinstance(handle.thing, Generalized | None)
 
     @classmethod
     def Start(
@@ -75,15 +72,3 @@ class Grequest(Request):
         pending = self.held()
         assert isinstance(pending, Generalized)
         pending.completed, pending.result = True, obj
-
-
-def _reported(call: Callable[[], Any]) -> None:
-    """Runs a function of the program. What it raises is printed, and becomes an `MPI.Exception`."""
-    try:
-        call()
-    except Exception:
-        traceback.print_exc(file=sys.stderr)
-        raise
-    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-        traceback.print_exc(file=sys.stderr)
-        raise Exception(ErrorClass.OTHER, f"a function of a generalized request raised {error!r}") from error

@@ -28,10 +28,6 @@ class Group(Handle[Ranks]):
     null_class = ErrorClass.GROUP
     __module__ = "perdure.MPI"
 
-    @classmethod
-    def base(cls) -> type[Any]:
-        return Group
-
     def Get_size(self) -> int:
         """How many ranks there are."""
         return len(self.held().ranks)

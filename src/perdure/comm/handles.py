@@ -24,15 +24,20 @@ class Handle(Generic[Thing]):
         self = super().__new__(cls)
         self.thing = None
         if handle is not None:
-            if not isinstance(handle, cls.base()):
-                raise TypeError(f"expected a {cls.base().__name__}, not {type(handle).__name__}")
+            if not cls.takes(handle):
+                raise TypeError(f"{type(handle).__name__} is no {cls.__name__}")
             self.thing = handle.thing
         return self
 
     @classmethod
     def base(cls) -> type[Any]:
-        """The class whose handles may be taken over."""
-        return cls
+        """The class whose handles may be taken over: the one of `perdure.MPI` that a program's class comes from."""
+        return next(one for one in cls.__mro__ if one.__module__ == "perdure.MPI")
+
+    @classmethod
+    def takes(cls, handle: Any) -> bool:
+        """May this handle be taken over?"""
+        return isinstance(handle, cls.base())
 
     @classmethod
     def of(cls, thing: Thing) -> Any:
@@ -53,7 +58,7 @@ class Handle(Generic[Thing]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Handle):
             return NotImplemented
-        return self.thing is other.thing and (isinstance(other, type(self)) or isinstance(self, type(other)) or self.thing is None)
+        return self.thing is other.thing and (isinstance(other, type(self)) or isinstance(self, type(other)))
 
     def __ne__(self, other: object) -> bool:
         return not self == other

@@ -6,13 +6,15 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from perdure.comm.constants import MAX_INFO_KEY, MAX_INFO_VAL
 from perdure.comm.failures import ErrorClass, Exception
 from perdure.comm.handles import Handle
 
 Items = Any
+MAX_USER_HANDLERS: Final = 32
+"""As mpi4py has it."""
 
 
 class Words(dict[str, str]):
@@ -26,10 +28,6 @@ class Info(Handle[Words]):
 
     null_class = ErrorClass.INFO
     __module__ = "perdure.MPI"
-
-    @classmethod
-    def base(cls) -> type[Any]:
-        return Info
 
     @classmethod
     def Create(cls, items: Items = None) -> Any:
@@ -150,9 +148,8 @@ class Info(Handle[Words]):
 
     def clear(self) -> None:
         """Takes all pairs out."""
-        if self.thing is None:
-            raise KeyError("the info is null")
-        self.thing.clear()
+        if self.thing is not None:
+            self.thing.clear()
 
 
 def _key(key: str) -> str:
@@ -182,10 +179,21 @@ class Errhandler(Handle[Handler]):
 
     null_class = ErrorClass.ERRHANDLER
     __module__ = "perdure.MPI"
+    _created = 0
 
     @classmethod
-    def base(cls) -> type[Any]:
-        return Errhandler
+    def create(cls, function: Any) -> Errhandler:
+        """One of the program's own."""
+        if Errhandler._created >= MAX_USER_HANDLERS:
+            raise Exception(ErrorClass.ERRHANDLER, f"cannot create more than {MAX_USER_HANDLERS} error handlers: free some")
+        Errhandler._created += 1
+        return cls.of(Handler(function))  # type: ignore[no-any-return]
+
+    def Free(self) -> None:
+        """Gives it up."""
+        created = self.thing is not None and self.thing.function is not None
+        super().Free()
+        Errhandler._created -= created
 
 
 def _handler(name: str) -> Errhandler:

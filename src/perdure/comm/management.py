@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from perdure.comm import constants as c
 from perdure.comm.failures import ErrorClass, Exception, left_out
 from perdure.comm.groups import Group, Ranks
-from perdure.comm.infos import INFO_NULL, Errhandler, Handler, Info, Words
+from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, Words
 from perdure.comm.membership import Membership
+from perdure.comm.memory import memory_of
 from perdure.comm.objects import _all_gather, _run
 from perdure.comm.pendings import Nothing
 from perdure.comm.requests import Request
@@ -210,11 +211,11 @@ class Management:
     @classmethod
     def Create_errhandler(cls, errhandler_fn: Any) -> Errhandler:
         """A handler for `Call_errhandler`."""
-        return Errhandler.of(Handler(errhandler_fn))  # type: ignore[no-any-return]
+        return Errhandler.create(errhandler_fn)
 
     def Get_errhandler(self) -> Errhandler:
         """Its handler."""
-        return Errhandler.of(self.held().errhandler or _default())  # type: ignore[no-any-return]
+        return Errhandler.of(self.held().errhandler or ERRORS_RETURN.held())  # type: ignore[no-any-return]
 
     def Set_errhandler(self, errhandler: Errhandler) -> None:
         """Sets its handler."""
@@ -225,13 +226,15 @@ class Management:
         handler = self.held().errhandler
         if handler is not None and handler.function is not None:
             handler.function(self, errorcode)
-        elif errorcode:
+        elif errorcode and (handler is None or handler.constant is not ERRORS_RETURN):
             raise Exception(errorcode)
 
     # ---- buffers for Bsend, which needs none ------------------------------------------------------------------------------------
 
     def Attach_buffer(self, buf: Any) -> None:
         """Remembers a buffer; sends in buffered mode do without."""
+        if buf is not c.BUFFER_AUTOMATIC:
+            memory_of(buf, writable=True)
         self.held().buffer = buf
 
     def Detach_buffer(self) -> Any:
@@ -267,9 +270,3 @@ class Management:
     def Join(cls, fd: int) -> None:
         """Not here."""
         raise left_out("Comm.Join", "there are no dynamic processes")
-
-
-def _default() -> Handler:
-    from perdure.comm.infos import ERRORS_RETURN
-
-    return ERRORS_RETURN.held()

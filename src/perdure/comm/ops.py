@@ -42,10 +42,6 @@ class Op(Handle[Operation]):
     _user_ops = 0
 
     @classmethod
-    def base(cls) -> type[Any]:
-        return Op
-
-    @classmethod
     def Create(cls, function: Callable[..., Any], commute: bool = False) -> Any:
         """An operation of the program's own: `function(in, inout, datatype)` combines `in`, of the lower ranks, into `inout`."""
         if Op._user_ops >= MAX_USER_OPS:
@@ -55,8 +51,9 @@ class Op(Handle[Operation]):
 
     def Free(self) -> None:
         """Gives up an operation of the program's own."""
+        user = self.thing is not None and self.thing.function is not None
         super().Free()
-        Op._user_ops -= 1
+        Op._user_ops -= user
 
     def __call__(self, x: Any, y: Any) -> Any:
         """Combines two objects: arrays element by element, numbers as such."""

@@ -77,7 +77,7 @@ class Receiving:
         assert part.data is not None
         if self._put is not None:
             self._put(part.data)
-        return pickle.loads(part.data) if self._load else None
+        return pickle.loads(part.data) if self._load and part.length else None
 
     def peek(self, status: Status) -> None:
         part = self._part
@@ -249,8 +249,8 @@ class Prequest(Request):
     __module__ = "perdure.MPI"
 
     @classmethod
-    def base(cls) -> type[Any]:
-        return Prequest
+    def takes(cls, handle: Any) -> bool:
+        return isinstance(handle, Request) and isinstance(handle.thing, Repeating | None)
 
     def Start(self) -> None:
         """Begins the call again."""

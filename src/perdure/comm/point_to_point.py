@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,14 +27,14 @@ _SIMPLE = frozenset("?bBhHiIlLqQfd")
 
 def outgoing(buf: Any, dest: int) -> memoryview:
     """The bytes of a send buffer."""
-    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.size and buf.flags.c_contiguous:
+    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.dtype.isnative and buf.size and buf.flags.c_contiguous:
         return buf.data.cast("B")
     return memoryview(b"") if dest == PROC_NULL else block(buf, writable=False).out()
 
 
 def incoming(buf: Any) -> tuple[memoryview, Block | None]:
     """Where to receive; and the block that must `put` it, if that is not its place."""
-    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.size and buf.flags.c_contiguous and buf.flags.writeable:
+    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.dtype.isnative and buf.size and buf.flags.carray:
         return buf.data.cast("B"), None
     target = block(buf, writable=True)
     return target.room(), None if target.dense else target
@@ -160,7 +161,8 @@ class PointToPoint:
         """Starts both, of one buffer."""
         m = self.held()
         with m.inside("comm.Isendrecv_replace"):
-            data = memoryview(bytes(block(buf, writable=True).out()))
+            nothing = dest == PROC_NULL and source == PROC_NULL
+            data = memoryview(b"") if nothing else memoryview(bytes(block(buf, writable=True).out()))
             receiving = self._receiving(m, buf, source, recvtag)
             return _request(Both(self._sending(m, data, dest, sendtag), receiving))
 
@@ -244,6 +246,8 @@ class PointToPoint:
     def recv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
         """Receives an object. `buf` is there for mpi4py's sake: memory is found as needed."""
         m = self.held()
+        if buf is not None:
+            warnings.warn("the 'buf' argument is not needed: memory is found as needed", UserWarning, stacklevel=2)
         with m.inside("comm.recv"):
             pending = self._receiving_object(m, source, tag)
             pending.block()

@@ -33,10 +33,6 @@ class Message(Handle[Matched]):
     __module__ = "perdure.MPI"
 
     @classmethod
-    def base(cls) -> type[Any]:
-        return Message
-
-    @classmethod
     def Probe(cls, comm: Probes, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
         """`comm.Mprobe`."""
         return _typed(cls, comm.Mprobe(source, tag, status))

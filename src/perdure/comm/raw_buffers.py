@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from perdure.comm.memory import is_buffer, memory_of
+
 
 class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buffer
     """(n,) uint8."""
@@ -17,14 +19,15 @@ class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buff
     __module__ = "perdure.MPI"
     obj: Any = None
     """Whose memory it is."""
+    _released = False
 
     def __new__(cls, buf: Any = b"") -> buffer:
         """Over the memory of another buffer."""
-        if isinstance(buf, list | tuple | int | float | str) or buf is None:
+        if not is_buffer(buf):
             raise TypeError(f"a bytes-like object is required, not {type(buf).__name__}")
-        view = memoryview(buf)
-        self = (np.frombuffer(view, np.uint8) if view.nbytes else np.zeros(0, np.uint8)).view(cls)
-        self.obj = buf if view.nbytes or buf != b"" else None
+        data = memory_of(buf, writable=False).data
+        self = data.view(cls)
+        self.obj = buf if data.size else None
         return self
 
     @classmethod
@@ -34,16 +37,17 @@ class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buff
             raise TypeError("the size of a buffer is an integer")
         if nbytes < 0:
             raise ValueError("expecting non-negative size")
-        self = np.zeros(nbytes, np.uint8).view(cls)
-        self.obj = bytearray() if nbytes == 0 else None
+        data = np.zeros(nbytes, np.uint8)
+        self = data.view(cls)
+        self.obj = data
         return self
 
     @classmethod
     def frombuffer(cls, obj: Any, readonly: bool = False) -> buffer:
         """Over the memory of another buffer."""
-        view = memoryview(obj)
-        if view.readonly and not readonly:
-            raise BufferError("Object is not writable")
+        if not is_buffer(obj):
+            raise TypeError(f"a bytes-like object is required, not {type(obj).__name__}")
+        memory_of(obj, writable=not readonly)
         self = cls(obj)
         self.flags.writeable = not readonly
         return self
@@ -61,13 +65,26 @@ class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buff
 
     @property
     def address(self) -> int:
-        """Where it lies in memory."""
-        return int(self.__array_interface__["data"][0]) if self.size else 0
+        """Where it lies in memory; 0 when there is none."""
+        return 0 if self._released or self.obj is None else int(self.__array_interface__["data"][0])
 
     @property
     def readonly(self) -> bool:
-        """May it be changed?"""
-        return self.size > 0 and not self.flags.writeable
+        """May it not be changed?"""
+        return not self._released and self.size > 0 and not self.flags.writeable
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return 0 if self._released else self.size
+
+    def __array_finalize__(self, source: Any) -> None:
+        """A part of one has the same owner."""
+        self.obj = getattr(source, "obj", None)
+
+    def tobytes(self, order: str | None = None) -> bytes:
+        """A copy."""
+        return super().tobytes()
 
     @property
     def format(self) -> str:
@@ -87,9 +104,14 @@ class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buff
 
     def release(self) -> None:
         """Forgets whose memory it is."""
-        self.obj = None
+        self.obj, self._released = None, True
+
+    def __delitem__(self, item: Any) -> None:
+        raise NotImplementedError("bytes of a buffer cannot be deleted")
 
     def __getitem__(self, item: Any) -> Any:
+        if item is None:
+            raise TypeError("index must be integer or slice")
         if isinstance(item, slice) and item.step not in (None, 1):
             raise IndexError("slice with step not supported")
         found: Any = super().__getitem__(item)
@@ -98,12 +120,14 @@ class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buff
     def __setitem__(self, item: Any, value: Any) -> None:
         if self.readonly:
             raise TypeError("buffer is read-only")
+        if item is None:
+            raise TypeError("index must be integer or slice")
+        if isinstance(item, slice) and item.step not in (None, 1):
+            raise IndexError("slice with step not supported")
         if not isinstance(item, slice) or isinstance(value, int):
             super().__setitem__(item, value)
             return
-        if item.step not in (None, 1):
-            raise IndexError("slice with step not supported")
-        data = np.frombuffer(memoryview(value).cast("B"), np.uint8) if memoryview(value).nbytes else np.zeros(0, np.uint8)
+        data = memory_of(value, writable=False).data
         if len(data) != len(range(*item.indices(self.size))):
             raise ValueError("slice length does not match buffer")
         super().__setitem__(item, data)

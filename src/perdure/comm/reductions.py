@@ -30,7 +30,7 @@ BLOCK_BYTES: Final = 128 * 1024
 
 def raw(array: Array) -> memoryview:
     """The bytes of a contiguous array (n,)."""
-    return array.view(np.uint8).data if len(array) else memoryview(b"")
+    return array.view(np.uint8).data if len(array) else memoryview(bytearray())
 
 
 def all_reduce(x: Exchange, source: Array, out: Array, combine: Combine) -> Schedule:

@@ -49,10 +49,6 @@ class Request(Handle[Pending]):
     null_class = ErrorClass.REQUEST
     __module__ = "perdure.MPI"
 
-    @classmethod
-    def base(cls) -> type[Any]:
-        return Request
-
     def _is_active(self) -> bool:
         return self.thing is not None and self.thing.active
 
@@ -79,7 +75,7 @@ class Request(Handle[Pending]):
 
     def Wait(self, status: Status | None = None) -> bool:
         """Blocks until it is complete."""
-        self.wait(status)
+        Request.wait(self, status)
         return True
 
     def test(self, status: Status | None = None) -> tuple[bool, Any]:
@@ -93,7 +89,7 @@ class Request(Handle[Pending]):
 
     def Test(self, status: Status | None = None) -> bool:
         """Is it complete? Does not block."""
-        return self.test(status)[0]
+        return Request.test(self, status)[0]
 
     def Get_status(self, status: Status | None = None) -> bool:
         """Is it complete? Unlike `Test`, leaves it as it is."""
@@ -143,7 +139,7 @@ class Request(Handle[Pending]):
     @classmethod
     def Waitany(cls, requests: Sequence[Request], status: Status | None = None) -> int:
         """Blocks until one is complete; its index."""
-        return cls.waitany(requests, status)[0]
+        return Request.waitany(requests, status)[0]
 
     @classmethod
     def testany(cls, requests: Sequence[Request], status: Status | None = None) -> tuple[int, bool, Any]:
@@ -160,7 +156,7 @@ class Request(Handle[Pending]):
     @classmethod
     def Testany(cls, requests: Sequence[Request], status: Status | None = None) -> tuple[int, bool]:
         """(index, is one complete?)."""
-        return cls.testany(requests, status)[:2]
+        return Request.testany(requests, status)[:2]
 
     @classmethod
     def Get_status_any(cls, requests: Sequence[Request], status: Status | None = None) -> tuple[int, bool]:
@@ -169,7 +165,7 @@ class Request(Handle[Pending]):
         if not active:
             _empty(status)
             return UNDEFINED, True
-        return next(((index, True) for index, request in active if request.Get_status(status)), (UNDEFINED, False))
+        return next(((index, True) for index, request in active if Request.Get_status(request, status)), (UNDEFINED, False))
 
     get_status_any = Get_status_any
 
@@ -177,14 +173,14 @@ class Request(Handle[Pending]):
     def waitall(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> list[Any]:
         """Blocks until all are complete; their objects."""
         given = _statuses(statuses, len(requests))
-        results = [request.wait(status) for request, status in zip(requests, given, strict=True)]
+        results = [Request.wait(request, status) for request, status in zip(requests, given, strict=True)]
         _give_back(statuses, given)
         return results
 
     @classmethod
     def Waitall(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> bool:
         """Blocks until all are complete."""
-        cls.waitall(requests, statuses)
+        Request.waitall(requests, statuses)
         return True
 
     @classmethod
@@ -192,12 +188,12 @@ class Request(Handle[Pending]):
         """(are all complete?, their objects)."""
         if not all(_ready(request.held()) for request in requests if request._is_active()):
             return False, None
-        return True, cls.waitall(requests, statuses)
+        return True, Request.waitall(requests, statuses)
 
     @classmethod
     def Testall(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> bool:
         """Are all complete?"""
-        return cls.testall(requests, statuses)[0]
+        return Request.testall(requests, statuses)[0]
 
     @classmethod
     def Get_status_all(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> bool:
@@ -206,7 +202,7 @@ class Request(Handle[Pending]):
         if not all(_ready(request.held()) for request in requests if request._is_active()):
             return False
         for request, status in zip(requests, given, strict=True):
-            request.Get_status(status)
+            Request.Get_status(request, status)
         _give_back(statuses, given)
         return True
 
@@ -218,7 +214,7 @@ class Request(Handle[Pending]):
         if not any(request._is_active() for request in requests):
             return None, None
         found: list[Status] = [Status()]
-        first, result = cls.waitany(requests, found[0])
+        first, result = Request.waitany(requests, found[0])
         indices, results = [first], [result]
         for index, request in enumerate(requests):
             if request._is_active() and _ready(request.held()):
@@ -232,7 +228,7 @@ class Request(Handle[Pending]):
     @classmethod
     def Waitsome(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> list[int] | None:
         """Blocks until some are complete; their indices."""
-        return cls.waitsome(requests, statuses)[0]
+        return Request.waitsome(requests, statuses)[0]
 
     @classmethod
     def testsome(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> tuple[list[int] | None, list[Any] | None]:
@@ -242,12 +238,12 @@ class Request(Handle[Pending]):
             return None, None
         if not any(_ready(request.held()) for request in active):
             return [], []
-        return cls.waitsome(requests, statuses)
+        return Request.waitsome(requests, statuses)
 
     @classmethod
     def Testsome(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> list[int] | None:
         """The indices of those that are complete."""
-        return cls.testsome(requests, statuses)[0]
+        return Request.testsome(requests, statuses)[0]
 
     @classmethod
     def Get_status_some(cls, requests: Sequence[Request], statuses: list[Status] | None = None) -> list[int] | None:
@@ -255,7 +251,7 @@ class Request(Handle[Pending]):
         if not any(request._is_active() for request in requests):
             return None
         found = [(index, Status()) for index, request in enumerate(requests) if request._is_active()]
-        done = [(index, status) for index, status in found if requests[index].Get_status(status)]
+        done = [(index, status) for index, status in found if Request.Get_status(requests[index], status)]
         _fill(statuses, [status for _, status in done])
         return [index for index, _ in done]
 
