@@ -10,6 +10,7 @@ the program: with `MPI4PY_FILE` set, `main` runs that one file on its rank.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import importlib
 import json
 import os
@@ -45,7 +46,7 @@ LEFT_OUT = {
     "test_util_sync": "mpi4py's utilities",
 }  # fmt: skip
 NOT_APPLICABLE = json.loads((pathlib.Path(__file__).parent / "not_applicable.json").read_text())
-"""`file.Class.test` or a prefix of it -> why perdure has no such thing. Read together with the names of what failed."""
+"""Pattern of `file.Class.test` -> why perdure has no such thing."""
 
 
 def fetch(folder: pathlib.Path) -> pathlib.Path:
@@ -137,7 +138,7 @@ def _judged(test: str, outcome: str, text: str) -> tuple[str, str]:
         return outcome, text
     if "is not in perdure" in text or "device cannot be sent" in text:
         return "not applicable", text.strip().splitlines()[-1]
-    reason = next((reason for prefix, reason in NOT_APPLICABLE.items() if test.startswith(prefix)), None)
+    reason = next((reason for pattern, reason in NOT_APPLICABLE.items() if fnmatch.fnmatch(test, pattern)), None)
     if reason is not None:
         return "not applicable", reason
     return ("not applicable", f"skipped by mpi4py: {text}") if outcome == "skipped" else (outcome, text)

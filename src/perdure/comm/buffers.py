@@ -155,13 +155,13 @@ def vector(message: Any, *, writable: bool, blocks: int, rank: int = 0) -> Block
     if counts is None:
         total = _inferred(len(memory.data), kind, 0) if len(memory.data) else 0
         counts = [total // blocks + (total % blocks > i) for i in range(blocks)]
-    elif np.ndim(counts) == 0:
+    elif _is_number(counts):
         counts = [int(counts)] * blocks
     else:
         counts = _integers(counts, blocks)
     if displacements is None:
         displacements = [sum(counts[:i]) for i in range(blocks)]
-    elif np.ndim(displacements) == 0:
+    elif _is_number(displacements):
         displacements = [int(displacements) * i for i in range(blocks)]
     else:
         displacements = _integers(displacements, blocks)
@@ -258,6 +258,10 @@ def _inferred(nbytes: int, kind: Datatype, blocks: int) -> int:
     if entries % blocks:
         raise _bad(f"cannot infer count, number of entries {entries} is not a multiple of required number of blocks {blocks}")
     return entries // blocks
+
+
+def _is_number(thing: Any) -> bool:
+    return isinstance(thing, int | np.integer) or (isinstance(thing, np.ndarray) and thing.ndim == 0)
 
 
 def _index(number: Any) -> int:

@@ -20,6 +20,7 @@ from perdure.comm.transports.direct import readable
 Bytes = NDArray[np.uint8]
 _CPU: Final = 1
 _READ_ONLY: Final = 1
+_CODE_OF_REALS, _CODE_OF_COMPLEX = 2, 5
 _CODES: Final = {
     (0, 8): "b", (0, 16): "h", (0, 32): "i", (0, 64): "l", (1, 8): "B", (1, 16): "H", (1, 32): "I", (1, 64): "L", (2, 16): "e",
     (2, 32): "f", (2, 64): "d", (2, 128): "g", (5, 64): "F", (5, 128): "D", (5, 256): "G", (6, 8): "?",
@@ -78,10 +79,17 @@ def from_dlpack(thing: Any, *, writable: bool) -> tuple[Bytes, str]:
     if min(shape, default=0) < 0 or min(strides or [0]) < 0:
         raise _bad("a DLPack tensor with a negative shape or stride")
     itemsize = (tensor.bits * tensor.lanes + 7) // 8
-    code = _CODES.get((tensor.code, tensor.bits), "B") if tensor.lanes == 1 else "B"
+    code = _code_of(tensor)
     address = (tensor.data or 0) + tensor.byte_offset
     _check(shape, strides, 1, readonly=readonly, writable=writable)
     return _over(address, math.prod(shape) * itemsize, capsule), code
+
+
+def _code_of(tensor: _Tensor) -> str:
+    """A pair of reals is a complex number; other vectors are bytes."""
+    if tensor.lanes == 2 and tensor.code == _CODE_OF_REALS:
+        return _CODES.get((_CODE_OF_COMPLEX, 2 * tensor.bits), "B")
+    return _CODES.get((tensor.code, tensor.bits), "B") if tensor.lanes == 1 else "B"
 
 
 def from_interface(thing: Any, *, writable: bool) -> tuple[Bytes, str]:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 class Matched:
     """A message that was taken out of the mailbox; `arrival` None: from PROC_NULL."""
 
-    __slots__ = ("__weakref__", "arrival", "membership")
+    __slots__ = ("__weakref__", "arrival", "constant", "membership")
 
     def __init__(self, membership: Membership | None, arrival: Arrival | None) -> None:
         self.membership, self.arrival = membership, arrival
+        self.constant: Message | None = None
 
 
 class Message(Handle[Matched]):
@@ -164,3 +165,4 @@ MESSAGE_NULL: Message = Message()
 MESSAGE_NULL.constant = "MESSAGE_NULL"
 MESSAGE_NO_PROC: Message = Message.of(Matched(None, None))
 MESSAGE_NO_PROC.constant = "MESSAGE_NO_PROC"
+MESSAGE_NO_PROC.held().constant = MESSAGE_NO_PROC
