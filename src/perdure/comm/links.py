@@ -32,13 +32,14 @@ COPY: Final = 5
 """The copy that was asked for; its bytes follow."""
 
 
-@dataclass(slots=True, eq=False)
 class Send:
     """A message under way. It is done when its bytes may be changed."""
 
-    data: memoryview
-    ticket: int = 0
-    done: bool = False
+    done = False
+    ticket = 0
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
 
 
 @dataclass(slots=True, eq=False)
@@ -55,20 +56,24 @@ class Outward:
         """Gives the stream what it takes. Returns the bytes taken. OSError: the other end is gone."""
         total = 0
         while self.pending:
-            pieces, message = self.pending[0]
+            pieces, message = self.pending.popleft()
             sent = self.stream.send(pieces)
             total += sent
-            while pieces and sent >= len(pieces[0]):
-                sent -= len(pieces.pop(0))
-            if pieces:
-                if not sent:
-                    return total
-                pieces[0] = memoryview(pieces[0])[sent:]
-                continue
+            left = cut(pieces, sent)
+            if left:
+                self.pending.appendleft((left, message))
+                return total
             if message is not None:
                 message.done = True
-            self.pending.popleft()
         return total
+
+
+def cut(pieces: list[memoryview | bytes], sent: int) -> list[memoryview | bytes]:
+    """What is left of them when so many bytes are gone."""
+    while pieces and sent >= len(pieces[0]):
+        sent -= len(pieces[0])
+        pieces = pieces[1:]
+    return [memoryview(pieces[0])[sent:], *pieces[1:]] if sent else pieces
 
 
 @dataclass(slots=True, eq=False)

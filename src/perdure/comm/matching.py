@@ -16,44 +16,39 @@ Key = tuple[int, int, int]
 """(context, source rank in the job, tag)."""
 
 
-@dataclass(slots=True, eq=False)
 class Arrival:
-    """A message that came, or is offered: `data` is None while it still lies in the sender's memory at `address`."""
+    """A message that came, or is offered: `data` is None while it still lies in the sender's memory at `address`.
 
-    context: int
-    source: int
-    tag: int
-    length: int
-    kind: int
-    ticket: int
-    address: int = 0
+    Attributes:
+        kind: of its frame; `ticket`: names it to a sender that waits for an answer, 0 when none does.
+        placed: `data` lies in the buffer of the receive already.
+        serial: the order of arrival.
+    """
+
     data: memoryview | None = None
-    placed: bool = False
-    """`data` lies in the buffer of the receive already."""
-    serial: int = 0
+    placed = False
+    serial = 0
+
+    def __init__(self, context: int, source: int, tag: int, length: int, kind: int, ticket: int, address: int = 0) -> None:
+        self.context, self.source, self.tag, self.length = context, source, tag, length
+        self.kind, self.ticket, self.address = kind, ticket, address
 
 
-@dataclass(slots=True, eq=False)
 class Receive:
-    """A posted receive: into `buffer`, or into fresh memory when there is none. `data` holds what came.
+    """A posted receive: into `buffer`, or into fresh memory when there is none. `data` holds what came, `length` bytes of it.
 
     With `hold`, a message that is offered stays where it is: `held` is set, and whoever posted this takes it in pieces.
     """
 
-    context: int
-    source: int
-    tag: int
-    buffer: memoryview | None
-    hold: bool = False
     data: memoryview | None = None
     held: Arrival | None = None
-    done: bool = False
-    cancelled: bool = False
-    error: str = ""
-    from_rank: int = ANY
-    from_tag: int = ANY
-    length: int = 0
-    serial: int = 0
+    done = cancelled = False
+    error = ""
+    from_rank = from_tag = ANY
+    length = serial = 0
+
+    def __init__(self, context: int, source: int, tag: int, buffer: memoryview | None, hold: bool = False) -> None:
+        self.context, self.source, self.tag, self.buffer, self.hold = context, source, tag, buffer, hold
 
 
 @dataclass(slots=True)

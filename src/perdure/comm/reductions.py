@@ -24,13 +24,20 @@ Combine = Callable[[Array, Array, Array], Any]
 """(lower ranks' operand, higher ranks', where the result goes), each (n,) of one dtype."""
 LONG_FROM_BYTES: Final = 16 * 1024
 """From here on moving fewer bytes beats fewer messages (measured with `perdure bench comm`)."""
-BLOCK_BYTES: Final = 128 * 1024
-"""Of a part that is combined at once: three of them fit into a second-level cache of 512 KiB."""
+BLOCK_BYTES: Final = 256 * 1024
+"""Of a part that is combined at once: three of them fit into a second-level cache of 1 MiB."""
 
 
 def raw(array: Array) -> memoryview:
     """The bytes of a contiguous array (n,)."""
     return array.view(np.uint8).data if len(array) else memoryview(bytearray())
+
+
+def _split(work: Array, parts: int) -> list[Array]:
+    """As `numpy.array_split` does, in a tenth of its time."""
+    each, extra = divmod(len(work), parts)
+    ends = [each * part + min(part, extra) for part in range(parts + 1)]
+    return [work[ends[part] : ends[part + 1]] for part in range(parts)]
 
 
 def all_reduce(x: Exchange, source: Array, out: Array, combine: Combine) -> Schedule:
@@ -41,9 +48,12 @@ def all_reduce(x: Exchange, source: Array, out: Array, combine: Combine) -> Sche
         if x.size > 1:
             yield from _recursive_doubling(x, out, combine)
         return
-    parts = np.array_split(out, x.size)
-    yield from reduce_scatter(x, parts if source is out else np.array_split(source, x.size), parts[x.rank], combine)
+    parts = _split(out, x.size)
+    sends = yield from _combine_parts(x, parts if source is out else _split(source, x.size), parts[x.rank], combine)
     yield from all_gather(x, [raw(part) for part in parts])
+    for send in sends:  # whoever passed on the result of its part had taken all operands of it
+        x.engine.settle(send)
+        yield send
 
 
 def reduce(x: Exchange, work: Array, combine: Combine, root: int) -> Schedule:
@@ -53,7 +63,7 @@ def reduce(x: Exchange, work: Array, combine: Combine, root: int) -> Schedule:
     if work.nbytes < LONG_FROM_BYTES or len(work) < x.size:
         yield from _binomial(x, work, combine, root)
         return
-    parts = np.array_split(work, x.size)
+    parts = _split(work, x.size)
     yield from reduce_scatter(x, parts, parts[x.rank], combine)
     rooms = [raw(part) for part in parts]
     yield from gather(x, None if x.rank == root else rooms[x.rank], rooms if x.rank == root else None, root)
@@ -61,6 +71,12 @@ def reduce(x: Exchange, work: Array, combine: Combine, root: int) -> Schedule:
 
 def reduce_scatter(x: Exchange, parts: Sequence[Array], out: Array, combine: Combine) -> Schedule:
     """Part r of all ranks, combined, into `out` on rank r. `out` may be `parts[rank]`."""
+    sends = yield from _combine_parts(x, parts, out, combine, answer=True)
+    yield from sends
+
+
+def _combine_parts(x: Exchange, parts: Sequence[Array], out: Array, combine: Combine, answer: bool = False) -> Schedule:
+    """Returns the sends, which are still under way. `answer`: tells the others when their parts have been taken."""
     mine = parts[x.rank]
     wanted = {rank: x.receive(rank, None, hold=True) for rank in range(x.size) if rank != x.rank}
     sends = [x.send((x.rank + step) % x.size, raw(parts[(x.rank + step) % x.size])) for step in range(1, x.size)]
@@ -71,9 +87,9 @@ def reduce_scatter(x: Exchange, parts: Sequence[Array], out: Array, combine: Com
     scratch = np.empty((2, min(block, len(mine))), mine.dtype)
     for start in range(0, len(mine), block):
         yield from _combined(x, wanted, mine, start, min(block, len(mine) - start), scratch, out, combine)
-    for one in wanted.values():
+    for one in wanted.values() if answer else ():
         x.engine.release(one)
-    yield from sends
+    return sends
 
 
 def _combined(

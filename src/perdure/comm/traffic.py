@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send
+from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
 from perdure.comm.matching import Arrival, Receive
 from perdure.comm.transports import LinkRefused, Stream
 from perdure.errors import GenerationRevoked, InternalError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PEER_LOST_TIMEOUT_S: Final = 60.0
 """After a peer's link ended, the revoke must follow: detection takes seconds at most."""
+_BY_ITSELF: Final = frozenset((DATA, COPY))
+"""Frames whose message needs no answer."""
 SPIN_S: Final = 100e-6
 """A waiting rank looks at its links in memory for so long, giving the processor away after each look, before it polls. Most answers come
 sooner; and where more processes than cores want to run, giving it away takes as long by itself."""
@@ -247,15 +249,24 @@ class Traffic:
         """Sends a frame, or lets it wait behind others. `message` is done with it, unless an answer is due."""
         head = HEAD.pack(out.sequence, context, length, address, tag, self._generation, kind, ticket)
         out.sequence += 1
-        ends = message if kind in (DATA, COPY) else None
+        ends = message if kind in _BY_ITSELF else None
         pieces: list[memoryview | bytes] = [head, data] if data else [head]
-        out.pending.append((pieces, ends))
-        if len(out.pending) == 1:
-            self._push(out)
-            if out.pending:
-                self._stuck.append(out)
-                if not out.stream.in_memory:
-                    self._watch(out.stream.fd, select.POLLOUT, lambda: self._push(out))
+        if out.pending:
+            out.pending.append((pieces, ends))
+            return
+        try:
+            sent = out.stream.send(pieces)
+        except OSError:
+            self.lose(out.rank)
+            return
+        if sent == HEAD_BYTES + (len(data) if data else 0):
+            if ends is not None:
+                ends.done = True
+            return
+        out.pending.append((cut(pieces, sent), ends))
+        self._stuck.append(out)
+        if not out.stream.in_memory:
+            self._watch(out.stream.fd, select.POLLOUT, lambda: self._push(out))
 
     def _push(self, out: Outward) -> bool:
         """Sends what is pending, as far as it goes. Did anything move?"""

@@ -182,8 +182,7 @@ class Calls:
     def moved(self, nbytes: int) -> None:
         """A message was sent or received."""
         self.application_bytes += nbytes
-        self._page.frames += 1
-        self._page.write()
+        self._page.moved()
 
     def suspect(self, rank: int) -> None:
         """A connection ended: a hint for the agent."""

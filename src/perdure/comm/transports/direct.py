@@ -1,6 +1,6 @@
 """Copying once: from the memory of another process into our own (`process_vm_readv`, Linux 3.2).
 
-The kernel allows it between processes of one user unless a security module (Yama) or a container says no; then `read` answers False, and
+The kernel allows it between processes of one user unless a security module (Yama) or a container says no; then a reader answers False, and
 the sender is asked for a copy through the ring.
 """
 
@@ -22,6 +22,7 @@ class _Piece(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
+_NO_BYTES: Final = ctypes.c_char * 0
 _PIECES: Final = ctypes.POINTER(_Piece)
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _readv: Final = getattr(_libc, "process_vm_readv", None)
@@ -32,32 +33,43 @@ if _readv is not None:
 
 def address_of(view: memoryview) -> int:
     """Where its bytes lie in this process."""
-    return int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
+    if view.readonly:
+        return int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
+    return ctypes.addressof(_NO_BYTES.from_buffer(view))
 
 
-def read(pid: int, address: int, target: memoryview) -> bool:
-    """Fills `target` from `address` of the process. False: not allowed here. OSError: the process, or its memory, is gone."""
-    if _readv is None:
-        return False
-    mine, theirs = _Piece(address_of(target), 0), _Piece(address, 0)
-    done, size = 0, len(target)
-    while done < size:
-        mine.length = theirs.length = min(size - done, _BLOCK_BYTES)
-        count = _readv(pid, ctypes.byref(mine), 1, ctypes.byref(theirs), 1, 0)
-        if count < 0:
-            code = ctypes.get_errno()
-            if code in _REFUSALS:
-                return False
-            raise OSError(code, os.strerror(code))
-        done += count
-        mine.base, theirs.base = mine.base + count, theirs.base + count
-    return True
+class Reader:
+    """Reads the memory of one process; used by one thread."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._mine, self._theirs = _Piece(0, 0), _Piece(0, 0)
+        self._pieces = ctypes.byref(self._mine), ctypes.byref(self._theirs)
+
+    def read(self, address: int, target: memoryview) -> bool:
+        """Fills `target` from `address`. False: not allowed here. OSError: the process, or its memory, is gone."""
+        if _readv is None:
+            return False
+        mine, theirs = self._mine, self._theirs
+        mine.base, theirs.base = address_of(target), address
+        done, size = 0, len(target)
+        while done < size:
+            mine.length = theirs.length = min(size - done, _BLOCK_BYTES)
+            count = _readv(self._pid, self._pieces[0], 1, self._pieces[1], 1, 0)
+            if count < 0:
+                code = ctypes.get_errno()
+                if code in _REFUSALS:
+                    return False
+                raise OSError(code, os.strerror(code))
+            done += count
+            mine.base, theirs.base = mine.base + count, theirs.base + count
+        return True
 
 
 def readable(address: int, nbytes: int) -> bool:
     """Is this memory of the host, that can be read without a fault? A GPU's addresses are not."""
-    probe = memoryview(bytearray(1))
+    probe, own = memoryview(bytearray(1)), Reader(os.getpid())
     try:
-        return nbytes == 0 or all(read(os.getpid(), at, probe) for at in (address, address + nbytes - 1))
+        return nbytes == 0 or all(own.read(at, probe) for at in (address, address + nbytes - 1))
     except OSError:
         return False

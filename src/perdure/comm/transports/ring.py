@@ -105,11 +105,18 @@ class Ring:
     def read_into(self, view: memoryview) -> int:
         """Copies what is there, at most as much as fits; the room it took is given back by `give_back`."""
         tail = self._tail
-        size = min(len(view), self._words[_HEAD] - tail)
+        size = self._words[_HEAD] - tail
+        if not size:
+            return 0
+        if size > len(view):
+            size = len(view)
         at = tail & (CAPACITY - 1)
         end = at + size
         if end <= CAPACITY:
-            view[:size] = self._data[at:end]
+            if size == len(view):
+                view[:] = self._data[at:end]
+            else:
+                view[:size] = self._data[at:end]
         else:
             first = CAPACITY - at
             view[:first] = self._data[at:]

@@ -74,16 +74,15 @@ class RingReceiver(_RingStream):
 
     def __init__(self, sock: socket.socket, ring: Ring, pid: int) -> None:
         super().__init__(sock, ring)
-        self._pid = pid
+        self._reader = direct.Reader(pid) if pid else None
         self._ended = False
+        self.ready = ring.has_data
 
     def send(self, pieces: Sequence[memoryview | bytes]) -> int:
         return 0
 
     def recv_into(self, view: memoryview) -> int | None:
-        if self.ring.has_data():
-            return self.ring.read_into(view)
-        return 0 if self._ended else None
+        return self.ring.read_into(view) or (0 if self._ended else None)
 
     def hear(self) -> bool:
         if not super().hear():
@@ -95,15 +94,12 @@ class RingReceiver(_RingStream):
             with contextlib.suppress(ConnectionError):  # it is gone; the end of the stream says so
                 self._ring_the_bell()
 
-    def ready(self) -> bool:
-        return self.ring.has_data()
-
     def arm(self, *, armed: bool) -> None:
         self.ring.consumer_arms(armed=armed)
 
     def read_directly(self, address: int, target: memoryview) -> bool:
         """Looks at the socket afterwards: while it is open, the process that was read cannot have been another of the same number."""
-        if self._pid == 0 or not direct.read(self._pid, address, target):
+        if self._reader is None or not self._reader.read(address, target):
             return False
         try:
             gone = self._sock.recv(1, socket.MSG_PEEK) == b""
