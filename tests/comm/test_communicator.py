@@ -11,70 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perdure.comm import BAND, IN_PLACE, LAND, MAX, MIN, PROC_NULL, PROD, SUM, Communicator, Mesh
+from perdure.comm import BAND, IN_PLACE, LAND, MAX, MIN, PROC_NULL, PROD, SUM, Communicator
 from perdure.comm.mesh import HANDSHAKE
 from perdure.errors import GenerationRevoked, UsageError
-
-DEADLINE_S = 20.0
-
-
-class Quiet:
-    """A monitor that counts."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.suspects: list[int] = []
-
-    def enter(self, call: str) -> None:
-        pass
-
-    def leave(self) -> None:
-        pass
-
-    def moved(self, nbytes: int) -> None:
-        self.bytes += nbytes
-
-    def suspect(self, rank: int) -> None:
-        self.suspects.append(rank)
-
-
-class World:
-    """`size` meshes; `run` gives every rank's result, or its exception."""
-
-    def __init__(self, size: int, transport: Any = "unix") -> None:
-        self.monitors = [Quiet() for _ in range(size)]
-        job = os.urandom(16)
-        self.meshes = [Mesh(job=job, rank=rank, incarnation=1, monitor=self.monitors[rank], transport=transport) for rank in range(size)]
-        self.size, self.generation = size, 0
-
-    def start(self, body: Callable[[Communicator], Any]) -> tuple[list[threading.Thread], list[Any]]:
-        self.generation += 1
-        generation = self.generation
-        results: list[Any] = [None] * self.size
-        addresses = [mesh.address for mesh in self.meshes]
-
-        def rank_main(rank: int) -> None:
-            comm = self.meshes[rank].enter(generation=generation, size=self.size, addresses=addresses, incarnations=[1] * self.size)
-            try:
-                results[rank] = body(comm)
-            except BaseException as error:
-                results[rank] = error
-
-        threads = [threading.Thread(target=rank_main, args=(rank,)) for rank in range(self.size)]
-        for thread in threads:
-            thread.start()
-        return threads, results
-
-    def run(self, body: Callable[[Communicator], Any]) -> list[Any]:
-        threads, results = self.start(body)
-        for thread in threads:
-            thread.join(DEADLINE_S)
-            assert not thread.is_alive(), "a rank never came back"
-        return results
-
-    def close(self) -> None:
-        for mesh in self.meshes:
-            mesh.close()
+from tests.comm.worlds import DEADLINE_S, World
 
 
 @pytest.fixture(params=["unix", "tcp", "shared", "threads"])

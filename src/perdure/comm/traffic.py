@@ -299,7 +299,11 @@ class Traffic:
         self.lose(inward.rank)
 
     def _pull(self, inward: Inward) -> None:
-        """Takes what a link has."""
+        """Takes one message of a link.
+
+        No more, because it may be the one that is waited for: a rank that went on reading would fill its memory with the messages of a
+        faster one, while the stream holds that one up.
+        """
         recv_into = inward.stream.recv_into
         count: int | None = None
         while not self.revoked:
@@ -308,8 +312,8 @@ class Traffic:
                 if not count:
                     break
                 inward.filled += count
-                if inward.filled == HEAD_BYTES:
-                    self._begin(inward)
+                if inward.filled == HEAD_BYTES and self._begin(inward):
+                    break
             else:
                 assert inward.target is not None
                 count = recv_into(inward.target[inward.filled :] if inward.filled else inward.target)
@@ -318,21 +322,23 @@ class Traffic:
                 inward.filled += count
                 if inward.filled == inward.arrival.length:
                     self._end(inward)
+                    break
         inward.stream.settle()
         if count == 0:
             self._ended(inward)
 
-    def _begin(self, inward: Inward) -> None:
-        """A head is here: its bytes go where a posted receive wants them, or into fresh memory."""
+    def _begin(self, inward: Inward) -> bool:
+        """A head is here: its bytes go where a posted receive wants them, or into fresh memory. True: there are none."""
         arrival = inward.unpack(self._generation)
         place = self._receiver.head_arrived(arrival, inward.rank)
         if place is None:
-            return
+            return True
         inward.arrival, (inward.wanted, buffer) = arrival, place
         arrival.placed = buffer is not None and len(buffer) >= arrival.length
         inward.target = buffer[: arrival.length] if buffer is not None and arrival.placed else fresh(arrival.length)
         if arrival.length == 0:
             self._end(inward)
+        return arrival.length == 0
 
     def _end(self, inward: Inward) -> None:
         arrival, wanted = inward.arrival, inward.wanted
