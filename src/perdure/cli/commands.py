@@ -144,6 +144,28 @@ def rehearse_command(
     raise typer.Exit(1)
 
 
+bench = typer.Typer(help="Measures perdure beside other libraries.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measures perdure beside other libraries."""
+
+
+@bench.command("comm")
+def bench_comm_command(
+    ranks: Ranks = 4,
+    transport: Transport = "shared",
+    python: Annotated[str, typer.Option(help="An interpreter that has mpi4py or torch.")] = sys.executable,
+    script: Annotated[pathlib.Path, typer.Option(help="What is run.")] = pathlib.Path("benchmarks/comm.py"),
+) -> None:
+    """Prints latency, bandwidth and all-reduce, and the ratios to mpi4py and gloo where they are installed."""
+    from perdure.cli.bench import bench_comm
+
+    print(bench_comm(script, ranks, python, transport))
+
+
 @app.command("doctor")
 def doctor_command() -> None:
     """Says whether this machine has what perdure needs, and what it will use."""

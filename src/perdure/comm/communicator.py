@@ -149,6 +149,14 @@ class Intracomm(TopologyCalls, Comm):
 
     Spawn_multiple = Accept = Connect = Spawn
 
+    def Psend_init(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Not here."""
+        raise left_out("Comm.Psend_init", "partitioned communication is left out: send the parts as messages")
+
+    def Precv_init(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Not here."""
+        raise left_out("Comm.Precv_init", "partitioned communication is left out: receive the parts as messages")
+
 
 class Intercomm(Comm):
     """Only the null one: communicators of two groups are not here."""
