@@ -7,6 +7,7 @@ next. The loop's first `next()` sets every item to the committed state, so what 
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -273,6 +274,8 @@ class Job:
 
     def _commit(self, superstep: int) -> None:
         session = self._session
+        if os.environ.get("PERDURE_DEBUG") == "1" and superstep != END:
+            _nothing_unfinished(session, superstep)
         session.begin_snapshot(superstep)
         self._random.update(_random_states(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
@@ -338,6 +341,16 @@ def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Sessi
     finally:
         _current = None
         job.keep()
+
+
+def _nothing_unfinished(session: Session, superstep: int) -> None:
+    """Communication that crosses a commit is not part of the state. `UsageError` names it."""
+    unfinished = session.comm.engine.unfinished()
+    if unfinished:
+        raise UsageError(
+            f"rank {session.rank} has {unfinished[0]} under way at the commit of superstep {superstep}, which a recovery would lose: "
+            "wait for its request before the superstep ends"
+        )
 
 
 def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:
