@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from perdure.comm.mesh import Mesh, Monitor
 
 DIRECT_FROM_BYTES: Final = 96 * 1024
-"""From here on one copy and an answer cost less than two copies through the ring (measured with `perdure bench comm`)."""
+"""From here on one copy and an answer instead of two copies through the ring. Measured at 64 KiB, one way: two copies 14 us, one copy
+and an answer 22 us; where they cross was not."""
 Part = Send | Receive
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Final
 
 CAPACITY: Final = 256 * 1024
-"""Bytes in flight between two ranks, a power of two. Measured: less holds up 64 KiB messages, more falls out of the second-level cache."""
+"""Bytes in flight between two ranks, a power of two: a few messages of the largest size that is copied through the ring. Not tuned."""
 _PAGE: Final = 4096
 _HEAD, _TAIL, _CONSUMER_SLEEPS, _PRODUCER_SLEEPS = 0, 16, 32, 48
 """Words of the first page, each in a pair of cache lines of its own (the second line is fetched along with the first)."""
