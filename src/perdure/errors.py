@@ -80,6 +80,6 @@ class GenerationRevoked(BaseException):
 
 BY_NAME: dict[str, type[PerdureError]] = {
     cls.__name__: cls
-    for cls in (UsageError, ConfigError, ProgramFailed, ProgramCrashed, Deadlock, EngineFailed, Unrecoverable, InternalError)
+    for cls in (PerdureError, UsageError, ConfigError, ProgramFailed, ProgramCrashed, Deadlock, EngineFailed, Unrecoverable, InternalError)
 }
 """How an error that crossed a process boundary as `(name, text)` becomes an exception again."""

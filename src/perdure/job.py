@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from perdure.adapters import boxes, items
 from perdure.adapters.items import Entry
 from perdure.comm import Communicator
+from perdure.comm.communicator import bound
 from perdure.core.ids import END
 from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
@@ -290,6 +292,8 @@ class Job:
 
     def _commit(self, superstep: int) -> None:
         session = self._session
+        if os.environ.get("PERDURE_DEBUG") == "1" and superstep != END:
+            _nothing_unfinished(session, superstep)
         session.begin_snapshot(superstep)
         self._random.update(_random_states(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
@@ -349,11 +353,22 @@ def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Sessi
     job = Job(session, memory)
     _current = job
     try:
-        result = main(job, **arguments)
+        with bound(session.comm):
+            result = main(job, **arguments)
         job.finish(dump(result) if job.rank == 0 else b"")
     finally:
         _current = None
         job.keep()
+
+
+def _nothing_unfinished(session: Session, superstep: int) -> None:
+    """Communication that crosses a commit is not part of the state. `UsageError` names it."""
+    unfinished = session.comm.engine.unfinished()
+    if unfinished:
+        raise UsageError(
+            f"rank {session.rank} has {unfinished[0]} under way at the commit of superstep {superstep}, which a recovery would lose: "
+            "wait for its request before the superstep ends"
+        )
 
 
 def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:

@@ -145,7 +145,7 @@ def test_a_lost_node_comes_back_as_a_spare(survive: Survive) -> None:
 
 def test_more_than_the_parity_is_told_and_nothing_wrong_is_returned() -> None:
     with pytest.raises(Unrecoverable, match=r"ranks 1, 2 .* superstep 1[58].*--parity 2"):
-        tell(faults=["kill:node=1,superstep=20", "kill:node=2,superstep=20"], arguments={"supersteps": 40})
+        tell(faults=["kill:node=1,superstep=20", "kill:node=2,phase=sealed"], arguments={"supersteps": 40})
 
 
 def test_without_parity_a_node_is_too_much_and_a_worker_is_not(survive: Survive) -> None:

@@ -254,7 +254,7 @@ def test_no_job_here() -> None:
         ({"commit_every": 0}, "--commit-every"),
         ({"faults": ["kill:node=7,superstep=1"]}, "no node 7"),
         ({"faults": ["boom"]}, "no fault 'boom'"),
-        ({"transport": "pigeon"}, "unix or tcp"),
+        ({"transport": "pigeon"}, "shared, unix or tcp"),
     ],
 )
 def test_what_the_operator_cannot_have(options: dict[str, Any], words: str) -> None:

@@ -45,7 +45,7 @@ CommitEvery = Annotated[
 ]
 HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
 Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
-Transport = Annotated[str, typer.Option(help="Between ranks: unix or tcp.", rich_help_panel="Shape")]
+Transport = Annotated[str, typer.Option(help="Between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
 ReturnAfter = Annotated[
     float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
@@ -75,7 +75,7 @@ def run_command(
     commit_every: CommitEvery = None,
     hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
     seed: Seed = 0,
-    transport: Transport = "unix",
+    transport: Transport = "shared",
     fault: Faults = None,
     return_after: ReturnAfter = None,
     events: Events = None,
@@ -164,6 +164,28 @@ def demo_command(
 
     if not demo(Wish(kill_every_s=every, seed=seed, coarsen=coarsen, hours=hours, picture=picture)):
         raise typer.Exit(1)
+
+
+bench = typer.Typer(help="Measures perdure beside other libraries.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measures perdure beside other libraries."""
+
+
+@bench.command("comm")
+def bench_comm_command(
+    ranks: Ranks = 4,
+    transport: Transport = "shared",
+    python: Annotated[str, typer.Option(help="An interpreter that has mpi4py or torch.")] = sys.executable,
+    script: Annotated[pathlib.Path, typer.Option(help="What is run.")] = pathlib.Path("benchmarks/comm.py"),
+) -> None:
+    """Prints latency, bandwidth and all-reduce, and the ratios to mpi4py and gloo where they are installed."""
+    from perdure.cli.bench import bench_comm
+
+    print(bench_comm(script, ranks, python, transport))
 
 
 @app.command("doctor")

@@ -2,14 +2,17 @@
 
 `Mesh` lives as long as a worker's process; `Mesh.enter` gives the `Communicator` of one generation, with mpi4py's names and argument
 order. A revoke wakes every blocked call; from then on every call of that communicator raises `GenerationRevoked`.
+
+From bottom to top: `transports` (bytes in order) → `traffic` (all links, and waiting) → `matching`, `engine` (messages) → `membership`
+(ranks and contexts) → `schedules`, `reductions` (collectives as generators) → `plans` (arguments) → `communicator` (the calls).
 """
 
 from perdure.comm.communicator import Communicator
+from perdure.comm.constants import ANY_SOURCE, ANY_TAG, IN_PLACE, PROC_NULL
 from perdure.comm.mesh import Mesh, Monitor
-from perdure.comm.ops import BAND, BOR, BXOR, LAND, LOR, MAX, MIN, PROD, SUM, Op
-from perdure.comm.values import ANY_SOURCE, ANY_TAG, IN_PLACE, PROC_NULL
+from perdure.comm.ops import BAND, BOR, BXOR, LAND, LOR, LXOR, MAX, MAXLOC, MIN, MINLOC, PROD, SUM, Op
 
 __all__ = [
-    "ANY_SOURCE", "ANY_TAG", "BAND", "BOR", "BXOR", "IN_PLACE", "LAND", "LOR", "MAX", "MIN", "PROC_NULL", "PROD", "SUM",
-    "Communicator", "Mesh", "Monitor", "Op",
+    "ANY_SOURCE", "ANY_TAG", "BAND", "BOR", "BXOR", "IN_PLACE", "LAND", "LOR", "LXOR", "MAX", "MAXLOC", "MIN", "MINLOC", "PROC_NULL",
+    "PROD", "SUM", "Communicator", "Mesh", "Monitor", "Op",
 ]  # fmt: skip

@@ -1,265 +1,233 @@
-"""What `job.comm` is: mpi4py's calls, upper case for buffers and lower case for objects."""
+"""What `job.comm` is: all ranks of one generation, with mpi4py's calls. Upper case takes buffers, lower case objects.
+
+mpi4py's classes inherit from one another, and programs inherit from them; so these do. A class of two hundred calls would be one file of
+a thousand lines, so the calls are grouped by chapter of the MPI standard, and `Comm` is put together from the groups.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import pickle
-from collections.abc import Iterator, Sequence
-from typing import Any
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-import numpy as np
+from perdure.comm import constants as c
+from perdure.comm.attributes import Keyvals
+from perdure.comm.collectives import Collectives
+from perdure.comm.failures import ErrorClass, Exception, last_used_code, left_out
+from perdure.comm.groups import Group
+from perdure.comm.handles import Handle
+from perdure.comm.immediate import ImmediateCollectives
+from perdure.comm.infos import INFO_NULL, Info
+from perdure.comm.management import Management
+from perdure.comm.membership import SELF_CONTEXT, WORLD_CONTEXT, Membership
+from perdure.comm.objects import ObjectCollectives
+from perdure.comm.persistent import PersistentCollectives
+from perdure.comm.point_to_point import PointToPoint
+from perdure.comm.probes import Probes
+from perdure.comm.topology_calls import TopologyCalls
+from perdure.errors import ProgramFailed, UsageError
 
-from perdure.comm import collectives
-from perdure.comm.engine import Engine, Receive, Send, finish
-from perdure.comm.ops import SUM, Op
-from perdure.comm.values import ANY_SOURCE, ANY_TAG, IN_PLACE, PROC_NULL, as_array, as_bytes, as_target
-from perdure.errors import UsageError
-
-USER, OBJECTS, COLLECTIVE = 0, 1, 2
-
-
-class Request:
-    """A message under way. `wait` blocks, woken by its completion or by a revoke; `test` does not."""
-
-    def __init__(self, comm: Communicator, part: Send | Receive | None, load: bool = False) -> None:
-        self._comm, self._part, self._load = comm, part, load
-
-    def wait(self) -> Any:
-        """Blocks until the message is sent or here; gives the object of a lower-case receive."""
-        part = self._part
-        if part is None:
-            return None
-        with self._comm.call("comm.wait"):
-            self._comm.engine.wait(lambda: part.done)
-            return self._result()
-
-    def test(self) -> tuple[bool, Any]:
-        """(done, object or None), without blocking."""
-        if self._part is None:
-            return True, None
-        with self._comm.call("comm.test"):
-            self._comm.engine.check()
-            self._comm.engine.progress(0)
-            return (True, self._result()) if self._part.done else (False, None)
-
-    def _result(self) -> Any:
-        if not isinstance(self._part, Receive):
-            return None
-        data = finish(self._part)
-        return pickle.loads(data) if self._load else None
-
-    def Wait(self) -> bool:
-        """`wait` for buffers."""
-        self.wait()
-        return True
-
-    def Test(self) -> bool:
-        """`test` for buffers."""
-        return self.test()[0]
+if TYPE_CHECKING:
+    from perdure.comm.engine import Engine
 
 
-class Communicator:
-    """All ranks of one generation. Used by the one thread that runs `main`; every call may raise `GenerationRevoked`."""
+class Comm(
+    PointToPoint, Probes, Collectives, ImmediateCollectives, PersistentCollectives, ObjectCollectives, Management, Handle[Membership]
+):
+    """A communicator. Used by the one thread that runs `main`; every call may raise `GenerationRevoked`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._collective = 0
+    null_class = ErrorClass.COMM
+    __module__ = "perdure.MPI"
+    keyvals: ClassVar[Keyvals] = Keyvals(
+        predefined={
+            c.TAG_UB: lambda: c.TAG_UB_VALUE,
+            c.HOST: lambda: c.PROC_NULL,
+            c.IO: lambda: c.ANY_SOURCE,
+            c.WTIME_IS_GLOBAL: lambda: True,
+            c.UNIVERSE_SIZE: lambda: COMM_WORLD.Get_size(),
+            c.APPNUM: lambda: 0,
+            c.LASTUSEDCODE: last_used_code,
+        }
+    )
+    topologies: ClassVar[tuple[type[Any], ...]] = ()
+    """What a communicator of this class must have."""
+    _thing: Membership | None
+    _current = ""
+
+    def __new__(cls, comm: Any = None) -> Any:
+        """A second handle of the same communicator; without an argument the null one."""
+        self = super().__new__(cls, comm)
+        if self.thing is not None and cls.topologies and not isinstance(self.thing.topology, cls.topologies):
+            raise TypeError(f"this communicator is no {cls.__name__}")
+        return self
+
+    @classmethod
+    def base(cls) -> type[Any]:
+        return Comm
 
     @property
-    def rank(self) -> int:
-        """This rank."""
-        return self.engine.rank
+    def thing(self) -> Membership | None:
+        """What it is made of; of COMM_WORLD and COMM_SELF, in the generation that runs now."""
+        return self._thing if not self._current else _memberships().get(self._current)
+
+    @thing.setter
+    def thing(self, membership: Membership | None) -> None:
+        self._thing = membership
+
+    def held(self) -> Membership:
+        """What it is made of. `MPI.Exception`: it is null, or was freed."""
+        membership = self._thing if not self._current else _memberships().get(self._current)
+        if membership is None:
+            if self._current:
+                raise UsageError("no job is running in this process: start the program with `perdure run`")
+            raise Exception(ErrorClass.COMM, "this communicator is null, or was freed")
+        return membership
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Comm) and self.thing is other.thing
+
+    __hash__ = Handle.__hash__
+
+    def __reduce__(self) -> Any:
+        for constant in (COMM_WORLD, COMM_SELF):
+            if not self.constant and self.thing is not None and self.thing is constant.thing:
+                return type(self), (constant,)
+        return super().__reduce__()
 
     @property
-    def size(self) -> int:
-        """How many ranks there are."""
-        return self.engine.size
+    def engine(self) -> Engine:
+        """What moves its bytes."""
+        return self.held().engine
 
-    def Get_rank(self) -> int:
-        """This rank."""
-        return self.rank
+    def Free(self) -> None:
+        """Gives it up."""
+        membership = self.held()
+        self.keyvals.delete_all(self, membership.attributes)
+        super().Free()
 
-    def Get_size(self) -> int:
-        """How many ranks there are."""
-        return self.size
-
-    @contextlib.contextmanager
-    def call(self, name: str) -> Iterator[None]:
-        """Tells the monitor that the rank is inside a call."""
-        self.engine.monitor.enter(name)
-        try:
-            self.engine.check()
-            yield
-        finally:
-            self.engine.monitor.leave()
-
-    def _peer(self, rank: int, tag: int, role: str) -> int:
-        if rank == ANY_SOURCE or tag == ANY_TAG:
-            raise UsageError(f"rank {self.rank}: ANY_SOURCE and ANY_TAG come later; name the {role} and the tag")
-        if not 0 <= rank < self.size:
-            raise UsageError(f"rank {self.rank}: there is no rank {rank} among {self.size}")
-        if tag < 0:
-            raise UsageError(f"rank {self.rank}: a tag must not be negative, as {tag} is")
-        return rank
-
-    # ---- point to point: buffers ------------------------------------------------------------------------------------------
-
-    def Isend(self, buf: Any, dest: int, tag: int = 0) -> Request:
-        """Starts to send an array, which must not change until the request is done."""
-        with self.call("comm.Isend"):
-            if dest == PROC_NULL:
-                return Request(self, None)
-            return Request(self, self.engine.send(self._peer(dest, tag, "destination"), USER, tag, as_bytes(as_array(buf))))
-
-    def Irecv(self, buf: Any, source: int, tag: int = 0) -> Request:
-        """Starts to receive into an array."""
-        with self.call("comm.Irecv"):
-            if source == PROC_NULL:
-                return Request(self, None)
-            return Request(self, self.engine.receive(self._peer(source, tag, "source"), USER, tag, as_bytes(as_target(buf))))
-
-    def Send(self, buf: Any, dest: int, tag: int = 0) -> None:
-        """Sends an array; returns when it may be changed."""
-        self.Isend(buf, dest, tag).wait()
-
-    def Recv(self, buf: Any, source: int, tag: int = 0) -> None:
-        """Receives into an array; blocks until the message is here."""
-        self.Irecv(buf, source, tag).wait()
-
-    def Sendrecv(self, sendbuf: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = PROC_NULL, recvtag: int = 0) -> None:
-        """Sends and receives at the same time."""
-        incoming = self.Irecv(recvbuf, source, recvtag)
-        outgoing = self.Isend(sendbuf, dest, sendtag)
-        outgoing.wait()
-        incoming.wait()
-
-    # ---- point to point: objects ------------------------------------------------------------------------------------------
-
-    def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
-        """Starts to send an object, pickled now."""
-        with self.call("comm.isend"):
-            if dest == PROC_NULL:
-                return Request(self, None)
-            return Request(self, self.engine.send(self._peer(dest, tag, "destination"), OBJECTS, tag, _dump(obj)))
-
-    def irecv(self, source: int, tag: int = 0) -> Request:
-        """Starts to receive an object; `wait` gives it."""
-        with self.call("comm.irecv"):
-            if source == PROC_NULL:
-                return Request(self, None)
-            return Request(self, self.engine.receive(self._peer(source, tag, "source"), OBJECTS, tag, None), load=True)
-
-    def send(self, obj: Any, dest: int, tag: int = 0) -> None:
-        """Sends an object."""
-        self.isend(obj, dest, tag).wait()
-
-    def recv(self, source: int, tag: int = 0) -> Any:
-        """Receives an object."""
-        return self.irecv(source, tag).wait()
-
-    def sendrecv(self, sendobj: Any, dest: int, sendtag: int = 0, source: int = PROC_NULL, recvtag: int = 0) -> Any:
-        """Sends one object and receives another."""
-        incoming = self.irecv(source, recvtag)
-        self.isend(sendobj, dest, sendtag).wait()
-        return incoming.wait()
-
-    # ---- collectives: every rank calls them, in the same order ------------------------------------------------------------
-
-    def _begin(self) -> collectives.Exchange:
-        self._collective += 1
-        return collectives.Exchange(self.engine, COLLECTIVE, self._collective)
-
-    def Barrier(self) -> None:
-        """Returns when all ranks have called it."""
-        with self.call("comm.Barrier"):
-            collectives.barrier(self._begin())
-
-    def Bcast(self, buf: Any, root: int = 0) -> None:
-        """The array of `root`, on all ranks."""
-        with self.call("comm.Bcast"):
-            collectives.broadcast(self._begin(), as_bytes(as_target(buf)), root)
-
-    def Allreduce(self, sendbuf: Any, recvbuf: Any, op: Op = SUM) -> None:
-        """All ranks' arrays combined, on all ranks. The same size gives the same bits every time."""
-        with self.call("comm.Allreduce"):
-            out = as_target(recvbuf)
-            if sendbuf is not IN_PLACE:
-                np.copyto(out, as_array(sendbuf).reshape(out.shape))
-            collectives.all_reduce(self._begin(), out.reshape(-1), op)
-
-    def Reduce(self, sendbuf: Any, recvbuf: Any, op: Op = SUM, root: int = 0) -> None:
-        """All ranks' arrays combined, on `root`."""
-        with self.call("comm.Reduce"):
-            source = recvbuf if sendbuf is IN_PLACE else sendbuf
-            work = np.array(as_array(source), copy=True).reshape(-1)
-            collectives.reduce(self._begin(), work, op, root)
-            if self.rank == root:
-                out = as_target(recvbuf)
-                np.copyto(out, work.reshape(out.shape))
-
-    def Allgather(self, sendbuf: Any, recvbuf: Any) -> None:
-        """All ranks' arrays, one after the other, on all ranks."""
-        with self.call("comm.Allgather"):
-            out = as_bytes(as_target(recvbuf))
-            collectives.all_gather(self._begin(), None if sendbuf is IN_PLACE else as_bytes(as_array(sendbuf)), out)
-
-    def Gather(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> None:
-        """All ranks' arrays, one after the other, on `root`."""
-        with self.call("comm.Gather"):
-            mine = None if sendbuf is IN_PLACE else as_bytes(as_array(sendbuf))
-            collectives.gather(self._begin(), mine, as_bytes(as_target(recvbuf)) if self.rank == root else None, root)
-
-    def Scatter(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> None:
-        """Equal parts of the array of `root`, one to each rank."""
-        with self.call("comm.Scatter"):
-            mine = None if recvbuf is IN_PLACE else as_bytes(as_target(recvbuf))
-            collectives.scatter(self._begin(), as_bytes(as_array(sendbuf)) if self.rank == root else None, mine, root)
-
-    def barrier(self) -> None:
-        """`Barrier`."""
+    def Disconnect(self) -> None:
+        """`Free`, when all ranks have called it."""
         self.Barrier()
+        self.Free()
 
-    def bcast(self, obj: Any, root: int = 0) -> Any:
-        """The object of `root`, on all ranks."""
-        with self.call("comm.bcast"):
-            data = _dump(obj) if self.rank == root else None
-            return pickle.loads(collectives.broadcast_bytes(self._begin(), data, root))
+    def Abort(self, errorcode: int = 0) -> NoReturn:
+        """Ends the job."""
+        raise ProgramFailed(f"rank {self.held().rank} called Abort({errorcode})")
 
-    def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
-        """All ranks' objects as a list, on `root`; None elsewhere."""
-        with self.call("comm.gather"):
-            parts = collectives.gather_bytes(self._begin(), _dump(sendobj), root)
-            return [pickle.loads(part) for part in parts] if self.rank == root else None
-
-    def allgather(self, sendobj: Any) -> list[Any]:
-        """All ranks' objects as a list, on all ranks."""
-        return list(self.bcast(self.gather(sendobj)))
-
-    def scatter(self, sendobj: Sequence[Any] | None, root: int = 0) -> Any:
-        """Object number r of the sequence of `root`, on rank r."""
-        with self.call("comm.scatter"):
-            if self.rank == root and (sendobj is None or len(sendobj) != self.size):
-                raise UsageError(f"scatter needs one object for each of the {self.size} ranks")
-            parts = [_dump(obj) for obj in sendobj] if self.rank == root and sendobj is not None else None
-            return pickle.loads(collectives.scatter_bytes(self._begin(), parts, root))
-
-    def reduce(self, sendobj: Any, op: Op = SUM, root: int = 0) -> Any:
-        """All ranks' objects combined in the order of ranks, on `root`; None elsewhere."""
-        parts = self.gather(sendobj, root)
-        if parts is None:
-            return None
-        total = parts[0]
-        for part in parts[1:]:
-            total = op(total, part)
-        return total
-
-    def allreduce(self, sendobj: Any, op: Op = SUM) -> Any:
-        """All ranks' objects combined in the order of ranks, on all ranks."""
-        return self.bcast(self.reduce(sendobj, op))
+    @classmethod
+    def Get_parent(cls) -> Intercomm:
+        """The null communicator: a job has no parent."""
+        return Intercomm()  # type: ignore[no-any-return]
 
 
-def _dump(obj: Any) -> memoryview:
+class Intracomm(TopologyCalls, Comm):
+    """A communicator of one group; the only kind there is."""
+
+    __module__ = "perdure.MPI"
+
+    def Create_group(self, group: Group, tag: int = 0) -> Any:
+        """The ranks of a group. Only they call it."""
+        m = self.held()
+        ranks = group.held().ranks
+        return Intracomm.of(self._child(m, ranks, ("group", tag, ranks)))
+
+    @classmethod
+    def Create_from_group(cls, group: Group, stringtag: str = "org.mpi4py", info: Info = INFO_NULL, errhandler: Any = None) -> Any:
+        """The ranks of a group of the job. Only they call it."""
+        m = COMM_WORLD.held()
+        ranks = group.held().ranks
+        return cls.of(Membership(m.engine, ranks, ranks.index(m.engine.rank), m.child_context(("from", stringtag, ranks))))
+
+    def Create_intercomm(self, local_leader: int, peer_comm: Intracomm, remote_leader: int, tag: int = 0) -> NoReturn:
+        """Not here."""
+        raise left_out("Intracomm.Create_intercomm", "there are no intercommunicators")
+
+    def Spawn(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Not here."""
+        raise left_out("Intracomm.Spawn", "the job's ranks are given when it starts")
+
+    Spawn_multiple = Accept = Connect = Spawn
+
+    def Psend_init(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Not here."""
+        raise left_out("Comm.Psend_init", "partitioned communication is left out: send the parts as messages")
+
+    def Precv_init(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Not here."""
+        raise left_out("Comm.Precv_init", "partitioned communication is left out: receive the parts as messages")
+
+
+class Intercomm(Comm):
+    """Only the null one: communicators of two groups are not here."""
+
+    __module__ = "perdure.MPI"
+
+    def __new__(cls, comm: Any = None) -> Any:
+        """The null communicator."""
+        if comm is not None and comm.thing is not None:
+            raise TypeError("this communicator is no Intercomm")
+        return super().__new__(cls, comm)
+
+    def Get_remote_group(self) -> Group:
+        """The other group."""
+        return self.Get_group()
+
+    def Get_remote_size(self) -> int:
+        """How many ranks the other group has."""
+        return self.Get_size()
+
+    remote_group = property(Get_remote_group)
+    remote_size = property(Get_remote_size)
+
+    def Merge(self, high: bool = False) -> Intracomm:
+        """Both groups as one."""
+        return Intracomm.of(self.held())  # type: ignore[no-any-return]
+
+
+Communicator = Intracomm
+COMM_NULL: Final[Comm] = Comm()
+COMM_NULL.constant = "COMM_NULL"
+COMM_WORLD: Final[Intracomm] = Intracomm()
+COMM_WORLD.constant, COMM_WORLD._current = "COMM_WORLD", "world"
+COMM_SELF: Final[Intracomm] = Intracomm()
+COMM_SELF.constant, COMM_SELF._current = "COMM_SELF", "self"
+
+
+def world(engine: Engine) -> Intracomm:
+    """All ranks of a generation."""
+    ranks = tuple(range(engine.size))
+    return Intracomm.of(Membership(engine, ranks, engine.rank, WORLD_CONTEXT, name="MPI_COMM_WORLD"))  # type: ignore[no-any-return]
+
+
+class _OfThread(threading.local):
+    """What COMM_WORLD and COMM_SELF are in a thread that runs a rank of its own."""
+
+    memberships: dict[str, Membership] | None = None
+
+
+_of_thread = _OfThread()
+_of_process: dict[str, Membership] = {}
+
+
+def _memberships() -> dict[str, Membership]:
+    return _of_process if _of_thread.memberships is None else _of_thread.memberships
+
+
+@contextlib.contextmanager
+def bound(comm: Comm, *, to_thread: bool = False) -> Iterator[None]:
+    """While the block runs, COMM_WORLD is `comm`: in this process, or only in this thread (and then not in threads that it starts)."""
+    m = comm.held()
+    alone = Membership(m.engine, (m.engine.rank,), 0, SELF_CONTEXT, name="MPI_COMM_SELF")
+    both = {"world": m, "self": alone}
+    if to_thread:
+        _of_thread.memberships = both
+    else:
+        _of_process.update(both)
     try:
-        return memoryview(pickle.dumps(obj, protocol=5))
-    except Exception as error:
-        raise UsageError(f"this object cannot be pickled, so it cannot be sent: {error}") from error
+        yield
+    finally:
+        if to_thread:
+            _of_thread.memberships = None
+        else:
+            _of_process.clear()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from perdure.adapters import boxes
+from perdure.comm.transports import BETWEEN_PROCESSES
 from perdure.core.faults import parse_fault
 from perdure.core.layout import default_group_size
 from perdure.core.orchestrator import JobShape
@@ -39,7 +40,7 @@ def run(
     on_event: Callable[[dict[str, Any]], None] | None = None,
     settings: Settings | None = None,
     seed: int = 0,
-    transport: str = "unix",
+    transport: str = "shared",
     return_after_s: float | None = None,
 ) -> Report:
     """Runs a program on nodes that are processes of this machine, and blocks until it is over.
@@ -58,7 +59,7 @@ def run(
         on_event: called with each event, a dict with `t` (s since the start) and `event`.
         settings: times and limits.
         seed: of `job.rng`.
-        transport: between ranks: "unix", or "tcp".
+        transport: between ranks: "shared" (memory), "unix", or "tcp".
         return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
 
     Returns:
@@ -112,8 +113,8 @@ def _order(
         raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
     if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
-    if transport not in ("unix", "tcp"):
-        raise ConfigError(f"the transport is unix or tcp, not {transport!r}")
+    if transport not in BETWEEN_PROCESSES:
+        raise ConfigError(f"the transport is shared, unix or tcp, not {transport!r}")
     shape = JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
     nodes = -(-ranks // ranks_per_node) + spares
     return Order(

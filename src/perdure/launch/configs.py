@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from perdure.comm.transports import Kind
 from perdure.core.faults import Fault
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import Settings
@@ -22,7 +23,7 @@ class AgentConfig(msgspec.Struct, kw_only=True):
     settings: Settings
     means: Means
     faults: list[Fault]
-    transport: str
+    transport: Kind
     lifeline_fd: int
     ready_fd: int
     ledger_fd: int

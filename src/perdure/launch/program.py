@@ -77,8 +77,9 @@ def load(program: Program) -> tuple[Callable[..., Any], dict[str, Any]]:
     else:
         function = _from_file(program)
     arguments = cloudpickle.loads(base64.b64decode(program.arguments)) if program.arguments else {}
-    arguments |= convert_arguments(function, program.raw)
-    _check_call(function, arguments)
+    if not isinstance(function, _Script):
+        arguments |= convert_arguments(function, program.raw)
+        _check_call(function, arguments)
     return function, arguments
 
 
@@ -92,7 +93,7 @@ def _from_file(program: Program) -> Callable[..., Any]:
     sys.path.insert(0, str(path.parent))
     name = program.function or "main"
     if not program.function and not _defines(tree, name):
-        return _script(source, path)
+        return _Script(compile(source, str(path), "exec"), path, program.raw, protected=_names(tree, "current"))
     module = _import(path)
     function = getattr(module, name, None)
     if not callable(function):
@@ -127,14 +128,34 @@ def _import(path: pathlib.Path) -> types.ModuleType:
     return module
 
 
-def _script(source: str, path: pathlib.Path) -> Callable[..., Any]:
-    """A file without `main` runs from top to bottom in each generation; `perdure.current()` is its job."""
-    code = compile(source, str(path), "exec")
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """A file without `main` runs from top to bottom in each generation; `perdure.current()` is its job, `MPI.COMM_WORLD` its ranks.
 
-    def main(job: Any) -> None:
-        exec(code, {"__name__": "__main__", "__file__": str(path)})
+    One that was written for mpi4py asks for no job and declares nothing: then a loss starts it again, which it is told.
+    """
 
-    return main
+    code: types.CodeType
+    path: pathlib.Path
+    raw: Mapping[str, str | bool]
+    protected: bool
+
+    def __call__(self, job: Any) -> None:
+        if not self.protected and job.rank == 0 and job.generation == 1:
+            print(
+                f"perdure: {self.path.name} declares no state, so it is unprotected: a loss starts it again from the top", file=sys.stderr
+            )
+        words = [word for name, text in self.raw.items() for word in ([f"--{name}"] if text is True else [f"--{name}", str(text)])]
+        sys.argv = [str(self.path), *words]
+        exec(self.code, {"__name__": "__main__", "__file__": str(self.path)})
+
+
+def _names(tree: ast.Module, name: str) -> bool:
+    """Does the file speak of `perdure.<name>`, or of `name`?"""
+    nodes = list(ast.walk(tree))
+    return any(isinstance(node, ast.Attribute) and node.attr == name for node in nodes) or any(
+        isinstance(node, ast.alias) and node.name == name for node in nodes
+    )
 
 
 def convert_arguments(function: Callable[..., Any], raw: Mapping[str, str | bool]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from perdure.comm.transports import Kind
 from perdure.core.faults import Fault
 from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
@@ -47,7 +48,7 @@ class Order:
     settings: Settings
     means: Means
     faults: Sequence[Fault]
-    transport: str
+    transport: Kind
     return_after_s: float | None
 
     @property

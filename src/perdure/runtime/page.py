@@ -8,8 +8,11 @@ import struct
 from typing import Final
 
 _LAYOUT: Final = struct.Struct("<QQqq")
+_CALLS, _FRAMES = 0, 1
 _INSIDE_AT: Final = 64
 _INSIDE_BYTES: Final = 64
+_padded: Final[dict[str, bytes]] = {}
+"""The name of a call -> its bytes on the page."""
 
 
 class Page:
@@ -20,7 +23,8 @@ class Page:
 
     def __init__(self, fd: int) -> None:
         os.ftruncate(fd, mmap.PAGESIZE)
-        self._map = mmap.mmap(fd, mmap.PAGESIZE)
+        self._map = memoryview(mmap.mmap(fd, mmap.PAGESIZE))
+        self._words = self._map[: _LAYOUT.size].cast("q")
         self.calls = self.frames = 0
         self.superstep = self.count = -1
 
@@ -35,9 +39,17 @@ class Page:
 
     def enter(self, call: str) -> None:
         """The rank is inside a job call from now on; an empty name: in user code."""
+        name = _padded.get(call)
+        if name is None:
+            name = _padded[call] = call.encode()[:_INSIDE_BYTES].ljust(_INSIDE_BYTES, b"\0")
         self.calls += 1
-        self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES] = call.encode()[:_INSIDE_BYTES].ljust(_INSIDE_BYTES, b"\0")
-        self.write()
+        self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES] = name
+        self._words[_CALLS] = self.calls
+
+    def moved(self) -> None:
+        """One more message moved."""
+        self.frames += 1
+        self._words[_FRAMES] = self.frames
 
     def read(self) -> tuple[int, int, int, int, str]:
         """(calls, frames, superstep, count, inside), as the agent sees them."""

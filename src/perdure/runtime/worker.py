@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from perdure.comm import Communicator, Mesh
+from perdure.comm.transports import Kind
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.interval import failure_interval, optimal_interval
 from perdure.core.offers import Offer, replicated_start
 from perdure.core.orchestrator.counting import AT_THE_END
 from perdure.core.settings import Settings
-from perdure.errors import GenerationRevoked, PerdureError, UsageError
+from perdure.errors import BY_NAME, GenerationRevoked, PerdureError, UsageError
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
 from perdure.runtime.page import Page
@@ -60,7 +61,7 @@ class Place:
     settings: Settings
     means: Means
     injector: Injector
-    transport: str
+    transport: Kind
     slots: Slots
 
 
@@ -78,7 +79,7 @@ class WorkerProcess:
         self.calls = Calls(self)
         self.mesh = Mesh(
             job=bytes.fromhex(place.job), rank=place.rank, incarnation=place.incarnation, monitor=self.calls,
-            transport="tcp" if place.transport == "tcp" else "unix",
+            transport=place.transport,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -180,8 +181,7 @@ class Calls:
     def moved(self, nbytes: int) -> None:
         """A message was sent or received."""
         self.application_bytes += nbytes
-        self._page.frames += 1
-        self._page.write()
+        self._page.moved()
 
     def suspect(self, rank: int) -> None:
         """A connection ended: a hint for the agent."""
@@ -299,7 +299,8 @@ class WorkerSession:
 
 def _raised(generation: int, error: BaseException) -> msg.MainRaised:
     if isinstance(error, PerdureError):
-        return msg.MainRaised(generation=generation, error=type(error).__name__, text=str(error))
+        known = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in BY_NAME)
+        return msg.MainRaised(generation=generation, error=known, text=str(error))
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(PACKAGE)]
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(own), *traceback.format_exception_only(error)]

@@ -1,0 +1,272 @@
+"""What a communicator knows of itself: ranks, name, group, attributes, info, error handler; and communicators made of it."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from perdure.comm import constants as c
+from perdure.comm.failures import ErrorClass, Exception, left_out
+from perdure.comm.groups import Group, Ranks
+from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, Words
+from perdure.comm.membership import Membership
+from perdure.comm.memory import memory_of
+from perdure.comm.objects import _all_gather, _run
+from perdure.comm.pendings import Nothing
+from perdure.comm.requests import Request
+
+if TYPE_CHECKING:
+    from perdure.comm.attributes import Keyvals
+
+SHARED_RESOURCES = ("mpi_shared_memory",)
+"""Values of the key `mpi_hw_resource_type` that mean something here."""
+
+
+class Management:
+    """A part of `Comm`."""
+
+    if TYPE_CHECKING:
+        thing: Any
+        keyvals: ClassVar[Keyvals]
+
+        def held(self) -> Membership: ...
+        @classmethod
+        def of(cls, thing: Membership) -> Any: ...
+
+    # ---- ranks ----------------------------------------------------------------------------------------------------------------
+
+    def Get_rank(self) -> int:
+        """This rank."""
+        return self.held().rank
+
+    def Get_size(self) -> int:
+        """How many ranks there are."""
+        return len(self.held().ranks)
+
+    @property
+    def rank(self) -> int:
+        """This rank."""
+        return self.held().rank
+
+    @property
+    def size(self) -> int:
+        """How many ranks there are."""
+        return len(self.held().ranks)
+
+    def Get_group(self) -> Group:
+        """Its ranks."""
+        m = self.held()
+        return Group.of(Ranks(m.ranks, m.engine.rank))  # type: ignore[no-any-return]
+
+    group = property(Get_group)
+
+    def Compare(self, comm: Management) -> int:
+        """IDENT, CONGRUENT (same ranks in the same order), SIMILAR (another order) or UNEQUAL."""
+        one, other = self.held(), comm.held()
+        if one is other:
+            return c.IDENT
+        if one.ranks == other.ranks:
+            return c.CONGRUENT
+        return c.SIMILAR if sorted(one.ranks) == sorted(other.ranks) else c.UNEQUAL
+
+    def Is_inter(self) -> bool:
+        """Never: there are no intercommunicators."""
+        self.held()
+        return False
+
+    def Is_intra(self) -> bool:
+        """Always."""
+        self.held()
+        return True
+
+    is_inter = property(Is_inter)
+    is_intra = property(Is_intra)
+
+    def Get_topology(self) -> int:
+        """CART, GRAPH, DIST_GRAPH, or UNDEFINED."""
+        topology = self.held().topology
+        return c.UNDEFINED if topology is None else topology.kind
+
+    topology = property(Get_topology)
+
+    @property
+    def is_topo(self) -> bool:
+        """Does it have a topology?"""
+        return self.thing is not None and self.held().topology is not None
+
+    # ---- communicators made of it ---------------------------------------------------------------------------------------------
+
+    def Dup(self, info: Info | None = None) -> Any:
+        """The same ranks, and messages of their own."""
+        m = self.held()
+        copy = self._child(m, m.ranks, ("dup",))
+        copy.topology, copy.errhandler = m.topology, m.errhandler
+        copy.info = dict(m.info) if info is None else dict(info.items())
+        self.keyvals.copy(self, m.attributes, copy.attributes)
+        return type(self).of(copy)
+
+    def Dup_with_info(self, info: Info) -> Any:
+        """`Dup` with hints of its own."""
+        return self.Dup(info)
+
+    def Clone(self) -> Any:
+        """`Dup`."""
+        return self.Dup()
+
+    def Idup(self, info: Info | None = None) -> tuple[Any, Request]:
+        """`Dup`, which is complete at once."""
+        return self.Dup(info), Request.of(Nothing(receives=False))
+
+    def Idup_with_info(self, info: Info) -> tuple[Any, Request]:
+        """`Dup_with_info`, which is complete at once."""
+        return self.Idup(info)
+
+    def Create(self, group: Group) -> Any:
+        """The ranks of a group; COMM_NULL on the others. All ranks call it."""
+        m = self.held()
+        ranks = group.held().ranks
+        if not set(ranks) <= set(m.ranks):
+            raise Exception(ErrorClass.GROUP, "the group has ranks that are not in the communicator")
+        return self._child_if(m.engine.rank in ranks, m, ranks, ("create", ranks))
+
+    def Split(self, color: int = 0, key: int = 0) -> Any:
+        """Ranks of the same color, ordered by key; COMM_NULL for the color UNDEFINED. All ranks call it."""
+        m = self.held()
+        if color < 0 and color != c.UNDEFINED:
+            raise Exception(ErrorClass.ARG, f"a color must not be negative, as {color} is")
+        with m.inside("comm.Split"):
+            everyone = _run(m, _all_gather(m, (color, key)))
+        mine = sorted((its_key, rank) for rank, (its, its_key) in enumerate(everyone) if its == color)
+        return self._child_if(color != c.UNDEFINED, m, tuple(m.ranks[rank] for _, rank in mine), ("split",))
+
+    def Split_type(self, split_type: int, key: int = 0, info: Info = INFO_NULL) -> Any:
+        """Ranks that share memory (COMM_TYPE_SHARED, or by the info's `mpi_hw_resource_type`). All ranks call it."""
+        m = self.held()
+        guided = split_type in (c.COMM_TYPE_HW_GUIDED, c.COMM_TYPE_RESOURCE_GUIDED)
+        shares = split_type == c.COMM_TYPE_SHARED or (guided and info.get("mpi_hw_resource_type") in SHARED_RESOURCES)
+        with m.inside("comm.Split_type"):
+            hosts = _run(m, _all_gather(m, platform.node()))
+        return self.Split(hosts.index(platform.node()) if shares else c.UNDEFINED, key)
+
+    def _child(self, m: Membership, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> Membership:
+        return Membership(m.engine, ranks, ranks.index(m.engine.rank), m.child_context(made_by))
+
+    def _nothing(self, m: Membership, made_by: tuple[Any, ...]) -> None:
+        """A rank that is left out counts all the same, so that contexts agree."""
+        m.child_context(made_by)
+
+    def _child_if(self, member: bool, m: Membership, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> Any:
+        """The communicator of `ranks`; COMM_NULL on a rank that is not among them."""
+        from perdure.comm.communicator import COMM_NULL, Intracomm
+
+        if not member:
+            self._nothing(m, made_by)
+            return COMM_NULL
+        return Intracomm.of(self._child(m, ranks, made_by))
+
+    # ---- what is attached -------------------------------------------------------------------------------------------------------
+
+    def Get_name(self) -> str:
+        """Its name."""
+        return "MPI_COMM_NULL" if self.thing is None else self.held().name
+
+    def Set_name(self, name: str) -> None:
+        """Gives it a name."""
+        self.held().name = name
+
+    name = property(Get_name, Set_name)
+
+    def Get_info(self) -> Info:
+        """Its hints."""
+        return Info.of(Words(self.held().info))  # type: ignore[no-any-return]
+
+    def Set_info(self, info: Info) -> None:
+        """Adds hints, which mean nothing here."""
+        self.held().info.update(info.items())
+
+    info = property(Get_info, Set_info)
+
+    def Get_attr(self, keyval: int) -> Any:
+        """What the program attached; None: nothing."""
+        return self.keyvals.get(self.held().attributes, keyval)
+
+    def Set_attr(self, keyval: int, attrval: Any) -> None:
+        """Attaches something."""
+        self.keyvals.set(self, self.held().attributes, keyval, attrval)
+
+    def Delete_attr(self, keyval: int) -> None:
+        """Takes it off."""
+        self.keyvals.delete(self, self.held().attributes, keyval)
+
+    @classmethod
+    def Create_keyval(cls, copy_fn: Any = None, delete_fn: Any = None, nopython: bool = False) -> int:
+        """A key for attributes."""
+        return cls.keyvals.create(copy_fn, delete_fn, nopython)
+
+    @classmethod
+    def Free_keyval(cls, keyval: int) -> int:
+        """Gives a key back."""
+        return cls.keyvals.free(keyval)
+
+    @classmethod
+    def Create_errhandler(cls, errhandler_fn: Any) -> Errhandler:
+        """A handler for `Call_errhandler`."""
+        return Errhandler.create(errhandler_fn)
+
+    def Get_errhandler(self) -> Errhandler:
+        """Its handler."""
+        return Errhandler.of(self.held().errhandler or ERRORS_RETURN.held())  # type: ignore[no-any-return]
+
+    def Set_errhandler(self, errhandler: Errhandler) -> None:
+        """Sets its handler."""
+        self.held().errhandler = errhandler.held()
+
+    def Call_errhandler(self, errorcode: int) -> None:
+        """Calls the handler; without one of the program's own the error is raised."""
+        handler = self.held().errhandler
+        if handler is not None and handler.function is not None:
+            handler.function(self, errorcode)
+        elif errorcode and (handler is None or handler.constant is not ERRORS_RETURN):
+            raise Exception(errorcode)
+
+    # ---- buffers for Bsend, which needs none ------------------------------------------------------------------------------------
+
+    def Attach_buffer(self, buf: Any) -> None:
+        """Remembers a buffer; sends in buffered mode do without."""
+        if buf is not c.BUFFER_AUTOMATIC:
+            memory_of(buf, writable=True)
+        self.held().buffer = buf
+
+    def Detach_buffer(self) -> Any:
+        """Gives it back."""
+        m = self.held()
+        buffer, m.buffer = m.buffer, None
+        return buffer
+
+    def Flush_buffer(self) -> None:
+        """Nothing waits in it."""
+        self.held()
+
+    def Iflush_buffer(self) -> Request:
+        """Complete at once."""
+        self.held()
+        return Request.of(Nothing(receives=False))  # type: ignore[no-any-return]
+
+    # ---- left out ---------------------------------------------------------------------------------------------------------------
+
+    def Revoke(self) -> None:
+        """Not here: perdure revokes by itself."""
+        raise left_out("Comm.Revoke", "perdure revokes a generation by itself")
+
+    def Shrink(self) -> None:
+        """Not here: perdure replaces ranks by itself."""
+        raise left_out("Comm.Shrink", "perdure replaces lost ranks by itself")
+
+    def Agree(self, flag: int) -> int:
+        """Not here."""
+        raise left_out("Comm.Agree", "use allreduce; a lost rank unwinds all of them")
+
+    @classmethod
+    def Join(cls, fd: int) -> None:
+        """Not here."""
+        raise left_out("Comm.Join", "there are no dynamic processes")

@@ -1,0 +1,142 @@
+"""What a communicator is made of: ranks of the job in an order of their own, and a context that keeps its messages apart from others'.
+
+Contexts need no agreement: a communicator's is a hash of its parent's and of what made it (the how-manieth duplicate, split, ...), which
+all its members know alike. Messages are matched by source as well, so groups without a common member may share one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.comm.attributes import Attributes
+from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL, TAG_UB_VALUE
+from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.matching import Receive
+
+if TYPE_CHECKING:
+    from perdure.comm.engine import Engine, Part
+    from perdure.comm.mesh import Monitor
+    from perdure.comm.topologies import Topology
+
+WORLD_CONTEXT: Final = 2
+SELF_CONTEXT: Final = 4
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Membership:
+    """One communicator. `context` is even and carries the messages of programs; the odd one after it those of collectives."""
+
+    engine: Engine
+    ranks: tuple[int, ...]
+    rank: int
+    context: int
+    name: str = ""
+    topology: Topology | None = None
+    attributes: Attributes = field(default_factory=Attributes)
+    info: dict[str, str] = field(default_factory=dict)
+    errhandler: Any = None
+    buffer: Any = None
+    collectives: int = 0
+    children: dict[Any, int] = field(default_factory=dict)
+    position: dict[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.ranks != tuple(range(len(self.ranks))):
+            self.position = {rank: at for at, rank in enumerate(self.ranks)}
+
+    @property
+    def size(self) -> int:
+        """How many ranks there are."""
+        return len(self.ranks)
+
+    def local(self, world_rank: int) -> int:
+        """The rank here of a rank of the job."""
+        return world_rank if self.position is None or world_rank < 0 else self.position[world_rank]
+
+    def inside(self, call: str) -> Inside:
+        """Tells the monitor that the rank is inside a call."""
+        return Inside(self.engine, call)
+
+    def child_context(self, made_by: tuple[Any, ...]) -> int:
+        """The context of the next communicator made in this way; the same on all its members."""
+        number = self.children.get(made_by, 0)
+        self.children[made_by] = number + 1
+        digest = hashlib.blake2b(repr((self.context, made_by, number)).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") & ~1
+
+    def destination(self, dest: int, tag: int) -> int:
+        """The rank of the job to send to; or -1 for PROC_NULL. `MPI.Exception`: no such rank, or a negative tag."""
+        if dest == PROC_NULL:
+            return -1
+        if not 0 <= dest < len(self.ranks):
+            raise Exception(ErrorClass.RANK, f"rank {self.rank}: there is no rank {dest} among {len(self.ranks)}")
+        if not 0 <= tag <= TAG_UB_VALUE:
+            raise Exception(ErrorClass.TAG, f"rank {self.rank}: a tag must not be negative, nor above {TAG_UB_VALUE}, as {tag} is")
+        return self.ranks[dest]
+
+    def source(self, source: int, tag: int) -> int:
+        """The rank of the job to receive from, or ANY_SOURCE. `MPI.Exception`: as of `destination`."""
+        if source != ANY_SOURCE and not 0 <= source < len(self.ranks):
+            raise Exception(ErrorClass.RANK, f"rank {self.rank}: there is no rank {source} among {len(self.ranks)}")
+        if tag != ANY_TAG and not 0 <= tag <= TAG_UB_VALUE:
+            raise Exception(ErrorClass.TAG, f"rank {self.rank}: a tag must not be negative, nor above {TAG_UB_VALUE}, as {tag} is")
+        return source if source == ANY_SOURCE else self.ranks[source]
+
+    def root(self, root: int) -> int:
+        """Checks the root of a collective."""
+        if not 0 <= root < len(self.ranks):
+            raise Exception(ErrorClass.ROOT, f"rank {self.rank}: there is no root {root} among {len(self.ranks)} ranks")
+        return root
+
+    def exchange(self) -> Exchange:
+        """The messages of the next collective call."""
+        self.collectives += 1
+        return Exchange(self.engine, self.ranks, self.rank, self.context + 1, self.collectives)
+
+
+class Inside:
+    """While it is entered, the rank is inside a public call."""
+
+    __slots__ = ("call", "monitor")
+
+    monitor: Monitor
+
+    def __init__(self, engine: Engine, call: str) -> None:
+        engine.check()
+        self.monitor, self.call = engine.monitor, call
+
+    def __enter__(self) -> None:
+        self.monitor.enter(self.call)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.monitor.leave()
+
+
+class Exchange:
+    """The messages of one collective call: a tag of its own, so that it meets no other."""
+
+    __slots__ = ("context", "engine", "rank", "ranks", "size", "tag")
+
+    def __init__(self, engine: Engine, ranks: tuple[int, ...], rank: int, context: int, tag: int) -> None:
+        self.engine, self.ranks, self.rank, self.context, self.tag = engine, ranks, rank, context, tag
+        self.size = len(ranks)
+
+    def send(self, to: int, data: memoryview) -> Part:
+        """A message under way."""
+        return self.engine.send(self.ranks[to], self.context, self.tag, data)
+
+    def receive(self, source: int, buffer: memoryview | None, hold: bool = False) -> Receive:
+        """A receive under way."""
+        return self.engine.receive(self.ranks[source], self.context, self.tag, buffer, hold)
+
+    def check(self, wanted: Receive, nbytes: int) -> None:
+        """`MPI.Exception`: a message of another size than this rank expects means that the ranks do not agree."""
+        if wanted.length != nbytes:
+            source = self.ranks.index(wanted.from_rank)
+            raise Exception(
+                ErrorClass.TRUNCATE,
+                f"rank {source} takes part in a collective with {wanted.length} bytes where rank {self.rank} has {nbytes}",
+            )

@@ -1,0 +1,265 @@
+"""The kinds of calls that may be under way: sends, receives, collectives, several at once, and persistent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
+from perdure.comm.engine import Engine
+from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.links import Send
+from perdure.comm.matching import Receive
+from perdure.comm.pickles import pickle
+from perdure.comm.requests import Pending, Request
+from perdure.comm.status import Status
+
+if TYPE_CHECKING:
+    from perdure.comm.engine import Part
+    from perdure.comm.membership import Membership
+
+Schedule = Generator["Part", None, Any]
+"""A collective: it yields what it must wait for, and returns its result."""
+
+
+class Sending:
+    """A send."""
+
+    persistent = False
+
+    def __init__(self, membership: Membership, part: Send) -> None:
+        self.engine: Engine | None = membership.engine
+        self.active = True
+        self._part, self._wait = part, membership.engine.wait
+
+    def ready(self) -> bool:
+        return self._part.done
+
+    def block(self) -> None:
+        self._wait(self._part)
+
+    def finish(self, status: Status | None) -> None:
+        if status is not None:
+            self.peek(status)
+
+    def peek(self, status: Status) -> None:
+        status.fill(ANY_SOURCE, ANY_TAG, 0)
+
+    def cancel(self) -> None:
+        """It is under way and goes on."""
+
+
+class Receiving:
+    """A receive. `put`: takes the data to where it belongs; `load`: it is a pickled object."""
+
+    persistent = False
+
+    def __init__(self, membership: Membership, part: Receive, put: Callable[[memoryview], None] | None = None, load: bool = False) -> None:
+        self.engine: Engine | None = membership.engine
+        self.active = True
+        self._membership, self._part, self._put, self._load = membership, part, put, load
+
+    def ready(self) -> bool:
+        return self._part.done
+
+    def block(self) -> None:
+        assert self.engine is not None
+        self.engine.wait(self._part)
+
+    def finish(self, status: Status | None) -> Any:
+        part = self._part
+        if status is not None:
+            self.peek(status)
+        if part.error:
+            raise Exception(ErrorClass.TRUNCATE, part.error)
+        if part.cancelled:
+            return None
+        assert part.data is not None
+        if self._put is not None:
+            self._put(part.data)
+        return pickle.loads(part.data) if self._load and part.length else None
+
+    def peek(self, status: Status) -> None:
+        part = self._part
+        source = part.from_rank if part.cancelled else self._membership.local(part.from_rank)
+        status.fill(source, part.from_tag, part.length, cancelled=part.cancelled, error=ErrorClass.TRUNCATE if part.error else 0)
+
+    def cancel(self) -> None:
+        assert self.engine is not None
+        self.engine.cancel(self._part)
+
+
+class Nothing:
+    """To or from PROC_NULL."""
+
+    persistent = False
+    engine: Engine | None = None
+
+    def __init__(self, receives: bool) -> None:
+        self.active = True
+        self._receives = receives
+
+    def ready(self) -> bool:
+        return True
+
+    def block(self) -> None:
+        """It is complete."""
+
+    def finish(self, status: Status | None) -> None:
+        if status is not None:
+            self.peek(status)
+
+    def peek(self, status: Status) -> None:
+        status.fill(PROC_NULL if self._receives else ANY_SOURCE, ANY_TAG, 0)
+
+    def cancel(self) -> None:
+        """Nothing to cancel."""
+
+
+class Both:
+    """A send and a receive at the same time; the status is the receive's."""
+
+    persistent = False
+
+    def __init__(self, sending: Pending, receiving: Pending) -> None:
+        self.engine = receiving.engine or sending.engine
+        self.active = True
+        self._sending, self._receiving = sending, receiving
+
+    def ready(self) -> bool:
+        return self._sending.ready() and self._receiving.ready()
+
+    def block(self) -> None:
+        self._sending.block()
+        self._receiving.block()
+
+    def finish(self, status: Status | None) -> Any:
+        self._sending.finish(None)
+        return self._receiving.finish(status)
+
+    def peek(self, status: Status) -> None:
+        self._receiving.peek(status)
+
+    def cancel(self) -> None:
+        self._receiving.cancel()
+
+
+class Collective:
+    """A collective that goes on whenever bytes have moved."""
+
+    persistent = False
+
+    def __init__(self, engine: Engine, schedule: Schedule) -> None:
+        self.engine: Engine | None = engine
+        self.active = True
+        self._schedule = schedule
+        self._needs: Part | None = None
+        self._over = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+        if not self.advance():
+            engine.traffic.background.append(self.advance)
+
+    def advance(self) -> bool:
+        """Goes on as far as it can. True: it is over."""
+        try:
+            while not self._over and (self._needs is None or self._needs.done):
+                self._needs = next(self._schedule)
+        except StopIteration as end:
+            self._over, self._result = True, end.value
+        except BaseException as error:
+            # It belongs to this request, and not to the call that happened to move the bytes.
+            self._over, self._error = True, error
+        return self._over
+
+    def ready(self) -> bool:
+        return self._over or self.advance()
+
+    def block(self) -> None:
+        assert self.engine is not None
+        self.engine.traffic.wait_until(self.ready)
+
+    def finish(self, status: Status | None) -> Any:
+        if status is not None:
+            self.peek(status)
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def peek(self, status: Status) -> None:
+        status.fill(ANY_SOURCE, ANY_TAG, 0)
+
+    def cancel(self) -> None:
+        raise Exception(ErrorClass.REQUEST, "a collective cannot be cancelled")
+
+
+def drive(engine: Engine, schedule: Schedule) -> Any:
+    """A blocking collective: waits for what it needs until it is over."""
+    wait = engine.wait
+    try:
+        while True:
+            part = next(schedule)
+            if not part.done:
+                wait(part)
+    except StopIteration as end:
+        return end.value
+
+
+class Repeating:
+    """A persistent call: `start` makes it anew each time."""
+
+    persistent = True
+
+    def __init__(self, engine: Engine | None, start: Callable[[], Pending]) -> None:
+        self.engine, self._start = engine, start
+        self.active = False
+        self._now: Pending | None = None
+
+    def start(self) -> None:
+        """Begins it again."""
+        if self.active:
+            raise Exception(ErrorClass.REQUEST, "this persistent request is active already: wait for it first")
+        self._now = self._start()
+        self.active = True
+
+    def _current(self) -> Pending:
+        if self._now is None:
+            raise Exception(ErrorClass.REQUEST, "this persistent request was never started")
+        return self._now
+
+    def ready(self) -> bool:
+        return self._current().ready()
+
+    def block(self) -> None:
+        self._current().block()
+
+    def finish(self, status: Status | None) -> Any:
+        return self._current().finish(status)
+
+    def peek(self, status: Status) -> None:
+        self._current().peek(status)
+
+    def cancel(self) -> None:
+        self._current().cancel()
+
+
+class Prequest(Request):
+    """A persistent request, as mpi4py has it."""
+
+    __module__ = "perdure.MPI"
+
+    @classmethod
+    def takes(cls, handle: Any) -> bool:
+        return isinstance(handle, Request) and isinstance(handle.thing, Repeating | None)
+
+    def Start(self) -> None:
+        """Begins the call again."""
+        pending = self.held()
+        assert isinstance(pending, Repeating)
+        pending.start()
+
+    @classmethod
+    def Startall(cls, requests: list[Prequest]) -> None:
+        """Begins several."""
+        for request in requests:
+            request.Start()

@@ -1,0 +1,293 @@
+"""Messages from rank to rank, upper case for buffers and lower case for objects (MPI 4.1, chapter 3)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perdure.comm.buffers import Block, block
+from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
+from perdure.comm.links import Send
+from perdure.comm.pendings import Both, Nothing, Prequest, Receiving, Repeating, Sending
+from perdure.comm.pickles import dump
+from perdure.comm.requests import Pending, Request
+from perdure.comm.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from perdure.comm.matching import Receive
+    from perdure.comm.membership import Membership
+
+_SIMPLE = frozenset("?bBhHiIlLqQfd")
+"""Type codes of arrays whose bytes can be had in one step."""
+
+
+def outgoing(buf: Any, dest: int) -> memoryview:
+    """The bytes of a send buffer."""
+    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.dtype.isnative and buf.size and buf.flags.c_contiguous:
+        return buf.data.cast("B")
+    return memoryview(b"") if dest == PROC_NULL else block(buf, writable=False).out()
+
+
+def incoming(buf: Any) -> tuple[memoryview, Block | None]:
+    """Where to receive; and the block that must `put` it, if that is not its place."""
+    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.dtype.isnative and buf.size and buf.flags.carray:
+        return buf.data.cast("B"), None
+    target = block(buf, writable=True)
+    return target.room(), None if target.dense else target
+
+
+class PointToPoint:
+    """A part of `Comm`."""
+
+    if TYPE_CHECKING:
+
+        def held(self) -> Membership: ...
+
+    def _send(self, m: Membership, data: memoryview, dest: int, tag: int, synchronous: bool = False) -> Send | None:
+        rank = m.destination(dest, tag)
+        return None if rank < 0 else m.engine.send(rank, m.context, tag, data, synchronous)
+
+    def _receive(self, m: Membership, room: memoryview | None, source: int, tag: int) -> Receive:
+        return m.engine.receive(m.source(source, tag), m.context, tag, room)
+
+    def _sending(self, m: Membership, data: memoryview, dest: int, tag: int, synchronous: bool = False) -> Pending:
+        part = self._send(m, data, dest, tag, synchronous)
+        return Nothing(receives=False) if part is None else Sending(m, part)
+
+    def _receiving(self, m: Membership, buf: Any, source: int, tag: int) -> Pending:
+        if source == PROC_NULL:
+            return Nothing(receives=True)
+        room, target = incoming(buf)
+        return Receiving(m, self._receive(m, room, source, tag), target.put if target else None)
+
+    # ---- buffers: blocking --------------------------------------------------------------------------------------------------
+
+    def Send(self, buf: Any, dest: int, tag: int = 0) -> None:
+        """Sends; returns when the buffer may be changed."""
+        m = self.held()
+        with m.inside("comm.Send"):
+            part = self._send(m, outgoing(buf, dest), dest, tag)
+            if part is not None and not part.done:
+                m.engine.wait(part)
+
+    def Recv(self, buf: Any, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> None:
+        """Receives; blocks until the message is here."""
+        m = self.held()
+        with m.inside("comm.Recv"):
+            pending = self._receiving(m, buf, source, tag)
+            pending.block()
+            pending.finish(status)
+
+    def Sendrecv(
+        self, sendbuf: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,
+        status: Status | None = None,
+    ) -> None:  # fmt: skip
+        """Sends and receives at the same time."""
+        m = self.held()
+        with m.inside("comm.Sendrecv"):
+            data = outgoing(sendbuf, dest)
+            m.destination(dest, sendtag)
+            pending = self._receiving(m, recvbuf, source, recvtag)
+            part = self._send(m, data, dest, sendtag)
+            pending.block()
+            pending.finish(status)
+            if part is not None and not part.done:
+                m.engine.wait(part)
+
+    def Sendrecv_replace(
+        self, buf: Any, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG, status: Status | None = None
+    ) -> None:
+        """Sends a buffer and receives into it."""
+        self.Isendrecv_replace(buf, dest, sendtag, source, recvtag).Wait(status)
+
+    def Ssend(self, buf: Any, dest: int, tag: int = 0) -> None:
+        """Sends; returns when the receiver has begun to receive."""
+        self.Issend(buf, dest, tag).Wait()
+
+    def Bsend(self, buf: Any, dest: int, tag: int = 0) -> None:
+        """Sends a copy; returns at once."""
+        self.Ibsend(buf, dest, tag).Wait()
+
+    def Rsend(self, buf: Any, dest: int, tag: int = 0) -> None:
+        """`Send`, when the receive is known to be posted."""
+        self.Send(buf, dest, tag)
+
+    # ---- buffers: non-blocking ------------------------------------------------------------------------------------------------
+
+    def Isend(self, buf: Any, dest: int, tag: int = 0) -> Request:
+        """Starts to send a buffer, which must not change until the request is complete."""
+        m = self.held()
+        with m.inside("comm.Isend"):
+            return _request(self._sending(m, outgoing(buf, dest), dest, tag))
+
+    def Issend(self, buf: Any, dest: int, tag: int = 0) -> Request:
+        """`Isend` that is complete when the receiver has begun to receive."""
+        m = self.held()
+        with m.inside("comm.Issend"):
+            return _request(self._sending(m, outgoing(buf, dest), dest, tag, synchronous=True))
+
+    def Ibsend(self, buf: Any, dest: int, tag: int = 0) -> Request:
+        """`Isend` of a copy: complete at once. The copy needs no attached buffer."""
+        m = self.held()
+        with m.inside("comm.Ibsend"):
+            self._send(m, memoryview(bytes(outgoing(buf, dest))), dest, tag)
+            return _request(Nothing(receives=False))
+
+    def Irsend(self, buf: Any, dest: int, tag: int = 0) -> Request:
+        """`Isend`, when the receive is known to be posted."""
+        return self.Isend(buf, dest, tag)
+
+    def Irecv(self, buf: Any, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Request:
+        """Starts to receive into a buffer."""
+        m = self.held()
+        with m.inside("comm.Irecv"):
+            return _request(self._receiving(m, buf, source, tag))
+
+    def Isendrecv(
+        self, sendbuf: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG
+    ) -> Request:
+        """Starts both."""
+        m = self.held()
+        with m.inside("comm.Isendrecv"):
+            data = outgoing(sendbuf, dest)
+            receiving = self._receiving(m, recvbuf, source, recvtag)
+            return _request(Both(self._sending(m, data, dest, sendtag), receiving))
+
+    def Isendrecv_replace(self, buf: Any, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG) -> Request:
+        """Starts both, of one buffer."""
+        m = self.held()
+        with m.inside("comm.Isendrecv_replace"):
+            nothing = dest == PROC_NULL and source == PROC_NULL
+            data = memoryview(b"") if nothing else memoryview(bytes(block(buf, writable=True).out()))
+            receiving = self._receiving(m, buf, source, recvtag)
+            return _request(Both(self._sending(m, data, dest, sendtag), receiving))
+
+    # ---- buffers: persistent --------------------------------------------------------------------------------------------------
+
+    def Send_init(self, buf: Any, dest: int, tag: int = 0) -> Prequest:
+        """A send that `Start` begins, as often as wanted."""
+        return self._persistent_send(buf, dest, tag)
+
+    def Ssend_init(self, buf: Any, dest: int, tag: int = 0) -> Prequest:
+        """A synchronous one."""
+        return self._persistent_send(buf, dest, tag, synchronous=True)
+
+    def Rsend_init(self, buf: Any, dest: int, tag: int = 0) -> Prequest:
+        """One for receives that are known to be posted."""
+        return self._persistent_send(buf, dest, tag)
+
+    def Bsend_init(self, buf: Any, dest: int, tag: int = 0) -> Prequest:
+        """One that sends copies."""
+        m = self.held()
+        outgoing(buf, dest)
+        m.destination(dest, tag)
+
+        def start() -> Pending:
+            self._send(m, memoryview(bytes(outgoing(buf, dest))), dest, tag)
+            return Nothing(receives=False)
+
+        return _persistent(m, "comm.Bsend", start)
+
+    def _persistent_send(self, buf: Any, dest: int, tag: int, synchronous: bool = False) -> Prequest:
+        m = self.held()
+        outgoing(buf, dest)
+        m.destination(dest, tag)
+        return _persistent(m, "comm.Start", lambda: self._sending(m, outgoing(buf, dest), dest, tag, synchronous))
+
+    def Recv_init(self, buf: Any, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Prequest:
+        """A receive that `Start` begins, as often as wanted."""
+        m = self.held()
+        if source != PROC_NULL:
+            incoming(buf)
+            m.source(source, tag)
+        return _persistent(m, "comm.Start", lambda: self._receiving(m, buf, source, tag))
+
+    # ---- objects ----------------------------------------------------------------------------------------------------------------
+
+    def send(self, obj: Any, dest: int, tag: int = 0) -> None:
+        """Sends an object, pickled."""
+        m = self.held()
+        with m.inside("comm.send"):
+            part = self._send(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag)
+            if part is not None and not part.done:
+                m.engine.wait(part)
+
+    def ssend(self, obj: Any, dest: int, tag: int = 0) -> None:
+        """Sends an object; returns when the receiver has begun to receive."""
+        self.issend(obj, dest, tag).wait()
+
+    def bsend(self, obj: Any, dest: int, tag: int = 0) -> None:
+        """Sends an object; returns at once."""
+        self.ibsend(obj, dest, tag).wait()
+
+    def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
+        """Starts to send an object, pickled now."""
+        m = self.held()
+        with m.inside("comm.isend"):
+            return _request(self._sending(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag))
+
+    def issend(self, obj: Any, dest: int, tag: int = 0) -> Request:
+        """`isend` that is complete when the receiver has begun to receive."""
+        m = self.held()
+        with m.inside("comm.issend"):
+            return _request(self._sending(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag, synchronous=True))
+
+    def ibsend(self, obj: Any, dest: int, tag: int = 0) -> Request:
+        """`isend` that is complete at once."""
+        m = self.held()
+        with m.inside("comm.ibsend"):
+            self._send(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag)
+            return _request(Nothing(receives=False))
+
+    def recv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
+        """Receives an object. `buf` is there for mpi4py's sake: memory is found as needed."""
+        m = self.held()
+        if buf is not None:
+            warnings.warn("the 'buf' argument is not needed: memory is found as needed", UserWarning, stacklevel=2)
+        with m.inside("comm.recv"):
+            pending = self._receiving_object(m, source, tag)
+            pending.block()
+            return pending.finish(status)
+
+    def irecv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Request:
+        """Starts to receive an object; `wait` gives it."""
+        m = self.held()
+        with m.inside("comm.irecv"):
+            return _request(self._receiving_object(m, source, tag))
+
+    def sendrecv(
+        self, sendobj: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,
+        status: Status | None = None,
+    ) -> Any:  # fmt: skip
+        """Sends one object and receives another."""
+        m = self.held()
+        with m.inside("comm.sendrecv"):
+            data = memoryview(b"") if dest == PROC_NULL else dump(sendobj)
+            m.destination(dest, sendtag)
+            receiving = self._receiving_object(m, source, recvtag)
+            both = Both(self._sending(m, data, dest, sendtag), receiving)
+            both.block()
+            return both.finish(status)
+
+    def _receiving_object(self, m: Membership, source: int, tag: int) -> Pending:
+        if source == PROC_NULL:
+            return Nothing(receives=True)
+        return Receiving(m, self._receive(m, None, source, tag), load=True)
+
+
+def _request(pending: Pending) -> Request:
+    request: Request = Request.of(pending)
+    return request
+
+
+def _persistent(m: Membership, call: str, start: Callable[[], Pending]) -> Prequest:
+    def begin() -> Pending:
+        with m.inside(call):
+            return start()
+
+    request: Prequest = Prequest.of(Repeating(m.engine, begin))
+    return request

@@ -1,0 +1,168 @@
+"""Messages that are looked at before they are received (MPI 4.1, section 3.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
+from perdure.comm.failures import ErrorClass
+from perdure.comm.handles import Handle
+from perdure.comm.matching import Arrival, Receive
+from perdure.comm.pendings import Nothing, Receiving
+from perdure.comm.point_to_point import incoming
+from perdure.comm.requests import Pending, Request
+from perdure.comm.status import Status
+
+if TYPE_CHECKING:
+    from perdure.comm.membership import Membership
+
+
+class Matched:
+    """A message that was taken out of the mailbox; `arrival` None: from PROC_NULL."""
+
+    __slots__ = ("__weakref__", "arrival", "constant", "membership")
+
+    def __init__(self, membership: Membership | None, arrival: Arrival | None) -> None:
+        self.membership, self.arrival = membership, arrival
+        self.constant: Message | None = None
+
+
+class Message(Handle[Matched]):
+    """A matched message, as mpi4py has it: it is received by this and by nothing else."""
+
+    null_class = ErrorClass.REQUEST
+    __module__ = "perdure.MPI"
+
+    @classmethod
+    def Probe(cls, comm: Probes, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
+        """`comm.Mprobe`."""
+        return _typed(cls, comm.Mprobe(source, tag, status))
+
+    @classmethod
+    def Iprobe(cls, comm: Probes, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
+        """`comm.Improbe`."""
+        found = comm.Improbe(source, tag, status)
+        return None if found is None else _typed(cls, found)
+
+    probe, iprobe = Probe, Iprobe
+
+    def Recv(self, buf: Any, status: Status | None = None) -> None:
+        """Receives it."""
+        self.Irecv(buf).Wait(status)
+
+    def Irecv(self, buf: Any) -> Request:
+        """Starts to receive it."""
+        matched = self._taken()
+        if matched.arrival is None:
+            return _request(Nothing(receives=True))
+        room, target = incoming(buf)
+        return self._receive(matched, room, target.put if target else None, load=False)
+
+    def recv(self, status: Status | None = None) -> Any:
+        """Receives it as an object."""
+        return self.irecv().wait(status)
+
+    def irecv(self) -> Request:
+        """Starts to receive it as an object."""
+        matched = self._taken()
+        if matched.arrival is None:
+            return _request(Nothing(receives=True))
+        return self._receive(matched, None, None, load=True)
+
+    def _taken(self) -> Matched:
+        matched = self.held()
+        if not self.constant:
+            self.thing = None
+        return matched
+
+    def _receive(self, matched: Matched, room: memoryview | None, put: Any, load: bool) -> Request:
+        m, arrival = matched.membership, matched.arrival
+        assert m is not None
+        assert arrival is not None
+        with m.inside("comm.Mrecv"):
+            wanted = Receive(arrival.context, arrival.source, arrival.tag, room)
+            m.engine.fulfil(wanted, arrival)
+            return _request(Receiving(m, wanted, put, load))
+
+
+class Probes:
+    """A part of `Comm`."""
+
+    if TYPE_CHECKING:
+
+        def held(self) -> Membership: ...
+
+    def Probe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> bool:
+        """Blocks until a message is here that a receive would take; leaves it."""
+        m = self.held()
+        with m.inside("comm.Probe"):
+            if source != PROC_NULL:
+                wanted = m.source(source, tag)
+                m.engine.traffic.wait_until(lambda: m.engine.mailbox.find(m.context, wanted, tag) is not None)
+                _tell(m, m.engine.mailbox.find(m.context, wanted, tag), status)
+            else:
+                _tell(m, None, status)
+        return True
+
+    def Iprobe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> bool:
+        """Is a message here that a receive would take?"""
+        m = self.held()
+        with m.inside("comm.Iprobe"):
+            if source == PROC_NULL:
+                _tell(m, None, status)
+                return True
+            wanted = m.source(source, tag)
+            m.engine.traffic.progress()
+            arrival = m.engine.mailbox.find(m.context, wanted, tag)
+            if arrival is not None:
+                _tell(m, arrival, status)
+            return arrival is not None
+
+    def Mprobe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Message:
+        """Blocks until a message is here, and takes it."""
+        m = self.held()
+        if source != PROC_NULL:
+            self.Probe(source, tag)
+        found = self._take(m, source, tag, status)
+        assert found is not None
+        return found
+
+    def Improbe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Message | None:
+        """Takes a message if one is here."""
+        if source != PROC_NULL and not self.Iprobe(source, tag):
+            return None
+        return self._take(self.held(), source, tag, status)
+
+    probe, iprobe, mprobe, improbe = Probe, Iprobe, Mprobe, Improbe
+
+    def _take(self, m: Membership, source: int, tag: int, status: Status | None) -> Message | None:
+        if source == PROC_NULL:
+            _tell(m, None, status)
+            return Message(MESSAGE_NO_PROC)  # type: ignore[no-any-return]
+        arrival = m.engine.mailbox.take(m.context, m.source(source, tag), tag)
+        _tell(m, arrival, status)
+        return Message.of(Matched(m, arrival))  # type: ignore[no-any-return]
+
+
+def _tell(m: Membership, arrival: Arrival | None, status: Status | None) -> None:
+    if status is None:
+        return
+    if arrival is None:
+        status.fill(PROC_NULL, ANY_TAG, 0)
+    else:
+        status.fill(m.local(arrival.source), arrival.tag, arrival.length)
+
+
+def _typed(cls: type[Message], message: Message) -> Message:
+    return message if type(message) is cls else cls.of(message.held())
+
+
+def _request(pending: Pending) -> Request:
+    return Request.of(pending)  # type: ignore[no-any-return]
+
+
+MESSAGE_NULL: Message = Message()
+MESSAGE_NULL.constant = "MESSAGE_NULL"
+MESSAGE_NO_PROC: Message = Message.of(Matched(None, None))
+MESSAGE_NO_PROC.constant = "MESSAGE_NO_PROC"
+MESSAGE_NO_PROC.held().constant = MESSAGE_NO_PROC

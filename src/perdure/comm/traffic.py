@@ -1,0 +1,355 @@
+"""All links of one generation of one rank, and the thread that moves their bytes while it waits.
+
+Links in memory are looked at a few times first, giving the processor away in between, because most answers come within microseconds; then
+the thread polls, and costs nothing. A revoke closes nothing here: it sets a flag and wakes the poll by an eventfd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
+from perdure.comm.matching import Arrival, Receive
+from perdure.comm.transports import LinkRefused, Stream
+from perdure.errors import GenerationRevoked, InternalError
+
+if TYPE_CHECKING:
+    from perdure.comm.mesh import Mesh, Monitor
+
+PEER_LOST_TIMEOUT_S: Final = 60.0
+"""After a peer's link ended, the revoke must follow: detection takes seconds at most."""
+_BY_ITSELF: Final = frozenset((DATA, COPY))
+"""Frames whose message needs no answer."""
+SPIN_S: Final = 100e-6
+"""A waiting rank looks at its links in memory for so long, giving the processor away after each look, before it polls. Most answers come
+sooner; and where more processes than cores want to run, giving it away takes as long by itself."""
+
+
+class Receiver(Protocol):
+    """Who is told of frames."""
+
+    def head_arrived(self, arrival: Arrival, rank: int) -> tuple[Receive | None, memoryview | None] | None:
+        """A frame begins: the receive that it belongs to and where its bytes may go; None when it has none that anybody waits for."""
+
+    def message_arrived(self, arrival: Arrival, wanted: Receive | None) -> None:
+        """All its bytes are there."""
+
+
+class Traffic:
+    """Only `revoke`, `pause` and `accepted` may be called from other threads."""
+
+    def __init__(self, mesh: Mesh, generation: int, addresses: tuple[str, ...], monitor: Monitor, receiver: Receiver) -> None:
+        self.revoked = self.held = False
+        self.background: list[Callable[[], bool]] = []
+        """Non-blocking collectives: each is called after bytes moved, goes on as far as it can, and says whether it is over."""
+        self._mesh, self._generation, self._addresses = mesh, generation, addresses
+        self._monitor, self._receiver = monitor, receiver
+        self._out: dict[int, Outward] = {}
+        self._in: dict[int, Inward] = {}
+        self._in_memory: list[Inward] = []
+        self._stuck: list[Outward] = []
+        self._by_fd: dict[int, Callable[[], object]] = {}
+        self._poll = select.poll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._watch(self._wake, select.POLLIN, lambda: None)
+        self._new: list[tuple[int, Stream]] = []
+        self._lock = threading.Lock()
+        self._lost_at: float | None = None
+        self._lost: set[int] = set()
+        self._may_go = threading.Event()
+        self._may_go.set()
+
+    # ---- from other threads -----------------------------------------------------------------------------------------------
+
+    def revoke(self) -> None:
+        """The generation is over: every blocked and every later call raises."""
+        with self._lock:
+            self.revoked, self.held = True, False
+            self._may_go.set()
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+
+    def pause(self, *, paused: bool) -> None:
+        """While paused no frame leaves and none is taken: the calling thread waits, woken by the end of the pause or by a revoke."""
+        with self._lock:
+            self.held = paused and not self.revoked
+            if self.held:
+                self._may_go.clear()
+                os.eventfd_write(self._wake, 1)
+            else:
+                self._may_go.set()
+
+    def accepted(self, rank: int, stream: Stream) -> None:
+        """A link on which `rank` sends to this one."""
+        with self._lock:
+            if self._wake < 0:
+                stream.close()
+                return
+            self._new.append((rank, stream))
+            os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Gives all links back."""
+        with self._lock:
+            self.revoked = True
+            if self._wake < 0:
+                return
+            os.close(self._wake)
+            self._wake = -1
+            for _, stream in self._new:
+                stream.close()
+        for stream in [*(out.stream for out in self._out.values()), *(inward.stream for inward in self._in.values())]:
+            stream.close()
+
+    # ---- waiting ----------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Waits while paused; raises when the generation is over."""
+        if self.held:
+            self._may_go.wait()
+        if self.revoked:
+            raise GenerationRevoked(f"generation {self._generation} is over")
+
+    def wait(self, part: Send | Receive) -> None:
+        """Moves bytes until the part is done. Woken by messages, by `accepted` and by `revoke`."""
+        until = 0.0
+        while not part.done:
+            self.check()
+            if self._sweep():
+                until = 0.0
+                continue
+            now = time.perf_counter() if self._in_memory else 0.0
+            until = until or now + SPIN_S
+            if 0.0 < now < until:
+                os.sched_yield()
+            else:
+                self._sleep(self._patience_ms())
+                until = 0.0
+        self.check()
+
+    def wait_until(self, done: Callable[[], bool]) -> None:
+        """Moves bytes until `done()`."""
+        while not done():
+            self.check()
+            if not self._sweep():
+                self._sleep(self._patience_ms())
+        self.check()
+
+    def progress(self) -> None:
+        """Moves what can be moved without waiting."""
+        self.check()
+        self._sweep()
+        self._sleep(0)
+        self.check()
+
+    def _sweep(self) -> bool:
+        """One look at all links in memory. Did anything move?"""
+        moved = False
+        for inward in self._in_memory:
+            if inward.stream.ready():
+                self._pull(inward)
+                moved = True
+        if self._stuck:
+            for out in [out for out in self._stuck if out.stream.in_memory]:
+                moved |= self._push(out)
+        if moved and self.background:
+            self._advance()
+        return moved
+
+    def _advance(self) -> None:
+        self.background = [task for task in self.background if not task()]
+
+    def _sleep(self, timeout_ms: float | None) -> None:
+        """Polls all links, at most so long, and moves what can be moved."""
+        armed = [inward.stream for inward in self._in_memory] + [out.stream for out in self._stuck if out.stream.in_memory]
+        for stream in armed:
+            stream.arm(armed=True)
+        if any(stream.ready() for stream in armed):
+            timeout_ms = 0
+        ready = self._poll.poll(timeout_ms)
+        for stream in armed:
+            stream.arm(armed=False)
+        for fd, _ in ready:
+            react = self._by_fd.get(fd)
+            if react:
+                react()
+        if self._new or self.revoked or any(fd == self._wake for fd, _ in ready):
+            self._take_new()
+        if self.background:
+            self._advance()
+
+    def _take_new(self) -> None:
+        with self._lock:
+            new, self._new = self._new, []
+            if self._wake >= 0 and not self.revoked:
+                with contextlib.suppress(BlockingIOError):  # nobody woke the poll
+                    os.eventfd_read(self._wake)
+        for rank, stream in new:
+            inward = self._in[rank] = Inward(rank, stream)
+            if stream.in_memory:
+                self._in_memory = [*self._in_memory, inward]
+            self._watch(stream.fd, select.POLLIN, lambda inward=inward: self._readable(inward))  # type: ignore[misc]
+
+    def _patience_ms(self) -> float | None:
+        """How long to poll: for ever, unless a peer is gone and the revoke does not come."""
+        if self._lost_at is None:
+            return None
+        left_s = self._lost_at + PEER_LOST_TIMEOUT_S - time.monotonic()
+        if left_s <= 0:
+            raise InternalError(f"rank {self._mesh.rank}: the links of ranks {sorted(self._lost)} ended, and no revoke followed")
+        return left_s * 1000
+
+    def _watch(self, fd: int, events: int, react: Callable[[], object]) -> None:
+        self._by_fd[fd] = react
+        self._poll.register(fd, events)
+
+    def _forget(self, fd: int) -> None:
+        if self._by_fd.pop(fd, None):
+            self._poll.unregister(fd)
+
+    # ---- links ------------------------------------------------------------------------------------------------------------
+
+    def outward(self, rank: int) -> Outward | None:
+        """The link to a rank, made at the first message. None: nobody is there, and the revoke follows."""
+        out = self._out.get(rank)
+        if out is None:
+            try:
+                stream = self._mesh.dial(self._generation, self._addresses[rank])
+            except LinkRefused:
+                self.lose(rank)
+                return None
+            out = self._out[rank] = Outward(rank, stream, stream.direct)
+            if stream.in_memory:
+                self._watch(stream.fd, select.POLLIN, lambda: self._bell(out))
+        return out
+
+    def inward(self, rank: int) -> Stream:
+        """The stream on which a rank sends, which it has begun."""
+        return self._in[rank].stream
+
+    def lose(self, rank: int) -> None:
+        """The link of a rank ended. The call goes on waiting for the revoke that must follow."""
+        if rank not in self._lost and not self.revoked:
+            self._lost.add(rank)
+            self._lost_at = self._lost_at or time.monotonic()
+            self._monitor.suspect(rank)
+
+    def frame(
+        self, out: Outward, *, kind: int, context: int = 0, tag: int = 0, length: int = 0, address: int = 0, ticket: int = 0,
+        message: Send | None = None, data: memoryview | None = None,
+    ) -> None:  # fmt: skip
+        """Sends a frame, or lets it wait behind others. `message` is done with it, unless an answer is due."""
+        head = HEAD.pack(out.sequence, context, length, address, tag, self._generation, kind, ticket)
+        out.sequence += 1
+        ends = message if kind in _BY_ITSELF else None
+        pieces: list[memoryview | bytes] = [head, data] if data else [head]
+        if out.pending:
+            out.pending.append((pieces, ends))
+            return
+        try:
+            sent = out.stream.send(pieces)
+        except OSError:
+            self.lose(out.rank)
+            return
+        if sent == HEAD_BYTES + (len(data) if data else 0):
+            if ends is not None:
+                ends.done = True
+            return
+        out.pending.append((cut(pieces, sent), ends))
+        self._stuck.append(out)
+        if not out.stream.in_memory:
+            self._watch(out.stream.fd, select.POLLOUT, lambda: self._push(out))
+
+    def _push(self, out: Outward) -> bool:
+        """Sends what is pending, as far as it goes. Did anything move?"""
+        try:
+            sent = out.push()
+        except OSError:
+            self.lose(out.rank)
+            out.pending.clear()
+            sent = 1
+        if not out.pending and out in self._stuck:
+            self._stuck.remove(out)
+            if not out.stream.in_memory:
+                self._forget(out.stream.fd)
+        return sent > 0
+
+    def _bell(self, out: Outward) -> None:
+        if not out.stream.hear():
+            self._forget(out.stream.fd)
+            self.lose(out.rank)
+
+    def _readable(self, inward: Inward) -> None:
+        if inward.stream.hear():
+            self._pull(inward)
+        else:
+            self._ended(inward)
+
+    def _ended(self, inward: Inward) -> None:
+        self._forget(inward.stream.fd)
+        self._in_memory = [other for other in self._in_memory if other is not inward]
+        self.lose(inward.rank)
+
+    def _pull(self, inward: Inward) -> None:
+        """Takes one message of a link.
+
+        No more, because it may be the one that is waited for: a rank that went on reading would fill its memory with the messages of a
+        faster one, while the stream holds that one up.
+        """
+        recv_into = inward.stream.recv_into
+        count: int | None = None
+        while not self.revoked:
+            if inward.arrival is None:
+                count = recv_into(inward.view[inward.filled :] if inward.filled else inward.view)
+                if not count:
+                    break
+                inward.filled += count
+                if inward.filled == HEAD_BYTES and self._begin(inward):
+                    break
+            else:
+                assert inward.target is not None
+                count = recv_into(inward.target[inward.filled :] if inward.filled else inward.target)
+                if not count:
+                    break
+                inward.filled += count
+                if inward.filled == inward.arrival.length:
+                    self._end(inward)
+                    break
+        inward.stream.settle()
+        if count == 0:
+            self._ended(inward)
+
+    def _begin(self, inward: Inward) -> bool:
+        """A head is here: its bytes go where a posted receive wants them, or into fresh memory. True: there are none."""
+        arrival = inward.unpack(self._generation)
+        place = self._receiver.head_arrived(arrival, inward.rank)
+        if place is None:
+            return True
+        inward.arrival, (inward.wanted, buffer) = arrival, place
+        arrival.placed = buffer is not None and len(buffer) >= arrival.length
+        inward.target = buffer[: arrival.length] if buffer is not None and arrival.placed else fresh(arrival.length)
+        if arrival.length == 0:
+            self._end(inward)
+        return arrival.length == 0
+
+    def _end(self, inward: Inward) -> None:
+        arrival, wanted = inward.arrival, inward.wanted
+        assert arrival is not None
+        arrival.data = inward.target
+        inward.arrival = inward.target = inward.wanted = None
+        inward.filled = 0
+        self._monitor.moved(arrival.length)
+        self._receiver.message_arrived(arrival, wanted)
+
+
+def fresh(nbytes: int) -> memoryview:
+    """Memory for a message that nobody has a buffer for. (nbytes,) bytes, not cleared when large."""
+    return memoryview(bytearray(nbytes)) if nbytes < 4096 else np.empty(nbytes, np.uint8).data

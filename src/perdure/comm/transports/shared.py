@@ -1,0 +1,157 @@
+"""Streams in shared memory, between processes of one host.
+
+A ring carries the bytes; a Unix socket beside it carries the ring's file at the start, a byte for each ring of the bell, and shows by its
+end that the other process is gone. Large messages are not copied into the ring: the receiver takes them from the sender's memory.
+Where rings cannot be had (another processor family) the same sockets carry everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+
+from perdure.comm.transports import LinkRefused, Stream, direct
+from perdure.comm.transports.ring import Ring, allocate, available
+from perdure.comm.transports.sockets import GREETING_TIMEOUT_S, SocketStream, UnixTransport, connected, peer_credentials
+
+
+class _RingStream:
+    """What both ends share: the bell."""
+
+    in_memory = True
+
+    def __init__(self, sock: socket.socket, ring: Ring) -> None:
+        sock.setblocking(False)
+        self._sock, self.ring = sock, ring
+        self.fd = sock.fileno()
+        self.direct = True
+
+    def _ring_the_bell(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it has rung so often already that the socket is full
+            self._sock.send(b"!")
+
+    def hear(self) -> bool:
+        try:
+            return self._sock.recv(4096) != b""
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            return False
+
+    def settle(self) -> None:
+        """Nothing to tell."""
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class RingSender(_RingStream):
+    """The sending end."""
+
+    def send(self, pieces: Sequence[memoryview | bytes]) -> int:
+        sent = self.ring.write(pieces)
+        if self.ring.consumer_sleeps():
+            self._ring_the_bell()
+        return sent
+
+    def recv_into(self, view: memoryview) -> int | None:
+        return None
+
+    def ready(self) -> bool:
+        return self.ring.has_room()
+
+    def arm(self, *, armed: bool) -> None:
+        self.ring.producer_arms(armed=armed)
+
+    def read_directly(self, address: int, target: memoryview) -> bool:
+        return False
+
+
+class RingReceiver(_RingStream):
+    """The receiving end. `pid`: of the sender."""
+
+    def __init__(self, sock: socket.socket, ring: Ring, pid: int) -> None:
+        super().__init__(sock, ring)
+        self._reader = direct.Reader(pid) if pid else None
+        self._ended = False
+        self.ready = ring.has_data
+
+    def send(self, pieces: Sequence[memoryview | bytes]) -> int:
+        return 0
+
+    def recv_into(self, view: memoryview) -> int | None:
+        return self.ring.read_into(view) or (0 if self._ended else None)
+
+    def hear(self) -> bool:
+        if not super().hear():
+            self._ended = True
+        return not self._ended or self.ring.has_data()
+
+    def settle(self) -> None:
+        if self.ring.give_back():
+            with contextlib.suppress(ConnectionError):  # it is gone; the end of the stream says so
+                self._ring_the_bell()
+
+    def arm(self, *, armed: bool) -> None:
+        self.ring.consumer_arms(armed=armed)
+
+    def read_directly(self, address: int, target: memoryview) -> bool:
+        """Looks at the socket afterwards: while it is open, the process that was read cannot have been another of the same number."""
+        if self._reader is None or not self._reader.read(address, target):
+            return False
+        try:
+            gone = self._sock.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            gone = False
+        if gone:
+            raise ConnectionResetError("the sender is gone")
+        return True
+
+
+class SharedTransport(UnixTransport):
+    """Rings between the processes of one user on one host."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.address = "shared:" + name
+
+    def dial(self, address: str, greeting: bytes) -> Stream:
+        sock = connected(address.removeprefix("shared:"))
+        try:
+            if not available():
+                socket.send_fds(sock, [greeting], [])
+                return SocketStream(sock)
+            fd = allocate()
+            try:
+                ring = Ring(fd)
+                socket.send_fds(sock, [greeting], [fd])
+            finally:
+                os.close(fd)
+        except OSError as error:
+            sock.close()
+            raise LinkRefused(str(error)) from None
+        return RingSender(sock, ring)
+
+    def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return None
+            sock.settimeout(GREETING_TIMEOUT_S)
+            fds: list[int] = []
+            try:
+                pid, uid = peer_credentials(sock)
+                if uid != os.getuid():
+                    raise LinkRefused("another user")
+                greeting, fds, _, _ = socket.recv_fds(sock, greeting_bytes, 1)
+                if len(greeting) == greeting_bytes:
+                    return greeting, RingReceiver(sock, Ring(fds[0]), pid) if fds else SocketStream(sock)
+            except OSError:
+                greeting = b""  # closed below: none of ours
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            sock.close()

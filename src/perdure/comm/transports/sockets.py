@@ -1,0 +1,150 @@
+"""Streams over sockets: Unix ones between processes of one host, TCP between hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from perdure.comm.transports import LinkRefused, Stream
+
+GREETING_TIMEOUT_S: Final = 2.0
+"""A dialler sends its greeting at once; one that does not is none of ours."""
+BACKLOG: Final = 1024
+"""A dial of a Unix socket blocks when so many wait to be accepted; more ranks than this on one host are not expected."""
+
+
+class SocketStream:
+    """Either end of a connected socket."""
+
+    in_memory = False
+    direct = False
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        self.fd = sock.fileno()
+
+    def send(self, pieces: Sequence[memoryview | bytes]) -> int:
+        try:
+            return self._sock.sendmsg(pieces)
+        except BlockingIOError:
+            return 0
+
+    def recv_into(self, view: memoryview) -> int | None:
+        try:
+            return self._sock.recv_into(view)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return 0
+
+    def settle(self) -> None:
+        """The kernel tells the sender."""
+
+    def ready(self) -> bool:
+        return False
+
+    def arm(self, *, armed: bool) -> None:
+        """The kernel rings always."""
+
+    def hear(self) -> bool:
+        return True
+
+    def read_directly(self, address: int, target: memoryview) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _Listener:
+    """What the two families share."""
+
+    def __init__(self, listener: socket.socket, address: str) -> None:
+        self._listener, self.address = listener, address
+        listener.listen(BACKLOG)
+
+    def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return None
+            sock.settimeout(GREETING_TIMEOUT_S)
+            try:
+                if sock.family == socket.AF_UNIX and peer_credentials(sock)[1] != os.getuid():
+                    raise LinkRefused("another user")
+                greeting = sock.recv(greeting_bytes, socket.MSG_WAITALL)
+            except OSError:
+                greeting = b""
+            if len(greeting) == greeting_bytes:
+                return greeting, SocketStream(sock)
+            sock.close()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # a listener is not connected: shutting it down is only to wake the accepting thread
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+class UnixTransport(_Listener):
+    """Abstract Unix sockets: nothing lies in the file system. Only processes of the same user are listened to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(bound(name), "unix:" + name)
+
+    def dial(self, address: str, greeting: bytes) -> Stream:
+        sock = connected(address.removeprefix("unix:"))
+        try:
+            sock.sendall(greeting)
+        except OSError as error:
+            sock.close()
+            raise LinkRefused(str(error)) from None
+        return SocketStream(sock)
+
+
+class TcpTransport(_Listener):
+    """TCP on the loopback interface, on a free port."""
+
+    def __init__(self) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        super().__init__(listener, f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+
+    def dial(self, address: str, greeting: bytes) -> Stream:
+        host, _, port = address.removeprefix("tcp:").rpartition(":")
+        try:
+            sock = socket.create_connection((host, int(port)), GREETING_TIMEOUT_S)
+            sock.sendall(greeting)
+        except OSError as error:
+            raise LinkRefused(str(error)) from None
+        return SocketStream(sock)
+
+
+def bound(name: str) -> socket.socket:
+    """A Unix socket with an abstract name."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind("\0" + name)
+    return sock
+
+
+def connected(name: str) -> socket.socket:
+    """A connection to it; LinkRefused when nobody listens, or does not accept in time."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(GREETING_TIMEOUT_S)
+    try:
+        sock.connect("\0" + name)
+    except OSError as error:
+        sock.close()
+        raise LinkRefused(str(error)) from None
+    return sock
+
+
+def peer_credentials(sock: socket.socket) -> tuple[int, int]:
+    """(process id, user id) of the other end of a Unix socket, as its kernel tells."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")

@@ -1,0 +1,93 @@
+"""Every transport passes the public suite; and what only rings have."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from perdure.comm.transports import Transport
+from perdure.comm.transports.ring import CAPACITY, Ring, allocate, available
+from perdure.comm.transports.shared import SharedTransport
+from perdure.comm.transports.sockets import TcpTransport, UnixTransport
+from perdure.comm.transports.threads import ThreadTransport
+from perdure.testing import TransportTests
+
+
+class TestUnix(TransportTests):
+    def make(self, name: str) -> Transport:
+        return UnixTransport(name)
+
+
+class TestTcp(TransportTests):
+    def make(self, name: str) -> Transport:
+        return TcpTransport()
+
+
+class TestThreads(TransportTests):
+    def make(self, name: str) -> Transport:
+        return ThreadTransport(name)
+
+
+class TestShared(TransportTests):
+    def make(self, name: str) -> Transport:
+        return SharedTransport(name)
+
+
+@pytest.fixture
+def ends():
+    """A ring, mapped twice as in two processes."""
+    fd = allocate()
+    producer, consumer = Ring(fd), Ring(fd)
+    os.close(fd)
+    return producer, consumer
+
+
+def test_a_ring_wraps_at_every_position(ends: tuple[Ring, Ring]) -> None:
+    producer, consumer = ends
+    target = memoryview(bytearray(CAPACITY))
+    for size in (CAPACITY - 1, 5, 3, CAPACITY, 1, CAPACITY // 2 + 1):
+        data = os.urandom(size)
+        assert producer.write([data[: size // 3], data[size // 3 :]]) == size
+        assert consumer.read_into(target) == size
+        assert target[:size] == data
+        consumer.give_back()
+
+
+def test_a_full_ring_takes_only_what_has_been_given_back(ends: tuple[Ring, Ring]) -> None:
+    producer, consumer = ends
+    assert producer.write([bytes(CAPACITY + 10)]) == CAPACITY
+    assert not producer.has_room()
+    consumer.read_into(memoryview(bytearray(100)))
+    assert producer.write([b"x" * 200]) == 0, "room that was not given back was taken"
+    consumer.give_back()
+    assert producer.write([b"x" * 200]) == 100
+
+
+def test_what_a_producer_that_was_killed_had_not_published_is_never_read() -> None:
+    fd = allocate()
+    consumer = Ring(fd)
+    pid = os.fork()
+    if pid == 0:
+        producer = Ring(fd)
+        producer.write([b"published"])
+        producer._data[9:16] = b"halfway"
+        os.kill(os.getpid(), 9)
+    os.waitpid(pid, 0)
+    os.close(fd)
+    target = memoryview(bytearray(64))
+    assert consumer.read_into(target) == 9
+    assert consumer.read_into(target) == 0
+    assert target[:9] == b"published"
+
+
+def test_a_ring_cannot_be_cut_short_under_its_reader() -> None:
+    fd = allocate()
+    with pytest.raises(PermissionError):
+        os.ftruncate(fd, 0)
+    os.close(fd)
+
+
+def test_rings_are_used_where_stores_keep_their_order() -> None:
+    with TestShared().pair() as (sender, _):
+        assert sender.in_memory == available()
