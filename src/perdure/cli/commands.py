@@ -154,7 +154,7 @@ def demo_command(
         "tsunami.png"
     ),
     coarsen: Annotated[int, typer.Option(help="The side of a grid cell in units of 10 arc-minutes: 1, 2, 3, 4 or 6.")] = 1,
-    hours: Annotated[float, typer.Option(help="How long the wave travels.")] = 16.0,
+    hours: Annotated[float, typer.Option(help="How long the wave travels.")] = 20.0,
 ) -> None:
     """A tsunami crosses the real Pacific while its nodes are killed; then again undisturbed, and every bit is compared.
 
