@@ -108,6 +108,32 @@ def test_after_all_that_a_new_generation_works(world: World) -> None:
     assert world.run(lambda comm: comm.allreduce(comm.rank)) == [3, 3, 3]
 
 
+def test_a_revoke_that_comes_before_the_generation_is_entered_is_not_forgotten(world: World) -> None:
+    """The agent's Enter and Revoke are heard by the control thread; the thread of `main` may take the Enter up only after both."""
+    for mesh in world.meshes:
+        mesh.revoke(world.generation + 1)
+    assert [type(result) for result in world.run(lambda comm: comm.recv(source=0))] == [GenerationRevoked] * world.size
+    assert world.run(lambda comm: comm.allreduce(comm.rank)) == [3, 3, 3]
+
+
+def test_a_pause_that_comes_before_the_generation_is_entered_holds_its_frames(world: World) -> None:
+    generation, left = world.generation + 1, threading.Event()
+    world.meshes[0].pause(generation, paused=True)
+
+    def body(comm: Communicator) -> Any:
+        if comm.rank == 0:
+            comm.send("frame", 1)
+            left.set()
+        return comm.recv(source=0) if comm.rank == 1 else None
+
+    threads, results = world.start(body)
+    assert not left.wait(0.1)
+    world.meshes[0].pause(generation, paused=False)
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert results[1] == "frame"
+
+
 @pytest.mark.parametrize("transport", ["unix", "shared", "tcp"])
 @pytest.mark.parametrize("count", [1, 40_000, 300_000])
 @pytest.mark.parametrize("call", ["Allreduce", "Bcast", "Allgather", "Alltoall", "Reduce", "Scan", "Barrier"])
@@ -227,13 +253,13 @@ def test_a_pause_holds_messages_back_and_its_end_lets_them_go() -> None:
 
     def body(comm: Communicator) -> Any:
         if comm.rank == 0:
-            world.meshes[0].pause(paused=True)
+            world.meshes[0].pause(world.generation, paused=True)
             gate.set()
             comm.send("late", 1)
             return None
         assert gate.wait(DEADLINE_S)
         before = comm.iprobe(0)
-        world.meshes[0].pause(paused=False)
+        world.meshes[0].pause(world.generation, paused=False)
         return before, comm.recv(source=0)
 
     results = world.run(body)

@@ -40,7 +40,7 @@ class Monitor(Protocol):
 
 
 class Mesh:
-    """One per worker process. `enter`, and then `revoke` from any thread."""
+    """One per worker process. `enter` in the thread that runs `main`; `revoke` and `pause` from any thread, before or after it."""
 
     def __init__(self, *, job: bytes, rank: int, incarnation: int, monitor: Monitor, transport: Kind = "unix") -> None:
         self._job, self.rank, self.incarnation, self._monitor = job, rank, incarnation, monitor
@@ -49,6 +49,7 @@ class Mesh:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._parked: list[tuple[int, int, int, Stream]] = []
+        self._revoked = self._paused = 0
         threading.Thread(target=self._accept, name="comm-accept", daemon=True).start()
 
     def enter(self, *, generation: int, size: int, addresses: Sequence[str], incarnations: Sequence[int]) -> Communicator:
@@ -59,6 +60,10 @@ class Mesh:
         with self._lock:
             previous, self._engine = self._engine, engine
             parked, self._parked = self._parked, []
+            if self._paused == generation:
+                engine.traffic.pause(paused=True)
+            if self._revoked >= generation:
+                engine.traffic.revoke()
         if previous is not None:
             previous.traffic.close()
         for link in parked:
@@ -66,16 +71,18 @@ class Mesh:
         return world(engine)
 
     def revoke(self, generation: int) -> None:
-        """Wakes every blocked call of that generation; they raise `GenerationRevoked`. Any thread; idempotent."""
-        engine = self._engine
-        if engine is not None and engine.generation <= generation:
-            engine.traffic.revoke()
+        """Wakes every blocked call up to that generation; they raise `GenerationRevoked`. One that is entered later raises at once."""
+        with self._lock:
+            self._revoked = max(self._revoked, generation)
+            if self._engine is not None and self._engine.generation <= generation:
+                self._engine.traffic.revoke()
 
-    def pause(self, *, paused: bool) -> None:
-        """Holds all frames back, or lets them go on. Any thread."""
-        engine = self._engine
-        if engine is not None:
-            engine.traffic.pause(paused=paused)
+    def pause(self, generation: int, *, paused: bool) -> None:
+        """Holds all frames of a generation back, or lets them go on."""
+        with self._lock:
+            self._paused = generation if paused else 0
+            if self._engine is not None and self._engine.generation == generation:
+                self._engine.traffic.pause(paused=paused)
 
     def close(self) -> None:
         """Ends the listener and all links."""

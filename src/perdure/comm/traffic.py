@@ -80,6 +80,8 @@ class Traffic:
     def pause(self, *, paused: bool) -> None:
         """While paused no frame leaves and none is taken: the calling thread waits, woken by the end of the pause or by a revoke."""
         with self._lock:
+            if self._wake < 0:
+                return
             self.held = paused and not self.revoked
             if self.held:
                 self._may_go.clear()

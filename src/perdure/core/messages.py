@@ -409,8 +409,9 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Let no frame leave (`paused`), or go on (rule T4)."""
+    """Let no frame of this generation leave (`paused`), or go on (rule T4)."""
 
+    generation: int
     paused: bool
 
 

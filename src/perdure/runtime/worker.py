@@ -149,8 +149,8 @@ class WorkerProcess:
                     heard.positions |= set(positions)
                 case msg.Revoke(generation=generation):
                     heard.revoked = max(heard.revoked, generation)
-                case msg.Pause(paused=paused):
-                    self.mesh.pause(paused=paused)
+                case msg.Pause(generation=generation, paused=paused):
+                    self.mesh.pause(generation, paused=paused)
                 case msg.EndWorker():
                     self._flush()
                     os._exit(0)
@@ -192,7 +192,7 @@ class WorkerSession:
     """`Session` for one generation."""
 
     def __init__(self, worker: WorkerProcess, enter: msg.Enter, comm: Communicator) -> None:
-        self._worker, self._heard, self._enter = worker, worker.heard, enter
+        self._worker, self._heard = worker, worker.heard
         self.rank, self.size, self.generation = worker.place.rank, enter.size, enter.generation
         self.means, self.comm, self.protection = worker.place.means, comm, enter.protection
         self.base: Base | None = None

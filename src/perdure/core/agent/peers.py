@@ -96,4 +96,4 @@ def _pause(state: AgentState, now: float) -> list[do.AgentCommand]:
     if paused == state.paused:
         return []
     state.paused = paused
-    return [do.TellWorker(rank=rank, message=msg.Pause(paused=paused)) for rank in state.hosted]
+    return [do.TellWorker(rank=rank, message=msg.Pause(generation=state.generation, paused=paused)) for rank in state.hosted]
