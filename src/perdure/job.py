@@ -20,8 +20,9 @@ import numpy as np
 import numpy.random  # NumPy imports it at its first use, which would be in the middle of a recovery
 from numpy.typing import NDArray
 
-from perdure.adapters import boxes, items
+from perdure.adapters import boxes, items, random_states
 from perdure.adapters.items import Entry
+from perdure.adapters.rebinding import Rebinding
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
 from perdure.core.ids import END
@@ -208,7 +209,7 @@ class Job:
             if not value.flags.writeable:
                 raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in a box (a dict)")
             self._shares_nothing(name, value)
-            self._have_memory(name, value.nbytes, allocated=True)
+            self._have_memory(name, value.nbytes)
             self._entries[name] = Entry(name=name, kind=kind, live=value, own=value)
         elif boxes.is_box(value):
             if any(entry.live is value for entry in self._entries.values()):
@@ -223,7 +224,7 @@ class Job:
             if other.own is not None and np.may_share_memory(other.live, array):
                 raise UsageError(f"the items {other.name!r} and {name!r} share memory: declare a copy, or the whole array once")
 
-    def _have_memory(self, name: str, nbytes: int, *, allocated: bool = False) -> None:
+    def _have_memory(self, name: str, nbytes: int) -> None:
         """All ranks of the machine together, with what protects them, must fit; told before anything is allocated."""
         session = self._session
         held = nbytes + sum(entry.own.nbytes for entry in self._entries.values() if entry.own is not None)
@@ -283,7 +284,7 @@ class Job:
             self._commit(0)
             return
         items.unpack(self._entries.values(), base.offer, base.slot)
-        _set_random_states(self._random, self.rng)
+        random_states.put_back(self._random, self.rng)
 
     def _is_position(self, superstep: int) -> bool:
         if self._every is not None:
@@ -295,7 +296,7 @@ class Job:
         if os.environ.get("PERDURE_DEBUG") == "1" and superstep != END:
             _nothing_unfinished(session, superstep)
         session.begin_snapshot(superstep)
-        self._random.update(_random_states(self.rng))
+        self._random.update(random_states.taken(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at)
@@ -313,38 +314,6 @@ class Job:
     def keep(self) -> None:
         """Leaves the arrays to the next generation of this process."""
         self._memory.buffers = {name: entry.live for name, entry in self._entries.items() if entry.kind is Kind.SHARDED}
-
-
-class Rebinding:
-    """Finds `plate = plate + 1` where `plate[...] = plate + 1` was meant.
-
-    At the loop's first `next()` it notes which local variables of the looping function are items. An item that no variable is any more,
-    while one of its old names means another object of the same type, was rebound: what the program computes with is not protected.
-    """
-
-    def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
-
-    def note(self, frame: FrameType, entries: dict[str, Entry]) -> None:
-        """At the first `next()`."""
-        local = frame.f_locals
-        for entry in entries.values():
-            self._names[entry.name] = [name for name, value in local.items() if value is entry.live]
-
-    def check(self, frame: FrameType, entries: dict[str, Entry], superstep: int) -> None:
-        """At a commit. UsageError names the variable and the item."""
-        local = frame.f_locals
-        for item, names in self._names.items():
-            live = entries[item].live
-            if not names or any(value is live for value in local.values()):
-                continue
-            name = next((name for name in names if type(local.get(name)) is type(live)), None)
-            if name is not None:
-                write = f"{name}[...] = value" if isinstance(live, np.ndarray) else "change it in place"
-                raise UsageError(
-                    f"the variable {name!r} was the item {item!r} and is another object at superstep {superstep}: what is not the item is "
-                    f"not protected; write {write}"
-                )
 
 
 def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Session, memory: Memory, dump: Callable[[Any], bytes]) -> None:
@@ -390,25 +359,9 @@ def _what_to_write(name: str, value: Any) -> str:
     if type(value).__module__.partition(".")[0] == "torch":
         return f"the item {name!r} is a torch {kind}: torch comes in a later version; declare value.numpy()"
     instead = "declare an array, or a dict, list or dataclass that holds it"
-    instead = "declare an array, or a dict, list or dataclass that holds it"
     if isinstance(value, np.generic | int | float | complex | bool):
         instead = f"declare np.array({value!r}), or {{'value': {value!r}}}"
     return f"the item {name!r} is a {kind}, which cannot change in place: {instead}"
-
-
-def _random_states(rng: np.random.Generator) -> dict[str, Any]:
-    states: dict[str, Any] = {"rng": rng.bit_generator.state, "random": random.getstate(), "numpy": np.random.get_state()}
-    if torch := sys.modules.get("torch"):
-        states["torch"] = torch.get_rng_state().numpy()
-    return states
-
-
-def _set_random_states(states: dict[str, Any], rng: np.random.Generator) -> None:
-    rng.bit_generator.state = states["rng"]
-    random.setstate(states["random"])
-    np.random.set_state(states["numpy"])
-    if "torch" in states and (torch := sys.modules.get("torch")):
-        torch.set_rng_state(torch.from_numpy(states["torch"]))
 
 
 def _gigabytes(nbytes: int) -> str:

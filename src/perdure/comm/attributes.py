@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.comm.constants import KEYVAL_INVALID
 from perdure.comm.failures import ErrorClass, Exception, reported
@@ -92,3 +92,34 @@ class Keyvals:
     def _known(self, keyval: int) -> None:
         if keyval not in self.functions:
             raise Exception(ErrorClass.KEYVAL, f"there is no key {keyval}, or it is one that cannot be changed")
+
+
+class Attributed:
+    """The calls of an object that programs attach things to."""
+
+    if TYPE_CHECKING:
+        keyvals: ClassVar[Keyvals]
+
+        def held(self) -> Any: ...
+
+    def Get_attr(self, keyval: int) -> Any:
+        """What the program attached; None: nothing."""
+        return self.keyvals.get(self.held().attributes, keyval)
+
+    def Set_attr(self, keyval: int, attrval: Any) -> None:
+        """Attaches something."""
+        self.keyvals.set(self, self.held().attributes, keyval, attrval)
+
+    def Delete_attr(self, keyval: int) -> None:
+        """Takes it off."""
+        self.keyvals.delete(self, self.held().attributes, keyval)
+
+    @classmethod
+    def Create_keyval(cls, copy_fn: Any = None, delete_fn: Any = None, nopython: bool = False) -> int:
+        """A key for attributes."""
+        return cls.keyvals.create(copy_fn, delete_fn, nopython)
+
+    @classmethod
+    def Free_keyval(cls, keyval: int) -> int:
+        """Gives a key back."""
+        return cls.keyvals.free(keyval)

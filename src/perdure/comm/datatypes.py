@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from perdure.comm.attributes import Attributes, Keyvals
+from perdure.comm.attributes import Attributed, Attributes, Keyvals
 from perdure.comm.constants import Combiner
 from perdure.comm.constructors import Constructors, own_handle
 from perdure.comm.failures import ErrorClass, Exception, ValueException
@@ -32,12 +32,12 @@ class Type:
     attributes: Attributes = field(default_factory=Attributes)
 
 
-class Datatype(Constructors, Packing, Handle[Type]):
+class Datatype(Constructors, Packing, Attributed, Handle[Type]):
     """A datatype, as mpi4py has it. The `Create_…` calls are in `constructors`."""
 
     null_class = ErrorClass.TYPE
     __module__ = "perdure.MPI"
-    keyvals: Final = Keyvals()
+    keyvals: ClassVar[Keyvals] = Keyvals()
 
     def __reduce__(self) -> Any:
         if self.thing is not None and self.thing.combiner is not Combiner.NAMED and not self.constant and not self.thing.constant:
@@ -200,30 +200,6 @@ class Datatype(Constructors, Packing, Handle[Type]):
     true_extent = property(lambda self: self.Get_true_extent()[1])
     true_lb = property(lambda self: self.Get_true_extent()[0])
     true_ub = property(lambda self: sum(self.Get_true_extent()))
-
-    # ---- attributes ---------------------------------------------------------------------------------------------------------
-
-    def Get_attr(self, keyval: int) -> Any:
-        """What the program attached; None: nothing."""
-        return self.keyvals.get(self.held().attributes, keyval)
-
-    def Set_attr(self, keyval: int, attrval: Any) -> None:
-        """Attaches something."""
-        self.keyvals.set(self, self.held().attributes, keyval, attrval)
-
-    def Delete_attr(self, keyval: int) -> None:
-        """Takes it off."""
-        self.keyvals.delete(self, self.held().attributes, keyval)
-
-    @classmethod
-    def Create_keyval(cls, copy_fn: Any = None, delete_fn: Any = None, nopython: bool = False) -> int:
-        """A key for attributes."""
-        return cls.keyvals.create(copy_fn, delete_fn, nopython)
-
-    @classmethod
-    def Free_keyval(cls, keyval: int) -> int:
-        """Gives a key back."""
-        return cls.keyvals.free(keyval)
 
     def _made(self, one: Typemap, dtype: Any, combiner: Combiner, params: dict[str, Any], char: str = "") -> Any:
         return type(self).of(Type("", one, dtype, char, combiner, params, base=own_handle(self)))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from perdure.comm import constants as c
+from perdure.comm.attributes import Attributed
 from perdure.comm.failures import ErrorClass, Exception, left_out
 from perdure.comm.groups import Group, Ranks
 from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, Words
@@ -15,19 +16,15 @@ from perdure.comm.objects import _all_gather, _run
 from perdure.comm.pendings import Nothing
 from perdure.comm.requests import Request
 
-if TYPE_CHECKING:
-    from perdure.comm.attributes import Keyvals
-
 SHARED_RESOURCES = ("mpi_shared_memory",)
 """Values of the key `mpi_hw_resource_type` that mean something here."""
 
 
-class Management:
+class Management(Attributed):
     """A part of `Comm`."""
 
     if TYPE_CHECKING:
         thing: Any
-        keyvals: ClassVar[Keyvals]
 
         def held(self) -> Membership: ...
         @classmethod
@@ -185,28 +182,6 @@ class Management:
         self.held().info.update(info.items())
 
     info = property(Get_info, Set_info)
-
-    def Get_attr(self, keyval: int) -> Any:
-        """What the program attached; None: nothing."""
-        return self.keyvals.get(self.held().attributes, keyval)
-
-    def Set_attr(self, keyval: int, attrval: Any) -> None:
-        """Attaches something."""
-        self.keyvals.set(self, self.held().attributes, keyval, attrval)
-
-    def Delete_attr(self, keyval: int) -> None:
-        """Takes it off."""
-        self.keyvals.delete(self, self.held().attributes, keyval)
-
-    @classmethod
-    def Create_keyval(cls, copy_fn: Any = None, delete_fn: Any = None, nopython: bool = False) -> int:
-        """A key for attributes."""
-        return cls.keyvals.create(copy_fn, delete_fn, nopython)
-
-    @classmethod
-    def Free_keyval(cls, keyval: int) -> int:
-        """Gives a key back."""
-        return cls.keyvals.free(keyval)
 
     @classmethod
     def Create_errhandler(cls, errhandler_fn: Any) -> Errhandler:

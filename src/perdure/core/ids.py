@@ -1,16 +1,9 @@
-"""The names of things: numbers that never change hands, and the two ordered values of the protocol, labels and ballots."""
+"""The two ordered values of the protocol, labels and ballots."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NewType
-
-Rank = NewType("Rank", int)
-NodeId = NewType("NodeId", int)
-AgentId = NewType("AgentId", int)
-"""Fresh at every agent start and never used again: an ended agent is an ended voter."""
-Incarnation = NewType("Incarnation", int)
-Generation = NewType("Generation", int)
+from typing import Final
 
 END: Final = 1 << 62
 """The superstep of the label that holds the state after `main` returned (rule C10); later than every real superstep."""

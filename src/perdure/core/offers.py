@@ -87,10 +87,6 @@ class Offer:
     next_position: int
     ended_at: int
 
-    def region_bytes(self, kind: Kind) -> int:
-        """Length in bytes of the region that items of `kind` lie in."""
-        return self.replicated_bytes if kind is Kind.REPLICATED else self.coded_bytes
-
 
 def replicated_start(coded_bytes: int) -> int:
     """Where the replicated region begins in a slot: the coded region's length, rounded up to a page of 4096 bytes."""

@@ -177,27 +177,17 @@ def connected(here: Transport, there: Transport) -> Pair:
 
 def receive(receiver: Stream, count: int) -> bytes:
     """So many bytes, with a deadline."""
-    data, filled = memoryview(bytearray(count)), 0
-
-    def more() -> bool:
-        nonlocal filled
-        got = receiver.recv_into(data[filled:]) if filled < count else None
-        filled += got or 0
-        receiver.settle()
-        return filled == count
-
-    until(more)
-    return bytes(data)
+    return exchange(None, receiver, [], count)
 
 
-def exchange(sender: Stream, receiver: Stream, pieces: list[bytes], count: int) -> bytes:
+def exchange(sender: Stream | None, receiver: Stream, pieces: list[bytes], count: int) -> bytes:
     """Sends the pieces while the other end is read."""
     left = [memoryview(piece) for piece in pieces if piece]
     data, filled = memoryview(bytearray(count)), 0
 
     def more() -> bool:
         nonlocal filled, left
-        sent = sender.send(left) if left else 0
+        sent = sender.send(left) if sender and left else 0
         while left and sent >= len(left[0]):
             sent -= len(left.pop(0))
         if left:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from perdure.comm.transports import LinkRefused, Stream, direct
 from perdure.comm.transports.ring import Ring, allocate, available
-from perdure.comm.transports.sockets import GREETING_TIMEOUT_S, SocketStream, UnixTransport, connected, peer_credentials
+from perdure.comm.transports.sockets import SocketStream, UnixTransport, connected, peer_credentials
 
 
 class _RingStream:
@@ -134,24 +134,15 @@ class SharedTransport(UnixTransport):
             raise LinkRefused(str(error)) from None
         return RingSender(sock, ring)
 
-    def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
+    def _greeted(self, sock: socket.socket, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+        pid, uid = peer_credentials(sock)
+        if uid != os.getuid():
+            return None
+        greeting, fds, _, _ = socket.recv_fds(sock, greeting_bytes, 1)
+        try:
+            if len(greeting) < greeting_bytes:
                 return None
-            sock.settimeout(GREETING_TIMEOUT_S)
-            fds: list[int] = []
-            try:
-                pid, uid = peer_credentials(sock)
-                if uid != os.getuid():
-                    raise LinkRefused("another user")
-                greeting, fds, _, _ = socket.recv_fds(sock, greeting_bytes, 1)
-                if len(greeting) == greeting_bytes:
-                    return greeting, RingReceiver(sock, Ring(fds[0]), pid) if fds else SocketStream(sock)
-            except OSError:
-                greeting = b""  # closed below: none of ours
-            finally:
-                for fd in fds:
-                    os.close(fd)
-            sock.close()
+            return greeting, RingReceiver(sock, Ring(fds[0]), pid) if fds else SocketStream(sock)
+        finally:
+            for fd in fds:
+                os.close(fd)

@@ -77,14 +77,19 @@ class _Listener:
                 return None
             sock.settimeout(GREETING_TIMEOUT_S)
             try:
-                if sock.family == socket.AF_UNIX and peer_credentials(sock)[1] != os.getuid():
-                    raise LinkRefused("another user")
-                greeting = sock.recv(greeting_bytes, socket.MSG_WAITALL)
+                greeted = self._greeted(sock, greeting_bytes)
             except OSError:
-                greeting = b""
-            if len(greeting) == greeting_bytes:
-                return greeting, SocketStream(sock)
+                greeted = None  # none of ours
+            if greeted is not None:
+                return greeted
             sock.close()
+
+    def _greeted(self, sock: socket.socket, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+        """The greeting and the stream of a new connection; None, or an OSError, when it is none of ours."""
+        if sock.family == socket.AF_UNIX and peer_credentials(sock)[1] != os.getuid():
+            return None
+        greeting = sock.recv(greeting_bytes, socket.MSG_WAITALL)
+        return (greeting, SocketStream(sock)) if len(greeting) == greeting_bytes else None
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # a listener is not connected: shutting it down is only to wake the accepting thread

@@ -44,7 +44,7 @@ def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCo
         case ev.SlotRestored() | ev.ReplicatedStored() | ev.ChunkStored() | ev.SlotVerified():
             return restore.stored(state, event, now)
         case ev.NoMemory(text=text):
-            return [_job_error(state, "ConfigError", text)]
+            return [commit.job_error(state, "ConfigError", text)]
         case ev.Sampled(samples=samples):
             return workers.sampled(state, samples, now)
         case ev.Tick(late_s=late_s):
@@ -116,7 +116,3 @@ def _worker_said(state: AgentState, rank: int, incarnation: int, message: msg.Fr
             return []
         case _:
             assert_never(message)
-
-
-def _job_error(state: AgentState, error: str, text: str) -> do.AgentCommand:
-    return do.TellOrchestrator(message=msg.JobError(generation=state.generation, error=error, text=text))

@@ -90,7 +90,7 @@ def _all_offered(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> l
     offers = tuple(slot.offers[member] for member in range(len(slot.offers)))
     wrong = agreement.of_offers(offers)
     if wrong:
-        return [_disagreement(state, wrong)]
+        return [job_error(state, "UsageError", wrong)]
     out: list[do.AgentCommand] = [do.Protect(rank=hosted.rank, label=slot.label, member_offers=offers)]
     return out + (_prepare(state, hosted, slot, now) if state.plan.parity == 0 else [])
 
@@ -139,11 +139,12 @@ def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.
     if len(known) < state.plan.size or (state.committed and state.committed >= fact.label):
         return []
     wrong = agreement.of_facts(known.values())
-    return [_disagreement(state, wrong)] if wrong else committed(state, fact.label, now)
+    return [job_error(state, "UsageError", wrong)] if wrong else committed(state, fact.label, now)
 
 
-def _disagreement(state: AgentState, text: str) -> do.AgentCommand:
-    return do.TellOrchestrator(message=msg.JobError(generation=state.generation, error="UsageError", text=text))
+def job_error(state: AgentState, error: str, text: str) -> do.AgentCommand:
+    """C3, C6, C8: no rank can go on from this. `error` is a name of `perdure.errors`."""
+    return do.TellOrchestrator(message=msg.JobError(generation=state.generation, error=error, text=text))
 
 
 def told_committed(state: AgentState, label: Label, next_position: int, now: float) -> list[do.AgentCommand]:

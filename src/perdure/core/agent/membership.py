@@ -156,7 +156,7 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
         geometry = plan.geometry(plan.group_index(hosted.rank))
         hosted.become(WorkerPhase.RUNNING)
         hosted.superstep = -1
-        hosted.moved_at = hosted.inside_since = now
+        hosted.moved_at = now
         enter = msg.Enter(
             generation=plan.generation,
             size=plan.size,

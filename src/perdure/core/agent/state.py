@@ -100,7 +100,6 @@ class Hosted:
     frames: int = -1
     moved_at: float = 0.0
     inside: str = ""
-    inside_since: float = 0.0
     superstep: int = -1
     count: int = -1
     told_ready: bool = False
@@ -148,7 +147,6 @@ class AgentState:
     """Offers of a label that a rank here has not reached yet, by rank."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
-    committed_at: float = 0.0
     protect_s: float = 0.0
     positions: tuple[int, ...] = ()
     orchestrator: bool = False
@@ -160,7 +158,6 @@ class AgentState:
     beat_number: int = 0
     beat_sent: dict[int, float] = field(default_factory=dict)
     next_beat: float = 0.0
-    next_report: float = 0.0
     paused: bool = False
 
     def become(self, phase: Phase) -> None:

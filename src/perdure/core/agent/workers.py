@@ -100,8 +100,6 @@ def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> li
             continue
         if sample.calls != hosted.calls or sample.frames != hosted.frames or hosted.moved_at == 0.0:
             hosted.moved_at = now
-        if sample.inside != hosted.inside or sample.calls != hosted.calls:
-            hosted.inside_since = now
         hosted.calls, hosted.frames, hosted.inside = sample.calls, sample.frames, sample.inside
         hosted.superstep, hosted.count = sample.superstep, sample.count
         limit = state.settings.silence_s if sample.stopped else state.settings.hang_timeout_s

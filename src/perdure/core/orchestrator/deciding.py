@@ -49,13 +49,17 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     return out
 
 
-def agent_silent(state: OrchestratorState, agent: int, reason: str, now: float) -> Commands:
+def agent_silent(state: OrchestratorState, agent: int, now: float) -> Commands:
     """T2: a spare is lost at once, for nothing depends on it. A member is asked for its seal; T5: `_decide` says what its silence means."""
     node = state.nodes[agent]
     if state.plan is None or agent not in state.plan.agents():
-        return agent_lost(state, agent, reason, now)
+        return _lost_by_silence(state, agent, now)
     node.silent = True
     return start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING) else []
+
+
+def _lost_by_silence(state: OrchestratorState, agent: int, now: float) -> Commands:
+    return agent_lost(state, agent, f"silent for {state.settings.silence_s:g} s", now)
 
 
 def start_seal(state: OrchestratorState, now: float) -> Commands:
@@ -185,7 +189,7 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
         return finish(state, "Unrecoverable", answer.text)
     out: Commands = []
     for agent in absent:
-        out += agent_lost(state, agent, f"silent for {state.settings.silence_s:g} s", now)
+        out += _lost_by_silence(state, agent, now)
     state.become(Phase.CHOOSING)
     return [*out, do.Propose(plan=answer)]
 

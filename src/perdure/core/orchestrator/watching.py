@@ -34,7 +34,7 @@ def _look_at(state: OrchestratorState, agent: int, now: float) -> Commands:
         node.suspected = True
         out.append(do.Publish(event="node_suspected", fields={"node": node.node}))
     if not node.silent and _is_silent(state, agent, now):
-        out += deciding.agent_silent(state, agent, f"silent for {state.settings.silence_s:g} s", now)
+        out += deciding.agent_silent(state, agent, now)
     return out
 
 
