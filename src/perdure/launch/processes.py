@@ -10,6 +10,7 @@ and a node without it is of no use. SIGUSR1 makes any of them write to standard 
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -68,10 +69,10 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     try:
         main, arguments = load(config.program)
     except PerdureError as error:
-        verdict = {"error": type(error).__name__, "text": str(error)}
+        verdict = {"error": type(error).__name__, "text": str(error)[-10_000:]}
     if config.verdict_fd >= 0:
-        os.write(config.verdict_fd, json.dumps(verdict).encode())
-        os.close(config.verdict_fd)
+        with socket.socket(fileno=config.verdict_fd) as verdicts, contextlib.suppress(ConnectionError):  # another's was heard already
+            verdicts.send(json.dumps(verdict).encode())
     if verdict:
         sock.recv(1)
         return

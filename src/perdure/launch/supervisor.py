@@ -114,7 +114,7 @@ class Supervisor:
         self._ending = Ending()
         self._lifeline_read, self._lifeline_write = os.pipe()
         self._notify_read, self._notify_write = os.pipe()
-        self._verdict_read, self._verdict_write = os.pipe()
+        self._verdicts, self._judges = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ledger = os.memfd_create("perdure-faults")
         os.ftruncate(self._ledger, 4096)
 
@@ -124,10 +124,10 @@ class Supervisor:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
             self._watch(self._notify_read, self._fault_happened)
-            self._watch(self._verdict_read, self._program_judged)
+            self._watch(self._verdicts, self._program_judged)
             for node in range(self._order.nodes):
-                self._start_agent(node, judge=node == 0)
-            os.close(self._verdict_write)
+                self._start_agent(node)
+            self._judges.close()
             self._start_orchestrator()
             for fault in self._order.faults:
                 if fault.every_s:
@@ -182,38 +182,48 @@ class Supervisor:
                 os.close(agent.ready)
         if self._orchestrator is not None:
             self._orchestrator.sock.close()
-        for fd in (self._lifeline_read, self._lifeline_write, self._notify_read, self._notify_write, self._verdict_read, self._ledger):
+        self._verdicts.close()
+        self._judges.close()
+        for fd in (self._lifeline_read, self._lifeline_write, self._notify_read, self._notify_write, self._ledger):
             os.close(fd)
 
     # ---- agents -----------------------------------------------------------------------------------------------------------
 
-    def _start_agent(self, node: int, *, judge: bool = False) -> None:
+    def _start_agent(self, node: int) -> None:
         number = len(self._agents) + 1
         ready_read, ready_write = os.pipe()
         order = self._order
         config = AgentConfig(
             job=self._job, parent=os.getpid(), agent=number, node=node, program=order.program, settings=order.settings, means=order.means,
             faults=list(order.faults), transport=order.transport, lifeline_fd=self._lifeline_read, ready_fd=ready_write,
-            ledger_fd=self._ledger, notify_fd=self._notify_write, verdict_fd=self._verdict_write if judge else -1,
+            ledger_fd=self._ledger, notify_fd=self._notify_write, verdict_fd=self._judges.fileno(),
         )  # fmt: skip
-        fds = (self._lifeline_read, ready_write, self._ledger, self._notify_write, *((self._verdict_write,) if judge else ()))
+        judges = [self._judges.fileno()] if self._judges.fileno() >= 0 else []  # closed when the first nodes were started
+        fds = (self._lifeline_read, ready_write, self._ledger, self._notify_write, *judges)
         process = self._engine.start(node, "agent", msgspec.json.encode(config), fds)
         os.close(ready_write)
         agent = self._agents[number] = _Agent(number, node, process, ready_read)
         self._watch(ready_read, lambda: self._agent_ready(agent))
         self._watch(process, lambda: self._agent_ended(agent))
+        self._after(order.settings.start_timeout_s, lambda: self._expect_up(agent))
+
+    def _expect_up(self, agent: _Agent) -> None:
+        if not agent.up and not agent.ended:
+            self._engine.kill(agent.process)
 
     def _agent_ready(self, agent: _Agent) -> None:
         """It listens; or it has ended, which its process tells."""
         self._selector.unregister(agent.ready)
-        ready = os.read(agent.ready, 1)
-        os.close(agent.ready)
-        agent.up = True
-        if ready:
+        if os.read(agent.ready, 1):
+            os.close(agent.ready)
+            agent.up = True
             self._introduce(agent)
+            self._perhaps_no_more_nodes()
 
     def _introduce(self, agent: _Agent) -> None:
         self._tell(what="agent_up", agent=agent.number, node=agent.node, address=f"agent-{agent.number}", pid=agent.process.pid)
+
+    def _perhaps_no_more_nodes(self) -> None:
         if self._loadable and all(other.up or other.ended for other in self._agents.values()):
             self._tell(what="no_more_nodes")
 
@@ -221,7 +231,14 @@ class Supervisor:
         self._selector.unregister(agent.process)
         agent.ended = agent.process.how_it_ended()
         self._engine.kill(agent.process)
-        self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
+        if agent.up:
+            self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
+        else:
+            if agent.ready in self._selector.get_map():
+                self._selector.unregister(agent.ready)
+            os.close(agent.ready)
+            self._emit("node_lost", node=agent.node, reason=f"{agent.ended} before it was up")
+        self._perhaps_no_more_nodes()
         if all(other.ended for other in self._agents.values()) and self._order.return_after_s is None:
             self._after(2.0, self._nobody_left)
         if self._order.return_after_s is not None:
@@ -237,18 +254,16 @@ class Supervisor:
         self._emit("node_returned", node=node)
 
     def _program_judged(self) -> None:
-        """Node 0 has tried to import the program: a bad one ends the job before it began."""
-        self._selector.unregister(self._verdict_read)
-        text = os.read(self._verdict_read, 65536)
+        """A node has tried to import the program: a bad one ends the job before it began. All try, for any of them may be lost."""
+        self._selector.unregister(self._verdicts)
+        text = self._verdicts.recv(1 << 17)
         if not text:
             return self._finish("ProgramFailed", "the program ended its process while it was imported; see its output above")
         verdict = json.loads(text)
         if verdict:
             return self._finish(verdict["error"], verdict["text"])
         self._loadable = True
-        if all(other.up or other.ended for other in self._agents.values()):
-            self._tell(what="no_more_nodes")
-        return None
+        return self._perhaps_no_more_nodes()
 
     # ---- the orchestrator -------------------------------------------------------------------------------------------------
 
@@ -271,6 +286,7 @@ class Supervisor:
                 self._introduce(agent)
             if agent.up and agent.ended:
                 self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
+        self._perhaps_no_more_nodes()
 
     def _orchestrator_ended(self) -> None:
         assert self._orchestrator is not None
