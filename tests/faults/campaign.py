@@ -88,7 +88,7 @@ def one(seed: int) -> tuple[str, list[str], list[dict[str, Any]]]:
         story: Story = tell(
             events.append,
             arguments={"supersteps": SUPERSTEPS, "pause": 0.02},
-            settings=Settings(hang_timeout_s=3.0, start_timeout_s=5.0),
+            settings=Settings(hang_timeout_s=3.0, start_timeout_s=5.0, unreachable_timeout_s=5.0),
             **shape,
         )
         expected = undisturbed(4, SUPERSTEPS)
@@ -123,7 +123,7 @@ def main() -> int:
         outcomes[outcome] += 1
         print(f"{seed}: {outcome}  {done}", flush=True)
         if outcome not in ("equal", "unrecoverable"):
-            print(*(json.dumps(event) for event in events), sep="\n", flush=True)
+            print(*(json.dumps(event) for event in events if event["event"] != "progress"), sep="\n", flush=True)
     print(dict(outcomes))
     return 0 if set(outcomes) <= {"equal", "unrecoverable"} else 1
 

@@ -7,10 +7,10 @@ import signal
 from typing import Any
 
 import pytest
-
-from perdure.core.settings import Settings
 from tests.faults.campaign import descendants
 from tests.faults.conftest import tell, undisturbed
+
+from perdure.core.settings import Settings
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
