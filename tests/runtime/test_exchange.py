@@ -311,12 +311,16 @@ def test_a_second_attempt_tells_of_a_chunk_again_and_does_not_touch_it() -> None
         for decoder, work in group.decode_tasks(X, [2]):
             group.node(decoder).run(lambda task, work=work: exchange.decode(task, work))
         group.wait_stored({(2, X, position) for position in range(3)})
-        length = len(node.vault.chunk_view(2, X, group.geometry, 0))
+        data, parity = 0, group.geometry.d
+        node.stored.clear()
         with linked(group, 2, 2) as sock:
-            request(sock, WRITE, X, 2, 0, 0, length)
-            send(sock, bytes(length))
-            request(sock, FINISH, X, 2, 0, 0, 0, digest=xxhash.xxh3_64_intdigest(bytes(length)))
-            assert sock.recv(1) == b""
+            for position in (data, parity):
+                length = len(node.vault.chunk_view(2, X, group.geometry, position))
+                request(sock, WRITE, X, 2, position, 0, length)
+                send(sock, bytes(length))
+                request(sock, FINISH, X, 2, position, 0, 0, digest=xxhash.xxh3_64_intdigest(bytes(length)))
+            assert sock.recv(1) == b"", "parity of another digest is refused"
+        group.wait_stored({(2, X, data)})
         check_slot(group, 2, states[2])
 
 

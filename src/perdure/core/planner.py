@@ -5,6 +5,7 @@ Nothing here remembers anything: every answer follows from the arguments, so the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -189,16 +190,25 @@ def restore_sources(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tupl
 
 
 def decode_tasks(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[DecodeTask, ...]]:
-    """R1: agent -> the stripes that it decodes. Decoders are the survivors of the group, rotated over its stripes; data comes first."""
+    """R1: agent -> the stripes that it decodes, those that lost data first. Decoders are the survivors of the group, as evenly as can be;
+    a holder of parity that is read before others, for parity is the one kind of chunk that cannot be mapped from another process."""
     if plan.base is None:
         return {}
     erased = erased_chunks(plan, plan.base, reports)
     counted = {report.rank for report in reports}
     found: dict[int, list[DecodeTask]] = {}
-    for (index, stripe), positions in erased.items():
+    load: Counter[int] = Counter()
+
+    def urgent_first(item: tuple[tuple[int, int], list[int]]) -> bool:
+        (index, _), positions = item
+        return all(position >= plan.geometry(index).d for position in positions)
+
+    for (index, stripe), positions in sorted(erased.items(), key=urgent_first):
         group, geometry = plan.groups[index], plan.geometry(index)
+        holders = {group[geometry.member(stripe, position)] for position in range(geometry.d, geometry.n) if position not in positions}
         survivors = [rank for rank in group if rank in counted]
-        decoder = survivors[stripe % len(survivors)]
+        decoder = min(survivors, key=lambda rank: (load[rank], rank not in holders, (survivors.index(rank) - stripe) % len(survivors)))
+        load[decoder] += 1
         present = [position for position in range(geometry.n) if position not in positions]
         near = sorted(present, key=lambda position: (group[geometry.member(stripe, position)] != decoder, position))[: geometry.d]
         task = DecodeTask(
@@ -210,4 +220,4 @@ def decode_tasks(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[D
             urgent=any(position < geometry.d for position in positions),
         )
         found.setdefault(plan.agent_of(decoder), []).append(task)
-    return {agent: tuple(sorted(tasks, key=lambda task: not task.urgent)) for agent, tasks in found.items()}
+    return {agent: tuple(tasks) for agent, tasks in found.items()}

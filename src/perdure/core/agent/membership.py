@@ -109,6 +109,7 @@ def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreS
     state.become(Phase.MEMBER)
     state.resumed = state.installed = False
     state.addresses = ()
+    state.decode_later = ()
     state.early_offers.clear()
     state.prepared.clear()
     state.committed = None
@@ -169,4 +170,4 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
             protection=2 + 2 * geometry.m / geometry.d,
         )
         out.append(do.TellWorker(rank=hosted.rank, message=enter))
-    return out
+    return out + restore.decode_later(state)

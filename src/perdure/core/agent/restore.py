@@ -33,10 +33,18 @@ def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, .
 
 
 def assigned(state: AgentState, message: msg.Assign) -> list[do.AgentCommand]:
-    """R1: decode; urgent stripes come first in the list already."""
+    """R1: decode what ranks wait for. Stripes that lost only parity come after the resume: their work would take time from the urgent."""
     if message.generation != state.generation or state.phase is not Phase.MEMBER:
         return []
-    return [do.Decode(tasks=message.tasks)] if message.tasks else []
+    state.decode_later = tuple(task for task in message.tasks if not task.urgent)
+    urgent = tuple(task for task in message.tasks if task.urgent)
+    return [*([do.Decode(tasks=urgent)] if urgent else []), *(decode_later(state) if state.resumed else [])]
+
+
+def decode_later(state: AgentState) -> list[do.AgentCommand]:
+    """All ranks go on: now the stripes that only protection waits for."""
+    tasks, state.decode_later = state.decode_later, ()
+    return [do.Decode(tasks=tasks)] if tasks else []
 
 
 def stored(

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Install, LabelReport, Prepared, RankCosts, RankReport
+from perdure.core.messages import DecodeTask, Install, LabelReport, Prepared, RankCosts, RankReport
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
@@ -147,6 +147,8 @@ class AgentState:
     """Offers of a label that a rank here has not reached yet, by rank."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
+    decode_later: tuple[DecodeTask, ...] = ()
+    """Stripes that lost only parity, until `main` is entered."""
     protect_s: float = 0.0
     positions: tuple[int, ...] = ()
     orchestrator: bool = False
