@@ -56,7 +56,8 @@ class Memory:
 
     def reserve(self, nbytes: int) -> None:
         """Has memory for arrays of so many bytes together, its pages touched: for a process that waits for a lost rank's place."""
-        self._touched = np.full(nbytes + ARRAY_SPACING, 0, np.uint8)
+        if len(self._touched) < nbytes + ARRAY_SPACING:
+            self._touched = np.full(nbytes + ARRAY_SPACING, 0, np.uint8)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Zeros, or the array of the last generation: its pages are there already. Only if nobody else holds it any more."""

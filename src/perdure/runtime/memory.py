@@ -63,11 +63,12 @@ class Reserve:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pairs: list[Pair] = []
-        self._maps: dict[Pair, tuple[mmap.mmap, mmap.mmap]] = {}
+        self._maps: dict[Pair, tuple[mmap.mmap, ...]] = {}
         self._parity: list[Bytes] = []
 
     def fill(self, ranks: int, snapshot_bytes: int, parity_bytes: int, ready: Callable[[Pair], None]) -> None:
-        """To be called once, on a thread of its own: it can take seconds. `ready` is told of each pair that is whole.
+        """To be called once, on a thread of its own: it can take seconds. `ready` is told of each pair when its first slot is whole, in
+        which a lost rank's memory comes back, and again when the second one is.
 
         Raises:
             ConfigError: there is no memory; what there was is kept.
@@ -76,26 +77,27 @@ class Reserve:
             pair = new_pair("spare")
             with self._lock:
                 self._pairs.append(pair)
-            if self._touch(pair, snapshot_bytes):
-                maps = (grow(pair[0], 0), grow(pair[1], 0))
+            for fd in pair:
+                if not self._touch(pair, fd, snapshot_bytes):
+                    break
+                mapped = grow(fd, 0)
                 with self._lock:
-                    self._maps[pair] = maps
+                    self._maps[pair] = (*self._maps.get(pair, ()), mapped)
                 ready(pair)
             self._parity += [np.full(parity_bytes, 0, np.uint8) for _ in pair]
 
-    def _touch(self, pair: Pair, nbytes: int) -> bool:
+    def _touch(self, pair: Pair, fd: int, nbytes: int) -> bool:
         """False if the pair was taken meanwhile: its files are another's to grow then."""
-        for fd in pair:
-            size, wanted = 0, _pages(nbytes)
-            while size < wanted:
-                with self._lock:
-                    if pair not in self._pairs:
-                        return False
-                    size += _append(fd, size, wanted)
+        size, wanted = 0, _pages(nbytes)
+        while size < wanted:
+            with self._lock:
+                if pair not in self._pairs:
+                    return False
+                size += _append(fd, size, wanted)
         return True
 
     def take(self) -> tuple[Pair, tuple[mmap.mmap, ...]] | None:
-        """A pair, with its mappings if it is whole; None when there is none."""
+        """A pair, with the mappings of those of its files that are whole; None when there is none."""
         with self._lock:
             if not self._pairs:
                 return None

@@ -78,13 +78,15 @@ class _Nursery:
         return True
 
     def _prepare(self, data: bytes, fds: list[int]) -> None:
-        if any(child.file == _file(fds[0]) for child in self._children.values()):
-            return  # a loss came first: the slots have their worker
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        child = self._fork(lambda: self._wait_for_rank(theirs), keep=theirs)
-        theirs.close()
-        child.orders, child.file = ours, _file(fds[0])
-        socket.send_fds(ours, [data], fds)
+        child = next((child for child in self._children.values() if child.file == _file(fds[0])), None)
+        if child is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            child = self._fork(lambda: self._wait_for_rank(theirs))
+            theirs.close()
+            child.orders, child.file = ours, _file(fds[0])
+        if child.orders is not None:  # otherwise a loss came first: the slots have their worker
+            with contextlib.suppress(ConnectionError):  # it has ended, which its pidfd is about to say
+                socket.send_fds(child.orders, [data], fds)
 
     def _start(self, data: bytes, fds: list[int], rank: int, incarnation: int) -> None:
         child = next((child for child in self._children.values() if child.orders and child.file == _file(fds[2])), None)
@@ -117,7 +119,7 @@ class _Nursery:
                 return
             self._prepare_with(request["live_bytes"], fds)
 
-    def _fork(self, live: Callable[[], None], keep: socket.socket | None = None) -> _Child:
+    def _fork(self, live: Callable[[], None]) -> _Child:
         parent = os.getpid()
         pid = os.fork()
         if pid:
@@ -178,7 +180,8 @@ class NurseryClient:
         socket.send_fds(self.sock, [json.dumps({"rank": rank, "incarnation": incarnation}).encode()], fds)
 
     def prepare(self, live_bytes: int, slots: Sequence[int]) -> None:
-        """Asks for a worker that is ready for `start` with the same two slots, and has touched `live_bytes` for arrays."""
+        """Asks for a worker that is ready for `start` with the same two slots, and has touched `live_bytes` for arrays. Said again, that
+        worker maps what has come to the slots."""
         socket.send_fds(self.sock, [json.dumps({"live_bytes": live_bytes}).encode()], list(slots))
 
     def kill(self, rank: int, incarnation: int) -> None:
