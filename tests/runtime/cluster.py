@@ -105,6 +105,8 @@ class Node:
         quiet.start()
         quiet.join(DEADLINE_S)
         assert not quiet.is_alive(), f"threads of the data plane are left: {threading.enumerate()}"
+        if self.links.peer_maps is not None:
+            self.links.peer_maps.keep(())
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(DEADLINE_S)

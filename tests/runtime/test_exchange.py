@@ -22,7 +22,7 @@ from perdure.runtime import exchange
 from perdure.runtime.asking import FINISH, READ, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.links import HELLO
-from tests.runtime.cluster import DEADLINE_S, Cluster, cluster
+from tests.runtime.cluster import DEADLINE_S, Cluster, cluster, descriptors
 
 Bytes = NDArray[np.uint8]
 X = Label(1, 0)
@@ -298,6 +298,22 @@ def test_a_decoder_that_read_a_torn_source_finishes_nothing(maps_peers: bool, mo
         assert len(problems) == 1
         assert "given up" in problems[0]
         assert not node.stored
+
+
+def test_mapped_memory_is_let_go_of_when_its_rank_moves() -> None:
+    states = states_of(3, "odd")
+    with cluster(3, 1) as group:
+        committed(group, states)
+        for node in group.nodes:
+            node.links.wait_quiet(group.plan.generation)
+        before = descriptors()
+        for rank in (0, 1):
+            maps = group.node(rank).links.peer_maps
+            assert maps is not None
+            maps.keep({(other, group.plan.agent_of(other)) for other in range(3)})
+            assert descriptors() == before
+        maps.keep({(2, group.plan.agent_of(2))})
+        assert descriptors() == before - 1, "rank 1's agent read a chunk of rank 0 and one of rank 2"
 
 
 def test_a_second_attempt_tells_of_a_chunk_again_and_does_not_touch_it() -> None:

@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -22,6 +23,8 @@ from perdure.core.ids import Label
 from perdure.core.offers import Offer
 
 Bytes = NDArray[np.uint8]
+Home = tuple[int, int]
+"""A rank, and the agent that hosts it."""
 
 REQUEST: Final = struct.Struct("<BIqIIQQQ")
 """verb, label (generation, superstep), rank, code position, offset, length, digest of the whole chunk (FINISH)."""
@@ -88,10 +91,10 @@ class PeerMaps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._maps: dict[tuple[int, int], mmap.mmap] = {}
+        self._maps: dict[tuple[int, int], tuple[Home, mmap.mmap]] = {}
 
-    def view(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> Bytes:
-        """A chunk of data in place, (nbytes,) uint8, read-only; it stays mapped for as long as it is held."""
+    def view(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int) -> Bytes:
+        """A chunk of data in place, (nbytes,) uint8, read-only; it stays mapped for as long as it is held, or the rank is at home there."""
         request(sock, MAP, label, rank, position, 0, nbytes)
         try:
             head, fds, _, _ = socket.recv_fds(sock, MAPPED.size, 1, socket.MSG_WAITALL)
@@ -103,21 +106,24 @@ class PeerMaps:
             raise LinkDown("end of stream")
         try:
             (start,) = MAPPED.unpack(head)
-            return np.frombuffer(self._map(fds[0]), np.uint8)[start : start + nbytes]
+            return np.frombuffer(self._map(fds[0], (rank, agent)), np.uint8)[start : start + nbytes]
         finally:
             os.close(fds[0])
 
-    def _map(self, fd: int) -> mmap.mmap:
+    def _map(self, fd: int, home: Home) -> mmap.mmap:
         """The whole file, its pages as they are read. Its number is given to no other file while it is mapped, so it is a key."""
         found = os.fstat(fd)
         key = (found.st_dev, found.st_ino)
         with self._lock:
-            mapped = self._maps.get(key)
+            _, mapped = self._maps.get(key, (home, None))
             if mapped is None or len(mapped) < found.st_size:
-                mapped = self._maps[key] = mmap.mmap(fd, found.st_size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+                mapped = mmap.mmap(fd, found.st_size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+            self._maps[key] = home, mapped
             return mapped
 
-    def clear(self) -> None:
-        """Lets go of all that no view uses."""
+    def keep(self, homes: Collection[Home]) -> None:
+        """Lets go of the memory of ranks that are at home elsewhere now. Freeing it can take 0.1 s: no rank may wait for it."""
         with self._lock:
-            self._maps.clear()
+            gone = [key for key, (home, _) in self._maps.items() if home not in homes]
+            doomed = [self._maps.pop(key) for key in gone]
+        del doomed

@@ -152,7 +152,7 @@ def open_source(task: Task, label: Label, rank: int, position: int, nbytes: int)
         return LocalSource(task, label, rank, position)
     is_data = position < task.geometry(rank).d
     if is_data and task.links.peer_maps is not None and sock.family == socket.AF_UNIX:
-        return MappedSource(sock, label, rank, task.links.peer_maps.view(sock, label, rank, position, nbytes))
+        return MappedSource(sock, label, rank, task.links.peer_maps.view(sock, label, rank, task.plan.agent_of(rank), position, nbytes))
     return StreamedSource(sock, label, rank, position, nbytes)
 
 
@@ -247,6 +247,8 @@ def protect(task: Task, command: do.Protect) -> None:
     plan, label, offers = task.plan, command.label, command.member_offers
     group, geometry = plan.group_of(command.rank), task.geometry(command.rank)
     _warm_kernels(task.links, geometry.m)
+    if task.links.peer_maps is not None:
+        task.links.peer_maps.keep({(place.rank, place.agent) for place in plan.placements})
     stripe = group.index(command.rank)
     chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
     sources = []

@@ -96,11 +96,9 @@ class Links:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def wait_quiet(self, generation: int) -> None:
-        """Blocks until no thread works for generations up to `generation`; then memory of their agents is let go of."""
+        """Blocks until no thread works for generations up to `generation`."""
         with self._changed:
             self._changed.wait_for(lambda: not any(count for g, count in self._running.items() if g <= generation))
-        if self.peer_maps is not None:
-            self.peer_maps.clear()
 
     def run(self, generation: int, work: Callable[[], None], name: str) -> None:
         """Runs `work` on a thread that counts as this generation's; a link that ends also ends the work."""

@@ -82,6 +82,8 @@ class Reserve:
                     break
                 mapped = grow(fd, 0)
                 with self._lock:
+                    if pair not in self._pairs:
+                        break
                     self._maps[pair] = (*self._maps.get(pair, ()), mapped)
                 ready(pair)
             self._parity += [np.full(parity_bytes, 0, np.uint8) for _ in pair]
