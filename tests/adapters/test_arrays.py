@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.adapters import arrays
+from perdure.coding import copying
 from perdure.core.offers import BLOCK_BYTES
 
 STRUCTURED = np.dtype([("position", "f8", (3,)), ("name", "U4"), ("at", "M8[ms]"), ("inner", [("flag", "?"), ("count", "<i2")])])
@@ -115,3 +116,13 @@ def test_the_value_digest_tells_dtype_and_shape_apart() -> None:
 def test_a_dtype_in_words_tells_it_from_all_others(dtype: Any) -> None:
     words = [arrays.dtype_text(np.dtype(other)) for other in DTYPES]
     assert words.count(arrays.dtype_text(np.dtype(dtype))) == 1
+
+
+def test_a_large_array_is_stored_and_loaded_past_the_cache() -> None:
+    copying.prepare()
+    array = np.random.default_rng(5).random((copying.STREAM_BYTES // 8 + 1001,))
+    slot = np.zeros(array.nbytes, np.uint8)
+    assert arrays.store(slot, array) == arrays.block_digests(slot)
+    again = np.zeros_like(array)
+    arrays.load(again, slot)
+    assert (again == array).all()

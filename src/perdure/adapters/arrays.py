@@ -14,6 +14,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from perdure.coding.copying import STREAM_BYTES, stream
 from perdure.core.offers import BLOCK_BYTES
 
 Bytes = NDArray[np.uint8]
@@ -26,11 +27,18 @@ def as_bytes(array: Array) -> Bytes:
 
 
 def copy_hashed(target: Bytes, source: Bytes) -> bytes:
-    """Copies equally long arrays; returns the block digests, 8 bytes each. A block is hashed while it is still in the cache."""
+    """Copies equally long arrays; returns the block digests, 8 bytes each. A block is hashed while it is still in the cache.
+
+    Nothing else may change the source meanwhile: what is hashed is the source, for the target of a large array is not in the cache.
+    """
     digests = bytearray()
+    large = len(source) >= STREAM_BYTES
     for start in range(0, len(source), BLOCK_BYTES):
-        block = target[start : start + BLOCK_BYTES]
-        block[:] = source[start : start + BLOCK_BYTES]
+        block, target_block = source[start : start + BLOCK_BYTES], target[start : start + BLOCK_BYTES]
+        if large:
+            stream(target_block, block)
+        else:
+            target_block[:] = block
         digests += xxhash.xxh3_64_intdigest(block.data).to_bytes(8, "little")
     return bytes(digests)
 
@@ -52,7 +60,9 @@ def store(target: Bytes, array: Array) -> bytes:
 
 def load(array: Array, source: Bytes) -> None:
     """Sets an array of any memory order from the bytes that `store` made of one like it."""
-    if array.nbytes:
+    if array.nbytes >= STREAM_BYTES and array.flags.c_contiguous:
+        stream(as_bytes(array), source)
+    elif array.nbytes:
         array = _whole_elements(array)
         np.copyto(array, source.view(array.dtype).reshape(array.shape))
 

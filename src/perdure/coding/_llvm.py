@@ -28,39 +28,41 @@ STREAM_BYTES: Final = 8 << 20
 _PROTOTYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 4)
 
 
+def compiled(ir: str) -> Any:
+    """The engine that owns the machine code of a module, for this process's processor."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    target = llvm.Target.from_default_triple().create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=2)
+    parsed = llvm.parse_assembly(ir)
+    parsed.verify()
+    engine = llvm.create_mcjit_compiler(parsed, target)
+    engine.finalize_object()
+    return engine
+
+
 class LlvmKernel:
     """`Kernel` by compiled code. May be used from any thread; a set of rows is compiled at its first use."""
 
     def __init__(self, shape: Shape | None = None) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
         features = llvm.get_host_cpu_features()
         self._shape = shape or shape_of([name for name, there in features.items() if there])
-        self._cpu, self._features = llvm.get_host_cpu_name(), features.flatten()
         self._lock = threading.Lock()
         self._engines: dict[tuple[int, ...], Any] = {}
         self._functions: dict[tuple[int, ...], dict[str, Any]] = {}
         self._zeros = np.zeros(self._shape.step, np.uint8)
         lookup = "lookups" if self._shape.shuffle else "shifts"
-        self.name = f"LLVM {'.'.join(map(str, llvm.llvm_version_info))} for {self._cpu}, {8 * self._shape.lanes}-bit vectors, {lookup}"
+        processor = f"{llvm.get_host_cpu_name()}, {8 * self._shape.lanes}-bit vectors"
+        self.name = f"LLVM {'.'.join(map(str, llvm.llvm_version_info))} for {processor}, {lookup}"
 
     def warm(self, exponents: Sequence[int]) -> None:
         """Compiles what rows of these exponents need."""
         key = tuple(exponents)
         with self._lock:
             if key not in self._functions:
-                self._engines[key] = engine = self._compile(key)
+                self._engines[key] = engine = compiled(module(key, self._shape))
                 names = ("encode", "stream", "decode", "rest")
                 self._functions[key] = {name: _PROTOTYPE(engine.get_function_address(name)) for name in names}
-
-    def _compile(self, exponents: tuple[int, ...]) -> Any:
-        """The engine that owns the machine code."""
-        target = llvm.Target.from_default_triple().create_target_machine(cpu=self._cpu, features=self._features, opt=2)
-        parsed = llvm.parse_assembly(module(exponents, self._shape))
-        parsed.verify()
-        engine = llvm.create_mcjit_compiler(parsed, target)
-        engine.finalize_object()
-        return engine
 
     def fold(
         self,

@@ -23,6 +23,7 @@ import cloudpickle
 import msgspec
 
 from perdure import job
+from perdure.coding import copying
 from perdure.errors import PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.program import load
@@ -76,6 +77,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     if verdict:
         sock.recv(1)
         return
+    copying.prepare()
 
     def run_main(session: Session) -> None:
         job.run_main(main, arguments, session, memory, cloudpickle.dumps)
