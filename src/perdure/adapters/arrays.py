@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from perdure.coding.copying import STREAM_BYTES, stream
+from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.offers import BLOCK_BYTES
 
 Bytes = NDArray[np.uint8]
@@ -32,13 +32,13 @@ def copy_hashed(target: Bytes, source: Bytes) -> bytes:
     Nothing else may change the source meanwhile: what is hashed is the source, for the target of a large array is not in the cache.
     """
     digests = bytearray()
-    large = len(source) >= STREAM_BYTES
+    stream = Stream(target, source) if len(source) >= STREAM_BYTES else None
     for start in range(0, len(source), BLOCK_BYTES):
-        block, target_block = source[start : start + BLOCK_BYTES], target[start : start + BLOCK_BYTES]
-        if large:
-            stream(target_block, block)
+        block = source[start : start + BLOCK_BYTES]
+        if stream is not None:
+            stream.copy(start, start + len(block))
         else:
-            target_block[:] = block
+            target[start : start + len(block)] = block
         digests += xxhash.xxh3_64_intdigest(block.data).to_bytes(8, "little")
     return bytes(digests)
 
@@ -61,7 +61,7 @@ def store(target: Bytes, array: Array) -> bytes:
 def load(array: Array, source: Bytes) -> None:
     """Sets an array of any memory order from the bytes that `store` made of one like it."""
     if array.nbytes >= STREAM_BYTES and array.flags.c_contiguous:
-        stream(as_bytes(array), source)
+        Stream(as_bytes(array), source).copy(0, array.nbytes)
     elif array.nbytes:
         array = _whole_elements(array)
         np.copyto(array, source.view(array.dtype).reshape(array.shape))

@@ -42,18 +42,27 @@ def prepare() -> bool:
     return True
 
 
-def stream(target: Bytes, source: Bytes) -> None:
-    """target[:] = source, both (n,) uint8, contiguous and apart; the target does not come into the cache. Seen by all when it returns."""
-    head = -_address(target) % _LINE
-    whole = (len(target) - head) // _STRIDE * _STRIDE
-    if _Compiled.function is None or whole <= 0:
-        target[:] = source
-        return
-    if len(target) != len(source) or not (target.flags.c_contiguous and source.flags.c_contiguous):
-        raise ValueError("a copy needs two contiguous arrays of one length")
-    _Compiled.function(_address(target) + head, _address(source) + head, whole)
-    target[:head] = source[:head]
-    target[head + whole :] = source[head + whole :]
+class Stream:
+    """A copy of one array to another of the same length, (n,) uint8, contiguous and apart, piece by piece."""
+
+    def __init__(self, target: Bytes, source: Bytes) -> None:
+        if len(target) != len(source) or not (target.flags.c_contiguous and source.flags.c_contiguous):
+            raise ValueError("a copy needs two contiguous arrays of one length")
+        self._target, self._source = target, source
+        self._to, self._from = _address(target), _address(source)
+
+    def copy(self, start: int, stop: int) -> None:
+        """target[start:stop] = source[start:stop], past the cache, 0 <= start <= stop <= n. Seen by all when it returns."""
+        first = start - (self._to + start) % -_LINE
+        last = first + (stop - first) // _STRIDE * _STRIDE
+        if _Compiled.function is None or last <= first:
+            self._target[start:stop] = self._source[start:stop]
+            return
+        _Compiled.function(self._to + first, self._from + first, last - first)
+        if first > start:
+            self._target[start:first] = self._source[start:first]
+        if last < stop:
+            self._target[last:stop] = self._source[last:stop]
 
 
 def _address(array: Bytes) -> int:
