@@ -170,6 +170,13 @@ def test_a_full_disk_under_the_event_file_is_told_once_and_does_not_end_the_job(
     assert done.stderr.count("No space left") == 1
 
 
+def test_a_full_disk_under_the_standard_output_is_one_line(tmp_path: pathlib.Path) -> None:
+    line = f"{sys.executable} -m perdure run {PROGRAM} -- --supersteps 5 > /dev/full"
+    done = subprocess.run(line, shell=True, timeout=60, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "perdure: error: cannot write to standard output: No space left on device\n"
+
+
 @pytest.mark.parametrize("redirections", [">&-", ">&- 2>&- <&-"])
 def test_closed_standard_streams_do_no_harm(tmp_path: pathlib.Path, redirections: str) -> None:
     """Their numbers would be those of our own pipes."""

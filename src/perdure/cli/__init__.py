@@ -6,6 +6,7 @@ is well, 1 the program failed, 2 the command or the program's use of perdure is 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ __all__ = ["app", "main"]
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 """Click's ClickException, which newer versions of typer bring along under a private name."""
 
+CANNOT_WRITE = (errno.ENOSPC, errno.EPIPE, errno.EIO)
+
 INTERRUPTED = 130
 """The exit status after Ctrl-C; newer versions of typer catch the interrupt and exit with it themselves."""
 
@@ -31,6 +34,13 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         status = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has nowhere to go
+        print(f"perdure: error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        status = 1
     except ProgramFailed as error:
         print(f"{error}\nperdure: error: the program failed; its error is above", file=sys.stderr)
         status = error.exit_status
