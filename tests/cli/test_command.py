@@ -170,7 +170,7 @@ def test_a_full_disk_under_the_event_file_is_told_once_and_does_not_end_the_job(
     assert done.stderr.count("No space left") == 1
 
 
-def test_a_full_disk_under_the_standard_output_is_one_line(tmp_path: pathlib.Path) -> None:
+def test_a_full_disk_under_the_standard_output_is_one_line() -> None:
     line = f"{sys.executable} -m perdure run {PROGRAM} -- --supersteps 5 > /dev/full"
     done = subprocess.run(line, shell=True, timeout=60, check=False, capture_output=True, text=True)
     assert done.returncode == 1

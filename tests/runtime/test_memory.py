@@ -93,5 +93,9 @@ def test_slots_know_a_file_by_any_descriptor(pair: Pair) -> None:
 
 def test_preparing_lets_no_file_grow(pair: Pair) -> None:
     grow(pair[1], MIB)
-    Slots().prepare(pair)
+    slots = Slots()
+    slots.prepare(pair)
+    for thread in [thread for thread in threading.enumerate() if thread.name == "slots"]:
+        thread.join()
+    assert np.shares_memory(slots.view(pair[1], 0), slots.view(pair[1], MIB))
     assert [os.fstat(fd).st_size for fd in pair] == [0, MIB]

@@ -61,29 +61,31 @@ class Reserve:
     """Touched memory for ranks that may come. May be taken from while it is still being filled: then as far as it has come."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._pairs: list[Pair] = []
+        self._writing: Pair | None = None
+        """Whose file grows at this instant: the lock is not held meanwhile, or who takes a pair would hardly get it."""
         self._maps: dict[Pair, tuple[mmap.mmap, ...]] = {}
         self._parity: list[Bytes] = []
 
     def fill(self, ranks: int, snapshot_bytes: int, parity_bytes: int, ready: Callable[[Pair], None]) -> None:
         """To be called once, on a thread of its own: it can take seconds. `ready` is told of each pair when its first slot is whole, in
-        which a lost rank's memory comes back, and again when the second one is.
+        which a lost rank's memory comes back, and again when the second one is. A loss meanwhile ends it: the ranks have come.
 
         Raises:
             ConfigError: there is no memory; what there was is kept.
         """
         for _ in range(ranks):
             pair = new_pair("spare")
-            with self._lock:
+            with self._changed:
                 self._pairs.append(pair)
             for fd in pair:
                 if not self._touch(pair, fd, snapshot_bytes):
-                    break
+                    return
                 mapped = grow(fd, 0)
-                with self._lock:
+                with self._changed:
                     if pair not in self._pairs:
-                        break
+                        return
                     self._maps[pair] = (*self._maps.get(pair, ()), mapped)
                 ready(pair)
             self._parity += [np.full(parity_bytes, 0, np.uint8) for _ in pair]
@@ -92,18 +94,25 @@ class Reserve:
         """False if the pair was taken meanwhile: its files are another's to grow then."""
         size, wanted = 0, _pages(nbytes)
         while size < wanted:
-            with self._lock:
+            with self._changed:
                 if pair not in self._pairs:
                     return False
+                self._writing = pair
+            try:
                 size += _append(fd, size, wanted)
+            finally:
+                with self._changed:
+                    self._writing = None
+                    self._changed.notify_all()
         return True
 
     def take(self) -> tuple[Pair, tuple[mmap.mmap, ...]] | None:
         """A pair, with the mappings of those of its files that are whole; None when there is none."""
-        with self._lock:
+        with self._changed:
             if not self._pairs:
                 return None
             pair = self._pairs.pop()
+            self._changed.wait_for(lambda: self._writing != pair)
             return pair, self._maps.pop(pair, ())
 
     def take_parity(self, nbytes: int) -> Bytes | None:

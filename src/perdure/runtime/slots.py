@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,21 +14,30 @@ from perdure.runtime.session import Bytes
 
 
 class Slots:
-    """Mappings by file, whatever descriptor it is known by."""
+    """Mappings by file, whatever descriptor it is known by. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._maps: dict[int, mmap.mmap] = {}
+        self._locks: dict[int, threading.Lock] = {}
 
     def prepare(self, fds: Iterable[int]) -> None:
-        """Maps what there is of these files, and lets none grow: that may be another process's business at this moment."""
+        """Maps what there is of these files, and lets none grow: that may be another process's business at this moment.
+
+        On a thread of its own, for the process may be needed before: then `view` waits for the one file that it needs.
+        """
+        threading.Thread(target=self._prepare, args=([os.dup(fd) for fd in fds],), name="slots", daemon=True).start()
+
+    def _prepare(self, fds: list[int]) -> None:
         for fd in fds:
             if os.fstat(fd).st_size:
                 self.view(fd, 0)
+            os.close(fd)
 
     def view(self, fd: int, nbytes: int) -> Bytes:
         """The memory file as (>= nbytes,) uint8, all its pages mapped; it grows if need be. ConfigError when there is no memory."""
         file = os.fstat(fd).st_ino
-        mapped = self._maps.get(file)
-        if mapped is None or len(mapped) < nbytes:
-            mapped = self._maps[file] = grow(fd, nbytes)
+        with self._locks.setdefault(file, threading.Lock()):
+            mapped = self._maps.get(file)
+            if mapped is None or len(mapped) < nbytes:
+                mapped = self._maps[file] = grow(fd, nbytes)
         return np.frombuffer(mapped, np.uint8)
