@@ -11,11 +11,17 @@ from tests.faults.campaign import descendants
 from tests.faults.conftest import tell, undisturbed
 
 from perdure.core.settings import Settings
+from perdure.errors import EngineFailed
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    ("sign", "start_timeout_s", "reason"),
+    [(signal.SIGKILL, 60.0, "killed by SIGKILL before it was up"), (signal.SIGSTOP, 8.0, "not up after 8 s")],
+)
 @pytest.mark.parametrize("victim", [0, 2])
-def test_a_node_that_is_lost_while_it_starts_holds_nobody_up(sign: signal.Signals, victim: int) -> None:
+def test_a_node_that_is_lost_while_it_starts_holds_nobody_up(
+    sign: signal.Signals, start_timeout_s: float, reason: str, victim: int
+) -> None:
     """Node 0 too: any of them may be the one that says whether the program can be loaded."""
 
     def strike(event: dict[str, Any]) -> None:
@@ -23,8 +29,16 @@ def test_a_node_that_is_lost_while_it_starts_holds_nobody_up(sign: signal.Signal
             starting = sorted(pid for pid, command in descendants().items() if " agent " in command)
             os.kill(starting[victim], sign)
 
-    story = tell(strike, ranks=3, spares=1, arguments={"supersteps": 9}, settings=Settings(start_timeout_s=2.0))
-    lost = story.of("node_lost")
-    assert [event["node"] for event in lost] == [victim]
-    assert "before it was up" in lost[0]["reason"]
+    story = tell(strike, ranks=3, spares=1, arguments={"supersteps": 9}, settings=Settings(start_timeout_s=start_timeout_s))
+    assert [(event["node"], event["reason"]) for event in story.of("node_lost")] == [(victim, reason)]
     assert story.report.digests == undisturbed(3, 9).report.digests
+
+
+def test_a_job_of_which_no_node_starts_is_an_error_that_says_so() -> None:
+    def strike(event: dict[str, Any]) -> None:
+        if event["event"] == "orchestrator_started":
+            for pid in [pid for pid, command in descendants().items() if " agent " in command]:
+                os.kill(pid, signal.SIGSTOP)
+
+    with pytest.raises(EngineFailed, match="no node was up after 1 s"):
+        tell(strike, ranks=2, spares=0, arguments={"supersteps": 9}, settings=Settings(start_timeout_s=1.0))

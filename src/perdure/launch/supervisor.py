@@ -64,6 +64,7 @@ class _Agent:
     process: Process
     ready: int
     up: bool = False
+    late: bool = False
     ended: str = ""
 
 
@@ -142,7 +143,7 @@ class Supervisor:
         now = time.monotonic()
         soonest = min([clock.due for clock in self._clocks], default=now + 0.5)
         for key, _ in self._selector.select(min(max(0.0, soonest - now), 0.5)):
-            if key.fd in self._selector.get_map():
+            if self._selector.get_map().get(key.fd) is key:  # and not closed, or another's by now, because of an earlier one of these
                 key.data()
         now = time.monotonic()
         for clock in [clock for clock in self._clocks if clock.due <= now]:
@@ -209,6 +210,7 @@ class Supervisor:
 
     def _expect_up(self, agent: _Agent) -> None:
         if not agent.up and not agent.ended:
+            agent.late = True
             self._engine.kill(agent.process)
 
     def _agent_ready(self, agent: _Agent) -> None:
@@ -237,7 +239,8 @@ class Supervisor:
             if agent.ready in self._selector.get_map():
                 self._selector.unregister(agent.ready)
             os.close(agent.ready)
-            self._emit("node_lost", node=agent.node, reason=f"{agent.ended} before it was up")
+            late = f"not up after {self._order.settings.start_timeout_s:g} s"
+            self._emit("node_lost", node=agent.node, reason=late if agent.late else f"{agent.ended} before it was up")
         self._perhaps_no_more_nodes()
         if all(other.ended for other in self._agents.values()) and self._order.return_after_s is None:
             self._after(2.0, self._nobody_left)
@@ -257,6 +260,10 @@ class Supervisor:
         """A node has tried to import the program: a bad one ends the job before it began. All try, for any of them may be lost."""
         self._selector.unregister(self._verdicts)
         text = self._verdicts.recv(1 << 17)
+        if not text and any(agent.late for agent in self._agents.values()):
+            return self._finish(
+                "EngineFailed", f"no node was up after {self._order.settings.start_timeout_s:g} s: is the machine overloaded?"
+            )
         if not text:
             return self._finish("ProgramFailed", "the program ended its process while it was imported; see its output above")
         verdict = json.loads(text)
