@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from perdure.coding import galois
 from perdure.coding._llvm_ir import TABLE_BYTES, Shape, module, shape_of
+from perdure.coding.copying import STREAM_BYTES
 
 if llvm.llvm_version_info < (19,):
     raise ImportError("the compiled kernels need llvmlite 0.45 or newer")
 
 Bytes = NDArray[np.uint8]
 
-STREAM_BYTES: Final = 8 << 20
-"""Outputs of this length and more are stored past the cache: they would not stay in it anyway. Arbitrary; half of a usual L3."""
 _PROTOTYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 4)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 
 STREAM_BYTES: Final = 8 << 20
-"""Arrays of this length and more are stored past the cache. Arbitrary; a quarter of a usual L3."""
+"""Arrays of this length and more are stored past the cache, by the codec too. Arbitrary; a quarter to a half of a usual L3."""
 _LINE, _STRIDE = 64, 256
 """Bytes of a cache line; bytes copied in one turn of the loop."""
 

@@ -16,9 +16,10 @@ from perdure.core.orchestrator import JobShape
 from perdure.core.settings import Settings
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
+from perdure.launch.configs import Order
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
-from perdure.launch.supervisor import Order, Supervisor, error_of
+from perdure.launch.supervisor import Supervisor, error_of
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means
 

@@ -1,6 +1,9 @@
-"""What the supervising process hands to the processes that the engine starts."""
+"""What is to run: the order for the supervising process, and what that hands to the processes that the engine starts."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -10,6 +13,25 @@ from perdure.core.orchestrator import JobShape
 from perdure.core.settings import Settings
 from perdure.launch.program import Program
 from perdure.runtime.session import Means
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the operator asked for, checked."""
+
+    program: Program
+    shape: JobShape
+    spares: int
+    settings: Settings
+    means: Means
+    faults: Sequence[Fault]
+    transport: Kind
+    return_after_s: float | None
+
+    @property
+    def nodes(self) -> int:
+        """Nodes with ranks, and spares."""
+        return -(-self.shape.ranks // self.shape.ranks_per_node) + self.spares
 
 
 class AgentConfig(msgspec.Struct, kw_only=True):

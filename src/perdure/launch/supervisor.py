@@ -13,48 +13,24 @@ import random
 import selectors
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
-from perdure.comm.transports import Kind
 from perdure.core.faults import Fault
-from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
-from perdure.core.settings import Settings
 from perdure.engines import Engine, Process
 from perdure.errors import BY_NAME, EngineFailed, InternalError
-from perdure.launch.configs import AgentConfig, OrchestratorConfig
-from perdure.launch.program import Program
+from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
 from perdure.runtime.orchestrator import plan_from_json
-from perdure.runtime.session import Means
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
 MAX_RESTARTS: Final = 20
 """Of the orchestrator without a superstep in between; arbitrary."""
 OnEvent = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What the operator asked for, checked."""
-
-    program: Program
-    shape: JobShape
-    spares: int
-    settings: Settings
-    means: Means
-    faults: Sequence[Fault]
-    transport: Kind
-    return_after_s: float | None
-
-    @property
-    def nodes(self) -> int:
-        """Nodes with ranks, and spares."""
-        return -(-self.shape.ranks // self.shape.ranks_per_node) + self.spares
 
 
 @dataclass(slots=True)
