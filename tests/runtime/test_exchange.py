@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import socket
@@ -19,9 +20,10 @@ from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.messages import RestoreSource
 from perdure.runtime import exchange
-from perdure.runtime.asking import FINISH, READ, WRITE, LinkDown, confirm, receive_into, request, send
+from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.links import HELLO
+from perdure.runtime.rings import PLACES, RING_BYTES
 from tests.runtime.cluster import DEADLINE_S, Cluster, cluster, descriptors
 
 Bytes = NDArray[np.uint8]
@@ -29,6 +31,12 @@ X = Label(1, 0)
 CODES = [(2, 1), (3, 1), (4, 1), (4, 2), (5, 2), (5, 3)]
 LENGTHS = ["equal", "odd", "ragged", "empty"]
 BOTH_WAYS = pytest.mark.parametrize("maps_peers", [True, False], ids=["mapped", "links"])
+
+
+@pytest.fixture(autouse=True)
+def short_chunks_by_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that both ways of handing a chunk over are met here."""
+    monkeypatch.setattr(exchange, "RING_FROM_BYTES", 5_000)
 
 
 def states_of(n: int, kind: str) -> list[Bytes]:
@@ -204,6 +212,26 @@ def test_a_chunk_that_was_changed_on_its_way_does_not_count() -> None:
             request(sock, FINISH, X, 0, geometry.d, 0, 0, digest=xxhash.xxh3_64_intdigest(bytes(length - 1) + b"\1"))
             assert sock.recv(1) == b"", "the link of a wrong chunk stays"
         assert not node.stored
+        assert not node.failures
+
+
+@pytest.mark.parametrize(("size", "number", "length"), [(RING_BYTES - 1, 0, 10), (RING_BYTES, PLACES, 10), (RING_BYTES, 0, TILE_BYTES + 1)])
+def test_a_ring_of_another_measure_ends_the_link(size: int, number: int, length: int) -> None:
+    with cluster(3, 1) as group:
+        offers = group.snap(X, states_of(3, "odd"))
+        geometry = group.geometry
+        node = group.node(0)
+        node.vault.with_offers(0, X, offers, 0, geometry)
+        fd = os.memfd_create("test")
+        os.ftruncate(fd, size)
+        with linked(group, 0, 1) as sock:
+            request(sock, RING, X, 0, geometry.d, 0, 0)
+            socket.send_fds(sock, [b"\0"], [fd])
+            os.close(fd)
+            with contextlib.suppress(LinkDown):  # it may have ended before it is written to
+                request(sock, TAKE, X, 0, geometry.d, 0, length, digest=number)
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b"", "the link stays"
         assert not node.failures
 
 

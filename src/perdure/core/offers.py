@@ -11,6 +11,7 @@ a rebuilt slot and the comparison of an item between two runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -34,6 +35,15 @@ class Form(StrEnum):
 
     ARRAY = "array"
     BOX = "box"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch [start, stop) of a region, in bytes, and the xxh3-64 digest that it must have."""
+
+    start: int
+    stop: int
+    digest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,13 @@ class Item:
     nbytes: int
     blocks: bytes
     digest: int
+
+    def checks(self) -> Iterator[Block]:
+        """Its blocks, in order."""
+        for number in range(len(self.blocks) // 8):
+            start = self.offset + number * BLOCK_BYTES
+            stop = min(start + BLOCK_BYTES, self.offset + self.nbytes)
+            yield Block(start, stop, int.from_bytes(self.blocks[8 * number : 8 * number + 8], "little"))
 
     def signature(self) -> tuple[str, str, str, str, tuple[int, ...], int]:
         """What must agree between all ranks for the job to make sense."""

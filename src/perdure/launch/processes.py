@@ -39,6 +39,7 @@ from perdure.runtime.worker import Place, WorkerProcess
 
 def run_agent(config: AgentConfig, pulse: int) -> None:
     """The life of an agent and of what it forks."""
+    copying.prepare()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     agent = os.getpid()
     if not os.fork():
@@ -77,7 +78,6 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     if verdict:
         sock.recv(1)
         return
-    copying.prepare()
 
     def run_main(session: Session) -> None:
         job.run_main(main, arguments, session, memory, cloudpickle.dumps)

@@ -34,7 +34,7 @@ from perdure.runtime.links import HELLO, UNTIL_THE_END, Links
 from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
-from perdure.runtime.posix import is_stopped
+from perdure.runtime.posix import is_stopped, stand_back
 from perdure.runtime.vault import Vault
 
 ORCHESTRATOR, PEER, DATA = b"orch", b"peer", b"data"
@@ -320,9 +320,13 @@ class AgentProcess:
             note()
 
     def _decode(self, tasks: tuple[msg.DecodeTask, ...]) -> None:
-        """Stripes are decoded one after the other, in the order of the assignment: urgent ones first."""
+        """Stripes are decoded one after the other, in the order of the assignment. Those that no rank waits for stand back: the ranks that
+        they protect compute meanwhile."""
+        is_urgent = any(task.urgent for task in tasks)
 
         def work(task: exchange.Task) -> None:
+            if not is_urgent:
+                stand_back()
             for one in tasks:
                 exchange.decode(task, one)
 

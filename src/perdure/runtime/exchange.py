@@ -14,6 +14,7 @@ finished before every source was *confirmed*: its label was held without interru
 
 from __future__ import annotations
 
+import mmap
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -30,14 +31,14 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
 from perdure.core.offers import replicated_start
 from perdure.core.plan import Plan
-from perdure.runtime.asking import FINISH, READ, REPLICATED, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
+from perdure.runtime.arriving import Arriving
+from perdure.runtime.asking import FINISH, READ, REPLICATED, TILE_BYTES, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
 from perdure.runtime.links import UNTIL_THE_END, Links
+from perdure.runtime.rings import RING_FROM_BYTES, Ring
 from perdure.runtime.serving import finish_chunk
 from perdure.runtime.vault import Vault
 
 Bytes = NDArray[np.uint8]
-TILE_BYTES: Final = 512 << 10
-"""What is worked on at once: received, encoded and sent while it is in the cache. Measured best of 128 KiB to 1 MiB."""
 CREDIT_BYTES: Final = 2 << 20
 """Of each source that comes over a link. Measured: without a limit receivers lose a factor of ten."""
 ASK_BYTES: Final = 1 << 20
@@ -51,6 +52,7 @@ class Task:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
         self._name_of = name_of
         self._socks: dict[tuple[int, int], socket.socket] = {}
+        self._rings: list[tuple[int, mmap.mmap]] = []
 
     def to(self, rank: int, purpose: int) -> socket.socket | None:
         """The link to the agent of `rank`; None when that is this agent itself."""
@@ -69,10 +71,19 @@ class Task:
         """Blocks until a rank that lives here has its group's offers; woken by the end of the generation."""
         self.links.wait_for_memory(self.plan.generation, rank, label)
 
+    def ring(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> Ring | None:
+        """What a chunk of `nbytes` is handed over by, if that is worth it and its holder is on this machine."""
+        if self.links.peer_maps is None or sock.family != socket.AF_UNIX or nbytes < RING_FROM_BYTES:
+            return None
+        self._rings.append(self.links.rings.take())
+        return Ring(self._rings[-1], sock, label, rank, position)
+
     def close(self) -> None:
         """Hangs up."""
         for sock in self._socks.values():
             self.links.hang_up(sock)
+        for memory in self._rings:
+            self.links.rings.give_back(memory)
 
 
 # ---- sources --------------------------------------------------------------------------------------------------------------
@@ -169,36 +180,32 @@ class Output(Protocol):
         """The tile at `start` is there; with the last one, which is only put when all sources are confirmed, the chunk is finished."""
 
 
-class LocalOutput:
-    """Kept in this agent's vault."""
+class EncodedOutput:
+    """Parity that this agent keeps, computed in place: no other label can need the memory before this one is committed."""
 
     def __init__(self, task: Task, label: Label, rank: int, position: int) -> None:
         task.wait_for_memory(rank, label)
         self._links, self._rank, self._label, self._position = task.links, rank, label, position
         self._geometry = task.geometry(rank)
-        held = task.vault.held(rank, label)
-        self._is_here = position in held.complete
+        self._is_here = position in task.vault.held(rank, label).complete
         self._view = task.vault.chunk_view(rank, label, self._geometry, position)
 
     def room(self, start: int, width: int) -> Bytes:
-        if self._is_here or start + width > len(self._view):
-            return np.empty(width, np.uint8)
-        return self._view[start : start + width]
+        return np.empty(width, np.uint8) if self._is_here else self._view[start : start + width]
 
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
-        if not self._is_here and start + len(tile) > len(self._view):
-            self._view[start:] = tile[: max(0, len(self._view) - start)]
         if last:
             finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, None)
 
 
-class SentOutput:
-    """Written to its holder over a link; parity with the digest of the whole chunk at the end, for data has the digests of its items."""
+class StoredOutput:
+    """A rebuilt chunk that this agent keeps."""
 
-    def __init__(self, task: Task, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> None:
-        self._links, self._sock, self._nbytes = task.links, sock, nbytes
-        self._label, self._rank, self._position = label, rank, position
-        self._hash = xxhash.xxh3_64() if position >= task.geometry(rank).d else None
+    def __init__(self, task: Task, label: Label, rank: int, position: int, nbytes: int) -> None:
+        task.wait_for_memory(rank, label)
+        self._links, self._rank, self._label, self._position, self._nbytes = task.links, rank, label, position, nbytes
+        self._geometry = task.geometry(rank)
+        self._arriving = Arriving(task.vault, rank, label, self._geometry, position)
         self._buffer = np.empty(TILE_BYTES, np.uint8)
 
     def room(self, start: int, width: int) -> Bytes:
@@ -207,20 +214,49 @@ class SentOutput:
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
         part = tile[: max(0, self._nbytes - start)]
         if len(part):
+            self._arriving.store(start, part)
+        if last:
+            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, self._arriving.digest())
+
+
+class SentOutput:
+    """Goes to its holder over a link, on the same machine through a ring; parity with the digest of the whole chunk at the end, for data
+    has the digests of its items."""
+
+    def __init__(self, task: Task, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> None:
+        self._links, self._sock, self._nbytes = task.links, sock, nbytes
+        self._label, self._rank, self._position = label, rank, position
+        self._hash = xxhash.xxh3_64() if position >= task.geometry(rank).d else None
+        self._ring = task.ring(sock, label, rank, position, nbytes)
+        self._buffer = np.empty(TILE_BYTES if self._ring is None else 0, np.uint8)
+
+    def room(self, start: int, width: int) -> Bytes:
+        return self._buffer[:width] if self._ring is None else self._ring.room(width)
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        part = tile[: max(0, self._nbytes - start)]
+        if len(part):
             if self._hash is not None:
                 self._hash.update(part.data)
             self._links.count(self._label, len(part))
-            request(self._sock, WRITE, self._label, self._rank, self._position, start, len(part))
-            send(self._sock, part.data)
+            if self._ring is not None:
+                self._ring.put(start, len(part))
+            else:
+                request(self._sock, WRITE, self._label, self._rank, self._position, start, len(part))
+                send(self._sock, part.data)
         if last:
+            if self._ring is not None:
+                self._ring.drain()
             digest = self._hash.intdigest() if self._hash is not None else 0
             request(self._sock, FINISH, self._label, self._rank, self._position, 0, 0, digest)
 
 
-def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int) -> Output:
-    """The way to the holder of a chunk of `nbytes`."""
+def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int, *, encoded: bool) -> Output:
+    """The way to the holder of a chunk of `nbytes`, which is `encoded` for a commit or else rebuilt."""
     sock = task.to(rank, 16 + position)
-    return LocalOutput(task, label, rank, position) if sock is None else SentOutput(task, sock, label, rank, position, nbytes)
+    if sock is not None:
+        return SentOutput(task, sock, label, rank, position, nbytes)
+    return EncodedOutput(task, label, rank, position) if encoded else StoredOutput(task, label, rank, position, nbytes)
 
 
 # ---- work -----------------------------------------------------------------------------------------------------------------
@@ -247,17 +283,19 @@ def protect(task: Task, command: do.Protect) -> None:
     plan, label, offers = task.plan, command.label, command.member_offers
     group, geometry = plan.group_of(command.rank), task.geometry(command.rank)
     _warm_kernels(task.links, geometry.m)
-    if task.links.peer_maps is not None:
-        task.links.peer_maps.keep({(place.rank, place.agent) for place in plan.placements})
     stripe = group.index(command.rank)
     chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
+    if task.links.peer_maps is not None:
+        task.links.peer_maps.keep({(place.rank, place.agent) for place in plan.placements})
+        if chunk >= RING_FROM_BYTES:
+            task.links.rings.prepare()
     sources = []
     for t in range(geometry.d):
         member = geometry.member(stripe, t)
         start, stop = geometry.data_range(t, chunk, offers[member].coded_bytes)
         sources.append(open_source(task, label, group[member], t, stop - start))
     parities = range(geometry.d, geometry.n)
-    outputs = [open_output(task, label, group[geometry.member(stripe, position)], position, chunk) for position in parities]
+    outputs = [open_output(task, label, group[geometry.member(stripe, position)], position, chunk, encoded=True) for position in parities]
     _transform(chunk, sources, outputs, Codec(geometry.n, geometry.m).encode)
 
 
@@ -285,7 +323,7 @@ def decode(task: Task, work: DecodeTask) -> None:
         return stop - start
 
     sources = {position: open_source(task, label, rank, position, length(position, rank)) for position, rank in work.sources}
-    outputs = {position: open_output(task, label, rank, position, length(position, rank)) for position, rank in work.wanted}
+    outputs = {position: open_output(task, label, rank, position, length(position, rank), encoded=False) for position, rank in work.wanted}
     codec = Codec(geometry.n, geometry.m)
 
     def compute(read: list[Bytes], wanted: list[Bytes]) -> None:

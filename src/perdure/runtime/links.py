@@ -25,6 +25,7 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.runtime.asking import LinkDown, PeerMaps
 from perdure.runtime.channel import connect
+from perdure.runtime.rings import Rings
 from perdure.runtime.serving import Served
 from perdure.runtime.vault import NotHeld, Vault
 
@@ -69,6 +70,7 @@ class Links:
         self.geometry_of = geometry_of
         self.stored = stored
         self.peer_maps = PeerMaps() if maps_peers else None
+        self.rings = Rings()
         self._failed = failed
         self._changed = threading.Condition()
         self._generation = 0

@@ -7,17 +7,18 @@ one process at a time: in the worker that fills the slot, or in the agent that r
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perdure.errors import ConfigError
-from perdure.runtime.posix import available_bytes, populate
+from perdure.runtime.posix import available_bytes, populate, stand_back
 
 Bytes = NDArray[np.uint8]
 Pair = tuple[int, int]
@@ -63,14 +64,18 @@ class Reserve:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._pairs: list[Pair] = []
-        self._writing: Pair | None = None
-        """Whose file grows at this instant: the lock is not held meanwhile, or who takes a pair would hardly get it."""
+        self._writing: object = None
+        """The pair, or the memory for parity, that is touched at this instant: the lock is not held meanwhile, or who takes something would
+        hardly get it."""
         self._maps: dict[Pair, tuple[mmap.mmap, ...]] = {}
         self._parity: list[Bytes] = []
+        self._taken = False
+        """The ranks have come: nothing is touched any more."""
 
     def fill(self, ranks: int, snapshot_bytes: int, parity_bytes: int, ready: Callable[[Pair], None]) -> None:
         """To be called once, on a thread of its own: it can take seconds. `ready` is told of each pair when its first slot is whole, in
-        which a lost rank's memory comes back, and again when the second one is. A loss meanwhile ends it: the ranks have come.
+        which a lost rank's memory comes back, and again when the second one is. From the first on this thread stands back: what `ready`
+        starts is needed sooner than the rest. A loss meanwhile ends it: the ranks have come.
 
         Raises:
             ConfigError: there is no memory; what there was is kept.
@@ -88,35 +93,59 @@ class Reserve:
                         return
                     self._maps[pair] = (*self._maps.get(pair, ()), mapped)
                 ready(pair)
-            self._parity += [np.full(parity_bytes, 0, np.uint8) for _ in pair]
+                stand_back()
+            for _ in pair:
+                self._touch_parity(parity_bytes)
 
     def _touch(self, pair: Pair, fd: int, nbytes: int) -> bool:
         """False if the pair was taken meanwhile: its files are another's to grow then."""
         size, wanted = 0, _pages(nbytes)
         while size < wanted:
-            with self._changed:
-                if pair not in self._pairs:
+            with self._while_there(pair, lambda: pair in self._pairs) as is_there:
+                if not is_there:
                     return False
-                self._writing = pair
-            try:
                 size += _append(fd, size, wanted)
-            finally:
-                with self._changed:
-                    self._writing = None
-                    self._changed.notify_all()
         return True
+
+    def _touch_parity(self, nbytes: int) -> None:
+        parity = np.empty(nbytes, np.uint8)
+        with self._changed:
+            self._parity.append(parity)
+        for start in range(0, nbytes, len(_ZEROS)):
+            with self._while_there(parity, lambda: not self._taken) as is_there:
+                if not is_there:
+                    return
+                parity[start : start + len(_ZEROS)] = 0
+
+    @contextlib.contextmanager
+    def _while_there(self, touched: object, is_there: Callable[[], bool]) -> Iterator[bool]:
+        """Nobody takes it while the block runs, if it is there."""
+        with self._changed:
+            there = is_there()
+            self._writing = touched if there else None
+        try:
+            yield there
+        finally:
+            with self._changed:
+                self._writing = None
+                self._changed.notify_all()
 
     def take(self) -> tuple[Pair, tuple[mmap.mmap, ...]] | None:
         """A pair, with the mappings of those of its files that are whole; None when there is none."""
         with self._changed:
+            self._taken = True
             if not self._pairs:
                 return None
             pair = self._pairs.pop()
-            self._changed.wait_for(lambda: self._writing != pair)
+            self._changed.wait_for(lambda: self._writing is not pair)
             return pair, self._maps.pop(pair, ())
 
     def take_parity(self, nbytes: int) -> Bytes | None:
         """At least (nbytes,) uint8 for parity chunks, if there is such."""
-        if not self._parity or len(self._parity[-1]) < nbytes:
-            return None
-        return self._parity.pop()
+        with self._changed:
+            self._taken = True
+            if not self._parity or len(self._parity[-1]) < nbytes:
+                return None
+            parity = self._parity.pop()
+            self._changed.wait_for(lambda: self._writing is not parity)
+            return parity

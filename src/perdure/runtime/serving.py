@@ -17,7 +17,26 @@ from numpy.typing import NDArray
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.runtime.asking import CONFIRM, FINISH, MAP, MAPPED, OFFERS, READ, REPLICATED, REQUEST, WRITE, YES, LinkDown, receive_into, send
+from perdure.runtime.arriving import Arriving
+from perdure.runtime.asking import (
+    CONFIRM,
+    FINISH,
+    MAP,
+    MAPPED,
+    OFFERS,
+    READ,
+    REPLICATED,
+    REQUEST,
+    RING,
+    TAKE,
+    TILE_BYTES,
+    WRITE,
+    YES,
+    LinkDown,
+    receive_into,
+    send,
+)  # fmt: skip
+from perdure.runtime.rings import place_of, receive_ring
 from perdure.runtime.vault import Held, NotHeld
 
 if TYPE_CHECKING:
@@ -32,6 +51,9 @@ class Served:
     def __init__(self, links: Links, sock: socket.socket, generation: int) -> None:
         self._links, self._vault, self._sock, self._generation = links, links.vault, sock, generation
         self._read_from: dict[tuple[int, Label], Held] = {}
+        self._arriving: dict[tuple[int, Label, int], Arriving] = {}
+        self._buffer = np.empty(0, np.uint8)
+        self._ring = self._buffer
 
     def answer(self) -> None:
         """Takes one request and answers it; LinkDown when the link has ended, or asks for what cannot be given any more."""
@@ -50,9 +72,15 @@ class Served:
             elif verb == MAP:
                 self._map(rank, label, geometry, position, length)
             elif verb == WRITE:
-                self._take(rank, label, geometry, position, offset, length)
+                self._arrives(rank, label, geometry, position).store(offset, self._receive(length))
+            elif verb == RING:
+                self._ring = receive_ring(self._sock)
+            elif verb == TAKE:
+                self._arrives(rank, label, geometry, position).store(offset, place_of(self._ring, digest, length))
+                send(self._sock, YES)
             elif verb == FINISH:
-                finish_chunk(self._links, rank, label, geometry, position, digest)
+                arrived = self._arriving.pop((rank, label, position), None)
+                finish_chunk(self._links, rank, label, geometry, position, arrived.digest() if arrived else None, expected=digest)
             elif verb == REPLICATED:
                 region = self._vault.replicated_view(rank, label)
                 self._links.count(label, len(region))
@@ -95,12 +123,22 @@ class Served:
         finally:
             os.close(fd)
 
-    def _take(self, rank: int, label: Label, geometry: Geometry, position: int, offset: int, length: int) -> None:
-        """A piece of a chunk."""
-        piece = _range(self._vault.chunk_view(rank, label, geometry, position), offset, length)
-        if position in self._vault.held(rank, label).complete:  # a second decoder's copy of what is here already must not touch it
-            piece = np.empty(length, np.uint8)
+    def _arrives(self, rank: int, label: Label, geometry: Geometry, position: int) -> Arriving:
+        """The chunk that this link brings; the first piece makes it the one that does."""
+        key = (rank, label, position)
+        if key not in self._arriving:
+            self._arriving[key] = Arriving(self._vault, rank, label, geometry, position)
+        return self._arriving[key]
+
+    def _receive(self, length: int) -> Bytes:
+        """The next bytes of the link, borrowed until the next call."""
+        if length > TILE_BYTES:
+            raise LinkDown(f"a piece of {length} bytes: the peer counts differently")
+        if len(self._buffer) < length:
+            self._buffer = np.empty(length, np.uint8)
+        piece = self._buffer[:length]
         receive_into(self._sock, piece.data)
+        return piece
 
 
 def _range(chunk: Bytes, offset: int, length: int) -> Bytes:
@@ -109,16 +147,19 @@ def _range(chunk: Bytes, offset: int, length: int) -> Bytes:
     return chunk[offset : offset + length]
 
 
-def finish_chunk(links: Links, rank: int, label: Label, geometry: Geometry, position: int, digest: int | None) -> None:
-    """A chunk is complete. Parity that came over a link must have the sender's `digest`; only then it counts. Data is checked with the
-    whole slot, against the digests of its items.
+def finish_chunk(
+    links: Links, rank: int, label: Label, geometry: Geometry, position: int, found: int | None, *, expected: int | None = None
+) -> None:
+    """A chunk is complete. `found` is the digest of parity if it is known; parity that came over a link must have the sender's, `expected`.
+    Only then it counts. Data is checked with the whole slot, against the digests of its items.
 
     A chunk that was complete before is told again: whoever counts may not have heard of it.
     """
     held = links.vault.held(rank, label)
     if position >= geometry.d:
-        found = xxhash.xxh3_64_intdigest(links.vault.chunk_view(rank, label, geometry, position).data)
-        if digest not in (None, found):
+        if found is None:
+            found = xxhash.xxh3_64_intdigest(links.vault.chunk_view(rank, label, geometry, position).data)
+        if expected not in (None, found):
             raise LinkDown(f"chunk {position} of rank {rank} at {label} did not arrive as it was sent")
         held.digests[position - geometry.d] = found
     held.complete.add(position)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import BLOCK_BYTES, Kind, Offer, replicated_start
+from perdure.core.offers import Kind, Offer, replicated_start
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
 
 Bytes = NDArray[np.uint8]
@@ -40,6 +40,9 @@ class Held:
         parity: (m * chunk,) uint8, borrowed from the vault; None until the group's offers are here.
         digests: of the complete parity chunks, by number.
         complete: code positions whose chunks came whole from elsewhere; they are not written again.
+        lock: held while a piece of a chunk is stored.
+        arriving: code position -> the mark of the one who may store that chunk.
+        checked: where blocks begin that were found right as they arrived; for the next check only.
     """
 
     index: int
@@ -49,6 +52,9 @@ class Held:
     parity: Bytes | None = None
     digests: dict[int, int] = field(default_factory=dict)
     complete: set[int] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    arriving: dict[int, object] = field(default_factory=dict)
+    checked: set[int] = field(default_factory=set)
 
 
 class Vault:
@@ -88,9 +94,12 @@ class Vault:
             self.changed.notify_all()
 
     def forget(self, rank: int, label: Label) -> None:
-        """The slot is free; its memory stays for the next label."""
+        """The slot is free, and nobody stores into it any more; its memory stays for the next label."""
         with self.changed:
-            self._held.pop((rank, label), None)
+            given_up = self._held.pop((rank, label), None)
+        if given_up is not None:
+            with given_up.lock:
+                pass
 
     def drop(self, rank: int) -> None:
         """The rank left this node: its memory is given back once nobody reads it any more."""
@@ -168,7 +177,8 @@ class Vault:
         return self.slot(rank, label, start + offer.replicated_bytes)[start : start + offer.replicated_bytes]
 
     def wrong_chunks(self, rank: int, label: Label, geometry: Geometry, *, parity: bool) -> tuple[int, int, bool]:
-        """Hashes the slot. Returns masks of data and of parity chunks that are wrong, and whether the replicated region is.
+        """Hashes the slot, but for what was found right as it arrived since the last time. Returns masks of data and of parity chunks
+        that are wrong, and whether the replicated region is.
 
         A wrong chunk counts as missing from now on.
         """
@@ -176,19 +186,20 @@ class Vault:
         assert held.offer is not None
         regions = {Kind.REPLICATED: self.replicated_view(rank, label)}
         coded = self.slot(rank, label, held.offer.coded_bytes)[: held.offer.coded_bytes]
+        with held.lock:
+            checked, held.checked = held.checked, set()
         wrong_data, wrong_replicated = 0, False
         for item in held.offer.items:
             region = regions.get(item.kind, coded)
-            for number in range(len(item.blocks) // 8):
-                start = item.offset + number * BLOCK_BYTES
-                stop = min(start + BLOCK_BYTES, item.offset + item.nbytes)
-                expected = int.from_bytes(item.blocks[8 * number : 8 * number + 8], "little")
-                if xxhash.xxh3_64_intdigest(region[start:stop].data) == expected:
+            for block in item.checks():
+                if item.kind is not Kind.REPLICATED and block.start in checked:
+                    continue
+                if xxhash.xxh3_64_intdigest(region[block.start : block.stop].data) == block.digest:
                     continue
                 if item.kind is Kind.REPLICATED:
                     wrong_replicated = True
                 else:
-                    for t in range(start // held.chunk, (stop - 1) // held.chunk + 1):
+                    for t in range(block.start // held.chunk, (block.stop - 1) // held.chunk + 1):
                         wrong_data |= 1 << t
         wrong_parity = 0
         for p, digest in held.digests.items() if parity else ():

@@ -1,0 +1,96 @@
+"""A chunk that comes in piece by piece: the one way in which rebuilt and received bytes get into a vault.
+
+Whoever brings a chunk may be late: slow, while another brings it again or while the label is given up and its memory used for the next one.
+So a piece is stored under the lock of its label, if that is held still and nobody newer brings the same chunk; and `Vault.forget` waits for
+that lock, which is never held while anything is waited for.
+
+What arrives is hashed while it is in the cache, so that a rebuilt slot need not be read again before its rank goes on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from perdure.coding.copying import STREAM_BYTES, Stream
+from perdure.core.ids import Label
+from perdure.core.layout import Geometry
+from perdure.core.offers import Block, Kind, Offer
+from perdure.runtime.asking import LinkDown
+from perdure.runtime.vault import Vault
+
+Bytes = NDArray[np.uint8]
+
+
+class Arriving:
+    """One chunk from one bringer, which is the only one from now on."""
+
+    def __init__(self, vault: Vault, rank: int, label: Label, geometry: Geometry, position: int) -> None:
+        """Raises NotHeld."""
+        self._vault, self._rank, self._label, self._position = vault, rank, label, position
+        self._held = held = vault.held(rank, label)
+        self._view = vault.chunk_view(rank, label, geometry, position)
+        self._stored = 0
+        self._mark = object()
+        self._hash = xxhash.xxh3_64()
+        self._is_parity = position >= geometry.d
+        self._offset = 0 if self._is_parity else position * held.chunk
+        assert held.offer is not None
+        blocks = () if self._is_parity else blocks_inside(held.offer, self._offset, self._offset + len(self._view))
+        self._blocks = deque(blocks)
+        with held.lock:
+            held.arriving[position] = self._mark
+            held.checked.difference_update(block.start for block in blocks)
+
+    def store(self, start: int, piece: Bytes) -> None:
+        """The bytes of the chunk from `start` on. A chunk that is complete is left as it is.
+
+        Raises:
+            LinkDown: the label was given up, another brings the chunk now, or this is not the next piece.
+        """
+        if start != self._stored or start + len(piece) > len(self._view):
+            raise LinkDown(f"bytes {start} to {start + len(piece)} after {self._stored} of {len(self._view)}: the peer counts differently")
+        with self._held.lock:
+            if not self._vault.still_holds(self._rank, self._label, self._held):
+                raise LinkDown(f"{self._label} of rank {self._rank} was given up while it was written")
+            if self._held.arriving.get(self._position) is not self._mark:
+                raise LinkDown(f"chunk {self._position} of rank {self._rank} is brought by another now")
+            if self._position not in self._held.complete:
+                place = self._view[start : start + len(piece)]
+                if len(self._view) >= STREAM_BYTES:
+                    Stream(place, piece).copy(0, len(piece))
+                else:
+                    place[:] = piece
+                self._check(self._offset + start, piece)
+        self._stored += len(piece)
+
+    def digest(self) -> int | None:
+        """Of a whole chunk of parity, as it was stored; None if it was not, or is data."""
+        is_whole = self._is_parity and self._stored == len(self._view) and self._position not in self._held.complete
+        return self._hash.intdigest() if is_whole else None
+
+    def _check(self, start: int, piece: Bytes) -> None:
+        """Hashes blocks that lie in this chunk altogether; pieces come in order."""
+        if self._is_parity:
+            self._hash.update(piece.data)
+        while self._blocks:
+            block = self._blocks[0]
+            first, last = max(start, block.start), min(start + len(piece), block.stop)
+            if first >= last:
+                return
+            self._hash.update(piece[first - start : last - start].data)
+            if last < block.stop:
+                return
+            if self._hash.intdigest() == block.digest:
+                self._held.checked.add(block.start)
+            self._hash.reset()
+            self._blocks.popleft()
+
+
+def blocks_inside(offer: Offer, start: int, stop: int) -> tuple[Block, ...]:
+    """The blocks of coded items that lie in bytes [start, stop) of the coded region, in order."""
+    coded = (item for item in offer.items if item.kind is not Kind.REPLICATED)
+    return tuple(block for item in coded for block in item.checks() if start <= block.start and block.stop <= stop)

@@ -1,0 +1,126 @@
+"""Chunks handed to an agent of the same machine through a little memory that both have mapped, instead of through the socket.
+
+The sender computes a tile where the receiver reads it, says so on the link (TAKE), and uses the place again when the receiver has answered
+that the tile is stored. So a tile is written once and read once, in the cache that both share; a socket copies it twice more (measured:
+a rebuild of 256 MiB by three senders took 120 ms over sockets).
+
+The receiver never writes here, and the sender nowhere else: a link that is shut ends it, as it ends what goes through sockets.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import threading
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.core.ids import Label
+from perdure.runtime.asking import RING, TAKE, TILE_BYTES, LinkDown, receive_into, request
+from perdure.runtime.memory import grow
+
+Bytes = NDArray[np.uint8]
+PLACES: Final = 2
+"""Tiles of one ring: one under way while the next is computed, both in the cache."""
+RING_BYTES: Final = PLACES * TILE_BYTES
+RING_FROM_BYTES: Final = 4 * RING_BYTES
+"""Shorter chunks go through the socket: a ring costs two mappings."""
+
+
+class Rings:
+    """The memory for the rings of one agent, used again and again: fresh pages are what costs most."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[tuple[int, mmap.mmap]] = []
+
+    def prepare(self) -> None:
+        """Has memory for one ring. Raises ConfigError when there is none."""
+        if not self._idle:
+            self.give_back(self.take())
+
+    def take(self) -> tuple[int, mmap.mmap]:
+        """A memory file and its mapping of RING_BYTES. Raises ConfigError when there is no memory for it."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        fd = os.memfd_create("perdure-ring")
+        try:
+            return fd, grow(fd, RING_BYTES)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def give_back(self, memory: tuple[int, mmap.mmap]) -> None:
+        """The next sender may have it. A receiver that is late stores what it finds there only into a chunk that does not count."""
+        with self._lock:
+            self._idle.append(memory)
+
+    def close(self) -> None:
+        """Gives back what is idle."""
+        with self._lock:
+            while self._idle:
+                os.close(self._idle.pop()[0])
+
+
+class Ring:
+    """The sender's end, for one chunk."""
+
+    def __init__(self, memory: tuple[int, mmap.mmap], sock: socket.socket, label: Label, rank: int, position: int) -> None:
+        self._sock, self._label, self._rank, self._position = sock, label, rank, position
+        self._put = self._taken = 0
+        fd, mapped = memory
+        self._memory = np.frombuffer(mapped, np.uint8)
+        request(sock, RING, label, rank, position, 0, 0)
+        try:
+            socket.send_fds(sock, [b"\0"], [fd])
+        except OSError as error:
+            raise LinkDown(str(error)) from None
+
+    def room(self, width: int) -> Bytes:
+        """(width,) uint8, the next tile's place; blocks until the receiver has stored what was there."""
+        self._wait_taken(self._put - PLACES + 1)
+        start = self._put % PLACES * TILE_BYTES
+        return self._memory[start : start + width]
+
+    def put(self, start: int, length: int) -> None:
+        """The first `length` bytes of the place that `room` gave last belong at `start` of the chunk."""
+        request(self._sock, TAKE, self._label, self._rank, self._position, start, length, self._put % PLACES)
+        self._put += 1
+
+    def drain(self) -> None:
+        """Blocks until everything is stored: a link that is hung up before would take the answers with it."""
+        self._wait_taken(self._put)
+
+    def _wait_taken(self, count: int) -> None:
+        while self._taken < count:
+            answers = bytearray(count - self._taken)
+            receive_into(self._sock, memoryview(answers))
+            self._taken += len(answers)
+
+
+def receive_ring(sock: socket.socket) -> Bytes:
+    """The receiver's end, after RING: (RING_BYTES,) uint8, read-only."""
+    try:
+        byte, fds, _, _ = socket.recv_fds(sock, 1, 1)
+    except OSError as error:
+        raise LinkDown(str(error)) from None
+    try:
+        if len(byte) != 1 or len(fds) != 1:
+            raise LinkDown("end of stream")
+        if os.fstat(fds[0]).st_size < RING_BYTES:
+            raise LinkDown("a ring that is too small: the peer counts differently")
+        return np.frombuffer(mmap.mmap(fds[0], RING_BYTES, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ), np.uint8)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def place_of(ring: Bytes, number: int, length: int) -> Bytes:
+    """(length,) uint8: what was put at a place of a ring."""
+    if number >= PLACES or length > TILE_BYTES:
+        raise LinkDown(f"{length} bytes at place {number} of a ring: the peer counts differently")
+    return ring[number * TILE_BYTES : number * TILE_BYTES + length]
