@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, OFFER, REFUSED, TAKEN, Send
 from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
 from perdure.comm.traffic import Traffic, fresh
-from perdure.comm.transports.direct import address_of
+from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 
 if TYPE_CHECKING:
     from perdure.comm.mesh import Mesh, Monitor
@@ -124,6 +124,7 @@ class Engine:
             assert wanted.data is not None
             target[:] = wanted.data[start : start + len(target)]
             return True
+        self.check()
         try:
             if self.traffic.inward(held.source).read_directly(held.address + start, target):
                 return True
@@ -192,15 +193,18 @@ class Engine:
             target[:] = self._tickets[arrival.ticket][0].data
             self._answer(arrival, TAKEN)
             return True
+        stream = self.traffic.inward(arrival.source)
         try:
-            if self.traffic.inward(arrival.source).read_directly(arrival.address, target):
-                self._answer(arrival, TAKEN)
-                return True
+            for at in range(0, len(target), BLOCK_BYTES):
+                self.check()
+                if not stream.read_directly(arrival.address + at, target[at : at + BLOCK_BYTES]):
+                    self._ask_for_a_copy(wanted, arrival)
+                    return False
         except OSError:
             self.traffic.lose(arrival.source)  # it has died, or unwound: the revoke follows
             return False
-        self._ask_for_a_copy(wanted, arrival)
-        return False
+        self._answer(arrival, TAKEN)
+        return True
 
     def _ask_for_a_copy(self, wanted: Receive, arrival: Arrival) -> None:
         self._asked[arrival.source, arrival.ticket] = wanted
