@@ -122,7 +122,7 @@ def rehearse_command(
 
     `perdure rehearse examples/heat/heat.py -- --n 128 --supersteps 40`
 
-    Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named.
+    Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
     """
     if rehearsals < 1:
         raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -43,6 +44,7 @@ def run(
     seed: int = 0,
     transport: str = "shared",
     return_after_s: float | None = None,
+    debug: bool | None = None,
 ) -> Report:
     """Runs a program on nodes that are processes of this machine, and blocks until it is over.
 
@@ -62,6 +64,8 @@ def run(
         seed: of `job.rng`.
         transport: between ranks: "shared" (memory), "unix", or "tcp".
         return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
+        debug: at each commit, look for messages that cross it, which a recovery would lose; None: if the environment has
+            PERDURE_DEBUG=1.
 
     Returns:
         The report, with what `main` returned on rank 0.
@@ -72,9 +76,13 @@ def run(
         Unrecoverable: more was lost than the parity rebuilds.
         EngineFailed: the processes could not be started or kept.
     """
+    means = Means(
+        seed=seed, commit_every=commit_every, ranks_on_machine=ranks, available_bytes=available_bytes(),
+        debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
+    )  # fmt: skip
     order = _order(
-        describe(main, arguments, raw_arguments), ranks, ranks_per_node, spares, parity, group_size, commit_every, faults,
-        settings or Settings(), seed, transport, return_after_s,
+        describe(main, arguments, raw_arguments), means, ranks_per_node, spares, parity, group_size, faults, settings or Settings(),
+        transport, return_after_s,
     )  # fmt: skip
     account = Account()
 
@@ -92,9 +100,10 @@ def run(
 
 
 def _order(
-    program: Program, ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None, commit_every: int | str | None,
-    faults: Sequence[str], settings: Settings, seed: int, transport: str, return_after_s: float | None,
+    program: Program, means: Means, ranks_per_node: int, spares: int, parity: int, group_size: int | None, faults: Sequence[str],
+    settings: Settings, transport: str, return_after_s: float | None,
 ) -> Order:  # fmt: skip
+    ranks, commit_every = means.ranks_on_machine, means.commit_every
     if ranks < 1:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
     if ranks_per_node < 1:
@@ -119,7 +128,6 @@ def _order(
     shape = JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
     nodes = -(-ranks // ranks_per_node) + spares
     return Order(
-        program=program, shape=shape, spares=spares, settings=settings,
-        means=Means(seed=seed, commit_every=commit_every, ranks_on_machine=ranks, available_bytes=available_bytes()),
+        program=program, shape=shape, spares=spares, settings=settings, means=means,
         faults=[parse_fault(fault, nodes=nodes, ranks=ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Rehearsals: a program is run undisturbed and then with losses, and every declared item is compared at every common commit.
 
 What differs was not protected: a module's global, a file, a random source or a clock that the program's state depends on and that it did
-not declare.
+not declare. A message that crosses a commit is lost by a recovery from there; it is found in the undisturbed run.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _recorded(
         if event["event"] == "committed":
             digests[event["superstep"]] = event["digests"]
 
-    report = run(main, commit_every=commit_every, faults=faults, on_event=note, **options)
+    report = run(main, commit_every=commit_every, faults=faults, on_event=note, debug=True, **options)
     return digests, report
 
 

@@ -38,12 +38,14 @@ class Means:
         commit_every: the operator's word: supersteps, or None for the program's own.
         ranks_on_machine: ranks that share the memory that `available_bytes` counts.
         available_bytes: what the machine had to spare when the job started.
+        debug: at each commit the ranks look for communication that crosses it; it costs two small exchanges of all ranks.
     """
 
     seed: int
     commit_every: int | str | None
     ranks_on_machine: int
     available_bytes: int
+    debug: bool = False
 
 
 class Session(Protocol):
