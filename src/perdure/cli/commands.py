@@ -35,6 +35,9 @@ TakeEvent = Callable[[dict[str, Any]], None]
 Program = Annotated[
     str, typer.Argument(metavar="PROGRAM.py[:function]", help="A file with `def main(job, ...)`, or with another function.")
 ]
+Engine = Annotated[
+    str, typer.Option(help="local: processes; threads: ranks in one process, for debuggers, unprotected.", rich_help_panel="Shape")
+]
 Ranks = Annotated[int, typer.Option(help="Processes that run the program.", rich_help_panel="Shape")]
 RanksPerNode = Annotated[int, typer.Option(help="How many of them share a node, and so a fate.", rich_help_panel="Shape")]
 Spares = Annotated[int, typer.Option(help="Nodes without ranks, ready to replace a lost one.", rich_help_panel="Shape")]
@@ -67,6 +70,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def run_command(
     context: typer.Context,
     program: Program,
+    engine: Engine = "local",
     ranks: Ranks = 4,
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
@@ -98,7 +102,7 @@ def run_command(
             written(event)
 
         report = run(
-            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+            program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
         )  # fmt: skip
@@ -267,4 +271,6 @@ def in_words(report: Report) -> str:
         f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
         f"seconds      {seconds}",
     ]
+    if report.engine == "threads":
+        lines.append("engine       threads: nothing was protected, and no loss would have been survived")
     return "\n".join(lines)

@@ -64,7 +64,7 @@ def rehearse(
         options: of `perdure.run`.
 
     Raises:
-        ConfigError: the program is too short to lose anything. What the undisturbed run raises passes through.
+        ConfigError: the program is too short to lose anything, or the options do not fit. What the undisturbed run raises passes through.
     """
     tell("undisturbed")
     expected, report = _recorded(main, commit_every, (), options)
@@ -78,6 +78,8 @@ def rehearse(
         tell(fault)
         try:
             found, again = _recorded(main, commit_every, (fault,), options)
+        except ConfigError:
+            raise  # what was asked for cannot be had, which says nothing about the program
         except PerdureError as error:
             result.error = f"after {fault} the program failed: {error}"
             return result

@@ -59,6 +59,8 @@ class Session(Protocol):
     base: Base | None
     protection: float
     """Bytes of protection for each byte of coded state: two snapshots and two sets of parity."""
+    alone: bool
+    """The rank has its process to itself: the global random sources, `current()` and `COMM_WORLD` of the process are its own."""
 
     def check(self) -> None:
         """Raises if the generation is over. Counts as a sign of life."""
