@@ -183,13 +183,16 @@ def _bench() -> None:
 def bench_comm_command(
     ranks: Ranks = 4,
     transport: Transport = "shared",
-    python: Annotated[str, typer.Option(help="An interpreter that has mpi4py or torch.")] = sys.executable,
+    python: Annotated[
+        list[str] | None, typer.Option(help="An interpreter that has mpi4py or torch. Default: this one, and those of make bench-peers.")
+    ] = None,
     script: Annotated[pathlib.Path, typer.Option(help="What is run.")] = pathlib.Path("benchmarks/comm.py"),
+    plot: Annotated[pathlib.Path | None, typer.Option(metavar="FILE.png", help="Draws the figures by size.")] = None,
 ) -> None:
-    """Prints latency, bandwidth and all-reduce, and the ratios to mpi4py and gloo where they are installed."""
+    """Prints latency, all-reduce and the CPU use of a waiting rank, and the ratios to mpi4py and gloo where they are installed."""
     from perdure.cli.bench import bench_comm
 
-    print(bench_comm(script, ranks, python, transport))
+    print(bench_comm(script, ranks, python or [], transport, plot))
 
 
 @app.command("doctor")
