@@ -26,7 +26,7 @@ from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
-from perdure.comm.crossing import crossing
+from perdure.comm.crossing import nothing_crosses
 from perdure.core.ids import END
 from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
@@ -308,7 +308,8 @@ class Job:
     def _commit(self, superstep: int) -> None:
         session = self._session
         if session.means.debug:
-            _nothing_crosses(session, superstep, self._ended_at)
+            with session.inside("comm.supersteps"):
+                nothing_crosses(session.comm.engine, -1 if superstep == END else superstep, self._ended_at)
         session.begin_snapshot(superstep)
         self._random.update(random_states.taken(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
@@ -356,27 +357,6 @@ def _running(job: Job, *, to_thread: bool) -> Iterator[None]:
             _of_thread.job = None
         else:
             _of_process = None
-
-
-def _nothing_crosses(session: Session, superstep: int, ended_at: int) -> None:
-    """Communication that crosses a commit is not part of the state. All ranks call it; `UsageError` names what does.
-
-    What is left at the end of `main` is lost to nobody. But a rank that is at the end while another goes on would be waited for here.
-    """
-    with session.inside("comm.supersteps"):
-        places, found = crossing(session.comm.engine, -1 - ended_at if superstep == END else superstep)
-    if other := next((rank for rank, place in enumerate(places) if place != places[0]), 0):
-        both = " and ".join(f"rank {rank} {_place(places[rank])}" for rank in (0, other))
-        raise UsageError(f"{both}: all ranks must commit, and end, in the same supersteps")
-    if found and superstep != END:
-        raise UsageError(
-            f"{found} at the commit of superstep {superstep}: a recovery from there would lose it; receive each message, and wait for "
-            "each request, in the superstep that begins it"
-        )
-
-
-def _place(place: int) -> str:
-    return f"ended its loop at superstep {-1 - place}" if place < 0 else f"goes on at superstep {place}"
 
 
 def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:

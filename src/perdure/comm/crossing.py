@@ -15,6 +15,7 @@ from perdure.comm.matching import ANY, Arrival, Receive
 from perdure.comm.membership import Exchange
 from perdure.comm.pendings import drive
 from perdure.comm.schedules import all_to_all_bytes
+from perdure.errors import UsageError
 
 CONTEXT: Final = 7
 """Of the markers; programs' communicators have hashes, and 2 to 5."""
@@ -22,7 +23,27 @@ NEIGHBOURS_BIT: Final = 1 << 40
 """See `schedules.neighbours`."""
 
 
-def crossing(engine: Engine, place: int) -> tuple[list[int], str]:
+def nothing_crosses(engine: Engine, superstep: int, ended_at: int) -> None:
+    """All ranks call it at a commit; `superstep` -1: at the end, of a loop that ended at `ended_at`. `UsageError` names what crosses.
+
+    What is left at the end of `main` is lost to nobody. But a rank that is at the end while another goes on would be waited for here.
+    """
+    places, found = _crossing(engine, superstep if superstep >= 0 else -1 - ended_at)
+    if other := next((rank for rank, place in enumerate(places) if place != places[0]), 0):
+        both = " and ".join(f"rank {rank} {_in_words(places[rank])}" for rank in (0, other))
+        raise UsageError(f"{both}: all ranks must commit, and end, in the same supersteps")
+    if found and superstep >= 0:
+        raise UsageError(
+            f"{found} at the commit of superstep {superstep}: a recovery from there would lose it; receive each message, and wait for "
+            "each request, in the superstep that begins it"
+        )
+
+
+def _in_words(place: int) -> str:
+    return f"ended its loop at superstep {-1 - place}" if place < 0 else f"goes on at superstep {place}"
+
+
+def _crossing(engine: Engine, place: int) -> tuple[list[int], str]:
     """Blocks; all ranks call it, and have the same answer.
 
     Returns:
