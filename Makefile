@@ -20,6 +20,7 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/recovery.py
+	$(BIN)/python benchmarks/revoke.py
 
 # What the benchmarks compare with, each in an environment of its own; `make bench` does without what is missing.
 bench-peers: .venv-mpi/installed .venv-torch/installed

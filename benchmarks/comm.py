@@ -21,14 +21,16 @@ from typing import Any
 
 import numpy as np
 
-SIZES = (8, 1024, 65_536, 1 << 20, 64 << 20)
-REDUCED = (8, 1 << 20, 64 << 20)
+SIZES = (8, 128, 1024, 8192, 65_536, 256 << 10, 1 << 20, 8 << 20, 64 << 20)
+REDUCED = (8, 1024, 8192, 65_536, 1 << 20, 8 << 20, 64 << 20)
+WAIT_S = 2.0
+"""Rank 0 does nothing for so long, and rank 1 waits for it."""
 REPETITIONS = 5
 
 
 def rounds(nbytes: int) -> int:
     """More for short messages, so that one repetition takes milliseconds."""
-    return 300 if nbytes <= 1024 else 60 if nbytes <= 65_536 else 15 if nbytes <= 1 << 20 else 1
+    return 300 if nbytes <= 1024 else 60 if nbytes <= 65_536 else 15 if nbytes <= 1 << 20 else 3 if nbytes <= 8 << 20 else 1
 
 
 class OverMpi:
@@ -38,14 +40,7 @@ class OverMpi:
         self.comm = mpi.COMM_WORLD
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         self.barrier, self.filled = self.comm.Barrier, np.ones
-
-    def ping_pong(self, mine: Any, theirs: Any) -> None:
-        if self.rank == 0:
-            self.comm.Send(mine, 1)
-            self.comm.Recv(theirs, 1)
-        elif self.rank == 1:
-            self.comm.Recv(theirs, 0)
-            self.comm.Send(mine, 0)
+        self.send, self.recv = self.comm.Send, self.comm.Recv
 
     def all_reduce(self, data: Any) -> Callable[[], None]:
         result = np.zeros_like(data)
@@ -62,21 +57,39 @@ class OverGloo:
         dist.init_process_group("gloo")
         self.dist, self.torch = dist, torch
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self.barrier = dist.barrier
+        self.barrier, self.send, self.recv = dist.barrier, dist.send, dist.recv
 
     def filled(self, count: int, dtype: Any) -> Any:
         return self.torch.ones(count, dtype=self.torch.uint8 if dtype == np.uint8 else self.torch.float64)
 
-    def ping_pong(self, mine: Any, theirs: Any) -> None:
-        if self.rank == 0:
-            self.dist.send(mine, 1)
-            self.dist.recv(theirs, 1)
-        elif self.rank == 1:
-            self.dist.recv(theirs, 0)
-            self.dist.send(mine, 0)
-
     def all_reduce(self, data: Any) -> Callable[[], None]:
         return lambda: self.dist.all_reduce(data)
+
+
+def ping_pong(over: Any, mine: Any, theirs: Any) -> None:
+    """There and back, between ranks 0 and 1."""
+    if over.rank == 0:
+        over.send(mine, 1)
+        over.recv(theirs, 1)
+    elif over.rank == 1:
+        over.recv(theirs, 0)
+        over.send(mine, 0)
+
+
+def waiting_cpu(over: Any) -> float:
+    """Percent of a core that rank 1 uses, all its threads together, while it waits long in a receive. On rank 0."""
+    mine, theirs = over.filled(1, np.float64), over.filled(1, np.float64)
+    over.barrier()
+    if over.rank == 0:
+        time.sleep(WAIT_S)
+        over.send(mine, 1)
+        over.recv(theirs, 1)
+    elif over.rank == 1:
+        before, began = time.process_time(), time.perf_counter()
+        over.recv(theirs, 0)
+        mine[0] = (time.process_time() - before) / (time.perf_counter() - began) * 100
+        over.send(mine, 0)
+    return float(theirs[0])
 
 
 def timed(over: Any, body: Callable[[], None], count: int) -> float:
@@ -98,7 +111,7 @@ def measure(over: Any) -> dict[str, float]:
     figures = {}
     for nbytes in SIZES:
         mine, theirs = over.filled(nbytes, np.uint8), over.filled(nbytes, np.uint8)
-        figures[f"one way, {nbytes} B"] = timed(over, lambda mine=mine, theirs=theirs: over.ping_pong(mine, theirs), rounds(nbytes)) / 2
+        figures[f"one way, {nbytes} B"] = timed(over, lambda mine=mine, theirs=theirs: ping_pong(over, mine, theirs), rounds(nbytes)) / 2
     for nbytes in REDUCED:
         figures[f"all-reduce, {nbytes} B"] = timed(over, over.all_reduce(over.filled(nbytes // 8, np.float64)), rounds(nbytes))
     figures["barrier"] = timed(over, over.barrier, rounds(8))
@@ -117,9 +130,9 @@ def run(library: str) -> None:
         from perdure import MPI
 
         over = OverMpi(MPI)
-    figures = measure(over)
+    figures, cpu = measure(over), waiting_cpu(over)
     if over.rank == 0:
-        print("FIGURES " + json.dumps({"library": library, "ranks": over.size, "us": figures}), flush=True)
+        print("FIGURES " + json.dumps({"library": library, "ranks": over.size, "us": figures, "waiting_cpu": cpu}), flush=True)
 
 
 def main(job: Any) -> None:

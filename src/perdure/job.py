@@ -6,11 +6,12 @@ next. The loop's first `next()` sets every item to the committed state, so what 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-import os
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
@@ -25,6 +26,7 @@ from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
+from perdure.comm.crossing import nothing_crosses
 from perdure.core.ids import END
 from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
@@ -36,14 +38,24 @@ RESULT, RANDOM = "__result__", "__random__"
 ARRAY_SPACING = 4096
 """Bytes: arrays in reserved memory begin at multiples of it, a page; it has no further meaning."""
 _MISSING: Any = object()
-_current: Job | None = None
+
+
+class _Running(threading.local):
+    """The job of a thread that is a rank."""
+
+    job: Job | None = None
+
+
+_of_thread = _Running()
+_of_process: Job | None = None
 
 
 def current() -> Job:
     """The running job: for code that is not handed one, and for scripts that have no `main`."""
-    if _current is None:
+    running = _of_thread.job or _of_process
+    if running is None:
         raise UsageError("no job is running in this process: start the program with `perdure run`")
-    return _current
+    return running
 
 
 @dataclass(slots=True)
@@ -93,8 +105,9 @@ class Job:
         seeds = np.random.SeedSequence(session.means.seed).spawn(session.size)[session.rank]
         self.rng = np.random.default_rng(seeds)
         """A generator of this rank's own, independent of the others', protected like every item."""
-        random.seed(int(seeds.generate_state(1)[0]))
-        np.random.seed(seeds.generate_state(4))
+        if session.alone:
+            random.seed(int(seeds.generate_state(1)[0]))
+            np.random.seed(seeds.generate_state(4))
 
     @property
     def comm(self) -> Communicator:
@@ -294,8 +307,9 @@ class Job:
 
     def _commit(self, superstep: int) -> None:
         session = self._session
-        if os.environ.get("PERDURE_DEBUG") == "1" and superstep != END:
-            _nothing_unfinished(session, superstep)
+        if session.means.debug:
+            with session.inside("comm.supersteps"):
+                nothing_crosses(session.comm.engine, -1 if superstep == END else superstep, self._ended_at)
         session.begin_snapshot(superstep)
         self._random.update(random_states.taken(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
@@ -319,26 +333,30 @@ class Job:
 
 def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Session, memory: Memory, dump: Callable[[Any], bytes]) -> None:
     """Enters `main` once, and commits the end when it returns. Every exception passes through."""
-    global _current
     job = Job(session, memory)
-    _current = job
     try:
-        with bound(session.comm):
+        with _running(job, to_thread=not session.alone), bound(session.comm, to_thread=not session.alone):
             result = main(job, **arguments)
         job.finish(dump(result) if job.rank == 0 else b"")
     finally:
-        _current = None
         job.keep()
 
 
-def _nothing_unfinished(session: Session, superstep: int) -> None:
-    """Communication that crosses a commit is not part of the state. `UsageError` names it."""
-    unfinished = session.comm.engine.unfinished()
-    if unfinished:
-        raise UsageError(
-            f"rank {session.rank} has {unfinished[0]} under way at the commit of superstep {superstep}, which a recovery would lose: "
-            "wait for its request before the superstep ends"
-        )
+@contextlib.contextmanager
+def _running(job: Job, *, to_thread: bool) -> Iterator[None]:
+    """While the block runs, `current()` is this job: in this process, or only in this thread (and then not in threads that it starts)."""
+    global _of_process
+    if to_thread:
+        _of_thread.job = job
+    else:
+        _of_process = job
+    try:
+        yield
+    finally:
+        if to_thread:
+            _of_thread.job = None
+        else:
+            _of_process = None
 
 
 def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:

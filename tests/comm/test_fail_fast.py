@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import resource
-import signal
+import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -98,10 +99,22 @@ def test_a_revoke_wakes_a_rank_that_waits_in(world: World, call: str) -> None:
         thread.join(DEADLINE_S)
     threads[0].join(0.02)
     assert threads[0].is_alive(), f"{call} did not wait: {results[0]!r}"
+    revoked = time.monotonic()
     world.revoke()
     threads[0].join(DEADLINE_S)
     assert not threads[0].is_alive(), f"{call} was not woken"
     assert isinstance(results[0], GenerationRevoked)
+    world.woken_ms[call] = (time.monotonic() - revoked) * 1000
+
+
+def test_every_kind_of_call_was_woken_within_50_ms(world: World) -> None:
+    """The median of all kinds: a busy machine may hold up any single one. The slowest are printed (`pytest -s`)."""
+    found = world.woken_ms
+    if not found:
+        pytest.skip("the tests that measure it were not selected")
+    slowest = ", ".join(f"{call} {found[call]:.1f}" for call in sorted(found, key=lambda call: -found[call])[:3])
+    print(f"woken by a revoke over {world.transport}: median {statistics.median(found.values()):.2f} ms of {len(found)}; slowest {slowest}")
+    assert statistics.median(found.values()) < 50.0
 
 
 def test_after_all_that_a_new_generation_works(world: World) -> None:
@@ -135,81 +148,47 @@ def test_a_pause_that_comes_before_the_generation_is_entered_holds_its_frames(wo
 
 
 @pytest.mark.parametrize("transport", ["unix", "shared", "tcp"])
-@pytest.mark.parametrize("count", [1, 40_000, 300_000])
-@pytest.mark.parametrize("call", ["Allreduce", "Bcast", "Allgather", "Alltoall", "Reduce", "Scan", "Barrier"])
-def test_a_peer_that_is_killed_inside_a_collective_leaves_nobody_behind(transport: Any, count: int, call: str) -> None:
-    """Rank 2 is a process that is killed at an instant of its own choice, again and again in another phase of the collective."""
-    for phase in range(2):
-        job, reading, writing = os.urandom(16), *os.pipe()
-        meshes = [Mesh(job=job, rank=rank, incarnation=1, monitor=Quiet(), transport=transport) for rank in range(2)]
-        addresses = [mesh.address for mesh in meshes]
-        pid = os.fork()
-        if pid == 0:
-            resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-            signal.alarm(int(DEADLINE_S))
-            _victim(job, transport, addresses, writing, call, count, phase)
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            addresses.append(pipe.readline().strip())
-        results = _survivors(meshes, addresses, call, count, pid)
-        for mesh in meshes:
-            mesh.close()
-        assert [type(result) for result in results] == [GenerationRevoked] * 2
+def test_a_revoke_wakes_a_rank_that_connects(transport: Any) -> None:
+    """The peer's listener is there and takes nobody: its process is stopped, and as many wait for it as may."""
+    with deaf_listener(transport) as address:
+        mesh = Mesh(job=os.urandom(16), rank=0, incarnation=1, monitor=Quiet(), transport=transport)
+        inside, result = threading.Event(), []
 
+        def body() -> None:
+            comm = mesh.enter(generation=1, size=2, addresses=[mesh.address, address], incarnations=[1, 1])
+            inside.set()
+            try:
+                comm.Send(np.zeros(1), 1)
+            except GenerationRevoked:
+                result.append(time.monotonic())
 
-def _repeat(comm: Communicator, call: str, count: int) -> None:
-    """The collective for ever; the generation's end is the way out."""
-    one, many = np.ones(count), np.ones(count * comm.size)
-    arguments: dict[str, tuple[Any, ...]] = {
-        "Allreduce": (one, one.copy()), "Reduce": (one, one.copy()), "Scan": (one, one.copy()), "Bcast": (one,), "Barrier": (),
-        "Allgather": (one, many), "Alltoall": (many, many.copy()),
-    }  # fmt: skip
-    while True:
-        getattr(comm, call)(*arguments[call])
-
-
-def _victim(job: bytes, transport: Any, addresses: list[str], writing: int, call: str, count: int, phase: int) -> None:
-    """A process that is rank 2, and kills itself after some messages: in another place of the collective for another number."""
-    try:
-
-        class Counting(Quiet):
-            messages = 0
-
-            def moved(self, nbytes: int) -> None:
-                self.messages += 1
-                if self.messages > 20 + phase * 3 + count % 7:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        mesh = Mesh(job=job, rank=2, incarnation=1, monitor=Counting(), transport=transport)
-        os.write(writing, (mesh.address + "\n").encode())
-        _repeat(mesh.enter(generation=1, size=3, addresses=[*addresses, mesh.address], incarnations=[1, 1, 1]), call, count)
-    finally:
-        os._exit(1)
-
-
-def _survivors(meshes: list[Mesh], addresses: list[str], call: str, count: int, pid: int) -> list[Any]:
-    """Two ranks as threads. The kernel's word that the process is gone is what an agent revokes upon."""
-    results: list[Any] = [None, None]
-
-    def body(rank: int) -> None:
-        comm = meshes[rank].enter(generation=1, size=3, addresses=addresses, incarnations=[1, 1, 1])
-        try:
-            _repeat(comm, call, count)
-        except BaseException as error:
-            results[rank] = error
-
-    threads = [threading.Thread(target=body, args=(rank,)) for rank in range(2)]
-    for thread in threads:
+        thread = threading.Thread(target=body)
         thread.start()
-    _, status = os.waitpid(pid, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
-    for mesh in meshes:
+        assert inside.wait(DEADLINE_S)
+        thread.join(0.05)
+        assert thread.is_alive(), "the connection was made"
+        revoked = time.monotonic()
         mesh.revoke(1)
-    deadline = time.monotonic() + DEADLINE_S
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-        assert not thread.is_alive(), "a survivor was left behind"
-    return results
+        thread.join(DEADLINE_S)
+        mesh.close()
+    assert result, "it was not woken"
+    assert result[0] - revoked < 1.0, "it waited for the end of its patience with the listener"
+
+
+@contextlib.contextmanager
+def deaf_listener(transport: str) -> Iterator[str]:
+    """The address of a listener that accepts nobody, and has no room for another who waits."""
+    name = f"perdure-deaf-{os.getpid()}-{transport}"
+    family: Any = socket.AF_INET if transport == "tcp" else socket.AF_UNIX
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        listener.bind(("127.0.0.1", 0) if transport == "tcp" else "\0" + name)
+        listener.listen(0)
+        for _ in range(4):
+            waits = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            waits.setblocking(False)
+            waits.connect_ex(listener.getsockname())
+        yield f"tcp:127.0.0.1:{listener.getsockname()[1]}" if transport == "tcp" else f"{transport}:{name}"
 
 
 def test_a_lost_link_without_a_revoke_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

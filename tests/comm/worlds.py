@@ -40,7 +40,9 @@ class World:
         self.monitors = [Quiet() for _ in range(size)]
         job = os.urandom(16)
         self.meshes = [Mesh(job=job, rank=rank, incarnation=1, monitor=self.monitors[rank], transport=transport) for rank in range(size)]
-        self.size, self.generation = size, 0
+        self.size, self.generation, self.transport = size, 0, transport
+        self.woken_ms: dict[str, float] = {}
+        """By call: from the agent's word until the rank was out of it, as tests have found it."""
 
     def start(self, body: Body) -> tuple[list[threading.Thread], list[Any]]:
         self.generation += 1

@@ -8,25 +8,30 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from perdure.errors import ConfigError
 
 TIMEOUT_S = 300
 """Of one library."""
+WAITING = "CPU of a waiting rank, %"
+ENVIRONMENTS = (".venv-mpi", ".venv-torch")
+"""Where `make bench-peers` puts the libraries, in the source tree."""
 
 
-def bench_comm(script: pathlib.Path, ranks: int, python: str, transport: str) -> str:
+def bench_comm(script: pathlib.Path, ranks: int, pythons: Sequence[str], transport: str, picture: pathlib.Path | None = None) -> str:
     """Runs all libraries one after the other and returns the table.
 
     Args:
         script: `benchmarks/comm.py` of the source tree.
         ranks: how many processes.
-        python: an interpreter that has mpi4py or torch; the libraries that it lacks are left out.
+        pythons: interpreters that have mpi4py or torch; empty: this one, and those of `make bench-peers`. What none has is left out.
         transport: perdure's.
+        picture: where the figures go as PNG.
 
     Raises:
-        ConfigError: the script is not there, or perdure itself could not be measured.
+        ConfigError: the script is not there, the picture cannot be written, or perdure itself could not be measured.
     """
     if not script.is_file():
         raise ConfigError(
@@ -35,22 +40,38 @@ def bench_comm(script: pathlib.Path, ranks: int, python: str, transport: str) ->
     size = str(ranks)
     own = [sys.executable, "-m", "perdure", "run", str(script), "--ranks", size, "--spares", "0", "--parity", "0", "--transport", transport]
     commands = {"perdure": own}
-    folder = pathlib.Path(python).parent
-    mpirun, torchrun = _found(folder, "mpirun"), _found(folder, "torchrun")
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise ConfigError(f"--plot {picture}: there is no folder {picture.absolute().parent}")
+    pythons = pythons or [sys.executable, *_of_bench_peers(script)]
+    mpirun, python = _found(pythons, "mpirun")
     if mpirun:
         root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
         commands["mpi4py"] = [mpirun, *root, "--oversubscribe", "-n", size, python, str(script), "mpi4py"]
+    torchrun, _ = _found(pythons, "torchrun")
     if torchrun:
         commands["gloo"] = [torchrun, "--nproc-per-node", size, str(script), "gloo"]
     figures = {name: found for name, command in commands.items() if (found := _figures(command)) is not None}
     if "perdure" not in figures:
         raise ConfigError(f"perdure could not be measured: see what `perdure run {script}` says")
+    if picture is not None:
+        from perdure.cli.bench_plot import plot
+
+        plot(figures, ranks, picture)
     return table(figures, ranks)
 
 
-def _found(folder: pathlib.Path, name: str) -> str | None:
-    beside = folder / name
-    return str(beside) if beside.is_file() else shutil.which(name)
+def _of_bench_peers(script: pathlib.Path) -> list[str]:
+    pythons = [script.absolute().parent.parent / environment / "bin" / "python" for environment in ENVIRONMENTS]
+    return [str(python) for python in pythons if python.is_file()]
+
+
+def _found(pythons: Sequence[str], name: str) -> tuple[str | None, str]:
+    """The launcher, and the interpreter that it lies beside; or the one of the system, with the first of them."""
+    for python in pythons:
+        beside = pathlib.Path(python).parent / name
+        if beside.is_file():
+            return str(beside), python
+    return shutil.which(name), pythons[0]
 
 
 def _figures(command: list[str]) -> dict[str, float] | None:
@@ -63,7 +84,7 @@ def _figures(command: list[str]) -> dict[str, float] | None:
     if line is None:
         return None
     found: dict[str, Any] = json.loads(line.removeprefix("FIGURES "))
-    return {name: float(value) for name, value in found["us"].items()}
+    return {name: float(value) for name, value in found["us"].items()} | {WAITING: float(found["waiting_cpu"])}
 
 
 def table(figures: dict[str, dict[str, float]], ranks: int) -> str:
@@ -73,6 +94,6 @@ def table(figures: dict[str, dict[str, float]], ranks: int) -> str:
     lines = [head]
     for name, own in figures["perdure"].items():
         values = "".join(f"{figures[library][name]:12.1f}" for library in figures)
-        ratios = "".join(f"{figures[library][name] / own:12.2f}" for library in others)
+        ratios = "" if name == WAITING else "".join(f"{figures[library][name] / own:12.2f}" for library in others)
         lines.append(f"{name:26s}{values}{ratios}")
     return "\n".join(lines)

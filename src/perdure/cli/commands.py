@@ -35,6 +35,9 @@ TakeEvent = Callable[[dict[str, Any]], None]
 Program = Annotated[
     str, typer.Argument(metavar="PROGRAM.py[:function]", help="A file with `def main(job, ...)`, or with another function.")
 ]
+Engine = Annotated[
+    str, typer.Option(help="local: processes; threads: ranks in one process, for debuggers, unprotected.", rich_help_panel="Shape")
+]
 Ranks = Annotated[int, typer.Option(help="Processes that run the program.", rich_help_panel="Shape")]
 RanksPerNode = Annotated[int, typer.Option(help="How many of them share a node, and so a fate.", rich_help_panel="Shape")]
 Spares = Annotated[int, typer.Option(help="Nodes without ranks, ready to replace a lost one.", rich_help_panel="Shape")]
@@ -67,6 +70,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def run_command(
     context: typer.Context,
     program: Program,
+    engine: Engine = "local",
     ranks: Ranks = 4,
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
@@ -98,7 +102,7 @@ def run_command(
             written(event)
 
         report = run(
-            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+            program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
         )  # fmt: skip
@@ -122,7 +126,7 @@ def rehearse_command(
 
     `perdure rehearse examples/heat/heat.py -- --n 128 --supersteps 40`
 
-    Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named.
+    Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
     """
     if rehearsals < 1:
         raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")
@@ -179,13 +183,16 @@ def _bench() -> None:
 def bench_comm_command(
     ranks: Ranks = 4,
     transport: Transport = "shared",
-    python: Annotated[str, typer.Option(help="An interpreter that has mpi4py or torch.")] = sys.executable,
+    python: Annotated[
+        list[str] | None, typer.Option(help="An interpreter that has mpi4py or torch. Default: this one, and those of make bench-peers.")
+    ] = None,
     script: Annotated[pathlib.Path, typer.Option(help="What is run.")] = pathlib.Path("benchmarks/comm.py"),
+    plot: Annotated[pathlib.Path | None, typer.Option(metavar="FILE.png", help="Draws the figures by size.")] = None,
 ) -> None:
-    """Prints latency, bandwidth and all-reduce, and the ratios to mpi4py and gloo where they are installed."""
+    """Prints latency, all-reduce and the CPU use of a waiting rank, and the ratios to mpi4py and gloo where they are installed."""
     from perdure.cli.bench import bench_comm
 
-    print(bench_comm(script, ranks, python, transport))
+    print(bench_comm(script, ranks, python or [], transport, plot))
 
 
 @app.command("doctor")
@@ -267,4 +274,6 @@ def in_words(report: Report) -> str:
         f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
         f"seconds      {seconds}",
     ]
+    if report.engine == "threads":
+        lines.append("engine       threads: nothing was protected, and no loss would have been survived")
     return "\n".join(lines)

@@ -7,15 +7,17 @@ committed, because that sender offers no later label.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, OFFER, REFUSED, TAKEN, Send
-from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
+from perdure.comm.matching import Arrival, Mailbox, Receive
 from perdure.comm.traffic import Traffic, fresh
-from perdure.comm.transports.direct import address_of
+from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 
 if TYPE_CHECKING:
+    from perdure.comm.membership import Membership
     from perdure.comm.mesh import Mesh, Monitor
 
 DIRECT_FROM_BYTES: Final = 96 * 1024
@@ -37,6 +39,8 @@ class Engine:
         self.generation, self.size, self.rank = generation, size, mesh.rank
         self.incarnations, self.monitor = incarnations, monitor
         self.mailbox = Mailbox()
+        self.memberships: weakref.WeakValueDictionary[int, Membership] = weakref.WeakValueDictionary()
+        """The communicators that are held, by context."""
         self.log: Log | None = None
         """Told of every message that is sent, before it leaves: the seam for replay (Elnozahy et al. 2002). Off by default."""
         self.traffic = Traffic(mesh, generation, addresses, monitor, self)
@@ -124,6 +128,7 @@ class Engine:
             assert wanted.data is not None
             target[:] = wanted.data[start : start + len(target)]
             return True
+        self.check()
         try:
             if self.traffic.inward(held.source).read_directly(held.address + start, target):
                 return True
@@ -140,14 +145,6 @@ class Engine:
         """What was held has been read: the sender may go on."""
         if wanted.held is not None:
             self._answer(wanted.held, TAKEN)
-
-    def unfinished(self) -> list[str]:
-        """What this rank has begun and nobody has completed, in words: it would be lost at a recovery from here."""
-        receives = []
-        for one in (one for queue in self.mailbox.posted.values() for one in queue):
-            source = "any rank" if one.source == ANY else f"rank {one.source}"
-            receives.append(f"a receive from {source} with {'any tag' if one.tag == ANY else f'tag {one.tag}'}")
-        return receives + [f"a send of {len(message.data)} bytes to rank {rank}" for message, rank in self._tickets.values()]
 
     def settle(self, message: Send) -> None:
         """It is known by other means that the message was received: no answer will come."""
@@ -192,15 +189,18 @@ class Engine:
             target[:] = self._tickets[arrival.ticket][0].data
             self._answer(arrival, TAKEN)
             return True
+        stream = self.traffic.inward(arrival.source)
         try:
-            if self.traffic.inward(arrival.source).read_directly(arrival.address, target):
-                self._answer(arrival, TAKEN)
-                return True
+            for at in range(0, len(target), BLOCK_BYTES):
+                self.check()
+                if not stream.read_directly(arrival.address + at, target[at : at + BLOCK_BYTES]):
+                    self._ask_for_a_copy(wanted, arrival)
+                    return False
         except OSError:
             self.traffic.lose(arrival.source)  # it has died, or unwound: the revoke follows
             return False
-        self._ask_for_a_copy(wanted, arrival)
-        return False
+        self._answer(arrival, TAKEN)
+        return True
 
     def _ask_for_a_copy(self, wanted: Receive, arrival: Arrival) -> None:
         self._asked[arrival.source, arrival.ticket] = wanted

@@ -44,6 +44,7 @@ class Membership:
     position: dict[int, int] | None = None
 
     def __post_init__(self) -> None:
+        self.engine.memberships[self.context] = self
         if self.ranks != tuple(range(len(self.ranks))):
             self.position = {rank: at for at, rank in enumerate(self.ranks)}
 

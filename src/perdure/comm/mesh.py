@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from perdure.comm.engine import Engine
-from perdure.comm.transports import Kind, Stream, make
+from perdure.comm.transports import GivenUp, Kind, Stream, make, never
 
 if TYPE_CHECKING:
     from perdure.comm.communicator import Communicator
@@ -93,9 +93,9 @@ class Mesh:
             for _, _, _, stream in self._parked:
                 stream.close()
 
-    def dial(self, generation: int, address: str) -> Stream:
-        """A link to a rank of this generation; LinkRefused when nobody listens there."""
-        return self._transport.dial(address, HANDSHAKE.pack(self._job, generation, self.rank, self.incarnation, VERSION))
+    def dial(self, generation: int, address: str, given_up: GivenUp = never) -> Stream:
+        """A link to a rank of this generation; LinkRefused when nobody listens there, or it was given up."""
+        return self._transport.dial(address, HANDSHAKE.pack(self._job, generation, self.rank, self.incarnation, VERSION), given_up)
 
     def _accept(self) -> None:
         while link := self._transport.accept(HANDSHAKE.size):

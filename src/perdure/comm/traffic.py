@@ -224,7 +224,7 @@ class Traffic:
         out = self._out.get(rank)
         if out is None:
             try:
-                stream = self._mesh.dial(self._generation, self._addresses[rank])
+                stream = self._mesh.dial(self._generation, self._addresses[rank], lambda: self.revoked)
             except LinkRefused:
                 self.lose(rank)
                 return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,15 +21,18 @@ from perdure.launch.configs import Order
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
 from perdure.launch.supervisor import Supervisor, error_of
+from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means
 
 __all__ = ["Report", "run"]
+ENGINES: Final = ("local", "threads")
 
 
 def run(
     main: Callable[..., Any] | str,
     *,
+    engine: str = "local",
     ranks: int = 4,
     ranks_per_node: int = 1,
     spares: int = 1,
@@ -43,11 +47,14 @@ def run(
     seed: int = 0,
     transport: str = "shared",
     return_after_s: float | None = None,
+    debug: bool | None = None,
 ) -> Report:
-    """Runs a program on nodes that are processes of this machine, and blocks until it is over.
+    """Runs a program on nodes that are processes of this machine, or on threads of this process, and blocks until it is over.
 
     Args:
         main: a function that takes the job, or the path of a program, `heat.py` or `heat.py:function`.
+        engine: "local": processes; or "threads": ranks are threads of this process, for notebooks and debuggers. Then no loss is
+            survived and nothing is protected, and what speaks of nodes, parity and transport means nothing.
         ranks: processes that run `main`.
         ranks_per_node: how many of them share a node, and so a fate.
         spares: nodes without ranks, ready to take the place of a lost one.
@@ -62,27 +69,44 @@ def run(
         seed: of `job.rng`.
         transport: between ranks: "shared" (memory), "unix", or "tcp".
         return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
+        debug: at each commit, look for messages that cross it, which a recovery would lose; None: if the environment has
+            PERDURE_DEBUG=1.
 
     Returns:
         The report, with what `main` returned on rank 0.
 
     Raises:
         UsageError, ConfigError: nothing was started, or the program used perdure wrongly.
+        KeyboardInterrupt: after all of the job has ended.
         ProgramFailed: `main` raised; the text is its traceback.
         Unrecoverable: more was lost than the parity rebuilds.
         EngineFailed: the processes could not be started or kept.
     """
-    order = _order(
-        describe(main, arguments, raw_arguments), ranks, ranks_per_node, spares, parity, group_size, commit_every, faults,
-        settings or Settings(), seed, transport, return_after_s,
+    means = Means(
+        seed=seed, commit_every=commit_every, ranks_on_machine=ranks, available_bytes=available_bytes(),
+        debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
     )  # fmt: skip
-    account = Account()
+    if engine not in ENGINES:
+        raise ConfigError(f"the engine is {' or '.join(ENGINES)}, not {engine!r}")
+    _check_means(means)
+    account = Account(engine)
 
     def take(event: dict[str, Any]) -> None:
         account.take(event)
         if on_event is not None:
             on_event(event)
 
+    if engine == "threads":
+        if faults or return_after_s is not None:
+            raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
+        account.report.result = run_threads(
+            main, arguments, raw_arguments, means=means, settings=settings or Settings(), on_event=take
+        )  # fmt: skip
+        return account.report
+    order = _order(
+        describe(main, arguments, raw_arguments), means, ranks_per_node, spares, parity, group_size, faults, settings or Settings(),
+        transport, return_after_s,
+    )  # fmt: skip
     ending = Supervisor(order, LocalEngine(), take).run()
     error = error_of(ending)
     if error is not None:
@@ -91,12 +115,20 @@ def run(
     return account.report
 
 
-def _order(
-    program: Program, ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None, commit_every: int | str | None,
-    faults: Sequence[str], settings: Settings, seed: int, transport: str, return_after_s: float | None,
-) -> Order:  # fmt: skip
+def _check_means(means: Means) -> None:
+    """What every engine needs."""
+    ranks, commit_every = means.ranks_on_machine, means.commit_every
     if ranks < 1:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
+    if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
+        raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
+
+
+def _order(
+    program: Program, means: Means, ranks_per_node: int, spares: int, parity: int, group_size: int | None, faults: Sequence[str],
+    settings: Settings, transport: str, return_after_s: float | None,
+) -> Order:  # fmt: skip
+    ranks = means.ranks_on_machine
     if ranks_per_node < 1:
         raise ConfigError(f"--ranks-per-node must be 1 or more, not {ranks_per_node}")
     if spares < 0:
@@ -112,14 +144,11 @@ def _order(
         )
     if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
         raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
-    if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
-        raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
     if transport not in BETWEEN_PROCESSES:
         raise ConfigError(f"the transport is shared, unix or tcp, not {transport!r}")
     shape = JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
     nodes = -(-ranks // ranks_per_node) + spares
     return Order(
-        program=program, shape=shape, spares=spares, settings=settings,
-        means=Means(seed=seed, commit_every=commit_every, ranks_on_machine=ranks, available_bytes=available_bytes()),
+        program=program, shape=shape, spares=spares, settings=settings, means=means,
         faults=[parse_fault(fault, nodes=nodes, ranks=ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
     )  # fmt: skip

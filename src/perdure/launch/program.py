@@ -45,7 +45,7 @@ class Program:
 
 def describe(main: Callable[..., Any] | str, arguments: Mapping[str, Any] | None, raw: Mapping[str, str | bool] | None) -> Program:
     """Makes a `Program` of what `perdure.run` was given. UsageError when there is no such file."""
-    values = base64.b64encode(cloudpickle.dumps(dict(arguments or {}))).decode()
+    values = pickled_arguments(arguments)
     if callable(main):
         module = inspect.getmodule(main)
         if module is not None and module.__name__ not in ("__main__", "builtins"):
@@ -66,6 +66,11 @@ def describe(main: Callable[..., Any] | str, arguments: Mapping[str, Any] | None
     return Program(path=str(pathlib.Path(path).resolve()), function=function, raw=dict(raw or {}), arguments=values)
 
 
+def pickled_arguments(arguments: Mapping[str, Any] | None) -> str:
+    """As `Program.arguments` holds them: each rank gets objects of its own."""
+    return base64.b64encode(cloudpickle.dumps(dict(arguments or {}))).decode()
+
+
 def load(program: Program) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Imports the program. Returns what to call with the job, and its keyword arguments.
 
@@ -76,11 +81,16 @@ def load(program: Program) -> tuple[Callable[..., Any], dict[str, Any]]:
         function = cloudpickle.loads(base64.b64decode(program.pickled))
     else:
         function = _from_file(program)
-    arguments = cloudpickle.loads(base64.b64decode(program.arguments)) if program.arguments else {}
+    return function, arguments_of(function, program)
+
+
+def arguments_of(function: Callable[..., Any], program: Program) -> dict[str, Any]:
+    """The keyword arguments of a program's function, made anew. Raises as `load` does."""
+    arguments: dict[str, Any] = cloudpickle.loads(base64.b64decode(program.arguments)) if program.arguments else {}
     if not isinstance(function, _Script):
         arguments |= convert_arguments(function, program.raw)
         _check_call(function, arguments)
-    return function, arguments
+    return arguments
 
 
 def _from_file(program: Program) -> Callable[..., Any]:

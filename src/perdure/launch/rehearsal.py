@@ -1,7 +1,7 @@
 """Rehearsals: a program is run undisturbed and then with losses, and every declared item is compared at every common commit.
 
 What differs was not protected: a module's global, a file, a random source or a clock that the program's state depends on and that it did
-not declare.
+not declare. A message that crosses a commit is lost by a recovery from there; it is found in the undisturbed run.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def rehearse(
         options: of `perdure.run`.
 
     Raises:
-        ConfigError: the program is too short to lose anything. What the undisturbed run raises passes through.
+        ConfigError: the program is too short to lose anything, or the options do not fit. What the undisturbed run raises passes through.
     """
     tell("undisturbed")
     expected, report = _recorded(main, commit_every, (), options)
@@ -78,6 +78,8 @@ def rehearse(
         tell(fault)
         try:
             found, again = _recorded(main, commit_every, (fault,), options)
+        except ConfigError:
+            raise  # what was asked for cannot be had, which says nothing about the program
         except PerdureError as error:
             result.error = f"after {fault} the program failed: {error}"
             return result
@@ -109,7 +111,7 @@ def _recorded(
         if event["event"] == "committed":
             digests[event["superstep"]] = event["digests"]
 
-    report = run(main, commit_every=commit_every, faults=faults, on_event=note, **options)
+    report = run(main, commit_every=commit_every, faults=faults, on_event=note, debug=True, **options)
     return digests, report
 
 

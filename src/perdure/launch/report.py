@@ -19,6 +19,7 @@ class Report:
 
     Attributes:
         result: what `main` returned on rank 0.
+        engine: "local"; or "threads": all ranks in one process, nothing was protected and no loss would have been survived.
         digests: of each declared item at the end, of all ranks together; the same wherever and after whatever losses it ran.
         supersteps: that the program has done; those repeated after a loss are not counted twice.
         generations: memberships, 1 if nothing was lost.
@@ -32,6 +33,7 @@ class Report:
     """
 
     result: Any = None
+    engine: str = "local"
     digests: dict[str, str] = field(default_factory=dict)
     supersteps: int = 0
     generations: int = 0
@@ -55,8 +57,8 @@ def _plain(value: Any) -> Any:
 class Account:
     """Takes events in order and keeps a `Report` up to date."""
 
-    def __init__(self) -> None:
-        self.report = Report()
+    def __init__(self, engine: str = "local") -> None:
+        self.report = Report(engine=engine)
         self._started = self._resumed = 0.0
         self._trouble_since = 0.0
         self._lost_at = 0.0

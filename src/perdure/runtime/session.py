@@ -38,12 +38,14 @@ class Means:
         commit_every: the operator's word: supersteps, or None for the program's own.
         ranks_on_machine: ranks that share the memory that `available_bytes` counts.
         available_bytes: what the machine had to spare when the job started.
+        debug: at each commit the ranks look for communication that crosses it; it costs two small exchanges of all ranks.
     """
 
     seed: int
     commit_every: int | str | None
     ranks_on_machine: int
     available_bytes: int
+    debug: bool = False
 
 
 class Session(Protocol):
@@ -57,6 +59,8 @@ class Session(Protocol):
     base: Base | None
     protection: float
     """Bytes of protection for each byte of coded state: two snapshots and two sets of parity."""
+    alone: bool
+    """The rank has its process to itself: the global random sources, `current()` and `COMM_WORLD` of the process are its own."""
 
     def check(self) -> None:
         """Raises if the generation is over. Counts as a sign of life."""

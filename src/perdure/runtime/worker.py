@@ -105,7 +105,7 @@ class WorkerProcess:
         except BaseException as error:
             self._flush()
             self.page.enter("waiting")
-            self.agent.send(_raised(enter.generation, error))
+            self.agent.send(as_raised(enter.generation, error))
             return
         self._flush()
         with self.heard.changed:
@@ -190,6 +190,8 @@ class Calls:
 
 class WorkerSession:
     """`Session` for one generation."""
+
+    alone = True
 
     def __init__(self, worker: WorkerProcess, enter: msg.Enter, comm: Communicator) -> None:
         self._worker, self._heard = worker, worker.heard
@@ -297,7 +299,8 @@ class WorkerSession:
         self._worker.place.injector.at("", superstep)
 
 
-def _raised(generation: int, error: BaseException) -> msg.MainRaised:
+def as_raised(generation: int, error: BaseException) -> msg.MainRaised:
+    """What `main` raised, in words: a traceback of the program's own frames, unless it is an error of ours."""
     if isinstance(error, PerdureError):
         known = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in BY_NAME)
         return msg.MainRaised(generation=generation, error=known, text=str(error))

@@ -9,7 +9,7 @@ memory between threads of one process all look like this to the engine, so what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from perdure.errors import InternalError
@@ -17,6 +17,15 @@ from perdure.errors import InternalError
 Kind = Literal["shared", "unix", "tcp", "threads"]
 KINDS: tuple[Kind, ...] = ("shared", "unix", "tcp", "threads")
 BETWEEN_PROCESSES: tuple[Kind, ...] = ("shared", "unix", "tcp")
+
+
+GivenUp = Callable[[], bool]
+"""Asked every few milliseconds by who waits for a link: is it wanted no more, because the generation was revoked?"""
+
+
+def never() -> bool:
+    """Nobody gives up."""
+    return False
 
 
 class LinkRefused(ConnectionError):
@@ -66,8 +75,8 @@ class Transport(Protocol):
 
     address: str
 
-    def dial(self, address: str, greeting: bytes) -> Stream:
-        """The sending end of a new stream. Blocks for a few seconds at most; LinkRefused: nobody is there."""
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+        """The sending end of a new stream. Blocks for a few seconds at most, and not once `given_up()`; LinkRefused: nobody is there."""
 
     def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
         """The next greeting of that length, and the receiving end. Blocks until one comes; None once the transport is closed."""

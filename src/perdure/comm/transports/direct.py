@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-_BLOCK_BYTES: Final = 16 << 20
-"""One call copies so much at most, so that a revoke is heard within milliseconds."""
+BLOCK_BYTES: Final = 16 << 20
+"""One call copies so much at most, and then the rank looks whether its generation is over: a revoke is heard within milliseconds."""
 _REFUSALS: Final = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
 
@@ -54,7 +54,7 @@ class Reader:
         mine.base, theirs.base = address_of(target), address
         done, size = 0, len(target)
         while done < size:
-            mine.length = theirs.length = min(size - done, _BLOCK_BYTES)
+            mine.length = theirs.length = size - done
             count = _readv(self._pid, self._pieces[0], 1, self._pieces[1], 1, 0)
             if count < 0:
                 code = ctypes.get_errno()

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Sequence
 
-from perdure.comm.transports import LinkRefused, Stream, direct
+from perdure.comm.transports import GivenUp, LinkRefused, Stream, direct, never
 from perdure.comm.transports.ring import Ring, allocate, available
 from perdure.comm.transports.sockets import SocketStream, UnixTransport, connected, peer_credentials
 
@@ -117,8 +117,8 @@ class SharedTransport(UnixTransport):
         super().__init__(name)
         self.address = "shared:" + name
 
-    def dial(self, address: str, greeting: bytes) -> Stream:
-        sock = connected(address.removeprefix("shared:"))
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+        sock = connected(address.removeprefix("shared:"), given_up)
         try:
             if not available():
                 socket.send_fds(sock, [greeting], [])

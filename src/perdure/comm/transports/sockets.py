@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import socket
+import time
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.transports import LinkRefused, Stream
+from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
 
 GREETING_TIMEOUT_S: Final = 2.0
 """A dialler sends its greeting at once; one that does not is none of ours."""
+LOOK_AGAIN_S: Final = 0.005
+"""Who waits for a link to be taken asks so often whether it is still wanted: a revoke must be heard within 50 ms."""
 BACKLOG: Final = 1024
 """A dial of a Unix socket blocks when so many wait to be accepted; more ranks than this on one host are not expected."""
 
@@ -103,8 +108,8 @@ class UnixTransport(_Listener):
     def __init__(self, name: str) -> None:
         super().__init__(bound(name), "unix:" + name)
 
-    def dial(self, address: str, greeting: bytes) -> Stream:
-        sock = connected(address.removeprefix("unix:"))
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+        sock = connected(address.removeprefix("unix:"), given_up)
         try:
             sock.sendall(greeting)
         except OSError as error:
@@ -120,12 +125,14 @@ class TcpTransport(_Listener):
         listener = socket.create_server(("127.0.0.1", 0))
         super().__init__(listener, f"tcp:127.0.0.1:{listener.getsockname()[1]}")
 
-    def dial(self, address: str, greeting: bytes) -> Stream:
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
         host, _, port = address.removeprefix("tcp:").rpartition(":")
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            sock = socket.create_connection((host, int(port)), GREETING_TIMEOUT_S)
+            _connect(sock, (host, int(port)), given_up)
             sock.sendall(greeting)
         except OSError as error:
+            sock.close()
             raise LinkRefused(str(error)) from None
         return SocketStream(sock)
 
@@ -137,16 +144,28 @@ def bound(name: str) -> socket.socket:
     return sock
 
 
-def connected(name: str) -> socket.socket:
-    """A connection to it; LinkRefused when nobody listens, or does not accept in time."""
+def connected(name: str, given_up: GivenUp = never) -> socket.socket:
+    """A connection to it; LinkRefused when nobody listens, or does not accept in time, or it was given up."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(GREETING_TIMEOUT_S)
     try:
-        sock.connect("\0" + name)
+        _connect(sock, "\0" + name, given_up)
     except OSError as error:
         sock.close()
         raise LinkRefused(str(error)) from None
     return sock
+
+
+def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: GivenUp) -> None:
+    """Connects in small steps. OSError: refused, too late, or given up. A Unix socket says EAGAIN while too many wait to be accepted."""
+    sock.setblocking(False)
+    deadline = time.monotonic() + GREETING_TIMEOUT_S
+    while (code := sock.connect_ex(address)) not in (0, errno.EISCONN):
+        if code not in (errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY):
+            raise OSError(code, os.strerror(code))
+        if given_up() or time.monotonic() > deadline:
+            raise TimeoutError("the generation is over" if given_up() else "nobody accepts")
+        select.select([], [sock] if code != errno.EAGAIN else [], [], LOOK_AGAIN_S)
+    sock.settimeout(GREETING_TIMEOUT_S)
 
 
 def peer_credentials(sock: socket.socket) -> tuple[int, int]:

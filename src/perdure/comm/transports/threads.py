@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.transports import LinkRefused, Stream
+from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
 
 CAPACITY: Final = 4 << 20
 """Bytes in flight between two ranks; arbitrary. A sender waits when there are more."""
@@ -111,7 +111,7 @@ class ThreadTransport:
         self._dialled: queue.SimpleQueue[tuple[bytes, Stream] | None] = queue.SimpleQueue()
         _listening[self.address] = self
 
-    def dial(self, address: str, greeting: bytes) -> Stream:
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
         other = _listening.get(address)
         if other is None:
             raise LinkRefused(f"nobody listens at {address}")

@@ -1,0 +1,205 @@
+"""What the ranks of a process share when each is a thread: the board on which they meet at commits, and a `Session` for each of them.
+
+A commit here protects nothing: no loss of a thread can be survived. It is what the ranks agree on: the same items, equal where they are
+replicated, and an end in the same superstep, as of processes; and its digests say whether two runs are the same. All ranks wait for one
+another there, so a label is over before the next begins, and a snapshot is thrown away once it is hashed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from perdure.comm import Communicator
+from perdure.core import agreement
+from perdure.core.ids import END
+from perdure.core.interval import GROWTH
+from perdure.core.offers import Offer
+from perdure.core.orchestrator.counting import AT_THE_END
+from perdure.errors import GenerationRevoked, UsageError
+from perdure.runtime.session import Base, Bytes, Means
+
+Tell = Callable[..., None]
+"""tell(event, **fields): to whoever runs the job."""
+PROGRESS_EVERY_S: Final = 0.1
+"""As often as agents report theirs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Snapshot:
+    """What one rank has said of one label."""
+
+    offer: Offer
+    live_bytes: int
+    sent_bytes: int
+    since: float
+
+
+class Board:
+    """Shared by all ranks; every method may be called by any thread."""
+
+    def __init__(self, size: int, tell: Tell) -> None:
+        self._size, self._tell = size, tell
+        self._changed = threading.Condition()
+        self._snapshots: dict[int, _Snapshot] = {}
+        self._superstep = self._committed = -1
+        self.over = False
+        self.positions = {0, 1}
+
+    def end(self) -> None:
+        """Nobody goes on: all who wait here are woken, and raise `GenerationRevoked`."""
+        with self._changed:
+            self.over = True
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raises when the job is over."""
+        if self.over:
+            raise GenerationRevoked("the job is over")
+
+    def commit(self, superstep: int, mine: _Snapshot) -> None:
+        """Blocks until all ranks have said the same label. UsageError: they never will, or they disagree."""
+        with self._changed:
+            self.check()
+            if self._snapshots and superstep != self._superstep:
+                self._refuse(superstep, mine.offer)
+            self._superstep = superstep
+            self._snapshots[mine.offer.rank] = mine
+            if len(self._snapshots) < self._size:
+                self._changed.wait_for(lambda: self.over or self._committed >= superstep)
+                self.check()
+                return
+            wrong = agreement.of_offers(one.offer for one in self._snapshots.values())
+            if wrong:
+                raise UsageError(wrong)
+            self._tell("committed", **_fields(superstep, self._snapshots))
+            self.positions.add(self._snapshots[0].offer.next_position)
+            self._committed = superstep
+            self._snapshots.clear()
+            self._changed.notify_all()
+
+    def _refuse(self, superstep: int, offer: Offer) -> None:
+        """Who waits at another place waits for ever."""
+        waiting = min(self._snapshots.values(), key=lambda one: one.offer.rank)
+        both = [(waiting.offer, self._superstep), (offer, superstep)]
+        words = [
+            f"rank {one.rank} " + (f"ended its loop at superstep {one.ended_at}" if at == END else f"goes on at superstep {at}")
+            for one, at in sorted(both, key=lambda pair: -pair[1])
+        ]
+        raise UsageError(f"{' and '.join(words)}: all ranks must end in the same superstep")
+
+
+def _fields(superstep: int, snapshots: dict[int, _Snapshot]) -> dict[str, Any]:
+    """Of the event; as the orchestrator publishes it."""
+    ranks = [snapshots[rank] for rank in sorted(snapshots)]
+    items = [{item.name: item for item in one.offer.items} for one in ranks]
+    names = [name for name in items[0] if not name.startswith("__")]
+    return {
+        "superstep": ranks[0].offer.ended_at if superstep == END else superstep,
+        "generation": 1,
+        "digests": {name: [f"{of_rank[name].digest:016x}" for of_rank in items] for name in names},
+        "end": superstep == END,
+        "protect_s": time.monotonic() - max(one.since for one in ranks),
+        "application_bytes": sum(one.sent_bytes for one in ranks),
+        "live_bytes": sum(one.live_bytes for one in ranks),
+        "snapshot_bytes": 0,
+        "parity_bytes": 0,
+    }
+
+
+class ThreadMonitor:
+    """The communicator's `Monitor` of one rank; written by its thread, looked at by the one that waits for all."""
+
+    def __init__(self) -> None:
+        self.inside = self.forbidden = ""
+        self.frames = self.bytes = 0
+
+    def enter(self, call: str) -> None:
+        """See `Monitor.enter`."""
+        if self.forbidden:
+            raise UsageError(f"{call}: {self.forbidden}")
+        self.inside = call
+
+    def leave(self) -> None:
+        """See `Monitor.leave`."""
+        self.inside = ""
+
+    def moved(self, nbytes: int) -> None:
+        """See `Monitor.moved`."""
+        self.bytes += nbytes
+        self.frames += 1
+
+    def suspect(self, rank: int) -> None:
+        """Its thread has ended, which is known."""
+
+
+class ThreadSession:
+    """`Session` of a rank that is a thread."""
+
+    generation = 1
+    base: Base | None = None
+    protection = 1.0
+    """The snapshot, while it is hashed."""
+    alone = False
+
+    def __init__(self, board: Board, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell) -> None:
+        self._board, self._monitor, self._tell = board, monitor, tell
+        self.comm, self.means = comm, means
+        self.rank, self.size = comm.rank, comm.size
+        self._snapped_since = self._told_at = 0.0
+        self._sent_bytes = 0
+
+    def check(self) -> None:
+        self._board.check()
+
+    @contextlib.contextmanager
+    def inside(self, call: str) -> Iterator[None]:
+        self.check()
+        self._monitor.inside = call
+        try:
+            yield
+        finally:
+            self._monitor.inside = ""
+
+    @contextlib.contextmanager
+    def forbid_comm(self, why: str) -> Iterator[None]:
+        self._monitor.forbidden = why
+        try:
+            yield
+        finally:
+            self._monitor.forbidden = ""
+
+    def is_position(self, superstep: int) -> bool:
+        return superstep in self._board.positions
+
+    def next_position(self, superstep: int) -> int:
+        """There is nothing to lose, so commits are as rare as processes would let them become."""
+        following = min(position for position in self._board.positions if position > superstep)
+        return following + GROWTH * (following - superstep)
+
+    def begin_snapshot(self, superstep: int) -> None:
+        self.check()
+        self._snapped_since = time.monotonic()
+
+    def slot(self, nbytes: int) -> Bytes:
+        return np.empty(nbytes, np.uint8)
+
+    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
+        sent = self._monitor.bytes - self._sent_bytes
+        self._sent_bytes += sent
+        mine = _Snapshot(offer=offer, live_bytes=live_bytes, sent_bytes=sent, since=self._snapped_since)
+        with self.inside(AT_THE_END if superstep == END else "supersteps"):
+            self._board.commit(superstep, mine)
+
+    def superstep_reached(self, superstep: int, count: int | None) -> None:
+        self.check()
+        now = time.monotonic()
+        if self.rank == 0 and now - self._told_at >= PROGRESS_EVERY_S:
+            self._told_at = now
+            self._tell("progress", superstep=superstep, **({} if count is None else {"count": int(count)}))

@@ -1,0 +1,77 @@
+"""Communication that crosses a commit is found: by rehearsals always, and in any run under PERDURE_DEBUG=1."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import perdure
+from perdure import UsageError
+from perdure.testing import rehearse
+
+LOOSE_ENDS = str(pathlib.Path(__file__).parents[1] / "programs" / "loose_ends.py")
+NAMED = {
+    "send": "rank 1 sent 8 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2",
+    "large": "rank 1 sent 800000 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2",
+    "receive": "rank 1 has a receive from rank 0 with tag 9 on MPI_COMM_WORLD under way at the commit of superstep 2",
+    "any": "rank 1 has a receive from any rank with any tag on MPI_COMM_WORLD under way at the commit of superstep 2",
+    "collective": "rank 0 has not taken part in a collective on MPI_COMM_WORLD that rank 1 has begun at the commit of superstep 2",
+    "split": r"rank 3 sent \d+ bytes with tag 6 on a communicator of the ranks 1, 3 to rank 1, which has not received them",
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_it_is_named_by_a_rehearsal(what: str) -> None:
+    with pytest.raises(UsageError, match=NAMED[what]):
+        rehearse(LOOSE_ENDS, arguments={"what": what}, rehearsals=1)
+
+
+def test_it_runs_without_and_is_named_under_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert perdure.run(LOOSE_ENDS, spares=0).result == 8 * 6
+    monkeypatch.setenv("PERDURE_DEBUG", "1")
+    with pytest.raises(UsageError, match=NAMED["send"]):
+        perdure.run(LOOSE_ENDS, spares=0)
+
+
+def test_the_command_says_so_in_one_line() -> None:
+    command = [sys.executable, "-m", "perdure", "rehearse", LOOSE_ENDS, "--spares", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert NAMED["send"] in done.stderr.splitlines()[-1]
+
+
+def tidy(job: perdure.Job, supersteps: int = 9) -> float:
+    """Sends before it receives, over every pair of ranks, small and large; all is received before the superstep ends."""
+    comm, total = job.comm, job.private("total", np.zeros(1))
+    for _ in job.supersteps(supersteps, commit_every=1):
+        for count in (1, 50_000):
+            requests = [comm.Isend(np.full(count, 1.0), other, count) for other in range(job.size)]
+            for other in range(job.size):
+                incoming = np.empty(count)
+                comm.Recv(incoming, other, count)
+                total += incoming[-1]
+            for request in requests:
+                request.Wait()
+        total += comm.bcast(float(total[0]), 1) * 0.0
+    return float(total[0])
+
+
+def test_what_is_finished_is_not_named() -> None:
+    assert perdure.run(tidy, debug=True, spares=0).result == 9 * 4 * 2
+
+
+def one_ends_early(job: perdure.Job) -> None:
+    for superstep in job.supersteps(20, commit_every=2):
+        if job.rank == 1 and superstep == 5:
+            break
+
+
+@pytest.mark.parametrize("options", [{}, {"debug": True}])
+def test_a_rank_that_ends_early_is_told_so_with_the_check_and_without(options: Any) -> None:
+    with pytest.raises(UsageError, match=r"rank 0 goes on at superstep 6|rank 1 ended its loop at superstep 5"):
+        perdure.run(one_ends_early, ranks=2, spares=0, **options)
