@@ -17,7 +17,8 @@ from perdure.core.offers import Offer
 from perdure.core.orchestrator import JobShape, OrchestratorState, Phase
 from perdure.core.plan import Placement, Plan
 from perdure.core.settings import Settings
-from tests.core.cluster import COSTS, offer_of
+from perdure.sim import program
+from perdure.sim.workers import COSTS
 
 SETTINGS = Settings()
 FIRST, SECOND, THIRD = Label(1, 0), Label(1, 1), Label(1, 2)
@@ -34,6 +35,11 @@ def plan_of(generation: int = 1, base: Label | None = None, incarnations: tuple[
         positions=(0, 1),
         addresses=((1, "a1"), (2, "a2")),
     )
+
+
+def offer_of(rank: int, superstep: int) -> Offer:
+    """The state is a function of the superstep, as every deterministic program's is."""
+    return program.offer_of(rank, program.state_of(rank, min(superstep, 9)), program.common_of(min(superstep, 9)))
 
 
 class Node:
@@ -86,8 +92,8 @@ def prepared(label: Label, rank: int) -> msg.Prepared:
         digests=agreement.digests_of(offer),
         next_position=-1,
         ended_at=-1,
-        snapshot_bytes=8,
-        parity_bytes=8,
+        snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
+        parity_bytes=max(program.size_of(rank) for rank in (0, 1)),
         costs=COSTS,
     )
 
@@ -135,7 +141,7 @@ def test_c3_offers_that_do_not_fit_end_the_job(node: Node) -> None:
     assert isinstance(answer, do.TellOrchestrator)
     assert isinstance(answer.message, msg.JobError)
     assert answer.message.error == "UsageError"
-    assert "'x'" in answer.message.text
+    assert "'state'" in answer.message.text
 
 
 def test_c5_prepared_is_said_to_everybody_once_the_last_parity_chunk_is_here(node: Node) -> None:

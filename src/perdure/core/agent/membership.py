@@ -87,12 +87,13 @@ def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
 
 
 def install(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
-    """D6. A plan that this agent has already is only confirmed; one that it missed the seal for is installed after the same stop."""
+    """D6. One that it missed the seal for is installed after the same stop. A plan that this agent has already is confirmed with all that
+    was said since: it may come from an orchestrator that did not know then that it was chosen."""
     plan = message.plan
     if plan.generation < state.generation:
         return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
     if state.plan is not None and plan.generation == state.generation:
-        return [do.TellOrchestrator(message=msg.Installed(generation=state.generation))] if state.installed else []
+        return greeted(state)
     if state.plan is not None:
         out = _stop_generation(state, now)
         if not state.quiet:

@@ -20,12 +20,15 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
     if node is None or node.state is NodeState.LOST:
         return []
     node.heard_at = now
-    back = _heard_again(node) if node.suspected or node.silent else []
+    back = _heard_again(state, node, now) if node.suspected or node.silent else []
     return back + _take(state, node, agent, message, now)
 
 
-def _heard_again(node: Node) -> Commands:
+def _heard_again(state: OrchestratorState, node: Node, now: float) -> Commands:
+    """T6: what its watchers said while nobody could hear it says nothing of its links; their word stands from now on."""
     node.suspected = node.silent = False
+    watched = state.unheard.get(node.agent, {})
+    watched.update(dict.fromkeys(watched, now))
     return [do.Publish(event="node_heard", fields={"node": node.node})]
 
 
@@ -39,6 +42,8 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
                 state.unheard.setdefault(silent, {})[agent] = now
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
+        case msg.Newer(generation=g) if state.plan is not None and g > generation and state.phase is Phase.SEALING:
+            return [do.Propose(plan=state.plan)]  # of a generation that there is: the register answers with the newest
         case msg.Installed(generation=g) if g == generation:
             state.installed.add(agent)
         case msg.Ready(generation=g) if g == generation:

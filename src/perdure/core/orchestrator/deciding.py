@@ -78,7 +78,7 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
     """D5: the register's word makes a plan chosen. At the start it may hold an earlier orchestrator's plan."""
     if plan is None or (state.plan and plan.generation <= state.plan.generation):
         return []
-    found_at_start = state.phase is Phase.STARTING
+    found_at_start, found_while_sealing = state.phase is Phase.STARTING, state.phase is Phase.SEALING
     state.plan = plan
     for agent in plan.agents():
         if agent in state.nodes and state.nodes[agent].state is NodeState.SPARE:
@@ -86,7 +86,20 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
     if found_at_start:
         state.become(Phase.GREETING)
         return []
+    if found_while_sealing:
+        return _seal_the_newer(state, now)
     return _install(state, now)
+
+
+def _seal_the_newer(state: OrchestratorState, now: float) -> Commands:
+    """D7: an earlier orchestrator's plan was chosen after this one had read the register. Whoever lacks it gets it, and it is sealed."""
+    assert state.plan is not None
+    state.ready.clear()
+    state.prepared.clear()
+    state.committed = state.plan.base or state.committed
+    install = msg.Install(plan=state.plan, restore=())
+    out: Commands = [do.TellAgent(agent=agent, message=install) for agent in state.members()]
+    return out + start_seal(state, now)
 
 
 def _install(state: OrchestratorState, now: float) -> Commands:
@@ -113,7 +126,7 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     out: Commands = [
         do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
     ]
-    out += [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources.get(agent, ()))) for agent in plan.agents()]
+    out += [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources.get(agent, ()))) for agent in state.members()]
     if state.workers_gone or any(not state.alive(agent) or state.nodes[agent].silent for agent in plan.agents()):
         out += start_seal(state, now)
     return out
