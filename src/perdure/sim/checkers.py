@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perdure.core import commands as do
 from perdure.core import invariants
 from perdure.core import messages as msg
-from perdure.core.agent.state import Stage
+from perdure.core.agent.state import Phase, Stage
 from perdure.core.ids import END, Label
 from perdure.core.offers import Offer
 from perdure.core.orchestrator.state import NodeState
@@ -35,6 +35,12 @@ LOCAL: Final = (
 """Those that one step of one agent can break by itself: they are asked of that agent alone, and of everybody now and then."""
 EVERYBODY_EVERY: Final = 64
 """Steps between two looks at everything at once. Arbitrary: it costs as much as the steps between."""
+DEGRADED_S: Final = 1.0
+"""Ten times what the slowest simulated node needs to rebuild parity."""
+GENERATIONS_MAX: Final = 60
+"""Three faults make no more than a few each. Arbitrary."""
+FENCED_S: Final = 1.0
+"""A word to the supervisor and a signal."""
 CHANGES_HOLDINGS: Final = (do.OpenLinks, do.ForgetLabel, do.DropRank, do.BindSlot, do.EndAgent)
 
 
@@ -57,6 +63,8 @@ class Checkers:
         self.entered: dict[tuple[int, int], int] = {}
         """(generation, rank) -> the incarnation whose `main` was entered."""
         self.bases: dict[int, Label | None] = {}
+        self.entered_at_s: dict[int, float] = {}
+        self.lost_at_s: dict[int, float] = {}
         self._count = 0
 
     def _require(self, holds: bool, what: str, text: str) -> None:
@@ -97,6 +105,7 @@ class Checkers:
                 self._require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
             if isinstance(command, do.Publish) and command.event == "node_lost" and orchestrator is self.cluster.supervisor.current:
                 number, reason = int(str(command.fields["node"])) + 1, command.fields["reason"]
+                self.lost_at_s.setdefault(number, self.cluster.schedule.now)
                 self._require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
         if state.committed is not None:
             self.past.committed.add(state.committed)
@@ -108,6 +117,8 @@ class Checkers:
         self._count += 1
         if self._count % EVERYBODY_EVERY == 0:
             self.everything()
+            self.protected_again()
+            self.fenced()
 
     def everything(self) -> None:
         """All invariants of the core, of everybody."""
@@ -119,6 +130,24 @@ class Checkers:
         for text in invariants.violations(view):
             if not cluster.flipped:
                 raise Broken("invariant", text)
+
+    def protected_again(self) -> None:
+        """G4: some time after `main` was entered, and with nobody stopped or cut off, no slot is without its parity any more."""
+        cluster, now = self.cluster, self.cluster.schedule.now
+        generation = len(cluster.supervisor.chosen)
+        if now - self.entered_at_s.get(generation, now) < DEGRADED_S or any(cluster.is_hindered(node) for node in cluster.nodes.values()):
+            return
+        for node in cluster.nodes.values():
+            if node.alive and node.state.phase is Phase.MEMBER and node.state.generation == generation:
+                for hosted in node.state.hosted.values():
+                    bare = [slot.label for slot in hosted.slots.values() if slot.stage is Stage.REBUILDING]
+                    self._require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
+
+    def fenced(self) -> None:
+        """G3: what is called lost is ended, whether it still runs or not."""
+        for number, lost_at_s in self.lost_at_s.items():
+            late = self.cluster.nodes[number].alive and self.cluster.schedule.now - lost_at_s > FENCED_S
+            self._require(not late, "G3", f"node {number - 1} was called lost {FENCED_S:g} s ago, and lives")
 
     # ---- G1: a committed superstep is never lost ---------------------------------------------------------------------------
 
@@ -132,10 +161,21 @@ class Checkers:
     def plan_chosen(self, plan: Plan) -> None:
         """I2: it starts from the newest label that was committed, or from a newer one."""
         self._no_commit_is_lost()
+        self._require(plan.generation < GENERATIONS_MAX, "G4", f"generation {plan.generation}, and no end")
+        if plan.generation == 1:
+            self.spread(plan)
         if plan.base is not None and (self.newest is None or plan.base > self.newest):
             self.newest = plan.base
         for index in range(len(plan.groups)):
             self.group(plan, index)
+
+    def spread(self, plan: Plan) -> None:
+        """G1: where there are nodes enough, the loss of any m nodes is no more than m losses to every group."""
+        widest = max(len(group) for group in plan.groups)
+        wanted = -(-plan.size // self.cluster.scenario.ranks_per_node)
+        if len(plan.agents()) == wanted >= widest:
+            tolerance = plan.tolerance()
+            self._require(tolerance >= plan.parity, "G1", f"the loss of {tolerance + 1} nodes is too much for a parity of {plan.parity}")
 
     def _no_commit_is_lost(self) -> None:
         view = invariants.View(agents={}, orchestrator=None, chosen=self.cluster.supervisor.chosen, past=self.past)
@@ -246,6 +286,7 @@ class Checkers:
         plan, rank, base = node.plan, worker.rank, message.base
         place = plan.placements[rank]
         self._require(place.incarnation == worker.incarnation, "G3", f"rank {rank}.{worker.incarnation} is entered; the plan has {place}")
+        self.entered_at_s.setdefault(message.generation, self.cluster.schedule.now)
         first = self.entered.setdefault((message.generation, rank), worker.incarnation)
         self._require(first == worker.incarnation, "G3", f"two incarnations of rank {rank} are entered in generation {message.generation}")
         same = self.bases.setdefault(message.generation, base) == base == plan.base
@@ -285,18 +326,21 @@ class Checkers:
         self._require(self.excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")
 
     def excused(self) -> bool:
-        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home with a whole newest label."""
+        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home with a whole newest label.
+
+        T5: a stopped node is an excuse only when it was waited for.
+        """
         chosen = self.cluster.supervisor.chosen
         if not chosen or self.newest is None:
             return True
-        plan, label = chosen[-1], self.newest
+        plan, label, patience_s = chosen[-1], self.newest, self.cluster.settings.unreachable_timeout_s
         for group in plan.groups:
             lost = 0
             for rank in group:
                 home, held = self.cluster.nodes[plan.agent_of(rank)], self._held(plan, rank, label)
                 geometry = plan.geometry(plan.group_index(rank))
                 whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
-                lost += not whole or home.frozen_until_s > self.cluster.schedule.now or self.cluster.is_cut_off(home)
+                lost += not whole or (not home.awake and self.cluster.schedule.now - home.frozen_since_s > patience_s)
             if lost > plan.parity:
                 return True
         return False

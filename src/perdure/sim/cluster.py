@@ -26,6 +26,8 @@ from perdure.sim.words import Moment, name_of
 
 HANG_S: Final = 150.0
 """Virtual time; longer than every deadline of the settings together: a run without an end by then never has one."""
+EVENTS_MAX: Final = 200_000
+"""And as many again for every eight ranks: a run that takes more goes round in circles. Arbitrary; a hundred times the usual."""
 SETTINGS: Final = Settings(unwind_timeout_s=5.0, start_timeout_s=5.0)
 CHATTER: Final = (msg.Heartbeat, msg.Progress)
 REPEATED: Final = (msg.GroupOffer, msg.Prepared, msg.Seal, msg.Install, msg.Resume, msg.Committed, msg.Ready, msg.Installed, msg.WorkerLost)
@@ -108,20 +110,24 @@ class Cluster:
         self.supervisor.node_ended(node)
         self.checkers.groups_of(node)
 
-    def is_cut_off(self, node: Node) -> bool:
-        """Does some cut keep it from being heard just now?"""
+    def is_hindered(self, node: Node) -> bool:
+        """Is it stopped, or does some cut keep it from being heard, or was a moment ago?"""
         others = [*self.nodes, *(-number for number in self.supervisor.orchestrators)]
-        return any(self.network.is_cut(node.number, other) for other in others)
+        return node.alive and (
+            not node.awake or node.frozen_until_s > 0 or any(self.network.was_cut(node.number, other) for other in others)
+        )
 
     # ---- the run -----------------------------------------------------------------------------------------------------------
 
     def run(self) -> Verdict:
         """Until the job has ended. Raises `Broken` at the first promise that is not kept."""
-        schedule = self.schedule
+        schedule, events_max = self.schedule, EVENTS_MAX * (1 + self.scenario.ranks // 8)
         while self.finished is None:
             schedule.step()
             if schedule.now > HANG_S:
                 raise Broken("G4", f"nothing has ended the job in {HANG_S:g} s")
+            if self.events > events_max:
+                raise Broken("G4", f"nothing has ended the job in {events_max} events")
             if self._due:
                 self._strike()
         self.checkers.judge(self.finished)

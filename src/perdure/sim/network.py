@@ -82,3 +82,8 @@ class Network:
         """Does nothing pass in this direction just now?"""
         channel = self._channels.get((source, target))
         return channel is not None and channel.cut_until_s > self._schedule.now
+
+    def was_cut(self, source: int, target: int) -> bool:
+        """Was this direction ever cut?"""
+        channel = self._channels.get((source, target))
+        return channel is not None and channel.cut_until_s > 0

@@ -34,7 +34,7 @@ class Node:
         self.workers: dict[int, Worker] = {}
         self.round = 0
         """Of the orchestrator that it is connected to; 0: none."""
-        self.frozen_until_s = 0.0
+        self.frozen_since_s = self.frozen_until_s = 0.0
         self._backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._tick_due_s = 0.0
 
@@ -65,7 +65,9 @@ class Node:
 
     def freeze(self, until_s: float) -> None:
         """SIGSTOP to all its processes, and SIGCONT then."""
-        self.frozen_until_s = until_s
+        if self.awake:
+            self.frozen_since_s = self.cluster.schedule.now
+        self.frozen_until_s = max(self.frozen_until_s, until_s)
         self.cluster.schedule.at(until_s, self._thaw)
 
     def _thaw(self) -> None:

@@ -71,6 +71,7 @@ class Scenario:
     Attributes:
         group_size: 0 for the default.
         count: supersteps.
+        superstep_ms: how long one takes; long ones leave time between two commits.
         slow: so many nodes take twenty times as long for everything.
         skew: every process has a clock of its own, with its own zero and its own speed.
         repeats: facts are heard twice, the second time much later, in another generation perhaps.
@@ -85,6 +86,7 @@ class Scenario:
     ranks_per_node: int = 1
     group_size: int = 0
     count: int = 4
+    superstep_ms: int = 4
     slow: int = 0
     skew: bool = False
     repeats: bool = False
@@ -163,6 +165,7 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
     per_node = dice.choice((1, 1, 1, 2)) if size >= 4 * (m + 1) else 1
     wanted = dice.choice((0, 0, dice.randint(min(size, m + 1), min(size, m + 7))))
     group = wanted if wanted and smallest_group(size, wanted) > m else 0
+    superstep_ms = dice.choice((4, 4, 4, 4, 30, 2000))
     return Scenario(
         ranks=size,
         parity=m,
@@ -170,7 +173,8 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
         spares=dice.choice((0, 1, 1, 2, 3)),
         ranks_per_node=per_node,
         group_size=group,
-        slow=dice.choice((0, 0, 0, 1)),
+        superstep_ms=superstep_ms,
+        slow=dice.choice((0, 0, 0, 1)) if superstep_ms < 1000 else 0,
         skew=dice.random() < 0.5,
         repeats=dice.random() < 0.3,
         engine=dice.choice(("prompt", "prompt", "prompt", "late", "never")),

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from perdure.sim.nodes import Node
 
 COSTS: Final = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
-SUPERSTEP_S: Final = 0.004
 COPY_S: Final = 0.0005
 LOAD_S: Final = 0.002
 STEP_S: Final = 0.0001
@@ -112,7 +111,7 @@ class Worker:
                     yield None
                 if superstep in self._positions:
                     yield from self._commit(Label(g, superstep), superstep)
-            yield SUPERSTEP_S
+            yield self.node.cluster.scenario.superstep_ms / 1000
             self.live = program.advance(self.live)
         yield from self._commit(Label(g, END), count)
         while True:
