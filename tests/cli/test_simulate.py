@@ -44,6 +44,12 @@ def test_a_broken_promise_is_told_with_the_command_that_runs_it_again(monkeypatc
     assert again == 1
 
 
+def test_scale_counts_the_work_of_one_failure() -> None:
+    status, output = said("scale", "--ranks", "64,128")
+    assert status == 0
+    assert [line.split()[0] for line in output.splitlines()[-2:]] == ["64", "128"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -53,6 +59,7 @@ def test_a_broken_promise_is_told_with_the_command_that_runs_it_again(monkeypatc
         (["faults", "--parity", "1:9"], "at most 3"),
         (["faults", "--ranks", "2:4", "--parity", "2:3"], "more ranks than its parity"),
         (["replay", "ranks=4"], "parity"),
+        (["scale", "--ranks", "ten"], "sizes from 16 on"),
     ],
 )
 def test_wrong_usage_is_one_line_that_says_what_to_write(words: list[str], says: str) -> None:

@@ -58,7 +58,7 @@ def test_d7_a_plan_that_was_chosen_after_the_register_was_read_is_found_and_seal
     assert chief.state.plan is not None
     assert chief.said(2, msg.Newer(generation=2)) == [do.Propose(plan=chief.state.plan)]
     newer = plan_of(2, None, (2, 1))
-    install, seal = msg.Install(plan=newer, restore=()), msg.Seal(ballot=Ballot(2, 2), plan=newer)
+    install, seal = msg.Install(plan=newer, restore=()), msg.Seal(ballot=Ballot(2, 2), generation=2)
     assert chief.step(ev.RegisterHolds(plan=newer)) == [
         *(do.TellAgent(agent=agent, message=install) for agent in (1, 2)),
         *(do.TellAgent(agent=agent, message=seal) for agent in (1, 2)),

@@ -91,7 +91,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the base is a label that only some have prepared", rule="D3", function=planner.choose_base,
-        right="set.intersection(*prepared)", wrong="set.union(*prepared)",
+        right="common &= {", wrong="common |= {",
     ),
     Mutation(
         name="the base is the oldest label instead of the newest", rule="D3", function=planner.choose_base,
@@ -99,7 +99,13 @@ MISTAKES = (
     ),
     Mutation(
         name="the first answer to a seal decides", rule="D2", function=deciding._decide,
-        right="if any(not state.nodes[agent].silent for agent in absent):", wrong="if not state.sealed:",
+        right=(
+            "if len(state.members()) - len(state.sealed) > len(state.silences):\n"
+            "        return []\n"
+            "    absent = [agent for agent in state.members() if agent not in state.sealed]\n"
+            "    if any(not state.nodes[agent].silent for agent in absent):"
+        ),
+        wrong="absent = [agent for agent in state.members() if agent not in state.sealed]\n    if not state.sealed:",
     ),
     Mutation(
         name="silent nodes are not waited for", rule="T5", function=deciding._decide,
@@ -111,7 +117,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the new process of a lost rank keeps the old one's incarnation", rule="G3", function=planner.next_plan,
-        right="1 if fresh or place.rank in missing or place.rank in workers_gone else 0", wrong="0",
+        right="incarnation=place.incarnation + 1", wrong="incarnation=place.incarnation",
     ),
     Mutation(
         name="commit positions are forgotten in a recovery", rule="C1", function=planner._positions_after,

@@ -18,12 +18,23 @@ from perdure.errors import ConfigError
 from perdure.sim.campaign import Failure, run_seeds
 from perdure.sim.checkers import Broken
 from perdure.sim.cluster import Cluster, Verdict
+from perdure.sim.scale import Cost, measure
 from perdure.sim.scenario import KINDS, parse
 from perdure.sim.shrink import shrink
 from perdure.sim.words import in_words
+from perdure.wire import encode
 
 EVERY_S = 10.0
 """Between two lines of progress where there is no terminal."""
+
+SCALE_HEAD = "\n".join(
+    [
+        f"{'':8} {'milliseconds of core in':^41} {'messages of the':^19} {'bytes said to a':^23} {'work of the group':^25}",
+        f"{'':8} {'orchestrator':>11} {'its step':>9} {'a member':>9} {'another':>9} {'orchestrator':^19} {'member':>11} {'another':>11}",
+        f"{'ranks':>8} {'':>11} {'longest':>9} {'':>9} {'':>9} {'told':>9} {'heard':>9} {'':>11} {'':>11} {'stripes':>8} {'chunks':>7} "
+        f"{'watchers':>8}",
+    ]
+)
 
 simulate = typer.Typer(
     help="Attacks the protocol in virtual time: whole jobs with real bytes, faults at any instant, every guarantee checked at every step.",
@@ -99,6 +110,22 @@ def replay_command(
     print(f"every promise was kept: {verdict_in_words(came)}")
 
 
+@simulate.command("scale")
+def scale_command(
+    ranks: Annotated[str, typer.Option(metavar="N,N,..", help="Sizes of the jobs, 16 or more.")] = "1000,10000",
+) -> None:
+    """Loses one node of a job of so many ranks, and counts what the state machines have to do for it.
+
+    `perdure simulate scale --ranks 1000,10000,100000`
+
+    Times are of `core` alone; bytes are what the orchestrator says to one node, encoded.
+    """
+    sizes = [int(size) if size.isdecimal() else 0 for size in ranks.split(",")]
+    if min(sizes) < 16:
+        raise ConfigError(f"--ranks is a list such as 1000,10000 of sizes from 16 on, not {ranks!r}")
+    print("\n".join([SCALE_HEAD, *(cost_in_words(measure(size, lambda message: len(encode(message)))) for size in sizes)]))
+
+
 @simulate.command("kinds")
 def kinds_command() -> None:
     """Lists the faults that there are."""
@@ -155,6 +182,13 @@ class Tally:
         ends = ", ".join(f"{count} {end}" for end, count in self.ends.most_common())
         rate = self.events / max(minutes, 1e-9)
         return f"{self.done} scenarios: {ends}\n{self.events:,} events checked, {rate / 1e6:.2f} million a CPU-minute"
+
+
+def cost_in_words(cost: Cost) -> str:
+    """One line of the table."""
+    times = f"{cost.orchestrator_s * 1e3:11.1f} {cost.longest_step_s * 1e3:9.1f} {cost.member_s * 1e3:9.2f} {cost.bystander_s * 1e3:9.2f}"
+    messages = f"{cost.told:9d} {cost.heard:9d} {cost.member_bytes:11d} {cost.bystander_bytes:11d}"
+    return f"{cost.ranks:8d} {times} {messages} {cost.stripes:8d} {cost.chunks:7d} {cost.watched:8d}"
 
 
 def verdict_in_words(verdict: Verdict) -> str:

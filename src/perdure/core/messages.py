@@ -87,10 +87,10 @@ class Greet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """Stop generation `plan.generation`, freeze its labels, and say what there is (rule D1)."""
+    """Stop this generation, freeze its labels, and say what there is (rule D1). Members have its plan, which may be megabytes."""
 
     ballot: Ballot
-    plan: Plan
+    generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

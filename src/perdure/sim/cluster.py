@@ -139,6 +139,11 @@ class Cluster:
             virtual_s=schedule.now,
         )
 
+    def watch_for(self, seconds: float) -> None:
+        """The first so many seconds of virtual time, of a job that is not to end in them."""
+        while self.schedule.now < seconds and self.finished is None:
+            self.schedule.step()
+
     def notice(self, name: str) -> None:
         """Something happened that a fault may wait for."""
         if name not in self._awaited:

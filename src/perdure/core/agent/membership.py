@@ -35,9 +35,9 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
 
 def seal(state: AgentState, message: msg.Seal, now: float) -> list[do.AgentCommand]:
     """D1: promise, revoke, shut the links, freeze. The answer follows when the links are quiet."""
-    if state.plan is None or message.plan.generation < state.generation:
+    if state.plan is None or message.generation < state.generation:
         return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
-    if message.ballot <= state.promised or message.plan.generation > state.generation:
+    if message.ballot <= state.promised or message.generation > state.generation:
         return []
     state.promised = message.ballot
     state.seal_to_answer = message.ballot

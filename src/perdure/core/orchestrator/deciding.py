@@ -21,6 +21,8 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     if state.plan and event.agent in state.plan.agents():
         node.state = NodeState.MEMBER
     state.nodes[event.agent] = node
+    state.ungreeted.add(event.agent)
+    state.living = None
     state.started_at = now
     return [
         do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
@@ -35,6 +37,9 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     if node is None or node.state is NodeState.LOST:
         return []
     node.become(NodeState.LOST)
+    state.ungreeted.discard(agent)
+    state.silences.discard(agent)
+    state.living = None
     state.sealed.pop(agent, None)
     state.unheard.pop(agent, None)
     for watched in state.unheard.values():
@@ -55,6 +60,7 @@ def agent_silent(state: OrchestratorState, agent: int, now: float) -> Commands:
     if state.plan is None or agent not in state.plan.agents():
         return _lost_by_silence(state, agent, now)
     node.silent = True
+    state.silences.add(agent)
     return start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING) else []
 
 
@@ -71,7 +77,8 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     state.sealing_since = now
     state.patience_told = False
     state.raised = None
-    return [do.TellAgent(agent=agent, message=msg.Seal(ballot=state.ballot, plan=state.plan)) for agent in state.members()]
+    seal = msg.Seal(ballot=state.ballot, generation=state.plan.generation)
+    return [do.TellAgent(agent=agent, message=seal) for agent in state.members()]
 
 
 def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
@@ -80,6 +87,7 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
         return []
     found_at_start, found_while_sealing = state.phase is Phase.STARTING, state.phase is Phase.SEALING
     state.plan = plan
+    state.living = None
     for agent in plan.agents():
         if agent in state.nodes and state.nodes[agent].state is NodeState.SPARE:
             state.nodes[agent].become(NodeState.MEMBER)
@@ -113,8 +121,10 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     state.prepared.clear()
     state.workers_gone = {rank: gone for rank, gone in state.workers_gone.items() if plan.placements[rank].incarnation == gone}
     state.progress.clear()
+    state.frames_sum = 0
     state.offered.clear()
     state.at_end.clear()
+    state.farthest, state.first_end = (-1, -1), None
     state.frames = -1
     if plan.base != state.crash_base:
         state.crashes.clear()
@@ -126,7 +136,11 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     out: Commands = [
         do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
     ]
-    out += [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources.get(agent, ()))) for agent in state.members()]
+    undisturbed = msg.Install(plan=plan, restore=())
+    out += [
+        do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources[agent]) if agent in sources else undisturbed)
+        for agent in state.members()
+    ]
     if state.workers_gone or any(not state.alive(agent) or state.nodes[agent].silent for agent in plan.agents()):
         out += start_seal(state, now)
     return out
@@ -148,9 +162,13 @@ def advance(state: OrchestratorState, now: float) -> Commands:
 
 
 def _first_plan(state: OrchestratorState, now: float) -> Commands:
+    if not state.all_nodes_up or (
+        state.ungreeted and now - state.started_at < min(state.settings.silence_s, state.settings.start_timeout_s)
+    ):
+        return []
     nodes_wanted = -(-state.shape.ranks // state.shape.ranks_per_node)
     up = [node for node in state.spares() if node.status is not None]
-    if not state.all_nodes_up or not up:
+    if not up:
         return []
     patience_s = state.settings.silence_s if len(up) >= nodes_wanted else state.settings.start_timeout_s
     if len(up) < len(state.spares()) and now - state.started_at < patience_s:
@@ -165,9 +183,9 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     """D7: a hand-over alone starts no generation. If everybody runs, count on; otherwise the generation is sealed with a higher ballot."""
     assert state.plan is not None
     plan = state.plan
-    silent = [agent for agent in state.members() if state.nodes[agent].silent]
-    if not state.all_nodes_up or any(state.nodes[agent].status is None for agent in state.members() if agent not in silent):
+    if not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
+    silent = [agent for agent in state.members() if state.nodes[agent].silent]
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
     undisturbed = len(state.members()) == len(plan.agents()) and all(
@@ -189,6 +207,8 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     T5: silence counts as a loss only if the rest is decodable. Otherwise silent nodes are waited for: their vaults may come back.
     """
     assert state.plan is not None
+    if len(state.members()) - len(state.sealed) > len(state.silences):
+        return []
     absent = [agent for agent in state.members() if agent not in state.sealed]
     if any(not state.nodes[agent].silent for agent in absent):
         return []
@@ -222,7 +242,7 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
     assert state.plan is not None
     plan = state.plan
     out: Commands = []
-    if not state.assigned and state.installed >= set(plan.agents()):
+    if not state.assigned and len(state.installed) >= len(plan.agents()):
         state.assigned = True
         tasks = planner.decode_tasks(plan, _reports(state))
         out += [
@@ -235,8 +255,8 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
         return [*out, *ask_result(state, plan.base)]
     state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
-    addresses = tuple(state.ready[rank] for rank in range(plan.size))
-    out += [do.TellAgent(agent=agent, message=msg.Resume(generation=plan.generation, addresses=addresses)) for agent in plan.agents()]
+    resume = msg.Resume(generation=plan.generation, addresses=tuple(state.ready[rank] for rank in range(plan.size)))
+    out += [do.TellAgent(agent=agent, message=resume) for agent in plan.agents()]
     superstep = plan.base.superstep if plan.base else 0
     return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
 
@@ -253,7 +273,8 @@ def ask_result(state: OrchestratorState, label: Label) -> Commands:
     """C10: the end is committed; rank 0's agent has the result, and every agent knows what it sent."""
     state.traffic.clear()
     state.result = None
-    return [do.TellAgent(agent=agent, message=msg.AskResult(label=label)) for agent in state.members()]
+    ask = msg.AskResult(label=label)
+    return [do.TellAgent(agent=agent, message=ask) for agent in state.members()]
 
 
 def reserve(state: OrchestratorState) -> Commands:

@@ -41,12 +41,13 @@ def _look_at(state: OrchestratorState, agent: int, now: float) -> Commands:
 def _is_silent(state: OrchestratorState, agent: int, now: float) -> bool:
     """T2: all watchers that can be heard here say so; a node nobody watches, or whose watchers fell silent with it, is judged by its own
     reports."""
-    own_silence = _is_quiet(state, agent, now)
+    if not _is_quiet(state, agent, now):
+        return False
     if state.plan is None or agent not in state.plan.agents():
-        return own_silence and state.nodes[agent].status is not None
+        return state.nodes[agent].status is not None
     able = [other for other in watchers(state.plan, agent) if state.alive(other) and not state.unheard.get(other)]
     able = [other for other in able if not _is_quiet(state, other, now)]
-    return own_silence and all(other in state.unheard.get(agent, {}) for other in able)
+    return all(other in state.unheard.get(agent, {}) for other in able)
 
 
 def _is_quiet(state: OrchestratorState, agent: int, now: float) -> bool:
