@@ -80,7 +80,7 @@ def node() -> Node:
     node.told(msg.Install(plan=plan_of(), restore=()))
     node.step(ev.WorkerBorn(rank=0, incarnation=1, pid=7))
     node.worker(msg.Loaded(address="w0"))
-    node.told(msg.Resume(generation=1, addresses=("w0", "w1")))
+    node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1"))))
     return node
 
 
@@ -223,7 +223,7 @@ def test_r4_a_worker_that_ended_after_it_was_ready_is_not_entered(node: Node) ->
     node.told(msg.Install(plan=plan_of(), restore=()))
     node.worker(msg.Loaded(address="w0"))
     node.step(ev.WorkerEnded(rank=0, incarnation=1, how="died"))
-    assert node.told(msg.Resume(generation=1, addresses=("w0", "w1"))) == []
+    assert node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1")))) == []
     assert node.state.hosted[0].worker is WorkerPhase.GONE
 
 

@@ -14,6 +14,13 @@ def test_what_is_rebuilt_watched_and_said_to_stop_does_not_grow_with_the_job() -
     assert small.restores == 1
 
 
+def test_what_is_said_to_a_node_does_not_grow_with_the_job() -> None:
+    """Plans and addresses travel as differences, but to the replacement, which has nothing that they could differ from."""
+    cost = measure(2048, lambda message: len(encode(message)))
+    assert cost.member_bytes <= 1024
+    assert cost.bystander_bytes <= 512
+
+
 def test_the_orchestrator_tells_and_hears_each_node_a_fixed_number_of_times() -> None:
     """Or a failure would cost the square of the job."""
     small, large = (measure(ranks, lambda message: 0) for ranks in (64, 512))

@@ -22,5 +22,5 @@ def test_what_a_failure_does_not_need_is_cut_away() -> None:
         assert short.what == found.what
         assert [fault.kind for fault in short.scenario.faults] == ["crash"]
         assert short.scenario.ranks == 2
-        assert not (short.scenario.skew or short.scenario.repeats or short.scenario.slow)
+        assert (short.scenario.skew, short.scenario.repeats, short.scenario.slow) == (False, False, 0)
         assert isinstance(run_scenario(short.scenario), Failure), "it runs again from its line"

@@ -19,6 +19,16 @@ class Placement:
     incarnation: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChange:
+    """How a plan differs from the one of the generation before; groups and parity stay."""
+
+    base: Label | None
+    positions: tuple[int, int]
+    placements: tuple[Placement, ...]
+    addresses: tuple[tuple[int, str], ...]
+
+
 class _Lookup:
     """What is looked up in a plan again and again, found once: every agent asks at every event, and a plan may have 100,000 ranks."""
 
@@ -31,6 +41,13 @@ class _Lookup:
         self.seat_of: dict[int, tuple[int, int]] = {
             rank: (index, member) for index, group in enumerate(plan.groups) for member, rank in enumerate(group)
         }
+
+    @classmethod
+    def after(cls, before: _Lookup, ranks_of: dict[int, list[int]], addresses: dict[int, str]) -> _Lookup:
+        """Of the plan of the next generation, whose groups are the same."""
+        found = cls.__new__(cls)
+        found.ranks_of, found.agents, found.addresses, found.seat_of = ranks_of, tuple(sorted(ranks_of)), addresses, before.seat_of
+        return found
 
 
 class _WithLookup:
@@ -101,6 +118,37 @@ class Plan(_WithLookup):
     def member_of(self, rank: int) -> int:
         """The member number of `rank` in its parity group."""
         return self._found.seat_of[rank][1]
+
+    def amended(self, amend: PlanChange) -> Plan:
+        """The plan of the next generation, from this one and what differs."""
+        found = self._found
+        placements = list(self.placements)
+        ranks_of = dict(found.ranks_of)
+        for place in amend.placements:
+            old = placements[place.rank]
+            if old.agent != place.agent:
+                ranks_of[old.agent] = [rank for rank in ranks_of[old.agent] if rank != place.rank]
+                ranks_of[place.agent] = sorted([*ranks_of.get(place.agent, ()), place.rank])
+            placements[place.rank] = place
+        ranks_of = {agent: ranks for agent, ranks in ranks_of.items() if ranks}
+        addresses = {agent: address for agent, address in (found.addresses | dict(amend.addresses)).items() if agent in ranks_of}
+        plan = Plan(
+            generation=self.generation + 1,
+            placements=tuple(placements),
+            groups=self.groups,
+            parity=self.parity,
+            base=amend.base,
+            positions=amend.positions,
+            addresses=tuple(sorted(addresses.items())),
+        )
+        object.__setattr__(plan, "_lookup", _Lookup.after(found, ranks_of, addresses))
+        return plan
+
+    def change_to(self, plan: Plan) -> PlanChange:
+        """What `amended` needs to make `plan`, of the next generation, of this one."""
+        placements = tuple(new for old, new in zip(self.placements, plan.placements, strict=True) if new is not old and new != old)
+        addresses = {(place.agent, plan.address_of(place.agent)) for place in placements}
+        return PlanChange(base=plan.base, positions=plan.positions, placements=placements, addresses=tuple(sorted(addresses)))
 
     def geometry(self, group: int) -> Geometry:
         """The stripe arithmetic of group number `group`."""

@@ -30,7 +30,18 @@ EVENTS_MAX: Final = 200_000
 """And as many again for every eight ranks: a run that takes more goes round in circles. Arbitrary; a hundred times the usual."""
 SETTINGS: Final = Settings(unwind_timeout_s=5.0, start_timeout_s=5.0)
 CHATTER: Final = (msg.Heartbeat, msg.Progress)
-REPEATED: Final = (msg.GroupOffer, msg.Prepared, msg.Seal, msg.Install, msg.Resume, msg.Committed, msg.Ready, msg.Installed, msg.WorkerLost)
+REPEATED: Final = (
+    msg.GroupOffer,
+    msg.Prepared,
+    msg.Seal,
+    msg.Install,
+    msg.Amend,
+    msg.Resume,
+    msg.Committed,
+    msg.Ready,
+    msg.Installed,
+    msg.WorkerLost,
+)
 """Facts and what may be repeated: to hear them twice, however late, changes nothing."""
 REPEAT_S: Final = 3.0
 FIRST_WORKER: Final = 1_000_000

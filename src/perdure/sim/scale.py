@@ -78,7 +78,14 @@ class _Job:
         self.plan = planner.first_plan(seats, self.ranks, 1, GROUP, 1)
         shape = JobShape(ranks=self.ranks, ranks_per_node=1, group_size=GROUP, parity=1)
         self.orchestrator = OrchestratorState(
-            round=1, shape=shape, settings=Settings(), phase=Phase.COUNTING, plan=self.plan, committed=BASE, all_nodes_up=True
+            round=1,
+            shape=shape,
+            settings=Settings(),
+            phase=Phase.COUNTING,
+            plan=self.plan,
+            committed=BASE,
+            all_nodes_up=True,
+            resumed=(1, tuple(f"rank-{rank}" for rank in range(self.ranks))),
         )
         for number in range(1, self.ranks + 2):
             state = NodeState.MEMBER if number <= self.ranks else NodeState.SPARE
@@ -101,7 +108,8 @@ class _Job:
         hosted = Hosted(rank=rank, incarnation=1, worker=WorkerPhase.RUNNING, address=f"rank-{rank}", slots={BASE: slot})
         self.agents[number] = AgentState(
             me=number, node=number - 1, settings=Settings(), phase=AgentPhase.MEMBER, plan=self.plan, resumed=True, installed=True,
-            orchestrator=True, committed=BASE, positions=(2, 3), hosted={rank: hosted},
+            orchestrator=True, committed=BASE, addresses=self.orchestrator.resumed[1], addresses_of=1, positions=(2, 3),
+            hosted={rank: hosted},
         )  # fmt: skip
 
     def lose_a_node(self) -> Cost:
@@ -153,9 +161,9 @@ class _Job:
                 report = msg.RankReport(rank=place, incarnation=1, worker_lives=True, labels=(held,))
                 answer = msg.Sealed(ballot=ballot, generation=generation, ranks=(report,), positions=(2, 3))
                 self.to_orchestrator.append((number, answer))
-            case msg.Install(plan=plan):
-                self.to_orchestrator.append((number, msg.Installed(generation=plan.generation)))
-                self.to_orchestrator.append((number, msg.Ready(generation=plan.generation, rank=place, address=f"rank-{place}")))
+            case msg.Amend(generation=generation):
+                self.to_orchestrator.append((number, msg.Installed(generation=generation)))
+                self.to_orchestrator.append((number, msg.Ready(generation=generation, rank=place, address=f"rank-{place}")))
             case _:
                 pass
 
@@ -181,7 +189,9 @@ class _Job:
                 unwound = msg.Unwound(generation=generation, clean=True)
                 self._agent_step(number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=unwound))
             case do.StartWorker(rank=rank, incarnation=incarnation):
-                self._agent_step(number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=msg.Loaded(address=f"rank-{rank}")))
+                self._agent_step(
+                    number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=msg.Loaded(address=f"rank-{rank}.{incarnation}"))
+                )
             case do.ShutLinks(generation=generation):
                 self._agent_step(number, ev.LinksQuiet(generation=generation))
             case do.VerifySlot(rank=rank, label=label):

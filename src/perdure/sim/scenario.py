@@ -34,7 +34,7 @@ PHASES: Final = (
     # a commit
     "AtPosition", "MayCopy", "Snapped", "Offered", "GroupOffer", "Protect", "ParityStored", "Prepared", "Committed", "LabelCommitted",
     # a decision and a rebuild: reached after a first fault only
-    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored", "VerifySlot",
+    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored", "VerifySlot",
     "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
     # the end
     "AskResult", "Traffic", "Result",

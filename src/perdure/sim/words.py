@@ -83,6 +83,9 @@ def short(what: Any) -> str:
         words += [_report(report) for report in what.ranks]
     if isinstance(what, msg.Assign):
         words.append(_tasks(what.tasks))
+    if isinstance(what, msg.Amend):
+        changed = " ".join(f"{place.rank}.{place.incarnation}@{place.agent}" for place in what.change.placements)
+        words.append(f"from {what.change.base or 'nothing'} with {changed or 'everybody where they were'}")
     plan = getattr(what, "plan", None)
     return " ".join([type(what).__name__, ", ".join(words), *([_plan(plan)] if plan is not None else [])]).strip().replace("  ", " ")
 

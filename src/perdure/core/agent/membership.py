@@ -105,11 +105,20 @@ def install(state: AgentState, message: msg.Install, now: float) -> list[do.Agen
     return _enter_generation(state, plan, message.restore, now)
 
 
+def amend(state: AgentState, message: msg.Amend, now: float) -> list[do.AgentCommand]:
+    """D6, for a member of the generation before; others were sent the whole plan."""
+    if state.plan is None or state.generation < message.generation - 1:
+        return []
+    if state.generation > message.generation:
+        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+    plan = state.plan.amended(message.change) if state.generation < message.generation else state.plan
+    return install(state, msg.Install(plan=plan, restore=message.restore), now)
+
+
 def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
     state.plan = plan
     state.become(Phase.MEMBER)
     state.resumed = state.installed = False
-    state.addresses = ()
     state.decode_later = ()
     state.early_offers.clear()
     state.prepared.clear()
@@ -147,9 +156,14 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
     """R4: every rank is ready, so `main` may be entered; by workers that still live: the end of another was told, and a seal follows."""
     if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER or state.resumed:
         return []
-    state.resumed = True
-    state.addresses = message.addresses
     plan = state.plan
+    if message.since not in (0, state.addresses_of):
+        return [do.TellOrchestrator(message=msg.AskAddresses(generation=message.generation))]
+    addresses = list(state.addresses) if message.since else [""] * plan.size
+    for rank, address in message.addresses:
+        addresses[rank] = address
+    state.resumed = True
+    state.addresses, state.addresses_of = tuple(addresses), message.generation
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         if hosted.worker is not WorkerPhase.IDLE:
@@ -162,7 +176,7 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
         enter = msg.Enter(
             generation=plan.generation,
             size=plan.size,
-            addresses=message.addresses,
+            addresses=state.addresses,
             incarnations=tuple(place.incarnation for place in plan.placements),
             base=plan.base,
             slot=slot.index if slot else 0,

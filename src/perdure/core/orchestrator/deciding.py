@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
@@ -86,7 +88,7 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
     if plan is None or (state.plan and plan.generation <= state.plan.generation):
         return []
     found_at_start, found_while_sealing = state.phase is Phase.STARTING, state.phase is Phase.SEALING
-    state.plan = plan
+    before, state.plan = state.plan, plan
     state.living = None
     for agent in plan.agents():
         if agent in state.nodes and state.nodes[agent].state is NodeState.SPARE:
@@ -96,7 +98,7 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
         return []
     if found_while_sealing:
         return _seal_the_newer(state, now)
-    return _install(state, now)
+    return _install(state, before, now)
 
 
 def _seal_the_newer(state: OrchestratorState, now: float) -> Commands:
@@ -110,8 +112,8 @@ def _seal_the_newer(state: OrchestratorState, now: float) -> Commands:
     return out + start_seal(state, now)
 
 
-def _install(state: OrchestratorState, now: float) -> Commands:
-    """D6: everybody in the plan gets it, with where to find what was lost; the lost hear nothing."""
+def _install(state: OrchestratorState, before: Plan | None, now: float) -> Commands:
+    """D6: everybody in the plan gets it, with where to find what was lost; who was sealed in the generation before gets what differs."""
     assert state.plan is not None
     plan = state.plan
     state.become(Phase.REBUILDING)
@@ -136,14 +138,24 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     out: Commands = [
         do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
     ]
-    undisturbed = msg.Install(plan=plan, restore=())
-    out += [
-        do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources[agent]) if agent in sources else undisturbed)
-        for agent in state.members()
-    ]
+    out += [do.TellAgent(agent=agent, message=message) for agent, message in _installs(state, plan, before, sources)]
     if state.workers_gone or any(not state.alive(agent) or state.nodes[agent].silent for agent in plan.agents()):
         out += start_seal(state, now)
     return out
+
+
+def _installs(
+    state: OrchestratorState, plan: Plan, before: Plan | None, sources: Mapping[int, tuple[msg.RestoreSource, ...]]
+) -> Iterator[tuple[int, msg.Install | msg.Amend]]:
+    follows = before is not None and plan.generation == before.generation + 1 and plan.groups == before.groups
+    change = before.change_to(plan) if before is not None and follows else None
+    undisturbed = msg.Amend(generation=plan.generation, change=change, restore=()) if change else None
+    for agent in state.members():
+        restore = sources.get(agent, ())
+        if change is None or undisturbed is None or agent not in state.sealed:
+            yield agent, msg.Install(plan=plan, restore=restore)
+        else:
+            yield agent, msg.Amend(generation=plan.generation, change=change, restore=restore) if restore else undisturbed
 
 
 def advance(state: OrchestratorState, now: float) -> Commands:
@@ -255,10 +267,20 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
         return [*out, *ask_result(state, plan.base)]
     state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
-    resume = msg.Resume(generation=plan.generation, addresses=tuple(state.ready[rank] for rank in range(plan.size)))
-    out += [do.TellAgent(agent=agent, message=resume) for agent in plan.agents()]
+    out += _resumes(state, plan)
     superstep = plan.base.superstep if plan.base else 0
     return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
+
+
+def _resumes(state: OrchestratorState, plan: Plan) -> Commands:
+    """R4: the addresses that differ from what this orchestrator has told; all of them where it has told nothing."""
+    since, old = state.resumed
+    addresses = tuple(state.ready[rank] for rank in range(plan.size))
+    state.resumed = (plan.generation, addresses)
+    changed = tuple((rank, address) for rank, address in enumerate(addresses) if not since or old[rank] != address)
+    some = msg.Resume(generation=plan.generation, since=since, addresses=changed)
+    whole = msg.Resume(generation=plan.generation, since=0, addresses=tuple(enumerate(addresses)))
+    return [do.TellAgent(agent=agent, message=some if agent in state.sealed else whole) for agent in plan.agents()]
 
 
 def end_if_committed(state: OrchestratorState) -> Commands:

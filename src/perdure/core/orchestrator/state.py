@@ -121,6 +121,8 @@ class OrchestratorState:
     installed: set[int] = field(default_factory=set)
     assigned: bool = False
     ready: dict[int, str] = field(default_factory=dict)
+    resumed: tuple[int, tuple[str, ...]] = (0, ())
+    """The generation that this orchestrator resumed last, and the addresses that it told then."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
     unheard: dict[int, dict[int, float]] = field(default_factory=dict)
