@@ -130,8 +130,10 @@ class Plan(_WithLookup):
                 ranks_of[old.agent] = [rank for rank in ranks_of[old.agent] if rank != place.rank]
                 ranks_of[place.agent] = sorted([*ranks_of.get(place.agent, ()), place.rank])
             placements[place.rank] = place
-        ranks_of = {agent: ranks for agent, ranks in ranks_of.items() if ranks}
-        addresses = {agent: address for agent, address in (found.addresses | dict(amend.addresses)).items() if agent in ranks_of}
+        addresses = found.addresses | dict(amend.addresses)
+        for agent in {self.placements[place.rank].agent for place in amend.placements}:
+            if not ranks_of[agent]:
+                del ranks_of[agent], addresses[agent]
         plan = Plan(
             generation=self.generation + 1,
             placements=tuple(placements),
