@@ -17,7 +17,8 @@ from perdure.core.offers import Offer
 from perdure.core.orchestrator import JobShape, OrchestratorState, Phase
 from perdure.core.plan import Placement, Plan
 from perdure.core.settings import Settings
-from tests.core.cluster import COSTS, offer_of
+from perdure.sim import program
+from perdure.sim.workers import COSTS
 
 SETTINGS = Settings()
 FIRST, SECOND, THIRD = Label(1, 0), Label(1, 1), Label(1, 2)
@@ -34,6 +35,11 @@ def plan_of(generation: int = 1, base: Label | None = None, incarnations: tuple[
         positions=(0, 1),
         addresses=((1, "a1"), (2, "a2")),
     )
+
+
+def offer_of(rank: int, superstep: int) -> Offer:
+    """The state is a function of the superstep, as every deterministic program's is."""
+    return program.offer_of(rank, program.state_of(rank, min(superstep, 9)), program.common_of(min(superstep, 9)))
 
 
 class Node:
@@ -74,7 +80,7 @@ def node() -> Node:
     node.told(msg.Install(plan=plan_of(), restore=()))
     node.step(ev.WorkerBorn(rank=0, incarnation=1, pid=7))
     node.worker(msg.Loaded(address="w0"))
-    node.told(msg.Resume(generation=1, addresses=("w0", "w1")))
+    node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1"))))
     return node
 
 
@@ -86,14 +92,14 @@ def prepared(label: Label, rank: int) -> msg.Prepared:
         digests=agreement.digests_of(offer),
         next_position=-1,
         ended_at=-1,
-        snapshot_bytes=8,
-        parity_bytes=8,
+        snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
+        parity_bytes=max(program.size_of(rank) for rank in (0, 1)),
         costs=COSTS,
     )
 
 
 def seal(generation: int = 1, attempt: int = 1) -> msg.Seal:
-    return msg.Seal(ballot=Ballot(1, attempt), plan=plan_of(generation))
+    return msg.Seal(ballot=Ballot(1, attempt), generation=generation)
 
 
 def to_orchestrator(message: Any) -> do.TellOrchestrator:
@@ -135,7 +141,7 @@ def test_c3_offers_that_do_not_fit_end_the_job(node: Node) -> None:
     assert isinstance(answer, do.TellOrchestrator)
     assert isinstance(answer.message, msg.JobError)
     assert answer.message.error == "UsageError"
-    assert "'x'" in answer.message.text
+    assert "'state'" in answer.message.text
 
 
 def test_c5_prepared_is_said_to_everybody_once_the_last_parity_chunk_is_here(node: Node) -> None:
@@ -217,7 +223,7 @@ def test_r4_a_worker_that_ended_after_it_was_ready_is_not_entered(node: Node) ->
     node.told(msg.Install(plan=plan_of(), restore=()))
     node.worker(msg.Loaded(address="w0"))
     node.step(ev.WorkerEnded(rank=0, incarnation=1, how="died"))
-    assert node.told(msg.Resume(generation=1, addresses=("w0", "w1"))) == []
+    assert node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1")))) == []
     assert node.state.hosted[0].worker is WorkerPhase.GONE
 
 
@@ -342,7 +348,7 @@ def test_t1_a_lost_node_is_fenced_and_the_others_are_sealed(chief: Chief) -> Non
     assert plan is not None
     assert chief.step(ev.AgentEnded(agent=1, how="killed")) == [
         do.KillAgent(agent=1),
-        do.TellAgent(agent=2, message=msg.Seal(ballot=Ballot(1, 1), plan=plan)),
+        do.TellAgent(agent=2, message=msg.Seal(ballot=Ballot(1, 1), generation=1)),
     ]
 
 
@@ -390,7 +396,7 @@ def test_d3_a_worker_that_ends_while_the_register_answers_is_not_forgotten(chief
     assert isinstance(propose, do.Propose)
     chief.said(1, msg.WorkerLost(generation=1, rank=0, incarnation=1, reason="died"))
     answer = chief.step(ev.RegisterHolds(plan=propose.plan))
-    assert do.TellAgent(agent=1, message=msg.Seal(ballot=Ballot(1, 2), plan=propose.plan)) in answer
+    assert do.TellAgent(agent=1, message=msg.Seal(ballot=Ballot(1, 2), generation=propose.plan.generation)) in answer
 
 
 def test_c10_an_end_that_is_committed_during_a_seal_waits_for_the_next_generation(chief: Chief) -> None:

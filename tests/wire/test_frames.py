@@ -18,7 +18,8 @@ OFFER = Offer(rank=1, items=(ITEM,), coded_bytes=48, replicated_bytes=0, next_po
 PLAN = first_plan([Seat(agent=7, node=0, address="unix:a")], 2, 2, 2, 1)
 MESSAGES = [
     msg.GroupOffer(label=Label(1, 10), offer=OFFER),
-    msg.Seal(ballot=Ballot(1, 2), plan=PLAN),
+    msg.Install(plan=PLAN, restore=()),
+    msg.Seal(ballot=Ballot(1, 2), generation=1),
     msg.Enter(
         generation=2, size=2, addresses=("unix:a", "unix:b"), incarnations=(1, 2), base=Label(1, 10), slot=1, offer=OFFER,
         positions=(20, 30), protection=2.5,

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from perdure.cli.display import display
+from perdure.cli.simulate import simulate
 from perdure.core.faults import GRAMMAR
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError, UsageError
@@ -193,6 +194,9 @@ def bench_comm_command(
     from perdure.cli.bench import bench_comm
 
     print(bench_comm(script, ranks, python or [], transport, plot))
+
+
+app.add_typer(simulate, name="simulate")
 
 
 @app.command("doctor")

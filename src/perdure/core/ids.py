@@ -27,3 +27,6 @@ class Ballot:
 
     round: int
     attempt: int
+
+    def __str__(self) -> str:
+        return f"({self.round}, {self.attempt})"

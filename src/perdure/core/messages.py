@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from perdure.core.ids import Ballot, Label
 from perdure.core.offers import Offer
-from perdure.core.plan import Plan
+from perdure.core.plan import Plan, PlanChange
 
 # ---- values inside messages -----------------------------------------------------------------------------------------------
 
@@ -87,10 +87,10 @@ class Greet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """Stop generation `plan.generation`, freeze its labels, and say what there is (rule D1)."""
+    """Stop this generation, freeze its labels, and say what there is (rule D1). Members have its plan, which may be megabytes."""
 
     ballot: Ballot
-    plan: Plan
+    generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,15 @@ class Install:
     """A chosen plan (rule D6)."""
 
     plan: Plan
+    restore: tuple[RestoreSource, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amend:
+    """The chosen plan of this generation, to those who have the one before it (rule D6): of 100,000 placements a few differ."""
+
+    generation: int
+    change: PlanChange
     restore: tuple[RestoreSource, ...]
 
 
@@ -111,10 +120,13 @@ class Assign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Every rank is ready (rule R4). `addresses` are the communicator addresses, in the order of ranks."""
+    """Every rank is ready (rule R4). `addresses` are (rank, address) of the communicator, where they differ from those that the `Resume` of
+    generation `since` has told; of all ranks with `since` 0.
+    """
 
     generation: int
-    addresses: tuple[str, ...]
+    since: int
+    addresses: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +351,13 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskAddresses:
+    """The `Resume` of this generation builds on one that never came here."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
     """The answer to `AskAlive`."""
 
@@ -470,10 +489,10 @@ class PeerSuspected:
     rank: int
 
 
-ToAgent = Greet | Seal | Install | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
+ToAgent = Greet | Seal | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
     Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost | WorkerStarted | WorkerLost
-    | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
+    | AskAddresses | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
 )  # fmt: skip
 ToPeer = Heartbeat | GroupOffer | Prepared
 ToWorker = Enter | MayCopy | LabelCommitted | Revoke | Pause | EndWorker

@@ -20,7 +20,45 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PlanChange:
+    """How a plan differs from the one of the generation before; groups and parity stay."""
+
+    base: Label | None
+    positions: tuple[int, int]
+    placements: tuple[Placement, ...]
+    addresses: tuple[tuple[int, str], ...]
+
+
+class _Lookup:
+    """What is looked up in a plan again and again, found once: every agent asks at every event, and a plan may have 100,000 ranks."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.ranks_of: dict[int, list[int]] = {}
+        for place in plan.placements:
+            self.ranks_of.setdefault(place.agent, []).append(place.rank)
+        self.agents = tuple(sorted(self.ranks_of))
+        self.addresses = dict(plan.addresses)
+        self.seat_of: dict[int, tuple[int, int]] = {
+            rank: (index, member) for index, group in enumerate(plan.groups) for member, rank in enumerate(group)
+        }
+
+    @classmethod
+    def after(cls, before: _Lookup, ranks_of: dict[int, list[int]], addresses: dict[int, str]) -> _Lookup:
+        """Of the plan of the next generation, whose groups are the same."""
+        found = cls.__new__(cls)
+        found.ranks_of, found.agents, found.addresses, found.seat_of = ranks_of, tuple(sorted(ranks_of)), addresses, before.seat_of
+        return found
+
+
+class _WithLookup:
+    """Room for it beside the fields of a plan: it is no part of the plan's value, and never travels."""
+
+    __slots__ = ("_lookup",)
+    _lookup: _Lookup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(_WithLookup):
     """Everything that all members of a generation must agree on.
 
     Attributes:
@@ -45,13 +83,21 @@ class Plan:
         """The number of ranks."""
         return len(self.placements)
 
+    @property
+    def _found(self) -> _Lookup:
+        try:
+            return self._lookup
+        except AttributeError:
+            object.__setattr__(self, "_lookup", _Lookup(self))
+            return self._lookup
+
     def agents(self) -> tuple[int, ...]:
         """The agents that hold ranks, ascending."""
-        return tuple(sorted({place.agent for place in self.placements}))
+        return self._found.agents
 
     def ranks_of(self, agent: int) -> tuple[int, ...]:
         """The ranks that `agent` holds."""
-        return tuple(place.rank for place in self.placements if place.agent == agent)
+        return tuple(self._found.ranks_of.get(agent, ()))
 
     def agent_of(self, rank: int) -> int:
         """The agent that holds `rank`."""
@@ -59,19 +105,52 @@ class Plan:
 
     def address_of(self, agent: int) -> str:
         """Where `agent` takes connections."""
-        return dict(self.addresses)[agent]
+        return self._found.addresses[agent]
 
     def group_index(self, rank: int) -> int:
         """The index of the parity group of `rank`."""
-        return next(index for index, group in enumerate(self.groups) if rank in group)
+        return self._found.seat_of[rank][0]
 
     def group_of(self, rank: int) -> tuple[int, ...]:
         """The ranks of the parity group of `rank`."""
-        return self.groups[self.group_index(rank)]
+        return self.groups[self._found.seat_of[rank][0]]
 
     def member_of(self, rank: int) -> int:
         """The member number of `rank` in its parity group."""
-        return self.group_of(rank).index(rank)
+        return self._found.seat_of[rank][1]
+
+    def amended(self, amend: PlanChange) -> Plan:
+        """The plan of the next generation, from this one and what differs."""
+        found = self._found
+        placements = list(self.placements)
+        ranks_of = dict(found.ranks_of)
+        for place in amend.placements:
+            old = placements[place.rank]
+            if old.agent != place.agent:
+                ranks_of[old.agent] = [rank for rank in ranks_of[old.agent] if rank != place.rank]
+                ranks_of[place.agent] = sorted([*ranks_of.get(place.agent, ()), place.rank])
+            placements[place.rank] = place
+        addresses = found.addresses | dict(amend.addresses)
+        for agent in {self.placements[place.rank].agent for place in amend.placements}:
+            if not ranks_of[agent]:
+                del ranks_of[agent], addresses[agent]
+        plan = Plan(
+            generation=self.generation + 1,
+            placements=tuple(placements),
+            groups=self.groups,
+            parity=self.parity,
+            base=amend.base,
+            positions=amend.positions,
+            addresses=tuple(sorted(addresses.items())),
+        )
+        object.__setattr__(plan, "_lookup", _Lookup.after(found, ranks_of, addresses))
+        return plan
+
+    def change_to(self, plan: Plan) -> PlanChange:
+        """What `amended` needs to make `plan`, of the next generation, of this one."""
+        placements = tuple(new for old, new in zip(self.placements, plan.placements, strict=True) if new is not old and new != old)
+        addresses = {(place.agent, plan.address_of(place.agent)) for place in placements}
+        return PlanChange(base=plan.base, positions=plan.positions, placements=placements, addresses=tuple(sorted(addresses)))
 
     def geometry(self, group: int) -> Geometry:
         """The stripe arithmetic of group number `group`."""

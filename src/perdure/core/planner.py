@@ -49,8 +49,9 @@ def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_siz
 
 def choose_base(plan: Plan, reports: Sequence[RankReport]) -> Label | None:
     """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet)."""
-    prepared = [{label.label for label in report.labels if label.prepared} for report in reports]
-    common = set.intersection(*prepared) if prepared else set()
+    common = {label.label for label in reports[0].labels if label.prepared} if reports else set()
+    for report in reports:
+        common &= {label.label for label in report.labels if label.prepared}
     candidates = common | ({plan.base} if plan.base else set())
     return max(candidates, default=None)
 
@@ -61,6 +62,9 @@ def erased_chunks(plan: Plan, base: Label, reports: Sequence[RankReport]) -> dic
     erased: dict[tuple[int, int], list[int]] = {}
     for index, group in enumerate(plan.groups):
         geometry = plan.geometry(index)
+        whole = ((1 << geometry.d) - 1, (1 << geometry.m) - 1)
+        if all((label := held.get(rank)) is not None and (label.data, label.parity) == whole for rank in group):
+            continue
         for stripe in range(geometry.n):
             for position in range(geometry.n):
                 holder = held.get(group[geometry.member(stripe, position)])
@@ -95,14 +99,11 @@ def next_plan(
     if not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
     placements = _place(plan, missing, seats, spares)
-    fresh = base is None
+    renewed = {*missing, *workers_gone} if base is not None else set(range(plan.size))
     placed = tuple(
-        Placement(
-            rank=place.rank,
-            agent=place.agent,
-            node=place.node,
-            incarnation=place.incarnation + (1 if fresh or place.rank in missing or place.rank in workers_gone else 0),
-        )
+        Placement(rank=place.rank, agent=place.agent, node=place.node, incarnation=place.incarnation + 1)
+        if place.rank in renewed
+        else place
         for place in placements
     )
     homes = {seat.agent: seat.address for seat in (*seats, *spares)}
@@ -149,10 +150,10 @@ def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Se
     placements = list(plan.placements)
     free = list(spares)
     moved: dict[int, Seat] = {}
-    load = {
-        seat.agent: [place.rank for place in placements if place.agent == seat.agent and place.rank not in missing]
-        for seat in (*seats, *spares)
-    }
+    load: dict[int, list[int]] = {seat.agent: [] for seat in (*seats, *spares)}
+    for place in placements if missing else ():
+        if place.agent in load and place.rank not in missing:
+            load[place.agent].append(place.rank)
     for rank in missing:
         old = placements[rank].agent
         if old not in moved and free:
@@ -172,12 +173,12 @@ def restore_sources(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tupl
         return {}
     whole = {report.rank for report in reports if any(label.label == plan.base and label.prepared for label in report.labels)}
     held = {report.rank for report in reports if any(label.label == plan.base for label in report.labels)}
+    others = sorted(whole)
     found: dict[int, list[RestoreSource]] = {}
     for place in plan.placements:
         if place.rank in held:
             continue
         group = [rank for rank in plan.group_of(place.rank) if rank in whole]
-        others = sorted(whole)
         if not group:
             continue
         source = RestoreSource(

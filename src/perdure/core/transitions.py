@@ -16,3 +16,12 @@ def follow(table: Mapping[State, frozenset[State]], old: State, new: State, who:
     if new is not old and new not in table[old]:
         raise InternalError(f"{who}: {old} -> {new} is not among the transitions of {type(old).__name__}")
     return new
+
+
+def diagram(table: Mapping[State, frozenset[State]]) -> str:
+    """The table as a Mermaid state diagram, in the order of the table. It begins with the first state; nothing follows the last ones."""
+    lines = ["stateDiagram-v2", f"    [*] --> {next(iter(table))}"]
+    for old, following in table.items():
+        lines += [f"    {old} --> {new}" for new in table if new in following]
+        lines += [] if following else [f"    {old} --> [*]"]
+    return "\n".join(lines)

@@ -65,5 +65,5 @@ def _decode(body: bytes) -> Any:
     try:
         name, fields = msgspec.msgpack.decode(body, type=tuple[str, msgspec.Raw])
         return msgspec.msgpack.decode(fields, type=_TYPES[name])
-    except (msgspec.MsgspecError, KeyError) as error:
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"a frame that is no message: {error}") from None

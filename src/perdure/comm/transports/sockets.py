@@ -158,13 +158,18 @@ def connected(name: str, given_up: GivenUp = never) -> socket.socket:
 def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: GivenUp) -> None:
     """Connects in small steps. OSError: refused, too late, or given up. A Unix socket says EAGAIN while too many wait to be accepted."""
     sock.setblocking(False)
+    taken = select.poll()  # not `select`, which knows no descriptor above 1023
+    taken.register(sock, select.POLLOUT)
     deadline = time.monotonic() + GREETING_TIMEOUT_S
     while (code := sock.connect_ex(address)) not in (0, errno.EISCONN):
         if code not in (errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY):
             raise OSError(code, os.strerror(code))
         if given_up() or time.monotonic() > deadline:
             raise TimeoutError("the generation is over" if given_up() else "nobody accepts")
-        select.select([], [sock] if code != errno.EAGAIN else [], [], LOOK_AGAIN_S)
+        if code == errno.EAGAIN:  # not even queued, so there is nothing to be told of
+            time.sleep(LOOK_AGAIN_S)
+        else:
+            taken.poll(LOOK_AGAIN_S * 1e3)
     sock.settimeout(GREETING_TIMEOUT_S)
 
 

@@ -62,6 +62,8 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
             return membership.seal(state, message, now)
         case msg.Install():
             return membership.install(state, message, now)
+        case msg.Amend():
+            return membership.amend(state, message, now)
         case msg.Assign():
             return restore.assigned(state, message)
         case msg.Resume():

@@ -35,9 +35,9 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
 
 def seal(state: AgentState, message: msg.Seal, now: float) -> list[do.AgentCommand]:
     """D1: promise, revoke, shut the links, freeze. The answer follows when the links are quiet."""
-    if state.plan is None or message.plan.generation < state.generation:
+    if state.plan is None or message.generation < state.generation:
         return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
-    if message.ballot <= state.promised or message.plan.generation > state.generation:
+    if message.ballot <= state.promised or message.generation > state.generation:
         return []
     state.promised = message.ballot
     state.seal_to_answer = message.ballot
@@ -87,12 +87,13 @@ def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
 
 
 def install(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
-    """D6. A plan that this agent has already is only confirmed; one that it missed the seal for is installed after the same stop."""
+    """D6. One that it missed the seal for is installed after the same stop. A plan that this agent has already is confirmed with all that
+    was said since: it may come from an orchestrator that did not know then that it was chosen."""
     plan = message.plan
     if plan.generation < state.generation:
         return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
     if state.plan is not None and plan.generation == state.generation:
-        return [do.TellOrchestrator(message=msg.Installed(generation=state.generation))] if state.installed else []
+        return greeted(state)
     if state.plan is not None:
         out = _stop_generation(state, now)
         if not state.quiet:
@@ -104,11 +105,20 @@ def install(state: AgentState, message: msg.Install, now: float) -> list[do.Agen
     return _enter_generation(state, plan, message.restore, now)
 
 
+def amend(state: AgentState, message: msg.Amend, now: float) -> list[do.AgentCommand]:
+    """D6, for a member of the generation before; others were sent the whole plan."""
+    if state.plan is None or state.generation < message.generation - 1:
+        return []
+    if state.generation > message.generation:
+        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+    plan = state.plan.amended(message.change) if state.generation < message.generation else state.plan
+    return install(state, msg.Install(plan=plan, restore=message.restore), now)
+
+
 def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
     state.plan = plan
     state.become(Phase.MEMBER)
     state.resumed = state.installed = False
-    state.addresses = ()
     state.decode_later = ()
     state.early_offers.clear()
     state.prepared.clear()
@@ -146,9 +156,14 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
     """R4: every rank is ready, so `main` may be entered; by workers that still live: the end of another was told, and a seal follows."""
     if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER or state.resumed:
         return []
-    state.resumed = True
-    state.addresses = message.addresses
     plan = state.plan
+    if message.since not in (0, state.addresses_of):
+        return [do.TellOrchestrator(message=msg.AskAddresses(generation=message.generation))]
+    addresses = list(state.addresses) if message.since else [""] * plan.size
+    for rank, address in message.addresses:
+        addresses[rank] = address
+    state.resumed = True
+    state.addresses, state.addresses_of = tuple(addresses), message.generation
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         if hosted.worker is not WorkerPhase.IDLE:
@@ -161,7 +176,7 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
         enter = msg.Enter(
             generation=plan.generation,
             size=plan.size,
-            addresses=message.addresses,
+            addresses=state.addresses,
             incarnations=tuple(place.incarnation for place in plan.placements),
             base=plan.base,
             slot=slot.index if slot else 0,

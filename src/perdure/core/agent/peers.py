@@ -11,16 +11,21 @@ from perdure.core.plan import Plan
 def watchers(plan: Plan, agent: int) -> tuple[int, ...]:
     """T2: who watches `agent`: the agents of its groups, and one member of the next group."""
     found: set[int] = set()
-    for index, group in enumerate(plan.groups):
-        if any(plan.agent_of(rank) == agent for rank in group):
-            found |= {plan.agent_of(rank) for rank in group}
-            found.add(plan.agent_of(plan.groups[(index + 1) % len(plan.groups)][0]))
+    for index in {plan.group_index(rank) for rank in plan.ranks_of(agent)}:
+        found |= {plan.agent_of(rank) for rank in plan.groups[index]}
+        found.add(plan.agent_of(plan.groups[(index + 1) % len(plan.groups)][0]))
     return tuple(sorted(found - {agent}))
 
 
 def watched_by(plan: Plan, agent: int) -> tuple[int, ...]:
     """Whom `agent` watches: the other direction of `watchers`."""
-    return tuple(other for other in plan.agents() if other != agent and agent in watchers(plan, other))
+    found: set[int] = set()
+    for rank in plan.ranks_of(agent):
+        index = plan.group_index(rank)
+        found |= {plan.agent_of(other) for other in plan.groups[index]}
+        if plan.member_of(rank) == 0:
+            found |= {plan.agent_of(other) for other in plan.groups[index - 1]}
+    return tuple(sorted(found - {agent}))
 
 
 def heard(state: AgentState, agent: int, beat: msg.Heartbeat, now: float) -> list[do.AgentCommand]:
@@ -87,10 +92,8 @@ def _pause(state: AgentState, now: float) -> list[do.AgentCommand]:
     """T4: cut off from more than m of a group, an agent lets no frame of its workers leave."""
     assert state.plan is not None
     paused = False
-    for index, group in enumerate(state.plan.groups):
-        agents = [state.plan.agent_of(rank) for rank in group]
-        if state.me not in agents or state.plan.parity == 0:
-            continue
+    for index in {state.plan.group_index(rank) for rank in state.hosted} if state.plan.parity else ():
+        agents = [state.plan.agent_of(rank) for rank in state.plan.groups[index]]
         reached = sum(agent == state.me or now - state.peers[agent].echoed_at < state.settings.echo_s for agent in agents)
         paused = paused or reached < state.plan.geometry(index).d
     if paused == state.paused:

@@ -142,6 +142,8 @@ class AgentState:
     resumed: bool = False
     installed: bool = False
     addresses: tuple[str, ...] = ()
+    """Of the communicator, by rank, as the `Resume` of generation `addresses_of` left them."""
+    addresses_of: int = 0
     hosted: dict[int, Hosted] = field(default_factory=dict)
     early_offers: dict[Label, dict[int, Offer]] = field(default_factory=dict)
     """Offers of a label that a rank here has not reached yet, by rank."""

@@ -20,12 +20,16 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
     if node is None or node.state is NodeState.LOST:
         return []
     node.heard_at = now
-    back = _heard_again(node) if node.suspected or node.silent else []
+    back = _heard_again(state, node, now) if node.suspected or node.silent else []
     return back + _take(state, node, agent, message, now)
 
 
-def _heard_again(node: Node) -> Commands:
+def _heard_again(state: OrchestratorState, node: Node, now: float) -> Commands:
+    """T6: what its watchers said while nobody could hear it says nothing of its links; their word stands from now on."""
     node.suspected = node.silent = False
+    state.silences.discard(node.agent)
+    watched = state.unheard.get(node.agent, {})
+    watched.update(dict.fromkeys(watched, now))
     return [do.Publish(event="node_heard", fields={"node": node.node})]
 
 
@@ -34,15 +38,21 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
     match message:
         case msg.Status():
             node.status = message
+            state.ungreeted.discard(agent)
             state.ready.update(dict(message.ready) if message.generation == generation else {})
             for silent in message.silent:
                 state.unheard.setdefault(silent, {})[agent] = now
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
+        case msg.Newer(generation=g) if state.plan is not None and g > generation and state.phase is Phase.SEALING:
+            return [do.Propose(plan=state.plan)]  # of a generation that there is: the register answers with the newest
         case msg.Installed(generation=g) if g == generation:
             state.installed.add(agent)
         case msg.Ready(generation=g) if g == generation:
             state.ready[message.rank] = message.address
+        case msg.AskAddresses(generation=g) if g == generation == state.resumed[0]:
+            whole = msg.Resume(generation=g, since=0, addresses=tuple(enumerate(state.resumed[1])))
+            return [do.TellAgent(agent=agent, message=whole)]
         case msg.Offered():
             return _offered(state, message)
         case msg.Prepared():
@@ -114,9 +124,8 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
         "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
     }
     out: Commands = [do.Publish(event="committed", fields=fields)]
-    out += [
-        do.TellAgent(agent=agent, message=msg.Committed(label=label, next_position=facts[0].next_position)) for agent in state.members()
-    ]
+    committed = msg.Committed(label=label, next_position=facts[0].next_position)
+    out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
     return out + deciding.end_if_committed(state) + deciding.reserve(state)
 
 
@@ -126,21 +135,23 @@ def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
         return []
     if message.label.superstep == END:
         state.at_end[message.rank] = message
+        if state.first_end is None or message.before < state.first_end.before:
+            state.first_end = message
     else:
         state.offered[message.rank] = max(state.offered.get(message.rank, -1), message.label.superstep)
-    for ended, last in state.at_end.items():
-        for rank, superstep in state.offered.items():
-            if superstep > last.before:
-                text = f"rank {ended} ended its loop at superstep {last.ended_at} and rank {rank} goes on at superstep {superstep}"
-                return deciding.finish(state, "UsageError", f"{text}: all ranks must end in the same superstep")
-    return []
+        state.farthest = max(state.farthest, (message.label.superstep, message.rank))
+    ended, (superstep, rank) = state.first_end, state.farthest
+    if ended is None or superstep <= ended.before:
+        return []
+    text = f"rank {ended.rank} ended its loop at superstep {ended.ended_at} and rank {rank} goes on at superstep {superstep}"
+    return deciding.finish(state, "UsageError", f"{text}: all ranks must end in the same superstep")
 
 
 def _result_is_whole(state: OrchestratorState) -> Commands:
     """The end: rank 0's result is here, and every living member has said what it sent."""
     if state.phase is not Phase.ENDING or state.result is None:
         return []
-    if any(agent not in state.traffic for agent in state.members()):
+    if len(state.traffic) < len(state.members()) or any(agent not in state.traffic for agent in state.members()):
         return []
     parity, rebuild = (sum(getattr(said, what) for said in state.traffic.values()) for what in ("parity", "rebuild"))
     traffic = do.Publish(event="traffic", fields={"parity": parity, "rebuild": rebuild})
@@ -183,7 +194,8 @@ def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:
     state.raised = PendingError(rank=message.rank, error=message.error, text=message.text, generation=message.generation)
     state.nonce += 1
     state.raised_unheard = set(state.members())
-    return [do.TellAgent(agent=agent, message=msg.AskAlive(nonce=state.nonce)) for agent in state.members()]
+    ask = msg.AskAlive(nonce=state.nonce)
+    return [do.TellAgent(agent=agent, message=ask) for agent in state.members()]
 
 
 def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
@@ -195,10 +207,10 @@ def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
 
 def _progress(state: OrchestratorState, message: msg.Progress, now: float) -> Commands:
     for rank, inside_s, call, frames in message.inside_s:
+        state.frames_sum += frames - (state.progress[rank][2] if rank in state.progress else 0)
         state.progress[rank] = (inside_s, call, frames)
-    frames_now = sum(frames for _, _, frames in state.progress.values())
-    if frames_now != state.frames or state.frames_moved_at == 0.0:
-        state.frames, state.frames_moved_at = frames_now, now
+    if state.frames_sum != state.frames or state.frames_moved_at == 0.0:
+        state.frames, state.frames_moved_at = state.frames_sum, now
     if message.superstep < 0:
         return []
     of = {} if message.count < 0 else {"count": message.count}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
@@ -21,6 +23,8 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     if state.plan and event.agent in state.plan.agents():
         node.state = NodeState.MEMBER
     state.nodes[event.agent] = node
+    state.ungreeted.add(event.agent)
+    state.living = None
     state.started_at = now
     return [
         do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
@@ -35,6 +39,9 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     if node is None or node.state is NodeState.LOST:
         return []
     node.become(NodeState.LOST)
+    state.ungreeted.discard(agent)
+    state.silences.discard(agent)
+    state.living = None
     state.sealed.pop(agent, None)
     state.unheard.pop(agent, None)
     for watched in state.unheard.values():
@@ -55,6 +62,7 @@ def agent_silent(state: OrchestratorState, agent: int, now: float) -> Commands:
     if state.plan is None or agent not in state.plan.agents():
         return _lost_by_silence(state, agent, now)
     node.silent = True
+    state.silences.add(agent)
     return start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING) else []
 
 
@@ -71,26 +79,41 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     state.sealing_since = now
     state.patience_told = False
     state.raised = None
-    return [do.TellAgent(agent=agent, message=msg.Seal(ballot=state.ballot, plan=state.plan)) for agent in state.members()]
+    seal = msg.Seal(ballot=state.ballot, generation=state.plan.generation)
+    return [do.TellAgent(agent=agent, message=seal) for agent in state.members()]
 
 
 def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
     """D5: the register's word makes a plan chosen. At the start it may hold an earlier orchestrator's plan."""
     if plan is None or (state.plan and plan.generation <= state.plan.generation):
         return []
-    found_at_start = state.phase is Phase.STARTING
-    state.plan = plan
+    found_at_start, found_while_sealing = state.phase is Phase.STARTING, state.phase is Phase.SEALING
+    before, state.plan = state.plan, plan
+    state.living = None
     for agent in plan.agents():
         if agent in state.nodes and state.nodes[agent].state is NodeState.SPARE:
             state.nodes[agent].become(NodeState.MEMBER)
     if found_at_start:
         state.become(Phase.GREETING)
         return []
-    return _install(state, now)
+    if found_while_sealing:
+        return _seal_the_newer(state, now)
+    return _install(state, before, now)
 
 
-def _install(state: OrchestratorState, now: float) -> Commands:
-    """D6: everybody in the plan gets it, with where to find what was lost; the lost hear nothing."""
+def _seal_the_newer(state: OrchestratorState, now: float) -> Commands:
+    """D7: an earlier orchestrator's plan was chosen after this one had read the register. Whoever lacks it gets it, and it is sealed."""
+    assert state.plan is not None
+    state.ready.clear()
+    state.prepared.clear()
+    state.committed = state.plan.base or state.committed
+    install = msg.Install(plan=state.plan, restore=())
+    out: Commands = [do.TellAgent(agent=agent, message=install) for agent in state.members()]
+    return out + start_seal(state, now)
+
+
+def _install(state: OrchestratorState, before: Plan | None, now: float) -> Commands:
+    """D6: everybody in the plan gets it, with where to find what was lost; who was sealed in the generation before gets what differs."""
     assert state.plan is not None
     plan = state.plan
     state.become(Phase.REBUILDING)
@@ -100,8 +123,10 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     state.prepared.clear()
     state.workers_gone = {rank: gone for rank, gone in state.workers_gone.items() if plan.placements[rank].incarnation == gone}
     state.progress.clear()
+    state.frames_sum = 0
     state.offered.clear()
     state.at_end.clear()
+    state.farthest, state.first_end = (-1, -1), None
     state.frames = -1
     if plan.base != state.crash_base:
         state.crashes.clear()
@@ -113,10 +138,24 @@ def _install(state: OrchestratorState, now: float) -> Commands:
     out: Commands = [
         do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
     ]
-    out += [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=sources.get(agent, ()))) for agent in plan.agents()]
+    out += [do.TellAgent(agent=agent, message=message) for agent, message in _installs(state, plan, before, sources)]
     if state.workers_gone or any(not state.alive(agent) or state.nodes[agent].silent for agent in plan.agents()):
         out += start_seal(state, now)
     return out
+
+
+def _installs(
+    state: OrchestratorState, plan: Plan, before: Plan | None, sources: Mapping[int, tuple[msg.RestoreSource, ...]]
+) -> Iterator[tuple[int, msg.Install | msg.Amend]]:
+    follows = before is not None and plan.generation == before.generation + 1 and plan.groups == before.groups
+    change = before.change_to(plan) if before is not None and follows else None
+    undisturbed = msg.Amend(generation=plan.generation, change=change, restore=()) if change else None
+    for agent in state.members():
+        restore = sources.get(agent, ())
+        if change is None or undisturbed is None or agent not in state.sealed:
+            yield agent, msg.Install(plan=plan, restore=restore)
+        else:
+            yield agent, msg.Amend(generation=plan.generation, change=change, restore=restore) if restore else undisturbed
 
 
 def advance(state: OrchestratorState, now: float) -> Commands:
@@ -135,9 +174,13 @@ def advance(state: OrchestratorState, now: float) -> Commands:
 
 
 def _first_plan(state: OrchestratorState, now: float) -> Commands:
+    if not state.all_nodes_up or (
+        state.ungreeted and now - state.started_at < min(state.settings.silence_s, state.settings.start_timeout_s)
+    ):
+        return []
     nodes_wanted = -(-state.shape.ranks // state.shape.ranks_per_node)
     up = [node for node in state.spares() if node.status is not None]
-    if not state.all_nodes_up or not up:
+    if not up:
         return []
     patience_s = state.settings.silence_s if len(up) >= nodes_wanted else state.settings.start_timeout_s
     if len(up) < len(state.spares()) and now - state.started_at < patience_s:
@@ -152,9 +195,9 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     """D7: a hand-over alone starts no generation. If everybody runs, count on; otherwise the generation is sealed with a higher ballot."""
     assert state.plan is not None
     plan = state.plan
-    silent = [agent for agent in state.members() if state.nodes[agent].silent]
-    if not state.all_nodes_up or any(state.nodes[agent].status is None for agent in state.members() if agent not in silent):
+    if not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
+    silent = [agent for agent in state.members() if state.nodes[agent].silent]
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
     undisturbed = len(state.members()) == len(plan.agents()) and all(
@@ -176,6 +219,8 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     T5: silence counts as a loss only if the rest is decodable. Otherwise silent nodes are waited for: their vaults may come back.
     """
     assert state.plan is not None
+    if len(state.members()) - len(state.sealed) > len(state.silences):
+        return []
     absent = [agent for agent in state.members() if agent not in state.sealed]
     if any(not state.nodes[agent].silent for agent in absent):
         return []
@@ -209,7 +254,7 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
     assert state.plan is not None
     plan = state.plan
     out: Commands = []
-    if not state.assigned and state.installed >= set(plan.agents()):
+    if not state.assigned and len(state.installed) >= len(plan.agents()):
         state.assigned = True
         tasks = planner.decode_tasks(plan, _reports(state))
         out += [
@@ -222,10 +267,20 @@ def _rebuild_or_resume(state: OrchestratorState) -> Commands:
         return [*out, *ask_result(state, plan.base)]
     state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
-    addresses = tuple(state.ready[rank] for rank in range(plan.size))
-    out += [do.TellAgent(agent=agent, message=msg.Resume(generation=plan.generation, addresses=addresses)) for agent in plan.agents()]
+    out += _resumes(state, plan)
     superstep = plan.base.superstep if plan.base else 0
     return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
+
+
+def _resumes(state: OrchestratorState, plan: Plan) -> Commands:
+    """R4: the addresses that differ from what this orchestrator has told; all of them where it has told nothing."""
+    since, old = state.resumed
+    addresses = tuple(state.ready[rank] for rank in range(plan.size))
+    state.resumed = (plan.generation, addresses)
+    changed = tuple((rank, address) for rank, address in enumerate(addresses) if not since or old[rank] != address)
+    some = msg.Resume(generation=plan.generation, since=since, addresses=changed)
+    whole = msg.Resume(generation=plan.generation, since=0, addresses=tuple(enumerate(addresses)))
+    return [do.TellAgent(agent=agent, message=some if agent in state.sealed else whole) for agent in plan.agents()]
 
 
 def end_if_committed(state: OrchestratorState) -> Commands:
@@ -240,7 +295,8 @@ def ask_result(state: OrchestratorState, label: Label) -> Commands:
     """C10: the end is committed; rank 0's agent has the result, and every agent knows what it sent."""
     state.traffic.clear()
     state.result = None
-    return [do.TellAgent(agent=agent, message=msg.AskResult(label=label)) for agent in state.members()]
+    ask = msg.AskResult(label=label)
+    return [do.TellAgent(agent=agent, message=ask) for agent in state.members()]
 
 
 def reserve(state: OrchestratorState) -> Commands:

@@ -109,12 +109,20 @@ class OrchestratorState:
     nodes: dict[int, Node] = field(default_factory=dict)
     all_nodes_up: bool = False
     plan: Plan | None = None
+    living: tuple[int, ...] | None = None
+    """What `members` has found; None: something has changed since."""
+    ungreeted: set[int] = field(default_factory=set)
+    """Living agents that have not told their status yet."""
+    silences: set[int] = field(default_factory=set)
+    """Those of the members that are silent (`Node.silent`)."""
     ballot: Ballot = field(default_factory=lambda: Ballot(0, 0))
     sealed: dict[int, Sealed] = field(default_factory=dict)
     sealing_since: float = 0.0
     installed: set[int] = field(default_factory=set)
     assigned: bool = False
     ready: dict[int, str] = field(default_factory=dict)
+    resumed: tuple[int, tuple[str, ...]] = (0, ())
+    """The generation that this orchestrator resumed last, and the addresses that it told then."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
     unheard: dict[int, dict[int, float]] = field(default_factory=dict)
@@ -131,10 +139,16 @@ class OrchestratorState:
     progress: dict[int, tuple[float, str, int]] = field(default_factory=dict)
     frames_moved_at: float = 0.0
     frames: int = -1
+    frames_sum: int = 0
+    """Of `progress`, kept as it changes."""
     offered: dict[int, int] = field(default_factory=dict)
     """Rank -> the newest superstep that it has copied in this generation."""
     at_end: dict[int, Offered] = field(default_factory=dict)
     """Rank whose `main` has returned -> what it said then."""
+    farthest: tuple[int, int] = (-1, -1)
+    """(superstep, rank) of the newest one in `offered`."""
+    first_end: Offered | None = None
+    """The one in `at_end` that had come the least far before."""
     chunk_losses: dict[int, int] = field(default_factory=dict)
     """Rank -> how often chunks of it were found wrong since the last commit."""
     traffic: dict[int, Traffic] = field(default_factory=dict)
@@ -148,7 +162,9 @@ class OrchestratorState:
         """Living agents of the plan."""
         if self.plan is None:
             return ()
-        return tuple(agent for agent in self.plan.agents() if self.alive(agent))
+        if self.living is None:
+            self.living = tuple(agent for agent in self.plan.agents() if self.alive(agent))
+        return self.living
 
     def alive(self, agent: int) -> bool:
         """Known, and not decided lost."""

@@ -39,12 +39,19 @@ def _look_at(state: OrchestratorState, agent: int, now: float) -> Commands:
 
 
 def _is_silent(state: OrchestratorState, agent: int, now: float) -> bool:
-    """T2: all watchers that live and are not silent themselves say so; a node nobody watches is judged by its own reports."""
-    own_silence = now - state.nodes[agent].heard_at > state.settings.silence_s
+    """T2: all watchers that can be heard here say so; a node nobody watches, or whose watchers fell silent with it, is judged by its own
+    reports."""
+    if not _is_quiet(state, agent, now):
+        return False
     if state.plan is None or agent not in state.plan.agents():
-        return own_silence and state.nodes[agent].status is not None
+        return state.nodes[agent].status is not None
     able = [other for other in watchers(state.plan, agent) if state.alive(other) and not state.unheard.get(other)]
-    return own_silence and all(other in state.unheard.get(agent, {}) for other in able)
+    able = [other for other in able if not _is_quiet(state, other, now)]
+    return all(other in state.unheard.get(agent, {}) for other in able)
+
+
+def _is_quiet(state: OrchestratorState, agent: int, now: float) -> bool:
+    return now - state.nodes[agent].heard_at > state.settings.silence_s
 
 
 def _broken_link(state: OrchestratorState, now: float) -> Commands:

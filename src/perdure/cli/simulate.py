@@ -1,0 +1,206 @@
+"""`perdure simulate`: the core under faults in virtual time. What a person types, and what they see of many runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from perdure.cli.parts import bar, clock
+from perdure.errors import ConfigError
+from perdure.sim.campaign import Failure, run_seeds
+from perdure.sim.checkers import Broken
+from perdure.sim.cluster import Cluster, Verdict
+from perdure.sim.scale import Cost, measure
+from perdure.sim.scenario import KINDS, parse
+from perdure.sim.shrink import shrink
+from perdure.sim.words import in_words
+from perdure.wire import encode
+
+EVERY_S = 10.0
+"""Between two lines of progress where there is no terminal."""
+
+SCALE_HEAD = "\n".join(
+    [
+        f"{'':8} {'milliseconds of core in':^41} {'messages of the':^19} {'bytes said to a':^23} {'work of the group':^25}",
+        f"{'':8} {'orchestrator':>11} {'its step':>9} {'a member':>9} {'another':>9} {'orchestrator':^19} {'member':>11} {'another':>11}",
+        f"{'ranks':>8} {'':>11} {'longest':>9} {'':>9} {'':>9} {'told':>9} {'heard':>9} {'':>11} {'':>11} {'stripes':>8} {'chunks':>7} "
+        f"{'watchers':>8}",
+    ]
+)
+
+simulate = typer.Typer(
+    help="Attacks the protocol in virtual time: whole jobs with real bytes, faults at any instant, every guarantee checked at every step.",
+    no_args_is_help=True,
+)
+
+
+@simulate.callback()
+def _simulate() -> None:
+    """Attacks the protocol in virtual time: whole jobs with real bytes, faults at any instant, every guarantee checked at every step."""
+
+
+@simulate.command("faults")
+def faults_command(
+    seeds: Annotated[str, typer.Option(metavar="FROM:TO", help="Which scenarios; the second number is not included.")] = "0:1000",
+    ranks: Annotated[str, typer.Option(metavar="FROM:TO", help="Sizes of the jobs, both included.")] = "2:8",
+    parity: Annotated[str, typer.Option(metavar="FROM:TO", help="Parity chunks of their groups, both included.")] = "0:2",
+    keep_going: Annotated[bool, typer.Option(help="Do not stop at the first broken promise.")] = False,
+    shrinks: Annotated[bool, typer.Option("--shrink/--no-shrink", help="Make a failing scenario as short as can be.")] = True,
+) -> None:
+    """Runs a scenario for each seed: a shape, surroundings and up to three faults, all drawn from the number.
+
+    `perdure simulate faults --seeds 0:10000 --ranks 4:64 --parity 1:3`
+
+    A broken promise is told with its name, the last moments, and the one command that runs the same schedule again.
+
+    Exit status: 0 every promise was kept; 1 one was broken; 2 wrong usage.
+    """
+    first, last = parse_range("--seeds", seeds, least=0)
+    sizes, parities = parse_range("--ranks", ranks, least=1), parse_range("--parity", parity, least=0)
+    if first >= last:
+        raise ConfigError(f"--seeds {seeds}: the second number is not included, so it must be greater than the first")
+    if parities[1] > 3:
+        raise ConfigError(f"--parity {parity}: a group has at most 3 parity chunks")
+    if sizes[0] <= parities[0]:
+        raise ConfigError(f"--ranks {ranks}: the smallest job must have more ranks than its parity, which is {parities[0]} or more")
+    tally = Tally(total=last - first)
+    failures = []
+    for failure in tally.watch(run_seeds(range(first, last), sizes, parities)):
+        failures.append(failure)
+        print(failure)
+        if shrinks:
+            print(f"the same promise, with as little as it needs:\n{shrink(failure).command}")
+        if not keep_going:
+            break
+    print(tally.in_words())
+    if failures:
+        raise typer.Exit(1)
+
+
+@simulate.command("replay")
+def replay_command(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="As a failure prints it, in quotes.")],
+    lines: Annotated[int, typer.Option(help="Show so many of the last lines; 0 for all.")] = 60,
+) -> None:
+    """Runs one scenario and tells what every machine heard and did.
+
+    `perdure simulate replay "ranks=4 parity=1 seed=7 kill:Prepared,nth=3,victim=1 orchestrator:Seal"`
+
+    A fault is kind:phase, where the phase is the name of a command, message or event; `nth=` says which one, `delay=` how many steps later,
+    `victim=` who, counted among the living. Exit status: 0 every promise was kept; 1 one was broken; 2 no scenario.
+    """
+    cluster = Cluster(parse(scenario), log=1_000_000)
+    try:
+        came: Verdict | Broken = cluster.run()
+    except Broken as broken:
+        came = broken
+    words = in_words(cluster.log)
+    print("\n".join(words[-lines:] if lines else words))
+    if isinstance(came, Broken):
+        print(f"broken promise: {came}")
+        raise typer.Exit(1)
+    print(f"every promise was kept: {verdict_in_words(came)}")
+
+
+@simulate.command("scale")
+def scale_command(
+    ranks: Annotated[str, typer.Option(metavar="N,N,..", help="Sizes of the jobs, 16 or more.")] = "1000,10000",
+) -> None:
+    """Loses one node of a job of so many ranks, and counts what the state machines have to do for it.
+
+    `perdure simulate scale --ranks 1000,10000,100000`
+
+    Times are of `core` alone; bytes are what the orchestrator says to one node, encoded.
+    """
+    sizes = [int(size) if size.isdecimal() else 0 for size in ranks.split(",")]
+    if min(sizes) < 16:
+        raise ConfigError(f"--ranks is a list such as 1000,10000 of sizes from 16 on, not {ranks!r}")
+    print("\n".join([SCALE_HEAD, *(cost_in_words(measure(size, lambda message: len(encode(message)))) for size in sizes)]))
+
+
+@simulate.command("kinds")
+def kinds_command() -> None:
+    """Lists the faults that there are."""
+    for kind, meaning in KINDS.items():
+        print(f"{kind:14}{meaning}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """How many scenarios have come to which end, shown on standard error while they run."""
+
+    total: int
+    done: int = 0
+    events: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+    cpu_started_s: float = field(default_factory=time.process_time)
+
+    def watch(self, results: Iterator[tuple[int, Verdict | Failure]]) -> Iterator[Failure]:
+        """Counts all results and passes on the failures."""
+        if not sys.stderr.isatty():
+            yield from self._count(results, in_lines=True)
+            return
+        console = Console(stderr=True)
+        with Live(console=console, get_renderable=lambda: self._bar(console.width), refresh_per_second=5, transient=True):
+            yield from self._count(results, in_lines=False)
+
+    def _count(self, results: Iterator[tuple[int, Verdict | Failure]], *, in_lines: bool) -> Iterator[Failure]:
+        told_at = self.started
+        for _, came in results:
+            self.done += 1
+            self.events += came.events
+            self.ends[came.what if isinstance(came, Failure) else came.error or "ended with the right result"] += 1
+            if in_lines and time.monotonic() - told_at > EVERY_S:
+                told_at = time.monotonic()
+                print(
+                    f"{self.done} of {self.total} scenarios, {self.events} events; {clock(self._left_s())} left",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            if isinstance(came, Failure):
+                yield came
+
+    def _left_s(self) -> float:
+        return (time.monotonic() - self.started) / max(self.done, 1) * (self.total - self.done)
+
+    def _bar(self, width: int) -> RenderableType:
+        right = f"{self.events:,} events, {clock(self._left_s())} left" if self.done else ""
+        return bar(f"{self.done} of {self.total} scenarios", self.done / self.total, right, width=width)
+
+    def in_words(self) -> str:
+        """The whole campaign for a person."""
+        minutes = (time.process_time() - self.cpu_started_s) / 60
+        ends = ", ".join(f"{count} {end}" for end, count in self.ends.most_common())
+        rate = self.events / max(minutes, 1e-9)
+        return f"{self.done} scenarios: {ends}\n{self.events:,} events checked, {rate / 1e6:.2f} million a CPU-minute"
+
+
+def cost_in_words(cost: Cost) -> str:
+    """One line of the table."""
+    times = f"{cost.orchestrator_s * 1e3:11.1f} {cost.longest_step_s * 1e3:9.1f} {cost.member_s * 1e3:9.2f} {cost.bystander_s * 1e3:9.2f}"
+    messages = f"{cost.told:9d} {cost.heard:9d} {cost.member_bytes:11d} {cost.bystander_bytes:11d}"
+    return f"{cost.ranks:8d} {times} {messages} {cost.stripes:8d} {cost.chunks:7d} {cost.watched:8d}"
+
+
+def verdict_in_words(verdict: Verdict) -> str:
+    """How a run ended."""
+    end = f"{verdict.error}: {verdict.text}" if verdict.error else "the job ended with the right result"
+    return f"{end}, after {verdict.generations} generations, {verdict.events} events and {verdict.virtual_s:.2f} s of virtual time"
+
+
+def parse_range(option: str, text: str, *, least: int) -> tuple[int, int]:
+    """`FROM:TO`, or one number for both."""
+    first, colon, last = text.partition(":")
+    last = last if colon else first
+    if not first.isdecimal() or not last.isdecimal() or not least <= int(first) <= int(last):
+        raise ConfigError(f"{option} is FROM:TO with {least} <= FROM <= TO, such as {least}:{least + 8}, not {text!r}")
+    return int(first), int(last)

@@ -1,0 +1,346 @@
+"""Is every promise kept, at every step? One question each, about everything that there is.
+
+A checker that finds something raises `Broken` with the name of what is broken: a guarantee (G1 to G5), an invariant of the protocol
+(section 8), or one of the properties "lost incarnation", "two slots", "wire bytes", "false alarm".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.core import commands as do
+from perdure.core import invariants
+from perdure.core import messages as msg
+from perdure.core.agent.state import Phase, Stage
+from perdure.core.ids import END, Label
+from perdure.core.offers import Offer
+from perdure.core.orchestrator.state import NodeState
+from perdure.core.plan import Plan
+from perdure.sim import program
+from perdure.sim.vaults import Held
+from perdure.sim.workers import Worker
+
+if TYPE_CHECKING:
+    from perdure.sim.cluster import Cluster
+    from perdure.sim.nodes import Node
+    from perdure.sim.supervisor import Orchestrator
+
+LOCAL: Final = (
+    invariants.one_plan_a_generation,
+    invariants.two_labels_at_most,
+    invariants.prepared_is_whole,
+    invariants.main_runs_after_resume,
+    invariants.generations_do_not_mix,
+)
+"""Those that one step of one agent can break by itself: they are asked of that agent alone, and of everybody now and then."""
+EVERYBODY_EVERY: Final = 64
+"""Steps between two looks at everything at once. Arbitrary: it costs as much as the steps between."""
+DEGRADED_S: Final = 1.0
+"""Ten times what the slowest simulated node needs to rebuild parity."""
+GENERATIONS_MAX: Final = 60
+"""Three faults make no more than a few each. Arbitrary."""
+FENCED_S: Final = 1.0
+"""A word to the supervisor and a signal."""
+CHANGES_HOLDINGS: Final = (do.OpenLinks, do.ForgetLabel, do.DropRank, do.BindSlot, do.EndAgent)
+
+
+class Broken(AssertionError):
+    """A promise was not kept. `what`: whose; the text says how."""
+
+    def __init__(self, what: str, text: str) -> None:
+        super().__init__(f"{what}: {text}")
+        self.what, self.text = what, text
+
+
+class Checkers:
+    """All of them, and what must be remembered between steps."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.past = invariants.Past()
+        self.newest: Label | None = None
+        """The newest label that was ever known to be committed, or that a generation was chosen to start from."""
+        self.entered: dict[tuple[int, int], int] = {}
+        """(generation, rank) -> the incarnation whose `main` was entered."""
+        self.bases: dict[int, Label | None] = {}
+        self.entered_at_s: dict[int, float] = {}
+        self.lost_at_s: dict[int, float] = {}
+        self._count = 0
+
+    def _require(self, holds: bool, what: str, text: str) -> None:
+        if not holds:
+            raise Broken(what, text)
+
+    # ---- after every step --------------------------------------------------------------------------------------------------
+
+    def after_agent(self, node: Node, event: Any, commands: list[do.AgentCommand]) -> None:
+        """I1, I4 to I7 at this agent; that it believes in no chunk that is not there; G1 where something has changed."""
+        state = node.state
+        view = invariants.View(agents={node.number: state}, orchestrator=None, chosen=self.cluster.supervisor.chosen, past=self.past)
+        for check in LOCAL:
+            for text in check(view):
+                raise Broken(check.__name__, text)
+        for hosted in state.hosted.values():
+            for slot in hosted.slots.values():
+                if slot.stage is not Stage.PREPARED:
+                    continue
+                held = node.vault.held.get((hosted.rank, slot.label))
+                believed = held is not None and not (slot.data & ~held.right_data or slot.parity & ~held.right_parity)
+                if not believed and not self.cluster.flipped:
+                    raise Broken("G1", f"agent {state.me} says that rank {hosted.rank} has {slot.label} prepared, and chunks are missing")
+        invariants.remember(view)
+        if state.committed is not None and (self.newest is None or state.committed > self.newest):
+            self._committed(state.committed)
+        elif any(isinstance(command, CHANGES_HOLDINGS) for command in commands):
+            self.groups_of(node)
+        self._now_and_then()
+
+    def after_orchestrator(self, orchestrator: Orchestrator, commands: list[do.OrchestratorCommand]) -> None:
+        """I1 and I2 of its plan; and nothing is said to the lost."""
+        state = orchestrator.state
+        for command in commands:
+            if isinstance(command, do.TellAgent):
+                node = state.nodes.get(command.agent)
+                lost = node is not None and node.state is NodeState.LOST and not isinstance(command.message, msg.EndJob)
+                self._require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
+            if isinstance(command, do.Publish) and command.event == "node_lost" and orchestrator is self.cluster.supervisor.current:
+                number, reason = int(str(command.fields["node"])) + 1, command.fields["reason"]
+                self.lost_at_s.setdefault(number, self.cluster.schedule.now)
+                self._require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
+        if state.committed is not None:
+            self.past.committed.add(state.committed)
+            if self.newest is None or state.committed > self.newest:
+                self._committed(state.committed)
+        self._now_and_then()
+
+    def _now_and_then(self) -> None:
+        self._count += 1
+        if self._count % EVERYBODY_EVERY == 0:
+            self.everything()
+            self.protected_again()
+            self.fenced()
+
+    def everything(self) -> None:
+        """All invariants of the core, of everybody."""
+        cluster = self.cluster
+        living = {node.number: node.state for node in cluster.nodes.values() if node.alive}
+        view = invariants.View(
+            agents=living, orchestrator=cluster.supervisor.current.state, chosen=cluster.supervisor.chosen, past=self.past
+        )
+        for text in invariants.violations(view):
+            if not cluster.flipped:
+                raise Broken("invariant", text)
+
+    def protected_again(self) -> None:
+        """G4: some time after `main` was entered, and with nobody stopped or cut off, no slot is without its parity any more."""
+        cluster, now = self.cluster, self.cluster.schedule.now
+        generation = len(cluster.supervisor.chosen)
+        if now - self.entered_at_s.get(generation, now) < DEGRADED_S or any(cluster.is_hindered(node) for node in cluster.nodes.values()):
+            return
+        for node in cluster.nodes.values():
+            if node.alive and node.state.phase is Phase.MEMBER and node.state.generation == generation:
+                for hosted in node.state.hosted.values():
+                    bare = [slot.label for slot in hosted.slots.values() if slot.stage is Stage.REBUILDING]
+                    self._require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
+
+    def fenced(self) -> None:
+        """G3: what is called lost is ended, whether it still runs or not."""
+        for number, lost_at_s in self.lost_at_s.items():
+            late = self.cluster.nodes[number].alive and self.cluster.schedule.now - lost_at_s > FENCED_S
+            self._require(not late, "G3", f"node {number - 1} was called lost {FENCED_S:g} s ago, and lives")
+
+    # ---- G1: a committed superstep is never lost ---------------------------------------------------------------------------
+
+    def _committed(self, label: Label) -> None:
+        self.newest = label
+        plan = self.cluster.supervisor.chosen[-1]
+        self._no_commit_is_lost()
+        for index in range(len(plan.groups)):
+            self.group(plan, index)
+
+    def plan_chosen(self, plan: Plan) -> None:
+        """I2: it starts from the newest label that was committed, or from a newer one."""
+        self._no_commit_is_lost()
+        self._require(plan.generation < GENERATIONS_MAX, "G4", f"generation {plan.generation}, and no end")
+        if plan.generation == 1:
+            self.spread(plan)
+        if plan.base is not None and (self.newest is None or plan.base > self.newest):
+            self.newest = plan.base
+        for index in range(len(plan.groups)):
+            self.group(plan, index)
+
+    def spread(self, plan: Plan) -> None:
+        """G1: where there are nodes enough, the loss of any m nodes is no more than m losses to every group."""
+        widest = max(len(group) for group in plan.groups)
+        wanted = -(-plan.size // self.cluster.scenario.ranks_per_node)
+        if len(plan.agents()) == wanted >= widest:
+            tolerance = plan.tolerance()
+            self._require(tolerance >= plan.parity, "G1", f"the loss of {tolerance + 1} nodes is too much for a parity of {plan.parity}")
+
+    def _no_commit_is_lost(self) -> None:
+        view = invariants.View(agents={}, orchestrator=None, chosen=self.cluster.supervisor.chosen, past=self.past)
+        for text in invariants.no_commit_is_lost(view):
+            raise Broken("I2", text)
+
+    def groups_of(self, node: Node) -> None:
+        """G1 for the groups that have members at this node."""
+        if self.cluster.supervisor.chosen:
+            plan = self.cluster.supervisor.chosen[-1]
+            for index in {plan.group_index(rank) for rank in plan.ranks_of(node.number)}:
+                self.group(plan, index)
+
+    def group(self, plan: Plan, index: int) -> None:
+        """Where no more than m ranks are lost or not yet rebuilt, of no stripe more than m chunks are missing: looked up in the bytes."""
+        label, group = self.newest, plan.groups[index]
+        if label is None or self.cluster.flipped:
+            return
+        lost = [rank for rank in group if self.is_lost(plan, rank, label)]
+        if len(lost) > plan.parity:
+            return
+        geometry = plan.geometry(index)
+        full_data, full_parity = (1 << geometry.d) - 1, (1 << geometry.m) - 1
+        missing: dict[int, int] = {}
+        for member, rank in enumerate(group):
+            held = self._held(plan, rank, label)
+            data, parity = (held.right_data, held.right_parity) if held else (0, 0)
+            if data == full_data and parity == full_parity:
+                continue
+            for stripe in range(geometry.n):
+                position = geometry.position(stripe, member)
+                there = data >> position & 1 if position < geometry.d else parity >> (position - geometry.d) & 1
+                missing[stripe] = missing.get(stripe, 0) + (not there)
+        for stripe, count in missing.items():
+            if count > plan.parity:
+                raise Broken("G1", f"stripe {stripe} of group {index} at {label} lacks {count} chunks, and only ranks {lost} are lost")
+
+    def _held(self, plan: Plan, rank: int, label: Label) -> Held | None:
+        home = self.cluster.nodes[plan.agent_of(rank)]
+        return home.vault.held.get((rank, label)) if home.alive else None
+
+    def is_lost(self, plan: Plan, rank: int, label: Label) -> bool:
+        """Has the rank no living home, or one where this label is still being rebuilt?"""
+        home = self.cluster.nodes[plan.agent_of(rank)]
+        if not home.alive:
+            return True
+        hosted = home.state.hosted.get(rank)
+        slot = hosted.slots.get(label) if hosted else None
+        if slot is None:
+            return home.state.generation < plan.generation
+        return slot.stage is Stage.REBUILDING
+
+    # ---- bytes -------------------------------------------------------------------------------------------------------------
+
+    def snapshot_stored(self, node: Node, plan: Plan, rank: int, label: Label, held: Held, offer: Offer) -> None:
+        """G2: what is snapped is what an undisturbed run has there."""
+        superstep = program.before(label.superstep, self.cluster.scenario.count)
+        right = held.snapshot == program.state_of(rank, superstep)
+        self._require(right, "G2", f"rank {rank} snaps a state for {label} that no undisturbed run has")
+        held.right_data = (1 << plan.geometry(plan.group_index(rank)).d) - 1
+
+    def chunk_stored(self, node: Node, plan: Plan, rank: int, label: Label, position: int, held: Held) -> None:
+        """G1, R5: what was coded is what it must be."""
+        index, member = plan.group_index(rank), plan.member_of(rank)
+        geometry, group = plan.geometry(index), plan.groups[index]
+        superstep = program.before(label.superstep, self.cluster.scenario.count)
+        if position >= geometry.d:
+            p = position - geometry.d
+            right = held.parity[p] == program.true_parity(group, plan.parity, geometry.stripe_of_parity(member, p), superstep)[p]
+            held.right_parity = held.right_parity & ~(1 << p) | right << p
+        else:
+            chunk = program.chunk_bytes(geometry, held.members)
+            whole = node.vault.bytes_of(rank, label)
+            wanted = program.chunk_of(program.state_of(rank, superstep), position, chunk)
+            right = program.chunk_of(whole, position, chunk) == wanted
+            held.right_data = held.right_data & ~(1 << position) | right << position
+        self._require(right or self.cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
+
+    def chunk_missing(self, reader: Node, rank: int, label: Label, position: int) -> None:
+        """R1: a decoder or a restorer was sent where there is nothing. Position -1: the replicated region."""
+        what = "the replicated items" if position < 0 else f"chunk {position}"
+        raise Broken("R1", f"agent {reader.number} reads {what} of rank {rank} at {label}, which is not there")
+
+    # ---- commands ----------------------------------------------------------------------------------------------------------
+
+    def vault_told(self, node: Node, command: Any) -> None:
+        """Memory slots never exceed two, and none is bound while it holds a label (C7)."""
+        if isinstance(command, do.BindSlot):
+            self._require(command.index in (0, 1), "two slots", f"rank {command.rank} is given slot {command.index}")
+            for (rank, label), held in node.vault.held.items():
+                taken = rank == command.rank and held.index == command.index and label != command.label
+                self._require(not taken, "two slots", f"slot {command.index} of rank {rank} is bound to {command.label}, and holds {label}")
+
+    def worker_starts(self, node: Node, rank: int, incarnation: int) -> None:
+        """G3, W2: a rank has one process at a node, and of an incarnation that its plan names."""
+        self._require(rank not in node.workers, "G3", f"W2: a second worker for rank {rank} on agent {node.number}")
+        place = node.plan.placements[rank]
+        right = place.agent == node.number and place.incarnation == incarnation
+        self._require(right, "lost incarnation", f"agent {node.number} starts rank {rank}.{incarnation}, and the plan has {place}")
+
+    def worker_told(self, node: Node, worker: Worker, message: msg.ToWorker) -> None:
+        """G2, G3, I6: `main` is entered by the plan's incarnation only, once a generation, with the bytes of the committed base."""
+        hosted = node.state.hosted.get(worker.rank)
+        right = hosted is not None and hosted.incarnation == worker.incarnation
+        self._require(right, "lost incarnation", f"{type(message).__name__} to rank {worker.rank}.{worker.incarnation}")
+        if not isinstance(message, msg.Enter):
+            return
+        plan, rank, base = node.plan, worker.rank, message.base
+        place = plan.placements[rank]
+        self._require(place.incarnation == worker.incarnation, "G3", f"rank {rank}.{worker.incarnation} is entered; the plan has {place}")
+        self.entered_at_s.setdefault(message.generation, self.cluster.schedule.now)
+        first = self.entered.setdefault((message.generation, rank), worker.incarnation)
+        self._require(first == worker.incarnation, "G3", f"two incarnations of rank {rank} are entered in generation {message.generation}")
+        same = self.bases.setdefault(message.generation, base) == base == plan.base
+        self._require(same, "G2", f"rank {rank} enters generation {message.generation} from {base}, others from {plan.base}")
+        if base is not None:
+            wanted = program.state_of(rank, program.before(base.superstep, self.cluster.scenario.count))
+            right = (rank, base) in node.vault.held and node.vault.bytes_of(rank, base) == wanted
+            self._require(right, "G2", f"rank {rank} enters from {base} with bytes that were never committed")
+            offered = message.offer is not None and message.offer.items[0].digest == program.offer_of(rank, wanted, b"").items[0].digest
+            self._require(offered, "I6", f"rank {rank} enters from {base} with another offer")
+
+    # ---- the end -----------------------------------------------------------------------------------------------------------
+
+    def wire_bytes(self) -> None:
+        """C4: each data chunk leaves its node at most once, each parity chunk too: at most n (n - 1) c for a label of a group."""
+        totals: dict[tuple[int, Label, int], int] = {}
+        for node in self.cluster.nodes.values():
+            for key, moved in node.vault.moved_parity.items():
+                totals[key] = totals.get(key, 0) + moved
+        groups = self.cluster.supervisor.chosen[0].groups if self.cluster.supervisor.chosen else ()
+        for (index, label, _), moved in totals.items():
+            n, m = len(groups[index]), self.cluster.scenario.parity
+            chunk = -(-max(program.size_of(rank) for rank in groups[index]) // (n - m))
+            most = n * (n - 1) * chunk
+            self._require(moved <= most, "wire bytes", f"group {index} moved {moved} bytes for {label}, computed are {most}")
+
+    def judge(self, end: do.Finish) -> None:
+        """G5: the result of the committed end; or Unrecoverable, if the parity cannot give back what was lost."""
+        self.wire_bytes()
+        if not end.error:
+            right = end.payload == program.state_of(0, self.cluster.scenario.count)
+            self._require(right, "G5", f"a wrong result: {end.payload!r}")
+            known = self.newest is not None and self.newest.superstep == END
+            self._require(known, "I9", "a result before the end was committed")
+            return
+        self._require(end.error == "Unrecoverable", "G5", f"{end.error}: {end.text}")
+        self._require(self.excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")
+
+    def excused(self) -> bool:
+        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home with a whole newest label.
+
+        T5: a stopped node is an excuse only when it was waited for.
+        """
+        chosen = self.cluster.supervisor.chosen
+        if not chosen or self.newest is None:
+            return True
+        plan, label, patience_s = chosen[-1], self.newest, self.cluster.settings.unreachable_timeout_s
+        for group in plan.groups:
+            lost = 0
+            for rank in group:
+                home, held = self.cluster.nodes[plan.agent_of(rank)], self._held(plan, rank, label)
+                geometry = plan.geometry(plan.group_index(rank))
+                whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
+                lost += not whole or (not home.awake and self.cluster.schedule.now - home.frozen_since_s > patience_s)
+            if lost > plan.parity:
+                return True
+        return False

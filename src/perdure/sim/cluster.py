@@ -1,0 +1,273 @@
+"""One simulated job: everything together, from the first node to the last word of the orchestrator."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.agent.state import AgentState
+from perdure.core.layout import default_group_size
+from perdure.core.orchestrator.state import JobShape, OrchestratorState
+from perdure.core.settings import Settings
+from perdure.sim import faults
+from perdure.sim.checkers import Broken, Checkers
+from perdure.sim.clocks import draw_clock
+from perdure.sim.network import Network
+from perdure.sim.nodes import TICK_S, Node
+from perdure.sim.scenario import Scenario
+from perdure.sim.schedule import Schedule
+from perdure.sim.supervisor import Orchestrator, Supervisor
+from perdure.sim.words import Moment, name_of
+
+HANG_S: Final = 150.0
+"""Virtual time; longer than every deadline of the settings together: a run without an end by then never has one."""
+EVENTS_MAX: Final = 200_000
+"""And as many again for every eight ranks: a run that takes more goes round in circles. Arbitrary; a hundred times the usual."""
+SETTINGS: Final = Settings(unwind_timeout_s=5.0, start_timeout_s=5.0)
+CHATTER: Final = (msg.Heartbeat, msg.Progress)
+REPEATED: Final = (
+    msg.GroupOffer,
+    msg.Prepared,
+    msg.Seal,
+    msg.Install,
+    msg.Amend,
+    msg.Resume,
+    msg.Committed,
+    msg.Ready,
+    msg.Installed,
+    msg.WorkerLost,
+)
+"""Facts and what may be repeated: to hear them twice, however late, changes nothing."""
+REPEAT_S: Final = 3.0
+FIRST_WORKER: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How a run without a broken promise has ended."""
+
+    error: str
+    text: str
+    generations: int
+    events: int
+    """Steps of state machines, each followed by the checks of what it could have broken."""
+    virtual_s: float
+
+
+class Cluster:
+    """One job. `run` gives a verdict, or raises `Broken`; the last moments are in `log`."""
+
+    def __init__(self, scenario: Scenario, settings: Settings = SETTINGS, log: int = 400) -> None:
+        self.scenario, self.settings = scenario, settings
+        self.schedule = Schedule(str(scenario))
+        self.network = Network(self.schedule)
+        self.checkers = Checkers(self)
+        self.log: deque[Moment] = deque(maxlen=log or None)
+        self.finished: do.Finish | None = None
+        self.nodes: dict[int, Node] = {}
+        self.events = 0
+        self.touched: set[int] = set()
+        """Nodes that a fault has struck, or the end of a connection of theirs."""
+        self.flipped = False
+        self.cut_now = ""
+        """The machine whose next commands are done in part only: `agent` or `orchestrator`; then it is killed."""
+        self._workers = FIRST_WORKER
+        self._faults = list(scenario.faults)
+        self._due: list[tuple[int, Any]] = []
+        self._seen: Counter[str] = Counter()
+        self._awaited = {fault.phase for fault in self._faults}
+        self._start()
+
+    def _start(self) -> None:
+        scenario = self.scenario
+        size = scenario.group_size or default_group_size(scenario.ranks, scenario.ranks_per_node, scenario.parity)
+        shape = JobShape(ranks=scenario.ranks, ranks_per_node=scenario.ranks_per_node, group_size=size, parity=scenario.parity)
+        wanted = -(-scenario.ranks // scenario.ranks_per_node) + scenario.spares
+        self.network.slow.update(self.schedule.dice.sample(range(1, wanted + 1), min(scenario.slow, wanted)))
+        self.supervisor = Supervisor(self, shape, self.settings, wanted)
+        for _ in range(wanted - (scenario.engine == "never")):
+            self.start_node()
+        if scenario.engine == "never":
+            self.supervisor.start_failed()
+
+    # ---- processes ---------------------------------------------------------------------------------------------------------
+
+    def start_node(self) -> Node:
+        """A fresh agent, which the engine will tell of."""
+        number = len(self.nodes) + 1
+        node = self.nodes[number] = Node(self, number, self.settings, draw_clock(self.schedule.dice, skew=self.scenario.skew))
+        self.supervisor.node_started(node)
+        self.schedule.after(self.schedule.dice.random() * TICK_S, node.tick)
+        return node
+
+    def next_worker(self) -> int:
+        """The number of a fresh worker."""
+        self._workers += 1
+        return self._workers
+
+    def end_node(self, node: Node) -> None:
+        """All its processes are gone, whoever has ended them."""
+        if not node.alive:
+            return
+        self.note(f"agent {node.number}", "ends", [])
+        self.touched.add(node.number)
+        node.end()
+        self.network.end(node.number)
+        self.supervisor.node_ended(node)
+        self.checkers.groups_of(node)
+
+    def is_hindered(self, node: Node) -> bool:
+        """Is it stopped, or does some cut keep it from being heard, or was a moment ago?"""
+        others = [*self.nodes, *(-number for number in self.supervisor.orchestrators)]
+        return node.alive and (
+            not node.awake or node.frozen_until_s > 0 or any(self.network.was_cut(node.number, other) for other in others)
+        )
+
+    # ---- the run -----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Verdict:
+        """Until the job has ended. Raises `Broken` at the first promise that is not kept."""
+        schedule, events_max = self.schedule, EVENTS_MAX * (1 + self.scenario.ranks // 8)
+        while self.finished is None:
+            schedule.step()
+            if schedule.now > HANG_S:
+                raise Broken("G4", f"nothing has ended the job in {HANG_S:g} s")
+            if self.events > events_max:
+                raise Broken("G4", f"nothing has ended the job in {events_max} events")
+            if self._due:
+                self._strike()
+        self.checkers.judge(self.finished)
+        return Verdict(
+            error=self.finished.error,
+            text=self.finished.text,
+            generations=len(self.supervisor.chosen),
+            events=self.events,
+            virtual_s=schedule.now,
+        )
+
+    def watch_for(self, seconds: float) -> None:
+        """The first so many seconds of virtual time, of a job that is not to end in them."""
+        while self.schedule.now < seconds and self.finished is None:
+            self.schedule.step()
+
+    def notice(self, name: str) -> None:
+        """Something happened that a fault may wait for."""
+        if name not in self._awaited:
+            return
+        self._seen[name] += 1
+        for fault in [fault for fault in self._faults if fault.phase == name and fault.nth <= self._seen[name]]:
+            self._faults.remove(fault)
+            self._due.append((self.events + fault.delay, fault))
+            if fault.cut:
+                self.cut_now = "orchestrator" if fault.kind == "orchestrator" else "agent"
+
+    def _strike(self) -> None:
+        for when, fault in [one for one in self._due if one[0] <= self.events]:
+            if fault.cut and self.cut_now:
+                continue
+            self._due.remove((when, fault))
+            self.note("***", str(fault), [])
+            faults.strike(self, fault)
+
+    def note(self, who: str, event: Any, commands: list[Any]) -> None:
+        """Into the log."""
+        self.log.append(Moment(self.schedule.now, who, event, commands))
+
+    # ---- machines take their steps -----------------------------------------------------------------------------------------
+
+    def step_agent(
+        self, node: Node, event: ev.AgentEvent, step: Callable[[AgentState, ev.AgentEvent, float], list[do.AgentCommand]]
+    ) -> None:
+        """One step of an agent, its commands, and the checks."""
+        self.events += 1
+        try:
+            commands = step(node.state, event, node.clock(self.schedule.now))
+        except Exception as error:
+            self.note(f"agent {node.number}", event, [])
+            raise Broken("InternalError", f"agent {node.number} broke: {error!r}") from error
+        if _is_chatter(event, commands):
+            for command in commands:
+                node.execute(command)
+            return
+        self.note(f"agent {node.number}", event, commands)
+        done = self._in_part(commands, "agent")
+        for command in done:
+            self.notice(name_of(command))
+            node.execute(command)
+        self.checkers.after_agent(node, event, done)
+        self.notice(name_of(event))
+        if len(done) < len(commands):
+            self.end_node(node)
+
+    def step_orchestrator(
+        self,
+        orchestrator: Orchestrator,
+        event: ev.OrchestratorEvent,
+        step: Callable[[OrchestratorState, ev.OrchestratorEvent, float], list[do.OrchestratorCommand]],
+    ) -> None:
+        """One step of an orchestrator, its commands, and the checks."""
+        self.events += 1
+        try:
+            commands = step(orchestrator.state, event, orchestrator.clock(self.schedule.now))
+        except Exception as error:
+            self.note("orchestrator", event, [])
+            raise Broken("InternalError", f"the orchestrator broke: {error!r}") from error
+        if _is_chatter(event, commands):
+            return
+        self.note("orchestrator", event, commands)
+        done = self._in_part(commands, "orchestrator")
+        for command in done:
+            match command:
+                case do.TellAgent(agent=number, message=message):
+                    self._tell_agent(orchestrator, self.nodes[number], message)
+                case do.Publish():
+                    continue
+                case _:
+                    self.network.send(-orchestrator.number, 0, self.supervisor.hear, orchestrator, command)
+            self.notice(name_of(command))
+        self.checkers.after_orchestrator(orchestrator, done)
+        if len(done) < len(commands) and orchestrator is self.supervisor.current:
+            self.supervisor.kill_orchestrator()
+
+    def _in_part(self, commands: list[Any], who: str) -> list[Any]:
+        """All commands; or only the first ones, of a process that is killed in the middle of a step."""
+        if self.cut_now != who or len(commands) < 2:
+            return commands
+        self.cut_now = ""
+        self._due = [(when, fault) for when, fault in self._due if not fault.cut]
+        return commands[: self.schedule.dice.randrange(1, len(commands))]
+
+    # ---- what is said ------------------------------------------------------------------------------------------------------
+
+    def _tell_agent(self, orchestrator: Orchestrator, node: Node, message: msg.ToAgent) -> None:
+        self._send(-orchestrator.number, node.number, message, node.hear_orchestrator, orchestrator.number)
+
+    def tell_peer(self, source: Node, target: Node, message: msg.ToPeer) -> None:
+        """From agent to agent."""
+        self._send(source.number, target.number, message, target.hear_peer, source.number)
+
+    def tell_orchestrator(self, source: Node, message: msg.FromAgent) -> None:
+        """To the orchestrator whose words it heard last; lost if that one has ended."""
+        orchestrator = self.supervisor.orchestrators.get(source.round)
+        if orchestrator is not None and orchestrator.alive:
+            self._send(source.number, -source.round, message, self._orchestrator_hears, orchestrator, source.number)
+
+    def _orchestrator_hears(self, orchestrator: Orchestrator, agent: int, message: msg.FromAgent) -> None:
+        orchestrator.hear(ev.AgentSaid(agent=agent, message=message))
+
+    def _send(self, source: int, target: int, message: msg.Message, hear: Callable[..., None], *whose: Any) -> None:
+        self.network.send(source, target, hear, *whose, message)
+        if self.scenario.repeats and isinstance(message, REPEATED) and self.schedule.dice.random() < 0.1:
+            self.schedule.after(self.schedule.dice.random() * REPEAT_S, self.network.send, source, target, hear, *whose, message)
+
+
+def _is_chatter(event: Any, commands: list[Any]) -> bool:
+    """A timer or a heartbeat that has led to nothing but heartbeats: nothing has changed that a promise is about."""
+    if not isinstance(event, ev.Tick) and not isinstance(getattr(event, "message", None), CHATTER):
+        return False
+    return all(isinstance(getattr(command, "message", None), CHATTER) for command in commands)

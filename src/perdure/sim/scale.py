@@ -1,0 +1,212 @@
+"""What does one failure cost in a job of 100,000 ranks? One orchestrator with all its nodes, and the agents whom the failure concerns.
+
+Of the other agents one is real, and what it answers the rest is taken to answer too: they all do the same. Vaults, links and workers answer
+at once, for it is the work of the state machines that is counted, not that of the memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from perdure.core import agent as agent_machine
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core import orchestrator as orchestrator_machine
+from perdure.core import planner
+from perdure.core.agent.state import AgentState, Hosted, Slot, Stage, WorkerPhase, full_masks
+from perdure.core.agent.state import Phase as AgentPhase
+from perdure.core.ids import Label
+from perdure.core.orchestrator.state import JobShape, Node, NodeState, OrchestratorState, Phase
+from perdure.core.plan import Plan
+from perdure.core.settings import Settings
+from perdure.sim import program
+
+GROUP: Final = 8
+BASE: Final = Label(1, 1)
+VICTIM: Final = 3
+"""The agent that ends; its rank is one less."""
+SizeOf = Callable[[msg.Message], int]
+
+
+@dataclass(slots=True, kw_only=True)
+class Cost:
+    """Of one failure, from the end of a node to the resume. Times are of the state machines alone, in seconds; bytes are of messages."""
+
+    ranks: int
+    orchestrator_s: float = 0.0
+    longest_step_s: float = 0.0
+    heard: int = 0
+    told: int = 0
+    member_s: float = 0.0
+    bystander_s: float = 0.0
+    member_bytes: int = 0
+    bystander_bytes: int = 0
+    replacement_bytes: int = 0
+    stripes: int = 0
+    restores: int = 0
+    chunks: int = 0
+    watched: int = 0
+    """Peers of one agent, which is what its heartbeats cost."""
+
+
+def measure(ranks: int, size_of: SizeOf) -> Cost:
+    """Builds a job that has committed, ends one of its nodes, and counts until every rank may go on. `ranks`: 16 or more."""
+    return _Job(ranks, size_of).lose_a_node()
+
+
+@dataclass(slots=True)
+class _Job:
+    ranks: int
+    size_of: SizeOf
+    cost: Cost = field(init=False)
+    plan: Plan = field(init=False)
+    orchestrator: OrchestratorState = field(init=False)
+    agents: dict[int, AgentState] = field(default_factory=dict)
+    to_orchestrator: deque[tuple[int, msg.FromAgent]] = field(default_factory=deque)
+    spent_s: dict[int, float] = field(default_factory=dict)
+    heard_bytes: dict[int, int] = field(default_factory=dict)
+    sizes: dict[int, tuple[msg.Message, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cost = Cost(ranks=self.ranks)
+        seats = [planner.Seat(agent=number + 1, node=number, address=f"agent-{number}") for number in range(self.ranks)]
+        self.plan = planner.first_plan(seats, self.ranks, 1, GROUP, 1)
+        shape = JobShape(ranks=self.ranks, ranks_per_node=1, group_size=GROUP, parity=1)
+        self.orchestrator = OrchestratorState(
+            round=1,
+            shape=shape,
+            settings=Settings(),
+            phase=Phase.COUNTING,
+            plan=self.plan,
+            committed=BASE,
+            all_nodes_up=True,
+            resumed=(1, tuple(f"rank-{rank}" for rank in range(self.ranks))),
+        )
+        for number in range(1, self.ranks + 2):
+            state = NodeState.MEMBER if number <= self.ranks else NodeState.SPARE
+            node = Node(agent=number, node=number - 1, address=f"agent-{number - 1}", pid=number, state=state)
+            node.status = msg.Status(generation=1, phase="member", resumed=True, ranks=(), ready=(), silent=())
+            self.orchestrator.nodes[number] = node
+        group = self.plan.group_of(VICTIM - 1)
+        for rank in group:
+            self._member(rank)
+        self.agents[self.ranks + 1] = AgentState(me=self.ranks + 1, node=self.ranks, settings=Settings())
+        self._member(self.ranks - 1)
+        del self.agents[VICTIM]
+
+    def _member(self, rank: int) -> None:
+        """An agent as it is between two commits."""
+        number, group = self.plan.agent_of(rank), self.plan.group_of(rank)
+        data, parity = full_masks(self.plan, rank)
+        offers = {member: program.offer_of(other, program.state_of(other, 1), program.common_of(1)) for member, other in enumerate(group)}
+        slot = Slot(label=BASE, index=0, stage=Stage.PREPARED, offers=offers, data=data, parity=parity, replicated=True, verified=True)
+        hosted = Hosted(rank=rank, incarnation=1, worker=WorkerPhase.RUNNING, address=f"rank-{rank}", slots={BASE: slot})
+        self.agents[number] = AgentState(
+            me=number, node=number - 1, settings=Settings(), phase=AgentPhase.MEMBER, plan=self.plan, resumed=True, installed=True,
+            orchestrator=True, committed=BASE, addresses=self.orchestrator.resumed[1], addresses_of=1, positions=(2, 3),
+            hosted={rank: hosted},
+        )  # fmt: skip
+
+    def lose_a_node(self) -> Cost:
+        self._orchestrator_step(ev.AgentEnded(agent=VICTIM, how="was killed"))
+        while self.to_orchestrator:
+            number, message = self.to_orchestrator.popleft()
+            self._orchestrator_step(ev.AgentSaid(agent=number, message=message))
+        assert self.orchestrator.phase is Phase.COUNTING, self.orchestrator.phase
+        bystander, replacement = self.ranks, self.ranks + 1
+        members = [number for number in self.agents if number not in (bystander, replacement)]
+        cost = self.cost
+        cost.member_s = max(self.spent_s[number] for number in members)
+        cost.bystander_s = self.spent_s[bystander]
+        cost.member_bytes = max(self.heard_bytes[number] for number in members)
+        cost.bystander_bytes, cost.replacement_bytes = self.heard_bytes[bystander], self.heard_bytes[replacement]
+        cost.watched = len(agent_machine.peers.watched_by(self.plan, bystander))
+        return cost
+
+    def _orchestrator_step(self, event: ev.OrchestratorEvent) -> None:
+        begun = time.perf_counter()
+        commands = orchestrator_machine.step(self.orchestrator, event, 1.0)
+        took = time.perf_counter() - begun
+        self.cost.orchestrator_s += took
+        self.cost.longest_step_s = max(self.cost.longest_step_s, took)
+        self.cost.heard += 1
+        for command in commands:
+            match command:
+                case do.TellAgent(agent=number, message=message):
+                    self.cost.told += 1
+                    self._tell(number, message)
+                case do.Propose(plan=plan):
+                    self._orchestrator_step(ev.RegisterHolds(plan=plan))
+                case _:
+                    pass
+
+    def _tell(self, number: int, message: msg.ToAgent) -> None:
+        self.heard_bytes[number] = self.heard_bytes.get(number, 0) + self._size(message)
+        if isinstance(message, msg.Assign):
+            self.cost.stripes += len(message.tasks)
+            self.cost.chunks += sum(len(task.sources) + len(task.wanted) for task in message.tasks)
+        if number in self.agents:
+            self._agent_step(number, ev.OrchestratorSaid(message=message))
+            return
+        place = number - 1
+        match message:
+            case msg.Seal(ballot=ballot, generation=generation):
+                data, parity = full_masks(self.plan, place)
+                held = msg.LabelReport(label=BASE, prepared=True, data=data, parity=parity)
+                report = msg.RankReport(rank=place, incarnation=1, worker_lives=True, labels=(held,))
+                answer = msg.Sealed(ballot=ballot, generation=generation, ranks=(report,), positions=(2, 3))
+                self.to_orchestrator.append((number, answer))
+            case msg.Amend(generation=generation):
+                self.to_orchestrator.append((number, msg.Installed(generation=generation)))
+                self.to_orchestrator.append((number, msg.Ready(generation=generation, rank=place, address=f"rank-{place}")))
+            case _:
+                pass
+
+    def _size(self, message: msg.Message) -> int:
+        """Measured once for a message that goes to many."""
+        if id(message) not in self.sizes:
+            self.sizes[id(message)] = (message, self.size_of(message))
+        return self.sizes[id(message)][1]
+
+    def _agent_step(self, number: int, event: ev.AgentEvent) -> None:
+        begun = time.perf_counter()
+        commands = agent_machine.step(self.agents[number], event, 1.0)
+        self.spent_s[number] = self.spent_s.get(number, 0.0) + time.perf_counter() - begun
+        for command in commands:
+            self._done_at_once(number, command)
+
+    def _done_at_once(self, number: int, command: Any) -> None:
+        match command:
+            case do.TellOrchestrator(message=message):
+                self.to_orchestrator.append((number, message))
+            case do.TellWorker(rank=rank, message=msg.Revoke(generation=generation)):
+                incarnation = self.agents[number].hosted[rank].incarnation
+                unwound = msg.Unwound(generation=generation, clean=True)
+                self._agent_step(number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=unwound))
+            case do.StartWorker(rank=rank, incarnation=incarnation):
+                self._agent_step(
+                    number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=msg.Loaded(address=f"rank-{rank}.{incarnation}"))
+                )
+            case do.ShutLinks(generation=generation):
+                self._agent_step(number, ev.LinksQuiet(generation=generation))
+            case do.VerifySlot(rank=rank, label=label):
+                verified = ev.SlotVerified(rank=rank, label=label, wrong_data=0, wrong_parity=0, wrong_replicated=False)
+                self._agent_step(number, verified)
+            case do.Restore(rank=rank, label=label):
+                self.cost.restores += 1
+                group = self.plan.group_of(rank)
+                offers = tuple(program.offer_of(other, program.state_of(other, 1), program.common_of(1)) for other in group)
+                self._agent_step(number, ev.SlotRestored(rank=rank, label=label, member_offers=offers))
+                self._agent_step(number, ev.ReplicatedStored(rank=rank, label=label))
+            case do.Decode(tasks=tasks):
+                for task in tasks:
+                    for position, rank in task.wanted:
+                        home = self.orchestrator.plan.agent_of(rank) if self.orchestrator.plan else 0
+                        self._agent_step(home, ev.ChunkStored(rank=rank, label=task.label, position=position))
+            case _:
+                pass

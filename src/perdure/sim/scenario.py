@@ -1,0 +1,204 @@
+"""What is simulated? A job's shape, its surroundings and its faults; one line of text, or one number.
+
+A line such as "ranks=4 parity=1 spares=1 seed=17 kill:Prepared,nth=3,victim=1 orchestrator:Seal,delay=2" is all that a run depends on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.core.layout import default_group_size
+from perdure.errors import ConfigError
+
+KINDS: Final = {
+    "kill": "a node ends",
+    "domain": "as many nodes as there are parity chunks end together",
+    "spare": "a node without ranks ends",
+    "crash": "a worker ends",
+    "silence": "a node stops for ever",
+    "stun": "a node stops for longer than silence is forgiven",
+    "pause": "a node stops for a second",
+    "cut": "for some seconds nothing that one node says reaches another",
+    "deaf": "for some seconds nothing that one node says reaches the orchestrator",
+    "orchestrator": "the orchestrator ends",
+    "rival": "a second orchestrator is started while the first goes on",
+    "join": "a fresh node comes up",
+    "flip": "a bit of a snapshot in a node's memory changes",
+}
+PHASES: Final = (
+    # the start
+    "Loaded", "Propose", "RegisterHolds", "Install", "Installed", "Ready", "Resume", "Enter",
+    # a commit
+    "AtPosition", "MayCopy", "Snapped", "Offered", "GroupOffer", "Protect", "ParityStored", "Prepared", "Committed", "LabelCommitted",
+    # a decision and a rebuild: reached after a first fault only
+    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored", "VerifySlot",
+    "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
+    # the end
+    "AskResult", "Traffic", "Result",
+)  # fmt: skip
+EARLY: Final = PHASES[: PHASES.index("Seal")]
+ENGINES: Final = ("prompt", "late", "never")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """`kind` happens `delay` deliveries after the `nth` time that `phase` (the name of a command, message or event) was seen.
+
+    Attributes:
+        victim: which one, counted among those that there are.
+        cut: a killed one did only the first commands of its last step.
+    """
+
+    kind: str
+    phase: str
+    nth: int = 1
+    delay: int = 0
+    victim: int = 0
+    cut: bool = False
+
+    def __str__(self) -> str:
+        given = [f"{name}={value}" for name in ("nth", "delay", "victim") if (value := getattr(self, name)) != _FAULT_DEFAULTS[name]]
+        return f"{self.kind}:" + ",".join([self.phase, *given, *(["cut"] if self.cut else [])])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One job and what happens to it.
+
+    Attributes:
+        group_size: 0 for the default.
+        count: supersteps.
+        superstep_ms: how long one takes; long ones leave time between two commits.
+        slow: so many nodes take twenty times as long for everything.
+        skew: every process has a clock of its own, with its own zero and its own speed.
+        repeats: facts are heard twice, the second time much later, in another generation perhaps.
+        engine: `late`: nodes come up, and their ends are told, up to two seconds late. `never`: one node does not come up, and no node's
+            end is ever told.
+    """
+
+    ranks: int
+    parity: int
+    seed: int = 0
+    spares: int = 1
+    ranks_per_node: int = 1
+    group_size: int = 0
+    count: int = 4
+    superstep_ms: int = 4
+    slow: int = 0
+    skew: bool = False
+    repeats: bool = False
+    engine: str = "prompt"
+    faults: tuple[Fault, ...] = ()
+
+    def __str__(self) -> str:
+        words = [f"ranks={self.ranks}", f"parity={self.parity}"]
+        for field in dataclasses.fields(self)[2:-1]:
+            value = getattr(self, field.name)
+            if value != field.default:
+                words.append(field.name if value is True else f"{field.name}={value}")
+        return " ".join([*words, *map(str, self.faults)])
+
+
+_FAULT_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Fault)}
+_FIELDS = {field.name: field for field in dataclasses.fields(Scenario) if field.name != "faults"}
+
+
+def parse(text: str) -> Scenario:
+    """The inverse of `str`. ConfigError says which word is wrong."""
+    values: dict[str, int | bool | str] = {}
+    faults = []
+    for word in text.split():
+        name, equals, value = word.partition("=")
+        if ":" in word:
+            faults.append(_parse_fault(word))
+        elif name == "engine" and value in ENGINES:
+            values[name] = value
+        elif name in ("skew", "repeats") and not equals:
+            values[name] = True
+        elif name in _FIELDS and value.isdecimal():
+            values[name] = int(value)
+        else:
+            raise ConfigError(f"{word!r} is no part of a scenario: write {', '.join(f'{name}=..' for name in _FIELDS)} and kind:phase,..")
+    if "ranks" not in values or "parity" not in values:
+        raise ConfigError("a scenario names its ranks=.. and parity=..")
+    return _checked(Scenario(**values, faults=tuple(faults)))  # type: ignore[arg-type]
+
+
+def _parse_fault(word: str) -> Fault:
+    kind, _, rest = word.partition(":")
+    phase, *more = rest.split(",")
+    if kind not in KINDS:
+        raise ConfigError(f"{word!r}: there is no fault {kind!r}, only {', '.join(KINDS)}")
+    if phase not in PHASES:
+        raise ConfigError(f"{word!r}: there is no phase {phase!r}, only {', '.join(PHASES)}")
+    values: dict[str, int] = {}
+    for part in more:
+        name, _, value = part.partition("=")
+        if part != "cut" and not (name in ("nth", "delay", "victim") and value.isdecimal()):
+            raise ConfigError(f"{word!r}: {part!r} is none of nth=.., delay=.., victim=.. and cut")
+        values |= {name: int(value)} if part != "cut" else {}
+    return Fault(kind=kind, phase=phase, cut="cut" in more, **values)
+
+
+def _checked(scenario: Scenario) -> Scenario:
+    size = scenario.group_size or default_group_size(scenario.ranks, scenario.ranks_per_node, scenario.parity)
+    if scenario.ranks < 1 or not 0 <= scenario.parity <= 3:
+        raise ConfigError(f"a job of {scenario.ranks} ranks with parity {scenario.parity}: use 1 rank or more, and parity 0 to 3")
+    if size < 1 or smallest_group(scenario.ranks, size) <= scenario.parity:
+        raise ConfigError(f"parity {scenario.parity} needs groups of more than {scenario.parity} ranks")
+    return scenario
+
+
+def smallest_group(ranks: int, group_size: int) -> int:
+    """Members of the smallest group, when the ranks are split as evenly as can be."""
+    return ranks // -(-ranks // group_size)
+
+
+def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (0, 2)) -> Scenario:
+    """The scenario of a number: shape within these bounds (both included), surroundings, and up to three faults."""
+    dice = random.Random(f"scenario {seed} of {ranks} {parity}")
+    size = round(ranks[0] * (ranks[1] / ranks[0]) ** dice.random())
+    m = min(dice.randint(*parity), size - 1)
+    per_node = dice.choice((1, 1, 1, 2)) if size >= 4 * (m + 1) else 1
+    wanted = dice.choice((0, 0, dice.randint(min(size, m + 1), min(size, m + 7))))
+    group = wanted if wanted and smallest_group(size, wanted) > m else 0
+    superstep_ms = dice.choice((4, 4, 4, 4, 30, 2000))
+    return Scenario(
+        ranks=size,
+        parity=m,
+        seed=seed,
+        spares=dice.choice((0, 1, 1, 2, 3)),
+        ranks_per_node=per_node,
+        group_size=group,
+        superstep_ms=superstep_ms,
+        slow=dice.choice((0, 0, 0, 1)) if superstep_ms < 1000 else 0,
+        skew=dice.random() < 0.5,
+        repeats=dice.random() < 0.3,
+        engine=dice.choice(("prompt", "prompt", "prompt", "late", "never")),
+        faults=_draw_faults(dice, size),
+    )
+
+
+def _draw_faults(dice: random.Random, ranks: int) -> tuple[Fault, ...]:
+    """The first one early, or nothing would ever be sealed; the others at any phase."""
+    kinds = [kind for kind in KINDS if kind != "flip"]
+    weights = [{"kill": 4, "crash": 3, "orchestrator": 3}.get(kind, 1) for kind in kinds]
+    faults: list[Fault] = []
+    for _ in range(dice.choice((0, 1, 1, 1, 2, 2, 2, 3, 3))):
+        kind = dice.choices(kinds, weights)[0]
+        phase = dice.choice(PHASES if faults else EARLY)
+        often = ranks if phase in EARLY else 3
+        faults.append(
+            Fault(
+                kind=kind,
+                phase=phase,
+                nth=1 + dice.randrange(3 * often),
+                delay=dice.choice((0, 0, 1, 2, 5, 20)),
+                victim=dice.randrange(64),
+                cut=kind in ("kill", "orchestrator") and dice.random() < 0.3,
+            )
+        )
+    return tuple(faults)

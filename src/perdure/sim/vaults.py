@@ -1,0 +1,316 @@
+"""The simulated vault and its links: real bytes, coded by `perdure.coding`, that arrive one chunk at a time.
+
+It behaves as the runtime's does: work waits for memory at the other end, ends with its links, and is quiet after `ShutLinks`. Between
+any two chunks anything may happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.ids import Label
+from perdure.core.offers import Offer
+from perdure.core.plan import Plan
+from perdure.sim import program
+
+if TYPE_CHECKING:
+    from perdure.sim.nodes import Node
+
+CHUNK_S: Final = 0.0003
+"""Virtual time that a chunk takes on a link."""
+
+
+class LinkDown(Exception):
+    """The links of the generation were shut, here or there, or the other agent has ended."""
+
+
+@dataclass(slots=True)
+class Held:
+    """The truth about one label of one rank: which bytes are there."""
+
+    index: int
+    snapshot: bytes | None = None
+    """The whole coded region, once the worker has copied it."""
+    members: tuple[Offer, ...] = ()
+    data: dict[int, bytes] = field(default_factory=dict)
+    """Data chunks that came from decoders."""
+    parity: dict[int, bytes] = field(default_factory=dict)
+    replicated: bytes | None = None
+    right_data: int = 0
+    right_parity: int = 0
+    """Masks of the chunks that are there and are what they must be. Kept by the checkers."""
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One thread of a vault. Its body yields how long the next step takes, or the vault whose change it waits for."""
+
+    generation: int
+    body: Iterator[float | Vault]
+    scheduled: bool = False
+
+
+class Vault:
+    """The memory of one node, and the threads that move it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.held: dict[tuple[int, Label], Held] = {}
+        self.opened = 0
+        self.shut = 0
+        self._quiet = 0
+        self.moved_parity: dict[tuple[int, Label, int], int] = {}
+        self.moved_rebuild = 0
+        """Bytes of chunks that were put on links from this vault: for commits by (group, label, generation), and for rebuilds."""
+        self._slots: dict[tuple[int, int], bytes] = {}
+        self._works: list[Work] = []
+        self._waiting: list[tuple[Vault, Work]] = []
+
+    # ---- what the worker sees --------------------------------------------------------------------------------------------
+
+    def copy_in(self, rank: int, index: int, live: bytes) -> None:
+        """The worker writes its snapshot into the slot."""
+        self._slots[rank, index] = live
+
+    def bytes_of(self, rank: int, label: Label) -> bytes:
+        """The coded region as it is; what is missing reads as zeros."""
+        held = self.held[rank, label]
+        if held.snapshot is not None:
+            return held.snapshot
+        plan = self.node.plan
+        geometry = plan.geometry(plan.group_index(rank))
+        chunk = program.chunk_bytes(geometry, held.members)
+        whole = b"".join(held.data.get(t, b"").ljust(chunk, b"\0") for t in range(geometry.d))
+        return whole[: held.members[plan.member_of(rank)].coded_bytes]
+
+    # ---- commands ----------------------------------------------------------------------------------------------------------
+
+    def execute(self, command: Any) -> None:
+        """One command of the core to the vault."""
+        plan = self.node.plan
+        match command:
+            case do.OpenLinks(plan=opened):
+                self.opened = opened.generation
+            case do.ShutLinks(generation=generation):
+                self._shut(generation)
+            case do.BindSlot(rank=rank, label=label, index=index):
+                self.held[rank, label] = Held(index)
+            case do.ExposeSlot(rank=rank, label=label, offer=offer):
+                held = self.held[rank, label]
+                held.snapshot = self._slots[rank, held.index]
+                held.replicated = program.common_of(program.before(label.superstep, self.node.cluster.scenario.count))
+                self.node.cluster.checkers.snapshot_stored(self.node, plan, rank, label, held, offer)
+            case do.ForgetLabel(rank=rank, label=label):
+                self.held.pop((rank, label), None)
+            case do.DropRank(rank=rank):
+                for key in [key for key in self.held if key[0] == rank]:
+                    del self.held[key]
+            case do.Protect(rank=rank, label=label, member_offers=offers):
+                self.held[rank, label].members = offers
+                if plan.parity:
+                    self._begin(plan.generation, self._protect(plan, rank, label))
+            case do.Restore():
+                self._begin(plan.generation, self._restore(plan, command))
+            case do.Decode(tasks=tasks):
+                self._begin(plan.generation, self._decode(plan, tasks))
+            case do.VerifySlot(rank=rank, label=label, parity=parity):
+                self._begin(plan.generation, self._verify(plan, rank, label, parity=parity))
+            case _:
+                raise AssertionError(command)
+        self.changed()
+
+    # ---- threads -----------------------------------------------------------------------------------------------------------
+
+    def _begin(self, generation: int, body: Iterator[float | Vault]) -> None:
+        work = Work(generation, body)
+        self._works.append(work)
+        self._go_on(work, CHUNK_S)
+
+    def _go_on(self, work: Work, delay_s: float) -> None:
+        if not work.scheduled:
+            work.scheduled = True
+            self.node.cluster.schedule.about(delay_s * self.node.slowness, self.node.when_awake, self._step, work)
+
+    def _step(self, work: Work) -> None:
+        work.scheduled = False
+        if work not in self._works:
+            return
+        try:
+            if work.generation <= self.shut:
+                raise LinkDown
+            what = next(work.body)
+        except (StopIteration, LinkDown):
+            self._works.remove(work)
+            self._tell_quiet()
+            return
+        if isinstance(what, Vault):
+            what._waiting.append((self, work))
+        else:
+            self._go_on(work, what)
+
+    def changed(self) -> None:
+        """Whoever waits for this vault looks again."""
+        waiting, self._waiting = self._waiting, []
+        for vault, work in waiting:
+            vault._go_on(work, 0.0)
+
+    def _shut(self, generation: int) -> None:
+        self.shut = max(self.shut, generation)
+        for work in self._works:
+            if work.generation <= generation:
+                self._go_on(work, CHUNK_S)
+        self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
+        if self._quiet < self.shut and not any(work.generation <= self.shut for work in self._works):
+            self._quiet = self.shut
+            self.node.post(ev.LinksQuiet(generation=self.shut))
+
+    # ---- links -------------------------------------------------------------------------------------------------------------
+
+    def _there(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
+        """Waits until the vault of `rank` has links of this generation, and memory for the label; LinkDown when it never will."""
+        other = self.node.cluster.nodes[plan.agent_of(rank)]
+        network = self.node.cluster.network
+        while True:
+            if not other.alive or other.vault.shut >= plan.generation or other.vault.opened > plan.generation:
+                raise LinkDown
+            held = other.vault.held.get((rank, label))
+            if other is self.node and held is not None and held.members:
+                return
+            cut = network.is_cut(self.node.number, other.number) or network.is_cut(other.number, self.node.number)
+            if cut:
+                yield 0.1
+            elif other.vault.opened == plan.generation and other.awake and held is not None and held.members:
+                return
+            else:
+                yield other.vault
+
+    def _at(self, plan: Plan, rank: int, label: Label) -> tuple[Node, Held]:
+        other = self.node.cluster.nodes[plan.agent_of(rank)]
+        held = other.vault.held.get((rank, label))
+        if held is None or not held.members:
+            raise LinkDown
+        return other, held
+
+    def _read(self, plan: Plan, rank: int, label: Label, position: int) -> tuple[Node, bytes]:
+        """A chunk as it is; LinkDown where the other end has none to send."""
+        other, held = self._at(plan, rank, label)
+        geometry = plan.geometry(plan.group_index(rank))
+        if position >= geometry.d:
+            found = held.parity.get(position - geometry.d)
+        elif held.snapshot is not None:
+            found = program.chunk_of(held.snapshot, position, program.chunk_bytes(geometry, held.members))
+        else:
+            found = held.data.get(position)
+        if found is None:
+            self.node.cluster.checkers.chunk_missing(self.node, rank, label, position)
+            raise LinkDown
+        return other, found
+
+    def _write(self, plan: Plan, rank: int, label: Label, position: int, part: bytes) -> None:
+        """A decoded chunk arrives at its holder, who tells its agent."""
+        other, held = self._at(plan, rank, label)
+        geometry = plan.geometry(plan.group_index(rank))
+        if position >= geometry.d:
+            held.parity[position - geometry.d] = part
+        else:
+            start = position * len(part)
+            part = part[: max(0, held.members[plan.member_of(rank)].coded_bytes - start)]
+            if held.snapshot is None:
+                held.data[position] = part
+            else:
+                held.snapshot = held.snapshot[:start] + part + held.snapshot[start + len(part) :]
+        self.node.cluster.checkers.chunk_stored(other, plan, rank, label, position, held)
+        if label == other.plan.base:
+            other.post(ev.ChunkStored(rank=rank, label=label, position=position))
+        else:
+            other.post(ev.ParityStored(rank=rank, label=label, p=position - geometry.d))
+
+    # ---- what the threads do ---------------------------------------------------------------------------------------------
+
+    def _protect(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
+        """C4: gathers the d data chunks of the stripe whose first parity holder is `rank`, encodes, keeps one parity and scatters m - 1."""
+        index, stripe = plan.group_index(rank), plan.member_of(rank)
+        group, geometry = plan.groups[index], plan.geometry(index)
+        chunk = program.chunk_bytes(geometry, self.held[rank, label].members)
+        data = []
+        for t in range(geometry.d):
+            holder = group[geometry.member(stripe, t)]
+            yield from self._there(plan, holder, label)
+            other, part = self._read(plan, holder, label, t)
+            other.vault._count(self, (index, label, plan.generation), chunk)
+            data.append(part)
+            yield CHUNK_S
+        parities = program.encode(geometry.n, geometry.m, chunk, data)
+        for p, part in enumerate(parities):
+            holder = group[geometry.member(stripe, geometry.d + p)]
+            yield from self._there(plan, holder, label)
+            self._write(plan, holder, label, geometry.d + p, part)
+            self._count(self.node.cluster.nodes[plan.agent_of(holder)].vault, (index, label, plan.generation), chunk)
+            yield CHUNK_S
+
+    def _count(self, target: Vault, key: tuple[int, Label, int], nbytes: int) -> None:
+        if target is not self:
+            self.moved_parity[key] = self.moved_parity.get(key, 0) + nbytes
+
+    def _restore(self, plan: Plan, command: do.Restore) -> Iterator[float | Vault]:
+        source, label, rank = command.source, command.label, command.rank
+        yield from self._there(plan, source.offers_from, label)
+        _, other = self._at(plan, source.offers_from, label)
+        yield CHUNK_S
+        held = self.held[rank, label]
+        held.members = other.members
+        self.changed()
+        self.node.post(ev.SlotRestored(rank=rank, label=label, member_offers=other.members))
+        yield CHUNK_S
+        yield from self._there(plan, source.replicated_from_rank, label)
+        _, other = self._at(plan, source.replicated_from_rank, label)
+        if other.replicated is None:
+            self.node.cluster.checkers.chunk_missing(self.node, source.replicated_from_rank, label, -1)
+            raise LinkDown
+        held.replicated = other.replicated
+        self.node.post(ev.ReplicatedStored(rank=rank, label=label))
+
+    def _decode(self, plan: Plan, tasks: tuple[msg.DecodeTask, ...]) -> Iterator[float | Vault]:
+        for task in tasks:
+            geometry = plan.geometry(task.group)
+            present: dict[int, bytes] = {}
+            chunk = 0
+            for position, rank in task.sources:
+                yield from self._there(plan, rank, task.label)
+                other, part = self._read(plan, rank, task.label, position)
+                chunk = program.chunk_bytes(geometry, other.vault.held[rank, task.label].members)
+                present[position] = part
+                other.vault.moved_rebuild += chunk if other is not self.node else 0
+                yield CHUNK_S
+            decoded = program.decode(geometry.n, geometry.m, chunk, present, [position for position, _ in task.wanted])
+            for position, rank in task.wanted:
+                yield from self._there(plan, rank, task.label)
+                self._write(plan, rank, task.label, position, decoded[position])
+                self.moved_rebuild += chunk if plan.agent_of(rank) != self.node.number else 0
+                yield CHUNK_S
+
+    def _verify(self, plan: Plan, rank: int, label: Label, *, parity: bool) -> Iterator[float | Vault]:
+        """Digests tell which chunks are not what was offered."""
+        yield CHUNK_S
+        held = self.held[rank, label]
+        geometry, member = plan.geometry(plan.group_index(rank)), plan.member_of(rank)
+        chunk = program.chunk_bytes(geometry, held.members)
+        offered, now = held.members[member].items[0].blocks, program.digests(self.bytes_of(rank, label))
+        wrong_data = 0
+        for t in range(geometry.d):
+            part = slice(4 * t * chunk, 4 * (t + 1) * chunk)
+            gone = held.snapshot is None and t not in held.data
+            wrong_data |= (gone or offered[part] != now[part]) << t
+        wrong_parity = sum((p not in held.parity) << p for p in range(geometry.m)) if parity else 0
+        self.node.post(
+            ev.SlotVerified(
+                rank=rank, label=label, wrong_data=wrong_data, wrong_parity=wrong_parity, wrong_replicated=held.replicated is None
+            )
+        )

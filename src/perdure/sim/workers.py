@@ -1,0 +1,133 @@
+"""The simulated worker process: `main` is a loop of supersteps over the rank's bytes, which commits where it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core.ids import END, Label
+from perdure.sim import program
+
+if TYPE_CHECKING:
+    from perdure.sim.nodes import Node
+
+COSTS: Final = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
+COPY_S: Final = 0.0005
+LOAD_S: Final = 0.002
+STEP_S: Final = 0.0001
+
+Said = msg.FromWorker | float | None
+"""What a step of `main` comes to: a message; the time that the next step takes; None: it waits to be told something."""
+
+
+class Worker:
+    """One process, of one incarnation. It says what a real one would, and nothing after its end."""
+
+    def __init__(self, node: Node, number: int, rank: int, incarnation: int) -> None:
+        self.node, self.number, self.rank, self.incarnation = node, number, rank, incarnation
+        self.alive = True
+        self.live = b""
+        self.enter: msg.Enter | None = None
+        self._main: Iterator[Said] | None = None
+        self._going = False
+        self._revoked = 0
+        self._may_copy: dict[Label, int] = {}
+        self._committed: Label | None = None
+        self._positions: set[int] = set()
+        self._say(ev.WorkerBorn(rank=rank, incarnation=incarnation, pid=number))
+        node.cluster.schedule.about(LOAD_S, self._loaded)
+
+    def _loaded(self) -> None:
+        if self.alive:
+            self._say_message(msg.Loaded(address=f"rank-{self.rank}.{self.incarnation}"))
+
+    def end(self, how: str) -> None:
+        """SIGKILL. Its agent hears of it after all that it said before."""
+        if self.alive:
+            self.alive = False
+            self._say(ev.WorkerEnded(rank=self.rank, incarnation=self.incarnation, how=how))
+
+    def _say(self, event: ev.AgentEvent) -> None:
+        self.node.cluster.network.send(self.number, self.node.number, self.node.hear_worker, self, event)
+
+    def _say_message(self, message: msg.FromWorker) -> None:
+        self._say(ev.WorkerSaid(rank=self.rank, incarnation=self.incarnation, message=message))
+
+    def hear(self, message: msg.ToWorker) -> None:
+        """A word of its agent."""
+        if not self.alive:
+            return
+        match message:
+            case msg.Enter():
+                self.enter = message
+                self._positions, self._committed = set(message.positions), None
+                self._may_copy.clear()
+                self._main = self._run(message)
+            case msg.MayCopy(label=label, slot=slot):
+                self._may_copy[label] = slot
+            case msg.LabelCommitted(label=label, positions=positions):
+                self._committed = label
+                self._positions |= set(positions)
+            case msg.Revoke(generation=generation):
+                self._revoked = max(self._revoked, generation)
+            case _:
+                return
+        self._go_on(STEP_S)
+
+    def _go_on(self, delay_s: float) -> None:
+        if not self._going and self._main is not None:
+            self._going = True
+            self.node.cluster.schedule.about(delay_s * self.node.slowness, self.node.when_awake, self._step)
+
+    def _step(self) -> None:
+        self._going = False
+        if not self.alive or self._main is None or self.enter is None:
+            return
+        if self._revoked >= self.enter.generation:
+            self._main = None
+            self._say_message(msg.Unwound(generation=self.enter.generation, clean=True))
+            return
+        said = next(self._main)
+        if isinstance(said, float):
+            self._go_on(said)
+        elif said is not None:
+            self._say_message(said)
+            self._go_on(STEP_S)
+
+    def _run(self, enter: msg.Enter) -> Iterator[Said]:
+        count = self.node.cluster.scenario.count
+        g, base = enter.generation, enter.base
+        first = program.before(base.superstep, count) if base else 0
+        if base is None:
+            self.live = program.state_of(self.rank, 0)
+            yield from self._commit(Label(g, 0), 0)
+        else:
+            self.live = self.node.vault.bytes_of(self.rank, base)
+        for superstep in range(first, count):
+            if superstep != first:
+                while superstep > max(self._positions):
+                    yield None
+                if superstep in self._positions:
+                    yield from self._commit(Label(g, superstep), superstep)
+            yield self.node.cluster.scenario.superstep_ms / 1000
+            self.live = program.advance(self.live)
+        yield from self._commit(Label(g, END), count)
+        while True:
+            yield None
+
+    def _commit(self, label: Label, superstep: int) -> Iterator[Said]:
+        yield msg.AtPosition(label=label)
+        while label not in self._may_copy:
+            yield None
+        yield COPY_S
+        self.node.vault.copy_in(self.rank, self._may_copy[label], self.live)
+        later = sorted(position for position in self._positions if position > label.superstep)
+        position = (later[0] if later else label.superstep) + 1 if self.rank == 0 and label.superstep != END else -1
+        ended_at = superstep if label.superstep == END else -1
+        offer = program.offer_of(self.rank, self.live, program.common_of(superstep), position, ended_at)
+        yield msg.Snapped(label=label, offer=offer, costs=COSTS)
+        if label.superstep in (0, END):
+            while self._committed is None or self._committed < label:
+                yield None

@@ -1,0 +1,96 @@
+"""A whole job in virtual time: it commits and ends with its result, whatever is killed, crashed, silenced or handed over, and whenever.
+
+What fails here prints the one command that runs the same schedule again.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from perdure.sim import Cluster, Failure, Fault, Scenario, Verdict, run_seeds
+from perdure.sim.campaign import run_scenario
+from perdure.sim.cluster import SETTINGS
+from perdure.sim.scenario import EARLY, KINDS, PHASES
+
+SHAPES = ((2, 1), (4, 1), (4, 2), (3, 0))
+
+
+def verdict_of(scenario: Scenario) -> Verdict:
+    """How it ended; a broken promise is this test's failure, with its story."""
+    came = run_scenario(scenario)
+    assert isinstance(came, Verdict), str(came)
+    return came
+
+
+@pytest.mark.parametrize(("ranks", "parity"), [*SHAPES, (16, 2)])
+def test_an_undisturbed_job_ends_with_its_result_in_its_first_generation(ranks: int, parity: int) -> None:
+    for seed in range(10):
+        verdict = verdict_of(Scenario(ranks=ranks, parity=parity, seed=seed, count=6))
+        assert (verdict.error, verdict.generations) == ("", 1)
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_a_thousand_seeds_break_no_promise(block: int) -> None:
+    for _, came in run_seeds(range(250 * block, 250 * (block + 1))):
+        assert not isinstance(came, Failure), str(came)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "flip"])
+def test_every_fault_at_every_phase_breaks_no_promise(kind: str) -> None:
+    """Phases of a decision or a rebuild are reached after a first loss only."""
+    for number, ((ranks, parity), phase) in enumerate(itertools.product(SHAPES, PHASES)):
+        first = Fault(kind="kill" if number % 2 else "crash", phase="Prepared", nth=1 + number % 17, delay=number % 4, victim=number // 3)
+        cut = number % 3 == 0 and kind in ("kill", "orchestrator")
+        fault = Fault(kind=kind, phase=phase, nth=1 + number // 11 % 3, delay=number // 5 % 5, victim=number // 2, cut=cut)
+        late = phase not in EARLY and phase not in ("AskResult", "Traffic", "Result")
+        faults = (first, fault) if late or number % 2 else (fault,)
+        verdict_of(Scenario(ranks=ranks, parity=parity, seed=number, spares=number % 3, faults=faults))
+
+
+def test_t5_more_silent_nodes_than_the_parity_gives_back_are_waited_for() -> None:
+    """Two of four nodes are stopped for a while, and one chunk of a stripe is all that may be missing."""
+    for seed in range(20):
+        faults = tuple(Fault(kind="stun", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
+        assert verdict_of(Scenario(ranks=4, parity=1, seed=seed, faults=faults)).error == ""
+
+
+def test_t5_patience_ends() -> None:
+    faults = tuple(Fault(kind="silence", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
+    verdict = verdict_of(Scenario(ranks=4, parity=1, seed=1, faults=faults))
+    assert verdict.error == "Unrecoverable"
+    assert verdict.virtual_s > SETTINGS.unreachable_timeout_s
+
+
+def test_r5_a_flipped_bit_in_a_snapshot_is_found_before_it_is_used() -> None:
+    """The generation after a crash verifies every slot: the rank whose bytes are wrong is rebuilt from its group."""
+    for seed in range(20):
+        faults = (Fault(kind="flip", phase="Committed", nth=6, victim=seed), Fault(kind="crash", phase="Committed", nth=6, delay=1))
+        verdict = verdict_of(Scenario(ranks=4, parity=1, seed=seed, count=6, faults=faults))
+        assert verdict.error in ("", "Unrecoverable")
+        assert verdict.generations > 1 or verdict.error
+
+
+@pytest.mark.parametrize(("ranks", "parity"), [(2, 1), (4, 1), (4, 2), (8, 3)])
+def test_c4_an_undisturbed_commit_moves_exactly_the_computed_bytes(ranks: int, parity: int) -> None:
+    """n (n - 1) c for a group: every data chunk once to its encoder, every parity chunk but the encoder's own once to its holder."""
+    from perdure.sim import program
+
+    cluster = Cluster(Scenario(ranks=ranks, parity=parity, seed=3))
+    cluster.run()
+    chunk = -(-max(program.size_of(rank) for rank in range(ranks)) // (ranks - parity))
+    labels = {key for node in cluster.nodes.values() for key in node.vault.moved_parity}
+    for key in labels:
+        assert sum(node.vault.moved_parity.get(key, 0) for node in cluster.nodes.values()) == ranks * (ranks - 1) * chunk
+
+
+def test_a_rebuild_moves_no_more_than_the_computed_bytes() -> None:
+    """n (d + f - 1) c for f losses of a group: a decoder that holds a source need not move it."""
+    from perdure.sim import program
+
+    cluster = Cluster(Scenario(ranks=5, parity=1, seed=2, count=6, faults=(Fault(kind="kill", phase="Committed", nth=9, victim=2),)))
+    cluster.run()
+    chunk = -(-max(program.size_of(rank) for rank in range(5)) // 4)
+    moved = sum(node.vault.moved_rebuild for node in cluster.nodes.values())
+    assert 0 < moved <= 5 * 4 * chunk
