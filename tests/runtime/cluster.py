@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import socket
@@ -221,6 +222,7 @@ def descriptors() -> int:
 @contextlib.contextmanager
 def cluster(n: int, m: int, *, maps_peers: bool = True, spares: int = 0) -> Iterator[Cluster]:
     """A cluster that leaves no thread and no descriptor behind."""
+    gc.collect()  # what tests before this one have left in cycles would be missed at the end
     threads, before = set(threading.enumerate()), descriptors()
     made = Cluster(n, m, maps_peers=maps_peers, spares=spares)
     try:
