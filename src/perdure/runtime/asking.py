@@ -33,6 +33,7 @@ READ, WRITE, FINISH, OFFERS, REPLICATED, MAP, CONFIRM, RING, TAKE = 1, 2, 3, 4, 
 MAPPED: Final = struct.Struct("<Q")
 """The answer to MAP beside the file descriptor: where in the file the chunk begins."""
 YES: Final = b"\1"
+_OFFERS: Final = msgspec.msgpack.Decoder(tuple[Offer, ...])
 TILE_BYTES: Final = 1 << 20
 """What is worked on at once: received, encoded and sent while it is in the cache. A rebuild takes 7 % less than with half of it."""
 
@@ -74,7 +75,7 @@ def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[Offer, ...
     receive_into(sock, memoryview(head))
     body = bytearray(struct.unpack("<Q", head)[0])
     receive_into(sock, memoryview(body))
-    return msgspec.msgpack.decode(body, type=tuple[Offer, ...])
+    return _OFFERS.decode(body)
 
 
 def confirm(sock: socket.socket, label: Label, rank: int) -> None:

@@ -17,11 +17,14 @@ MAX_FRAME_BYTES: Final = 256 << 20
 """Offers of a rank take 8 bytes for each 256 KiB of state, so this is far above any honest frame but for a large result."""
 _HEADER: Final = struct.Struct("<I")
 
-_TYPES: Final[dict[str, type[Any]]] = {
-    name: value
+_DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
+    name: msgspec.msgpack.Decoder(value)
     for name, value in vars(messages).items()
     if inspect.isclass(value) and dataclasses.is_dataclass(value) and value.__module__ == messages.__name__
 }
+
+"""Made beforehand: the first of its type takes a while, and many a message is heard in recoveries only."""
+_NAMED: Final = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 
 
 class WireError(ValueError):
@@ -63,7 +66,7 @@ class FrameReader:
 
 def _decode(body: bytes) -> Any:
     try:
-        name, fields = msgspec.msgpack.decode(body, type=tuple[str, msgspec.Raw])
-        return msgspec.msgpack.decode(fields, type=_TYPES[name])
+        name, fields = _NAMED.decode(body)
+        return _DECODERS[name].decode(fields)
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"a frame that is no message: {error}") from None
