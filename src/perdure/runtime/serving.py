@@ -36,6 +36,7 @@ from perdure.runtime.asking import (
     receive_into,
     send,
 )  # fmt: skip
+from perdure.runtime.posix import stand_back
 from perdure.runtime.rings import place_of, receive_ring
 from perdure.runtime.vault import Held, NotHeld
 
@@ -124,9 +125,12 @@ class Served:
             os.close(fd)
 
     def _arrives(self, rank: int, label: Label, geometry: Geometry, position: int) -> Arriving:
-        """The chunk that this link brings; the first piece makes it the one that does."""
+        """The chunk that this link brings; the first piece makes it the one that does. Parity of an older generation's label is rebuilt
+        after the resume, and no rank waits for it."""
         key = (rank, label, position)
         if key not in self._arriving:
+            if position >= geometry.d and label.generation < self._generation:
+                stand_back()
             self._arriving[key] = Arriving(self._vault, rank, label, geometry, position)
         return self._arriving[key]
 
