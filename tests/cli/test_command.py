@@ -154,7 +154,7 @@ def test_rehearse_names_what_is_not_declared(tmp_path: pathlib.Path) -> None:
 
 
 def test_rehearse_of_a_program_that_recovers() -> None:
-    done = command("rehearse", PROGRAM, "--rehearsals", "2", "--", "--supersteps", "20")
+    done = command("rehearse", PROGRAM, "--rehearsals", "1", "--", "--supersteps", "10")
     assert done.returncode == 0, done.stdout
     assert "the program recovers" in done.stdout
 

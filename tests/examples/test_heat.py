@@ -70,7 +70,7 @@ def test_a_rehearsal_of_the_forgetful_drum_names_item_superstep_and_rank() -> No
 
 
 def test_the_drum_recovers_once_its_speed_is_declared() -> None:
-    result = rehearse(FORGETFUL, rehearsals=2, arguments={"remember": True})
+    result = rehearse(FORGETFUL, rehearsals=1, arguments={"remember": True})
     assert result.recovers, result.difference or result.error
 
 

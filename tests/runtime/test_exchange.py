@@ -42,7 +42,7 @@ def short_chunks_by_ring(monkeypatch: pytest.MonkeyPatch) -> None:
 def states_of(n: int, kind: str) -> list[Bytes]:
     """The coded regions of n ranks."""
     rng = np.random.default_rng(n)
-    longest = {"equal": 12_000, "odd": 10_007, "ragged": 2 * TILE_BYTES * 2 + 1_001, "empty": 0}[kind]
+    longest = {"equal": 12_000, "odd": 10_007, "ragged": 2 * TILE_BYTES + 1_001, "empty": 0}[kind]
     lengths = [longest if kind != "ragged" else longest * (n - rank) // n - rank for rank in range(n)]
     if kind == "ragged":
         lengths[-1] = 0
