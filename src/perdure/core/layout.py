@@ -29,6 +29,11 @@ class Geometry:
         """Data chunks a stripe, and data chunks that each member's state is cut into."""
         return self.n - self.m
 
+    @property
+    def full_masks(self) -> tuple[int, int]:
+        """Masks of all data chunks and of all parity chunks of a member."""
+        return (1 << self.d) - 1, (1 << self.m) - 1
+
     def chunk_bytes(self, state_bytes: Sequence[int]) -> int:
         """c = ceil(S / d), S the largest state of the group."""
         return -(-max(state_bytes, default=0) // self.d)

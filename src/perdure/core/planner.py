@@ -62,8 +62,7 @@ def erased_chunks(plan: Plan, base: Label, reports: Sequence[RankReport]) -> dic
     erased: dict[tuple[int, int], list[int]] = {}
     for index, group in enumerate(plan.groups):
         geometry = plan.geometry(index)
-        whole = ((1 << geometry.d) - 1, (1 << geometry.m) - 1)
-        if all((label := held.get(rank)) is not None and (label.data, label.parity) == whole for rank in group):
+        if all((label := held.get(rank)) is not None and (label.data, label.parity) == geometry.full_masks for rank in group):
             continue
         for stripe in range(geometry.n):
             for position in range(geometry.n):

@@ -99,9 +99,7 @@ def run(
     if engine == "threads":
         if faults or return_after_s is not None:
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
-        account.report.result = run_threads(
-            main, arguments, raw_arguments, means=means, settings=settings or Settings(), on_event=take
-        )  # fmt: skip
+        account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings or Settings(), on_event=take)
         return account.report
     order = _order(
         describe(main, arguments, raw_arguments), means, ranks_per_node, spares, parity, group_size, faults, settings or Settings(),

@@ -8,12 +8,13 @@ were read or mapped on this link the label's until now?
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import socket
 import struct
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -52,6 +53,30 @@ def receive_into(sock: socket.socket, view: memoryview) -> None:
         if not count:
             raise LinkDown("end of stream")
         view = view[count:]
+
+
+@contextlib.contextmanager
+def received_file(sock: socket.socket, nbytes: int) -> Iterator[tuple[bytes, int]]:
+    """The next `nbytes` of the link, and the descriptor of a memory file that comes with them, closed after the block; or LinkDown."""
+    try:
+        head, fds, _, _ = socket.recv_fds(sock, nbytes, 1, socket.MSG_WAITALL)
+    except OSError as error:
+        raise LinkDown(str(error)) from None
+    try:
+        if len(head) != nbytes or len(fds) != 1:
+            raise LinkDown("end of stream")
+        yield head, fds[0]
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def send_file(sock: socket.socket, head: bytes, fd: int) -> None:
+    """Sends a memory file's descriptor with some bytes, or raises LinkDown."""
+    try:
+        socket.send_fds(sock, [head], [fd])
+    except OSError as error:
+        raise LinkDown(str(error)) from None
 
 
 def send(sock: socket.socket, *parts: bytes | memoryview) -> None:
@@ -100,19 +125,9 @@ class PeerMaps:
     def view(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int) -> Bytes:
         """A chunk of data in place, (nbytes,) uint8, read-only; it stays mapped for as long as it is held, or the rank is at home there."""
         request(sock, MAP, label, rank, position, 0, nbytes)
-        try:
-            head, fds, _, _ = socket.recv_fds(sock, MAPPED.size, 1, socket.MSG_WAITALL)
-        except OSError as error:
-            raise LinkDown(str(error)) from None
-        if len(head) != MAPPED.size or len(fds) != 1:
-            for fd in fds:
-                os.close(fd)
-            raise LinkDown("end of stream")
-        try:
+        with received_file(sock, MAPPED.size) as (head, fd):
             (start,) = MAPPED.unpack(head)
-            return np.frombuffer(self._map(fds[0], (rank, agent)), np.uint8)[start : start + nbytes]
-        finally:
-            os.close(fds[0])
+            return np.frombuffer(self._map(fd, (rank, agent)), np.uint8)[start : start + nbytes]
 
     def _map(self, fd: int, home: Home) -> mmap.mmap:
         """The whole file, its pages as they are read. Its number is given to no other file while it is mapped, so it is a key."""

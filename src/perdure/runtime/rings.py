@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.core.ids import Label
-from perdure.runtime.asking import RING, TAKE, TILE_BYTES, LinkDown, receive_into, request
+from perdure.runtime.asking import RING, TAKE, TILE_BYTES, LinkDown, receive_into, received_file, request, send_file
 from perdure.runtime.memory import grow
 
 Bytes = NDArray[np.uint8]
@@ -75,10 +75,7 @@ class Ring:
         fd, mapped = memory
         self._memory = np.frombuffer(mapped, np.uint8)
         request(sock, RING, label, rank, position, 0, 0)
-        try:
-            socket.send_fds(sock, [b"\0"], [fd])
-        except OSError as error:
-            raise LinkDown(str(error)) from None
+        send_file(sock, b"\0", fd)
 
     def room(self, width: int) -> Bytes:
         """(width,) uint8, the next tile's place; blocks until the receiver has stored what was there."""
@@ -104,19 +101,10 @@ class Ring:
 
 def receive_ring(sock: socket.socket) -> Bytes:
     """The receiver's end, after RING: (RING_BYTES,) uint8, read-only."""
-    try:
-        byte, fds, _, _ = socket.recv_fds(sock, 1, 1)
-    except OSError as error:
-        raise LinkDown(str(error)) from None
-    try:
-        if len(byte) != 1 or len(fds) != 1:
-            raise LinkDown("end of stream")
-        if os.fstat(fds[0]).st_size < RING_BYTES:
+    with received_file(sock, 1) as (_, fd):
+        if os.fstat(fd).st_size < RING_BYTES:
             raise LinkDown("a ring that is too small: the peer counts differently")
-        return np.frombuffer(mmap.mmap(fds[0], RING_BYTES, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ), np.uint8)
-    finally:
-        for fd in fds:
-            os.close(fd)
+        return np.frombuffer(mmap.mmap(fd, RING_BYTES, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ), np.uint8)
 
 
 def place_of(ring: Bytes, number: int, length: int) -> Bytes:

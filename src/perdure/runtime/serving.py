@@ -35,7 +35,8 @@ from perdure.runtime.asking import (
     LinkDown,
     receive_into,
     send,
-)  # fmt: skip
+    send_file,
+)
 from perdure.runtime.posix import stand_back
 from perdure.runtime.rings import place_of, receive_ring
 from perdure.runtime.vault import Held, NotHeld
@@ -118,9 +119,7 @@ class Served:
         fd = self._vault.slot_file(rank, label)
         try:
             self._links.count(label, length)
-            socket.send_fds(self._sock, [MAPPED.pack(position * held.chunk)], [fd])
-        except OSError as error:
-            raise LinkDown(str(error)) from None
+            send_file(self._sock, MAPPED.pack(position * held.chunk), fd)
         finally:
             os.close(fd)
 

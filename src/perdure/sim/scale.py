@@ -46,7 +46,6 @@ class Cost:
     bystander_s: float = 0.0
     member_bytes: int = 0
     bystander_bytes: int = 0
-    replacement_bytes: int = 0
     stripes: int = 0
     restores: int = 0
     chunks: int = 0
@@ -124,7 +123,7 @@ class _Job:
         cost.member_s = max(self.spent_s[number] for number in members)
         cost.bystander_s = self.spent_s[bystander]
         cost.member_bytes = max(self.heard_bytes[number] for number in members)
-        cost.bystander_bytes, cost.replacement_bytes = self.heard_bytes[bystander], self.heard_bytes[replacement]
+        cost.bystander_bytes = self.heard_bytes[bystander]
         cost.watched = len(agent_machine.peers.watched_by(self.plan, bystander))
         return cost
 

@@ -22,7 +22,6 @@ _DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
     for name, value in vars(messages).items()
     if inspect.isclass(value) and dataclasses.is_dataclass(value) and value.__module__ == messages.__name__
 }
-
 """Made beforehand: the first of its type takes a while, and many a message is heard in recoveries only."""
 _NAMED: Final = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 

@@ -180,8 +180,7 @@ class AgentState:
 
 def full_masks(plan: Plan, rank: int) -> tuple[int, int]:
     """Masks of all data chunks and of all parity chunks of a member of the group of `rank`."""
-    geometry = plan.geometry(plan.group_index(rank))
-    return (1 << geometry.d) - 1, (1 << geometry.m) - 1
+    return plan.geometry(plan.group_index(rank)).full_masks
 
 
 def is_of_use(slot: Slot) -> bool:
