@@ -6,12 +6,10 @@ next. The loop's first `next()` sets every item to the committed state, so what 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import random
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
@@ -27,6 +25,7 @@ from perdure.adapters.rebinding import Rebinding
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
 from perdure.comm.crossing import nothing_crosses
+from perdure.comm.scoped import Scoped
 from perdure.core.ids import END
 from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
@@ -40,19 +39,12 @@ ARRAY_SPACING = 4096
 _MISSING: Any = object()
 
 
-class _Running(threading.local):
-    """The job of a thread that is a rank."""
-
-    job: Job | None = None
-
-
-_of_thread = _Running()
-_of_process: Job | None = None
+_running: Scoped[Job] = Scoped()
 
 
 def current() -> Job:
     """The running job: for code that is not handed one, and for scripts that have no `main`."""
-    running = _of_thread.job or _of_process
+    running = _running.get()
     if running is None:
         raise UsageError("no job is running in this process: start the program with `perdure run`")
     return running
@@ -335,28 +327,11 @@ def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Sessi
     """Enters `main` once, and commits the end when it returns. Every exception passes through."""
     job = Job(session, memory)
     try:
-        with _running(job, to_thread=not session.alone), bound(session.comm, to_thread=not session.alone):
+        with _running.bound(job, to_thread=not session.alone), bound(session.comm, to_thread=not session.alone):
             result = main(job, **arguments)
         job.finish(dump(result) if job.rank == 0 else b"")
     finally:
         job.keep()
-
-
-@contextlib.contextmanager
-def _running(job: Job, *, to_thread: bool) -> Iterator[None]:
-    """While the block runs, `current()` is this job: in this process, or only in this thread (and then not in threads that it starts)."""
-    global _of_process
-    if to_thread:
-        _of_thread.job = job
-    else:
-        _of_process = job
-    try:
-        yield
-    finally:
-        if to_thread:
-            _of_thread.job = None
-        else:
-            _of_process = None
 
 
 def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:

@@ -40,36 +40,35 @@ class NumpyKernel:
         outs: Sequence[Bytes],
     ) -> None:
         """See `Kernel.fold`."""
-        if matrix is None and list(exponents) == [0]:
-            _sum([part for part in (*sources, *extras) if part is not None], outs[0])
-            return
         length = len(outs[0])
-        work = _Tile(min(TILE_BYTES, length))
-        sums = np.empty((len(exponents), min(TILE_BYTES, length)), np.uint8)
-        for start in range(0, length, TILE_BYTES):
-            width = min(TILE_BYTES, length - start)
+        tile = min(SUM_BYTES if matrix is None and not any(exponents) else TILE_BYTES, length)
+        work = _Tile(tile)
+        sums = np.empty((len(exponents), tile), np.uint8)
+        for start in range(0, length, max(tile, 1)):
+            width = min(tile, length - start)
             rows = [out[start : start + width] for out in outs] if matrix is None else [row[:width] for row in sums]
             parts = [None if source is None else source[start : start + width] for source in sources]
             for exponent, row, extra in zip(exponents, rows, extras, strict=True):
+                added = None if extra is None else extra[start : start + width]
+                if exponent == 0:
+                    _sum([*parts, added], row)
+                    continue
                 work.horner(exponent, parts, row)
-                if extra is not None:
-                    np.bitwise_xor(row, extra[start : start + width], out=row)
+                if added is not None:
+                    np.bitwise_xor(row, added, out=row)
             for factors, out in zip(matrix or (), outs, strict=matrix is not None):
                 work.combine(factors, rows, out[start : start + width])
 
 
-def _sum(parts: Sequence[Bytes], out: Bytes) -> None:
-    """out = the exclusive or of all parts; a shorter one counts as followed by zeros."""
-    for start in range(0, len(out), SUM_BYTES):
-        total = out[start : start + SUM_BYTES]
-        pieces = [part[start : start + SUM_BYTES] for part in parts]
-        whole = [piece for piece in pieces if len(piece) == len(total)]
-        if len(whole) > 1:
-            np.bitwise_xor(whole[0], whole[1], out=total)
-        else:
-            total[:] = whole[0] if whole else 0
-        for piece in (*whole[2:], *(piece for piece in pieces if len(piece) < len(total))):
-            np.bitwise_xor(total[: len(piece)], piece, out=total[: len(piece)])
+def _sum(parts: Sequence[Bytes | None], out: Bytes) -> None:
+    """out = the exclusive or of all parts; a shorter one counts as followed by zeros, None as zeros."""
+    whole = [part for part in parts if part is not None and len(part) == len(out)]
+    if len(whole) > 1:
+        np.bitwise_xor(whole[0], whole[1], out=out)
+    else:
+        out[:] = whole[0] if whole else 0
+    for part in (*whole[2:], *(part for part in parts if part is not None and len(part) < len(out))):
+        np.bitwise_xor(out[: len(part)], part, out=out[: len(part)])
 
 
 class _Tile:
@@ -79,7 +78,7 @@ class _Tile:
         self._carry = np.empty(width, np.uint8)
 
     def horner(self, exponent: int, sources: Sequence[Bytes | None], out: Bytes) -> None:
-        """out = the sum of source t times (2^exponent)^t; a shorter source counts as followed by zeros."""
+        """out = the sum of source t times (2^exponent)^t, for an exponent of -1 or 1; a shorter source counts as followed by zeros."""
         begun = False
         for source in reversed(sources):
             if begun:
@@ -106,16 +105,14 @@ class _Tile:
                     np.bitwise_xor(out, source, out=out)
 
     def _times_power(self, exponent: int, values: Bytes) -> None:
-        """values *= 2^exponent, for an exponent of -1, 0 or 1."""
+        """values *= 2^exponent, for an exponent of -1 or 1."""
         carry = self._carry[: len(values)]
         if exponent == 1:
             np.less(values.view(np.int8), 0, out=carry.view(np.bool_))
             np.add(values, values, out=values)
             np.multiply(carry, np.uint8(0x1D), out=carry)
-        elif exponent == -1:
+        else:
             np.bitwise_and(values, np.uint8(1), out=carry)
             np.right_shift(values, np.uint8(1), out=values)
             np.multiply(carry, np.uint8(0x8E), out=carry)
-        else:
-            return
         np.bitwise_xor(values, carry, out=values)

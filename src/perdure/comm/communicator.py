@@ -6,9 +6,7 @@ a thousand lines, so the calls are grouped by chapter of the MPI standard, and `
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from perdure.comm import constants as c
@@ -25,6 +23,7 @@ from perdure.comm.objects import ObjectCollectives
 from perdure.comm.persistent import PersistentCollectives
 from perdure.comm.point_to_point import PointToPoint
 from perdure.comm.probes import Probes
+from perdure.comm.scoped import Scoped
 from perdure.comm.topology_calls import TopologyCalls
 from perdure.errors import ProgramFailed, UsageError
 
@@ -200,34 +199,16 @@ def world(engine: Engine) -> Intracomm:
     return Intracomm.of(Membership(engine, ranks, engine.rank, WORLD_CONTEXT, name="MPI_COMM_WORLD"))  # type: ignore[no-any-return]
 
 
-class _OfThread(threading.local):
-    """What COMM_WORLD and COMM_SELF are in a thread that runs a rank of its own."""
-
-    memberships: dict[str, Membership] | None = None
-
-
-_of_thread = _OfThread()
-_of_process: dict[str, Membership] = {}
+_constants: Final[Scoped[dict[str, Membership]]] = Scoped()
+"""What COMM_WORLD and COMM_SELF are, where a job runs."""
 
 
 def _memberships() -> dict[str, Membership]:
-    return _of_process if _of_thread.memberships is None else _of_thread.memberships
+    return _constants.get() or {}
 
 
-@contextlib.contextmanager
-def bound(comm: Comm, *, to_thread: bool = False) -> Iterator[None]:
+def bound(comm: Comm, *, to_thread: bool = False) -> AbstractContextManager[None]:
     """While the block runs, COMM_WORLD is `comm`: in this process, or only in this thread (and then not in threads that it starts)."""
     m = comm.held()
     alone = Membership(m.engine, (m.engine.rank,), 0, SELF_CONTEXT, name="MPI_COMM_SELF")
-    both = {"world": m, "self": alone}
-    if to_thread:
-        _of_thread.memberships = both
-    else:
-        _of_process.update(both)
-    try:
-        yield
-    finally:
-        if to_thread:
-            _of_thread.memberships = None
-        else:
-            _of_process.clear()
+    return _constants.bound({"world": m, "self": alone}, to_thread=to_thread)
