@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, RenderableType
@@ -15,14 +15,11 @@ from rich.live import Live
 
 from perdure.cli.parts import bar, clock
 from perdure.errors import ConfigError
-from perdure.sim.campaign import Failure, run_seeds
-from perdure.sim.checkers import Broken
-from perdure.sim.cluster import Cluster, Verdict
-from perdure.sim.scale import Cost, measure
-from perdure.sim.scenario import KINDS, parse
-from perdure.sim.shrink import shrink
-from perdure.sim.words import in_words
-from perdure.wire import encode
+
+if TYPE_CHECKING:
+    from perdure.sim.campaign import Failure
+    from perdure.sim.cluster import Verdict
+    from perdure.sim.scale import Cost
 
 EVERY_S = 10.0
 """Between two lines of progress where there is no terminal."""
@@ -63,6 +60,9 @@ def faults_command(
 
     Exit status: 0 every promise was kept; 1 one was broken; 2 wrong usage.
     """
+    from perdure.sim.campaign import run_seeds  # here and below: every command would wait for the simulator
+    from perdure.sim.shrink import shrink
+
     first, last = parse_range("--seeds", seeds, least=0)
     sizes, parities = parse_range("--ranks", ranks, least=1), parse_range("--parity", parity, least=0)
     if first >= last:
@@ -97,6 +97,11 @@ def replay_command(
     A fault is kind:phase, where the phase is the name of a command, message or event; `nth=` says which one, `delay=` how many steps later,
     `victim=` who, counted among the living. Exit status: 0 every promise was kept; 1 one was broken; 2 no scenario.
     """
+    from perdure.sim.checkers import Broken
+    from perdure.sim.cluster import Cluster
+    from perdure.sim.scenario import parse
+    from perdure.sim.words import in_words
+
     cluster = Cluster(parse(scenario), log=1_000_000)
     try:
         came: Verdict | Broken = cluster.run()
@@ -120,6 +125,9 @@ def scale_command(
 
     Times are of `core` alone; bytes are what the orchestrator says to one node, encoded.
     """
+    from perdure.sim.scale import measure
+    from perdure.wire import encode
+
     sizes = [int(size) if size.isdecimal() else 0 for size in ranks.split(",")]
     if min(sizes) < 16:
         raise ConfigError(f"--ranks is a list such as 1000,10000 of sizes from 16 on, not {ranks!r}")
@@ -129,6 +137,8 @@ def scale_command(
 @simulate.command("kinds")
 def kinds_command() -> None:
     """Lists the faults that there are."""
+    from perdure.sim.scenario import KINDS
+
     for kind, meaning in KINDS.items():
         print(f"{kind:14}{meaning}")
 
@@ -154,6 +164,8 @@ class Tally:
             yield from self._count(results, in_lines=False)
 
     def _count(self, results: Iterator[tuple[int, Verdict | Failure]], *, in_lines: bool) -> Iterator[Failure]:
+        from perdure.sim.campaign import Failure
+
         told_at = self.started
         for _, came in results:
             self.done += 1

@@ -15,6 +15,7 @@ from perdure.comm.matching import ANY, Arrival, Receive
 from perdure.comm.membership import Exchange
 from perdure.comm.pendings import drive
 from perdure.comm.schedules import all_to_all_bytes
+from perdure.core.agreement import whereabouts
 from perdure.errors import UsageError
 
 CONTEXT: Final = 7
@@ -30,7 +31,7 @@ def nothing_crosses(engine: Engine, superstep: int, ended_at: int) -> None:
     """
     places, found = _crossing(engine, superstep if superstep >= 0 else -1 - ended_at)
     if other := next((rank for rank, place in enumerate(places) if place != places[0]), 0):
-        both = " and ".join(f"rank {rank} {_in_words(places[rank])}" for rank in (0, other))
+        both = " and ".join(_in_words(rank, places[rank]) for rank in (0, other))
         raise UsageError(f"{both}: all ranks must commit, and end, in the same supersteps")
     if found and superstep >= 0:
         raise UsageError(
@@ -39,8 +40,8 @@ def nothing_crosses(engine: Engine, superstep: int, ended_at: int) -> None:
         )
 
 
-def _in_words(place: int) -> str:
-    return f"ended its loop at superstep {-1 - place}" if place < 0 else f"goes on at superstep {place}"
+def _in_words(rank: int, place: int) -> str:
+    return whereabouts(rank, -1 - place if place < 0 else place, ended=place < 0)
 
 
 def _crossing(engine: Engine, place: int) -> tuple[list[int], str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from perdure.core.messages import ItemDigest, Prepared
 from perdure.core.offers import Kind, Offer
+
+SAME_END: Final = "all ranks must end in the same superstep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,11 @@ def of_facts(facts: Iterable[Prepared]) -> str:
     return disagreement([Said(rank=fact.rank, items=fact.digests, ended_at=fact.ended_at) for fact in facts])
 
 
+def whereabouts(rank: int, superstep: int, *, ended: bool) -> str:
+    """Where a rank is, of two that can never meet."""
+    return f"rank {rank} {'ended its loop' if ended else 'goes on'} at superstep {superstep}"
+
+
 def disagreement(said: list[Said]) -> str:
     """Compares everybody with the lowest rank. Its text names the item and both ranks, and what to do."""
     said = sorted(said, key=lambda one: one.rank)
@@ -53,8 +61,5 @@ def disagreement(said: list[Said]) -> str:
             if ours[name].kind == Kind.REPLICATED and ours[name].digest != theirs[name].digest:
                 return f"the replicated item {name!r} differs between rank {first.rank} and rank {other.rank}: make it equal, or private"
         if first.ended_at != other.ended_at:
-            return (
-                f"rank {first.rank} ended its loop at superstep {first.ended_at} and rank {other.rank} at superstep "
-                f"{other.ended_at}: all ranks must end in the same superstep"
-            )
+            return f"{whereabouts(first.rank, first.ended_at, ended=True)} and rank {other.rank} at superstep {other.ended_at}: {SAME_END}"
     return ""

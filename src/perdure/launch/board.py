@@ -89,10 +89,10 @@ class Board:
         waiting = min(self._snapshots.values(), key=lambda one: one.offer.rank)
         both = [(waiting.offer, self._superstep), (offer, superstep)]
         words = [
-            f"rank {one.rank} " + (f"ended its loop at superstep {one.ended_at}" if at == END else f"goes on at superstep {at}")
+            agreement.whereabouts(one.rank, one.ended_at if at == END else at, ended=at == END)
             for one, at in sorted(both, key=lambda pair: -pair[1])
         ]
-        raise UsageError(f"{' and '.join(words)}: all ranks must end in the same superstep")
+        raise UsageError(f"{' and '.join(words)}: {agreement.SAME_END}")
 
 
 def _fields(superstep: int, snapshots: dict[int, _Snapshot]) -> dict[str, Any]:

@@ -143,8 +143,8 @@ def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
     ended, (superstep, rank) = state.first_end, state.farthest
     if ended is None or superstep <= ended.before:
         return []
-    text = f"rank {ended.rank} ended its loop at superstep {ended.ended_at} and rank {rank} goes on at superstep {superstep}"
-    return deciding.finish(state, "UsageError", f"{text}: all ranks must end in the same superstep")
+    both = f"{agreement.whereabouts(ended.rank, ended.ended_at, ended=True)} and {agreement.whereabouts(rank, superstep, ended=False)}"
+    return deciding.finish(state, "UsageError", f"{both}: {agreement.SAME_END}")
 
 
 def _result_is_whole(state: OrchestratorState) -> Commands:
