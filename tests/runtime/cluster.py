@@ -210,9 +210,10 @@ class Cluster:
             node.close()
 
 
-def descriptors() -> int:
-    """How many sockets and memory files this process has open."""
-    count = 0
+def holdings() -> int:
+    """How many sockets and memory files this process has open, and mappings of memory files it has."""
+    with open("/proc/self/maps") as maps:
+        count = sum("/memfd:" in line for line in maps)
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # the listing's own, and what other threads close meanwhile
             count += os.readlink(f"/proc/self/fd/{fd}").startswith(("socket:", "/memfd:"))
@@ -223,11 +224,11 @@ def descriptors() -> int:
 def cluster(n: int, m: int, *, maps_peers: bool = True, spares: int = 0) -> Iterator[Cluster]:
     """A cluster that leaves no thread and no descriptor behind."""
     gc.collect()  # what tests before this one have left in cycles would be missed at the end
-    threads, before = set(threading.enumerate()), descriptors()
+    threads, before = set(threading.enumerate()), holdings()
     made = Cluster(n, m, maps_peers=maps_peers, spares=spares)
     try:
         yield made
     finally:
         made.close()
     assert not [thread for thread in threading.enumerate() if thread not in threads and thread.name != "warm"]
-    assert descriptors() == before, "a socket or a memory file is left"
+    assert holdings() == before, "a socket or a memory file is left"

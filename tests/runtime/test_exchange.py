@@ -24,7 +24,7 @@ from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, co
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.links import HELLO
 from perdure.runtime.rings import PLACES, RING_BYTES
-from tests.runtime.cluster import DEADLINE_S, Cluster, cluster, descriptors
+from tests.runtime.cluster import DEADLINE_S, Cluster, cluster, holdings
 
 Bytes = NDArray[np.uint8]
 X = Label(1, 0)
@@ -334,14 +334,14 @@ def test_mapped_memory_is_let_go_of_when_its_rank_moves() -> None:
         committed(group, states)
         for node in group.nodes:
             node.links.wait_quiet(group.plan.generation)
-        before = descriptors()
+        before = holdings()
         for rank in (0, 1):
             maps = group.node(rank).links.peer_maps
             assert maps is not None
             maps.keep({(other, group.plan.agent_of(other)) for other in range(3)})
-            assert descriptors() == before
+            assert holdings() == before
         maps.keep({(2, group.plan.agent_of(2))})
-        assert descriptors() == before - 1, "rank 1's agent read a chunk of rank 0 and one of rank 2"
+        assert holdings() == before - 1, "rank 1's agent read a chunk of rank 0 and one of rank 2"
 
 
 def test_a_second_attempt_tells_of_a_chunk_again_and_does_not_touch_it() -> None:

@@ -30,13 +30,13 @@ def test_a_file_has_all_the_memory_that_was_asked_for(pair: Pair, nbytes: int) -
     mapped = grow(pair[0], nbytes)
     assert len(mapped) >= max(nbytes, 1)
     assert resident(pair[0]) == len(mapped), "a page that is not there yet would be a signal at a full machine, and slow at any"
-    assert not np.frombuffer(mapped, np.uint8).any()
+    assert not mapped.any()
 
 
 def test_growing_keeps_what_is_there_and_never_shrinks(pair: Pair) -> None:
-    first = np.frombuffer(grow(pair[0], 2 * MIB), np.uint8)
+    first = grow(pair[0], 2 * MIB)
     first[:] = 7
-    second = np.frombuffer(grow(pair[0], 3 * MIB), np.uint8)
+    second = grow(pair[0], 3 * MIB)
     assert (second[: 2 * MIB] == 7).all()
     second[5] = 9
     assert first[5] == 9, "two mappings of a file are one memory"
@@ -73,7 +73,7 @@ def test_a_pair_that_is_taken_while_it_is_filled_is_left_to_its_taker() -> None:
         pass
     fds = taken[0]
     there = [os.fstat(fd).st_size for fd in fds]
-    view = np.frombuffer(grow(fds[0], there[0] + 3 * MIB), np.uint8)
+    view = grow(fds[0], there[0] + 3 * MIB)
     view[:] = 7
     filling.join()
     assert (view == 7).all()

@@ -16,7 +16,7 @@ from perdure.errors import ConfigError
 from perdure.runtime.memory import grow
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.vault import NotHeld, Vault
-from tests.runtime.cluster import descriptors, offer_of
+from tests.runtime.cluster import holdings, offer_of
 
 GEOMETRY = Geometry(4, 2)
 X, Y = Label(1, 0), Label(1, 1)
@@ -26,12 +26,12 @@ COMMON = np.arange(100, dtype=np.uint8)
 
 @pytest.fixture
 def vault() -> Iterator[Vault]:
-    before = descriptors()
+    before = holdings()
     made = Vault()
     yield made
     for rank in (0, 7, 8):
         made.drop(rank)
-    assert descriptors() == before, "a memory file is left"
+    assert holdings() == before, "a memory file is left"
 
 
 def fill(vault: Vault, label: Label = X, index: int = 0) -> Offer:

@@ -9,7 +9,6 @@ were read or mapped on this link the label's until now?
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import socket
 import struct
@@ -18,13 +17,11 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from perdure.core.ids import Label
 from perdure.core.offers import Offer
+from perdure.runtime.posix import Bytes, map_file
 
-Bytes = NDArray[np.uint8]
 Home = tuple[int, int]
 """A rank, and the agent that hosts it."""
 
@@ -120,23 +117,23 @@ class PeerMaps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._maps: dict[tuple[int, int], tuple[Home, mmap.mmap]] = {}
+        self._maps: dict[tuple[int, int], tuple[Home, Bytes]] = {}
 
     def view(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int) -> Bytes:
         """A chunk of data in place, (nbytes,) uint8, read-only; it stays mapped for as long as it is held, or the rank is at home there."""
         request(sock, MAP, label, rank, position, 0, nbytes)
         with received_file(sock, MAPPED.size) as (head, fd):
             (start,) = MAPPED.unpack(head)
-            return np.frombuffer(self._map(fd, (rank, agent)), np.uint8)[start : start + nbytes]
+            return self._map(fd, (rank, agent))[start : start + nbytes]
 
-    def _map(self, fd: int, home: Home) -> mmap.mmap:
+    def _map(self, fd: int, home: Home) -> Bytes:
         """The whole file, its pages as they are read. Its number is given to no other file while it is mapped, so it is a key."""
         found = os.fstat(fd)
         key = (found.st_dev, found.st_ino)
         with self._lock:
             _, mapped = self._maps.get(key, (home, None))
             if mapped is None or len(mapped) < found.st_size:
-                mapped = mmap.mmap(fd, found.st_size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+                mapped = map_file(fd, found.st_size, writable=False)
             self._maps[key] = home, mapped
             return mapped
 

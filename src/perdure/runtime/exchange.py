@@ -14,7 +14,6 @@ finished before every source was *confirmed*: its label was held without interru
 
 from __future__ import annotations
 
-import mmap
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -52,7 +51,7 @@ class Task:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
         self._name_of = name_of
         self._socks: dict[tuple[int, int], socket.socket] = {}
-        self._rings: list[tuple[int, mmap.mmap]] = []
+        self._rings: list[tuple[int, Bytes]] = []
 
     def to(self, rank: int, purpose: int) -> socket.socket | None:
         """The link to the agent of `rank`; None when that is this agent itself."""

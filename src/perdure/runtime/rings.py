@@ -9,20 +9,16 @@ The receiver never writes here, and the sender nowhere else: a link that is shut
 
 from __future__ import annotations
 
-import mmap
 import os
 import socket
 import threading
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from perdure.core.ids import Label
 from perdure.runtime.asking import RING, TAKE, TILE_BYTES, LinkDown, receive_into, received_file, request, send_file
 from perdure.runtime.memory import grow
+from perdure.runtime.posix import Bytes, map_file
 
-Bytes = NDArray[np.uint8]
 PLACES: Final = 2
 """Tiles of one ring: one under way while the next is computed, both in the cache."""
 RING_BYTES: Final = PLACES * TILE_BYTES
@@ -35,14 +31,14 @@ class Rings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[tuple[int, mmap.mmap]] = []
+        self._idle: list[tuple[int, Bytes]] = []
 
     def prepare(self) -> None:
         """Has memory for one ring. Raises ConfigError when there is none."""
         if not self._idle:
             self.give_back(self.take())
 
-    def take(self) -> tuple[int, mmap.mmap]:
+    def take(self) -> tuple[int, Bytes]:
         """A memory file and its mapping of RING_BYTES. Raises ConfigError when there is no memory for it."""
         with self._lock:
             if self._idle:
@@ -54,7 +50,7 @@ class Rings:
             os.close(fd)
             raise
 
-    def give_back(self, memory: tuple[int, mmap.mmap]) -> None:
+    def give_back(self, memory: tuple[int, Bytes]) -> None:
         """The next sender may have it. A receiver that is late stores what it finds there only into a chunk that does not count."""
         with self._lock:
             self._idle.append(memory)
@@ -69,11 +65,11 @@ class Rings:
 class Ring:
     """The sender's end, for one chunk."""
 
-    def __init__(self, memory: tuple[int, mmap.mmap], sock: socket.socket, label: Label, rank: int, position: int) -> None:
+    def __init__(self, memory: tuple[int, Bytes], sock: socket.socket, label: Label, rank: int, position: int) -> None:
         self._sock, self._label, self._rank, self._position = sock, label, rank, position
         self._put = self._taken = 0
         fd, mapped = memory
-        self._memory = np.frombuffer(mapped, np.uint8)
+        self._memory = mapped
         request(sock, RING, label, rank, position, 0, 0)
         send_file(sock, b"\0", fd)
 
@@ -104,7 +100,7 @@ def receive_ring(sock: socket.socket) -> Bytes:
     with received_file(sock, 1) as (_, fd):
         if os.fstat(fd).st_size < RING_BYTES:
             raise LinkDown("a ring that is too small: the peer counts differently")
-        return np.frombuffer(mmap.mmap(fd, RING_BYTES, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ), np.uint8)
+        return map_file(fd, RING_BYTES, writable=False)
 
 
 def place_of(ring: Bytes, number: int, length: int) -> Bytes:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections.abc import Iterable
 
-import numpy as np
-
 from perdure.runtime.memory import grow
-from perdure.runtime.session import Bytes
+from perdure.runtime.posix import Bytes
 
 
 class Slots:
     """Mappings by file, whatever descriptor it is known by. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._maps: dict[int, mmap.mmap] = {}
+        self._maps: dict[int, Bytes] = {}
         self._locks: dict[int, threading.Lock] = {}
 
     def prepare(self, fds: Iterable[int]) -> None:
@@ -40,4 +37,4 @@ class Slots:
             mapped = self._maps.get(file)
             if mapped is None or len(mapped) < nbytes:
                 mapped = self._maps[file] = grow(fd, nbytes)
-        return np.frombuffer(mapped, np.uint8)
+        return mapped

@@ -10,7 +10,6 @@ is used for another label, so the same `Held` afterwards proves that every byte 
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections.abc import Callable
@@ -18,14 +17,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.offers import Kind, Offer, replicated_start
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
-
-Bytes = NDArray[np.uint8]
+from perdure.runtime.posix import Bytes
 
 
 class NotHeld(KeyError):
@@ -62,7 +59,7 @@ class Vault:
 
     def __init__(self) -> None:
         self._fds: dict[int, tuple[int, int]] = {}
-        self._maps: dict[tuple[int, int], mmap.mmap] = {}
+        self._maps: dict[tuple[int, int], Bytes] = {}
         self._held: dict[tuple[int, Label], Held] = {}
         self._parity: dict[tuple[int, int], Bytes] = {}
         self._reserve = Reserve()
@@ -130,7 +127,7 @@ class Vault:
             mapped = self._maps.get((rank, index))
             if mapped is None or len(mapped) < nbytes:
                 mapped = self._maps[rank, index] = grow(self.slot_fds(rank)[index], nbytes)
-            return np.frombuffer(mapped, np.uint8)
+            return mapped
 
     def slot_file(self, rank: int, label: Label) -> int:
         """A file descriptor of the slot, read-only and the caller's to close: for a process that maps it."""
