@@ -1,4 +1,4 @@
-"""The common work without losses, timed from its first superstep to its last. Run by `overhead.py`."""
+"""The common work without losses, timed superstep by superstep. Run by `overhead.py`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import perdure
 from perdure.comm import IN_PLACE, SUM
 
 
-def main(job: perdure.Job, mb: int, steps: int) -> float:
-    """Seconds, on rank 0; every step ends with an exchange, so all ranks take as long."""
+def main(job: perdure.Job, mb: int, steps: int) -> list[float]:
+    """When each superstep began, and the last ended, in seconds, on rank 0; every step ends with an exchange, so all ranks take as long."""
     state = job.sharded("state", (job.size * mb * MIB,), init=lambda index: initial(job.rank, mb))
     right, left = (job.rank + 1) % job.size, (job.rank - 1) % job.size
     received = np.empty(EDGE)
@@ -25,8 +25,8 @@ def main(job: perdure.Job, mb: int, steps: int) -> float:
         job.comm.Sendrecv(edge, right, 5, received, left, 5)
         return received
 
-    began = 0.0
+    began = []
     for number in job.supersteps(steps):
-        began = began or time.monotonic()
+        began.append(time.monotonic())
         step(state, number, reduce, ring)
-    return time.monotonic() - began
+    return [*began, time.monotonic()]
