@@ -184,3 +184,20 @@ def test_closed_standard_streams_do_no_harm(tmp_path: pathlib.Path, redirections
     line = f"{sys.executable} -m perdure run {PROGRAM} --events {events} -- --supersteps 5 {redirections}"
     assert subprocess.run(line, shell=True, timeout=60, check=False).returncode == 0
     assert json.loads(events.read_text().splitlines()[-1])["status"] == "ok"
+
+
+def test_an_interrupt_while_the_command_is_imported_is_one_line() -> None:
+    code = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "perdure.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from perdure.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "perdure: interrupted; nothing had been started\n")
