@@ -51,9 +51,10 @@ class Contender:
                 torchrun = [str(tools / "torchrun"), "--standalone", "--nproc-per-node", str(SIZE), "--max-restarts", "3"]
                 return [*torchrun, "--monitor-interval", "0.1", program, folder, str(mb), store]
 
-    def environment(self) -> dict[str, str]:
-        """A store of its own for each attempt: with torchrun's shared one a restart meets the addresses of the dead."""
-        return {**os.environ, **ONE_THREAD, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    def environment(self, folder: str) -> dict[str, str]:
+        """A store of its own for each attempt: with torchrun's shared one a restart meets the addresses of the dead. What any of
+        them leaves in the folder for temporary files goes with `folder`."""
+        return {**os.environ, **ONE_THREAD, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "TMPDIR": folder}
 
 
 def contenders(mpi_python: str | None, torch_python: str | None) -> tuple[Contender, ...]:
@@ -72,7 +73,7 @@ def run(contender: Contender, mb: int) -> Iterator[tuple[pathlib.Path, str]]:
     folder = tempfile.mkdtemp(prefix="recovery-")
     store = tempfile.mkdtemp(prefix="recovery-", dir="/dev/shm")
     try:
-        yield pathlib.Path(folder), _run(contender.command(folder, mb, store), contender.environment(), folder)
+        yield pathlib.Path(folder), _run(contender.command(folder, mb, store), contender.environment(folder), folder)
     finally:
         shutil.rmtree(folder)
         shutil.rmtree(store)
