@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+from perdure.runtime import memory
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
 from perdure.runtime.slots import Slots
 
@@ -31,6 +32,21 @@ def test_a_file_has_all_the_memory_that_was_asked_for(pair: Pair, nbytes: int) -
     assert len(mapped) >= max(nbytes, 1)
     assert resident(pair[0]) == len(mapped), "a page that is not there yet would be a signal at a full machine, and slow at any"
     assert not mapped.any()
+
+
+def test_without_huge_pages_memory_is_written(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "collapse", lambda mapped: False)
+    mapped = grow(pair[0], 5 * MIB)
+    assert (len(mapped), resident(pair[0])) == (5 * MIB, 5 * MIB)
+    assert not mapped.any()
+
+
+def test_a_file_that_grew_by_odd_steps_has_huge_pages_from_the_next_place_on(pair: Pair) -> None:
+    grow(pair[0], mmap.PAGESIZE)[:] = 7
+    mapped = grow(pair[0], 6 * MIB)
+    assert resident(pair[0]) == 6 * MIB
+    assert (mapped[: mmap.PAGESIZE] == 7).all()
+    assert not mapped[mmap.PAGESIZE :].any()
 
 
 def test_growing_keeps_what_is_there_and_never_shrinks(pair: Pair) -> None:

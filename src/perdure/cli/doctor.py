@@ -12,6 +12,7 @@ import numpy as np
 
 from perdure import __version__
 from perdure.coding import kernels
+from perdure.runtime.memory import has_huge_pages
 from perdure.runtime.posix import available_bytes
 
 
@@ -22,6 +23,7 @@ def doctor() -> bool:
     print(f"codec kernels: {kernels.current().name}; from two parity chunks on: {kernels.warm(2)}")
     if kernels.current().name.startswith("NumPy"):
         print("  faster ones come with the extra: pip install 'perdure[kernels]'")
+    print(f"snapshots in huge pages: {'yes' if has_huge_pages() else 'no, so memory takes longer to get; Linux 6.1 and later have them'}")
     checks: list[tuple[str, Callable[[], object]]] = [
         ("Python 3.11 or newer", lambda: _true(sys.version_info >= (3, 11))),
         ("memory files (memfd)", lambda: os.close(os.memfd_create("perdure-doctor"))),

@@ -38,6 +38,16 @@ def grow(fd: int, nbytes: int) -> Bytes:
     return mapped
 
 
+def has_huge_pages() -> bool:
+    """Does the kernel make huge pages of memory files?"""
+    fd = os.memfd_create("perdure-try")
+    try:
+        os.pwrite(fd, b"\0", HUGE_BYTES - 1)
+        return collapse(map_file(fd, HUGE_BYTES))
+    finally:
+        os.close(fd)
+
+
 def _pages(nbytes: int) -> int:
     """Rounded up to whole pages, at least one: there are no mappings of nothing."""
     return -(-max(nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
