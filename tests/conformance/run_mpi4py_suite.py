@@ -54,7 +54,7 @@ def fetch(folder: pathlib.Path) -> pathlib.Path:
     tests = folder / f"mpi4py-{VERSION}" / "test"
     if not tests.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:", "--no-deps", "-d", str(folder)]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", "mpi4py", "--no-deps", "-d", str(folder)]
         subprocess.run([*command, f"mpi4py=={VERSION}"], check=True)
         with tarfile.open(folder / f"mpi4py-{VERSION}.tar.gz") as archive:
             archive.extractall(folder, filter="data")
