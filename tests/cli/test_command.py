@@ -159,7 +159,7 @@ def test_rehearse_of_a_program_that_recovers() -> None:
     assert "the program recovers" in done.stdout
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["rehearse", "--help"], ["--version"], ["doctor"]])
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["rehearse", "--help"], ["plan", "--help"], ["--version"], ["doctor"]])
 def test_help_is_there(words: list[str]) -> None:
     assert command(*words).returncode == 0
 
@@ -201,3 +201,11 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "perdure: interrupted; nothing had been started\n")
+
+
+def test_plan_prints_what_each_node_will_hold() -> None:
+    done = command("plan", "examples/heat/heat.py", "--ranks", "8", "--parity", "2", "--", "--n", "256")
+    assert done.returncode == 0, done.stderr
+    assert "0 to 7" in done.stdout
+    assert "spare" in done.stdout
+    assert "nodes that may be lost together, whichever they are: 2" in done.stdout

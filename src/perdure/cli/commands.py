@@ -110,6 +110,32 @@ def run_command(
     print(report.to_json() if as_json else in_words(report))
 
 
+@app.command("plan", context_settings=PASS_ON)
+def plan_command(
+    context: typer.Context,
+    program: Program,
+    ranks: Ranks = 4,
+    ranks_per_node: RanksPerNode = 1,
+    spares: Spares = 1,
+    parity: Parity = 1,
+    group_size: GroupSize = None,
+    seed: Seed = 0,
+) -> None:
+    """Says what each node will hold: runs the program up to its first superstep, on threads of this process, and no further.
+
+    `perdure plan examples/heat/heat.py --ranks 8 --parity 2 -- --n 2048`
+    """
+    from perdure.cli.plan import show
+    from perdure.launch.planning import plan
+
+    show(
+        plan(
+            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size, seed=seed,
+            raw_arguments=parse_arguments(context.args),
+        )
+    )  # fmt: skip
+
+
 @app.command("rehearse", context_settings=PASS_ON)
 def rehearse_command(
     context: typer.Context,

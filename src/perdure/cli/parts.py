@@ -30,6 +30,16 @@ def clock(seconds: float | None) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+def in_bytes(count: int) -> str:
+    """ "1.5 GB": three digits at most, in powers of a thousand."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
 def bar(label: str, share: float | None, right: str, *, width: int) -> RenderableType:
     """A line of `width` characters: a label, the share done as a bar (one that pulses where it is not known), and a word on the right."""
     line = Table.grid(padding=(0, 1))

@@ -88,7 +88,7 @@ def run(
     )  # fmt: skip
     if engine not in ENGINES:
         raise ConfigError(f"the engine is {' or '.join(ENGINES)}, not {engine!r}")
-    _check_means(means)
+    check_means(means)
     account = Account(engine)
 
     def take(event: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def run(
     return account.report
 
 
-def _check_means(means: Means) -> None:
+def check_means(means: Means) -> None:
     """What every engine needs."""
     ranks, commit_every = means.ranks_on_machine, means.commit_every
     if ranks < 1:
@@ -122,11 +122,8 @@ def _check_means(means: Means) -> None:
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
 
 
-def _order(
-    program: Program, means: Means, ranks_per_node: int, spares: int, parity: int, group_size: int | None, faults: Sequence[str],
-    settings: Settings, transport: str, return_after_s: float | None,
-) -> Order:  # fmt: skip
-    ranks = means.ranks_on_machine
+def shape_of(ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None) -> JobShape:
+    """How ranks lie on nodes and in parity groups. ConfigError: it cannot be."""
     if ranks_per_node < 1:
         raise ConfigError(f"--ranks-per-node must be 1 or more, not {ranks_per_node}")
     if spares < 0:
@@ -142,9 +139,17 @@ def _order(
         )
     if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
         raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
+    return JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
+
+
+def _order(
+    program: Program, means: Means, ranks_per_node: int, spares: int, parity: int, group_size: int | None, faults: Sequence[str],
+    settings: Settings, transport: str, return_after_s: float | None,
+) -> Order:  # fmt: skip
     if transport not in BETWEEN_PROCESSES:
         raise ConfigError(f"the transport is shared, unix or tcp, not {transport!r}")
-    shape = JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
+    ranks = means.ranks_on_machine
+    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
     nodes = -(-ranks // ranks_per_node) + spares
     return Order(
         program=program, shape=shape, spares=spares, settings=settings, means=means,

@@ -27,13 +27,15 @@ from perdure.runtime.session import Base, Bytes, Means
 
 Tell = Callable[..., None]
 """tell(event, **fields): to whoever runs the job."""
+Declared = Callable[[list["Declaration"]], None]
+"""Told once, of all ranks in order, when the first commit is complete."""
 PROGRESS_EVERY_S: Final = 0.1
 """As often as agents report theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Snapshot:
-    """What one rank has said of one label."""
+class Declaration:
+    """What one rank has said of one label: `live_bytes` of items, the snapshot that is its `offer`."""
 
     offer: Offer
     live_bytes: int
@@ -44,10 +46,10 @@ class _Snapshot:
 class Board:
     """Shared by all ranks; every method may be called by any thread."""
 
-    def __init__(self, size: int, tell: Tell) -> None:
-        self._size, self._tell = size, tell
+    def __init__(self, size: int, tell: Tell, declared: Declared | None = None) -> None:
+        self._size, self._tell, self._declared = size, tell, declared
         self._changed = threading.Condition()
-        self._snapshots: dict[int, _Snapshot] = {}
+        self._snapshots: dict[int, Declaration] = {}
         self._superstep = self._committed = -1
         self.over = False
         self.positions = {0, 1}
@@ -63,7 +65,7 @@ class Board:
         if self.over:
             raise GenerationRevoked("the job is over")
 
-    def commit(self, superstep: int, mine: _Snapshot) -> None:
+    def commit(self, superstep: int, mine: Declaration) -> None:
         """Blocks until all ranks have said the same label. UsageError: they never will, or they disagree."""
         with self._changed:
             self.check()
@@ -78,6 +80,8 @@ class Board:
             wrong = agreement.of_offers(one.offer for one in self._snapshots.values())
             if wrong:
                 raise UsageError(wrong)
+            if self._declared is not None and self._committed < 0:
+                self._declared([self._snapshots[rank] for rank in range(self._size)])
             self._tell("committed", **_fields(superstep, self._snapshots))
             self.positions.add(self._snapshots[0].offer.next_position)
             self._committed = superstep
@@ -95,7 +99,7 @@ class Board:
         raise UsageError(f"{' and '.join(words)}: {agreement.SAME_END}")
 
 
-def _fields(superstep: int, snapshots: dict[int, _Snapshot]) -> dict[str, Any]:
+def _fields(superstep: int, snapshots: dict[int, Declaration]) -> dict[str, Any]:
     """Of the event; as the orchestrator publishes it."""
     ranks = [snapshots[rank] for rank in sorted(snapshots)]
     items = [{item.name: item for item in one.offer.items} for one in ranks]
@@ -193,7 +197,7 @@ class ThreadSession:
     def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
         sent = self._monitor.bytes - self._sent_bytes
         self._sent_bytes += sent
-        mine = _Snapshot(offer=offer, live_bytes=live_bytes, sent_bytes=sent, since=self._snapped_since)
+        mine = Declaration(offer=offer, live_bytes=live_bytes, sent_bytes=sent, since=self._snapped_since)
         with self.inside(AT_THE_END if superstep == END else "supersteps"):
             self._board.commit(superstep, mine)
 

@@ -21,7 +21,7 @@ from perdure import job
 from perdure.comm import Mesh
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
-from perdure.launch.board import Board, ThreadMonitor, ThreadSession
+from perdure.launch.board import Board, Declared, ThreadMonitor, ThreadSession
 from perdure.launch.program import Program, arguments_of, describe, load, pickled_arguments
 from perdure.runtime.session import Means
 from perdure.runtime.worker import as_raised
@@ -41,26 +41,33 @@ def run_threads(
     means: Means,
     settings: Settings,
     on_event: OnEvent,
+    declared: Declared | None = None,
 ) -> Any:
-    """Blocks until all ranks are through; returns what `main` returned on rank 0. Raises what `perdure.run` raises."""
+    """Blocks until all ranks are through; returns what `main` returned on rank 0. Raises what `perdure.run` raises.
+
+    `declared` is called by one of the ranks' threads; what it raises ends the job.
+    """
     if callable(main):
         function, program = main, Program(raw=dict(raw or {}), arguments=pickled_arguments(arguments))
     else:
         program = describe(main, arguments, raw)
         function = load(program)[0]
     arguments_of(function, program)
-    return _Threads(function, program, means, settings, on_event).run()
+    return _Threads(function, program, means, settings, on_event, declared).run()
 
 
 class _Threads:
     """One job. Events are handed to the thread that called `run`, which is the one that a Ctrl-C reaches."""
 
-    def __init__(self, function: Callable[..., Any], program: Program, means: Means, settings: Settings, on_event: OnEvent) -> None:
+    def __init__(
+        self, function: Callable[..., Any], program: Program, means: Means, settings: Settings, on_event: OnEvent,
+        declared: Declared | None,
+    ) -> None:  # fmt: skip
         self._function, self._program, self._means, self._settings, self._on_event = function, program, means, settings, on_event
         self._size = means.ranks_on_machine
         self._began = time.monotonic()
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._board = Board(self._size, self._tell)
+        self._board = Board(self._size, self._tell, declared)
         self._monitors = [ThreadMonitor() for _ in range(self._size)]
         name = os.urandom(16)
         self._meshes = [

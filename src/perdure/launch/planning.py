@@ -1,0 +1,131 @@
+"""What would a job hold, and where? The program's declarations are run, on threads of this process, and nothing after them.
+
+Memory of a rank (DESIGN, layout): its live items; two snapshots; two sets of m parity chunks, each as long as the largest state of its
+group divided by n - m. A spare has ready what the largest rank needs, as often as a node has ranks; live items as long as a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.core.orchestrator import JobShape
+from perdure.core.plan import Plan
+from perdure.core.planner import Seat, first_plan
+from perdure.core.settings import Settings
+from perdure.errors import ProgramFailed, UsageError
+from perdure.launch import check_means, shape_of
+from perdure.launch.board import Declaration
+from perdure.launch.threads import run_threads
+from perdure.runtime.posix import available_bytes
+from perdure.runtime.session import Means
+
+COPIES = 2
+"""Slots of a rank, and sets of parity chunks: of the committed label, and of the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """The memory of one node, in bytes; `ranks` is empty for a spare."""
+
+    node: int
+    ranks: tuple[int, ...]
+    live: int
+    snapshots: int
+    parity: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.live + self.snapshots + self.parity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine."""
+
+    nodes: tuple[Holding, ...]
+    groups: tuple[tuple[int, ...], ...]
+    parity: int
+    tolerance: int
+    available: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of all nodes together."""
+        return sum(node.total for node in self.nodes)
+
+    @property
+    def extra(self) -> float:
+        """What protection holds on nodes with ranks, in units of the live items."""
+        holding = [node for node in self.nodes if node.ranks]
+        return sum(node.snapshots + node.parity for node in holding) / max(sum(node.live for node in holding), 1)
+
+
+class _Seen(Exception):
+    """Ends the job: all ranks have declared their items."""
+
+
+def plan(
+    main: Callable[..., Any] | str,
+    *,
+    ranks: int = 4,
+    ranks_per_node: int = 1,
+    spares: int = 1,
+    parity: int = 1,
+    group_size: int | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    raw_arguments: Mapping[str, str | bool] | None = None,
+    seed: int = 0,
+) -> JobPlan:
+    """Runs the program up to its first superstep. Arguments and errors as of `perdure.run`.
+
+    Raises:
+        UsageError: besides, the program declares nothing.
+    """
+    means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes(), debug=False)
+    check_means(means)
+    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
+    seen: list[Declaration] = []
+
+    def note(declarations: list[Declaration]) -> None:
+        seen.extend(declarations)
+        raise _Seen
+
+    try:
+        run_threads(main, arguments, raw_arguments, means=means, settings=Settings(), on_event=lambda event: None, declared=note)
+    except ProgramFailed:
+        if not seen:
+            raise
+    if all(item.name.startswith("__") for one in seen for item in one.offer.items):
+        raise UsageError("the program declares nothing, so nothing would be protected: see job.sharded and job.private")
+    return _planned(shape, spares, seen)
+
+
+def _planned(shape: JobShape, spares: int, declared: list[Declaration]) -> JobPlan:
+    seats = [Seat(agent=node + 1, node=node, address="") for node in range(-(-shape.ranks // shape.ranks_per_node))]
+    first = first_plan(seats, shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
+    of_rank = [_of_rank(first, declared, rank) for rank in range(shape.ranks)]
+    nodes = [_on_node(seat.node, first.ranks_of(seat.agent), of_rank) for seat in seats]
+    slots, parity = (shape.ranks_per_node * max(column) for column in list(zip(*of_rank, strict=True))[1:])
+    ready = [Holding(node=len(seats) + spare, ranks=(), live=slots // COPIES, snapshots=slots, parity=parity) for spare in range(spares)]
+    return JobPlan(
+        nodes=(*nodes, *ready), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(), available=available_bytes()
+    )
+
+
+def _of_rank(plan: Plan, declared: list[Declaration], rank: int) -> tuple[int, int, int]:
+    """Bytes of live items, slots and parity chunks."""
+    offer, geometry = declared[rank].offer, plan.geometry(plan.group_index(rank))
+    chunk = geometry.chunk_bytes([declared[other].offer.coded_bytes for other in plan.group_of(rank)])
+    return (
+        declared[rank].live_bytes,
+        COPIES * (offer.coded_bytes + offer.replicated_bytes),
+        COPIES * geometry.m * chunk,
+    )
+
+
+def _on_node(node: int, ranks: tuple[int, ...], of_rank: list[tuple[int, int, int]]) -> Holding:
+    live, snapshots, parity = (sum(column) for column in zip(*(of_rank[rank] for rank in ranks), strict=True))
+    return Holding(node=node, ranks=ranks, live=live, snapshots=snapshots, parity=parity)
