@@ -71,7 +71,7 @@ def test_what_a_producer_that_was_killed_had_not_published_is_never_read() -> No
     if pid == 0:
         producer = Ring(fd)
         producer.write([b"published"])
-        producer._data[9:16] = b"halfway"
+        producer.data[9:16] = b"halfway"
         os.kill(os.getpid(), 9)
     os.waitpid(pid, 0)
     os.close(fd)

@@ -13,6 +13,7 @@ from typing import Final
 
 from perdure.comm.matching import Arrival, Receive
 from perdure.comm.transports import Stream
+from perdure.comm.transports.shared import RingReceiver, RingSender
 from perdure.errors import InternalError
 
 HEAD: Final = struct.Struct("<QQQQqIII4x")
@@ -38,19 +39,29 @@ class Send:
     done = False
     ticket = 0
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview, done: bool = False) -> None:
         self.data = data
+        if done:
+            self.done = True
+
+
+GONE: Final = Send(memoryview(b""), done=True)
+"""Any message that left at once."""
 
 
 @dataclass(slots=True, eq=False)
 class Outward:
-    """The sending end: frames that there was no room for wait in `pending`."""
+    """The sending end: frames that there was no room for wait in `pending`. `near`: the stream, if it is a ring in memory."""
 
     rank: int
     stream: Stream
     direct: bool
     sequence: int = 0
     pending: collections.deque[tuple[list[memoryview | bytes], Send | None]] = field(default_factory=collections.deque)
+    near: RingSender | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.near = self.stream if isinstance(self.stream, RingSender) else None
 
     def push(self) -> int:
         """Gives the stream what it takes. Returns the bytes taken. OSError: the other end is gone."""
@@ -78,7 +89,7 @@ def cut(pieces: list[memoryview | bytes], sent: int) -> list[memoryview | bytes]
 
 @dataclass(slots=True, eq=False)
 class Inward:
-    """The receiving end. While a frame is half read, `arrival` is it and `target` is where its bytes go."""
+    """The receiving end. While a frame is half read, `arrival` is it and `target` is where its bytes go. `near`: as of `Outward`."""
 
     rank: int
     stream: Stream
@@ -89,17 +100,23 @@ class Inward:
     arrival: Arrival | None = None
     target: memoryview | None = None
     wanted: Receive | None = None
+    near: RingReceiver | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.view = memoryview(self.head)
+        self.near = self.stream if isinstance(self.stream, RingReceiver) else None
 
-    def unpack(self, generation: int) -> Arrival:
-        """The head that is complete now. InternalError: it does not belong here."""
-        sequence, context, length, address, tag, its_generation, kind, ticket = HEAD.unpack(self.head)
-        if its_generation != generation or sequence != self.sequence:
+    def due(self, sequence: int, of_generation: int, generation: int) -> None:
+        """A head is complete, and counted. InternalError: it does not belong here."""
+        if of_generation != generation or sequence != self.sequence:
             raise InternalError(
-                f"rank {self.rank} sent frame {sequence} of generation {its_generation}; frame {self.sequence} of {generation} was due"
+                f"rank {self.rank} sent frame {sequence} of generation {of_generation}; frame {self.sequence} of {generation} was due"
             )
         self.sequence += 1
         self.filled = 0
+
+    def unpack(self, generation: int) -> Arrival:
+        """The head that is complete now. InternalError: it does not belong here."""
+        sequence, context, length, address, tag, of_generation, kind, ticket = HEAD.unpack(self.head)
+        self.due(sequence, of_generation, generation)
         return Arrival(context, self.rank, tag, length, kind, ticket, address)

@@ -72,27 +72,32 @@ class Mailbox:
             queue = self.posted[key] = collections.deque()
         queue.append(wanted)
 
-    def receive_for(self, context: int, source: int, tag: int) -> Receive | None:
-        """Takes the receive that was posted first of those that this message fits."""
-        if self.wildcards:
-            return self._wildcard_receive_for(context, source, tag)
+    def receive_for(self, context: int, source: int, tag: int, room: int = -1) -> Receive | None:
+        """Takes the receive that was posted first of those that this message fits; with `room`, only if its buffer has so many bytes."""
         key = (context, source, tag)
+        if self.wildcards:
+            key = self._first_posted(key)
         queue = self.posted.get(key)
-        if not queue:
+        if queue is None:
             return None
-        wanted = queue.popleft()
+        wanted = queue[0]
+        if room >= 0 and (wanted.buffer is None or len(wanted.buffer) < room):
+            return None
+        queue.popleft()
         if not queue:
             del self.posted[key]
+        if wanted.source == ANY or wanted.tag == ANY:
+            self.wildcards -= 1
         return wanted
 
-    def _wildcard_receive_for(self, context: int, source: int, tag: int) -> Receive | None:
-        keys = [(context, source, tag), (context, ANY, tag), (context, source, ANY), (context, ANY, ANY)]
-        queues = [queue for key in keys if (queue := self.posted.get(key))]
-        if not queues:
-            return None
-        wanted = min((queue[0] for queue in queues), key=lambda receive: receive.serial)
-        self.withdraw(wanted)
-        return wanted
+    def _first_posted(self, key: Key) -> Key:
+        """The key of the receive that was posted first of those that a message with this key fits; its own if there is none."""
+        context, source, tag = key
+        if len(self.posted) == 1:  # by far the most usual
+            (only,) = self.posted
+            return only if only[0] == context and only[1] in (source, ANY) and only[2] in (tag, ANY) else key
+        keys = [key, (context, ANY, tag), (context, source, ANY), (context, ANY, ANY)]
+        return min((key for key in keys if key in self.posted), key=lambda key: self.posted[key][0].serial, default=key)
 
     def withdraw(self, wanted: Receive) -> bool:
         """A posted receive is not to be matched any more. False: it was matched already."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.comm.attributes import Attributes
@@ -17,8 +16,7 @@ from perdure.comm.failures import ErrorClass, Exception
 from perdure.comm.matching import Receive
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import Engine, Part
-    from perdure.comm.mesh import Monitor
+    from perdure.comm.engine import Engine, Inside, Part
     from perdure.comm.topologies import Topology
 
 WORLD_CONTEXT: Final = 2
@@ -58,8 +56,8 @@ class Membership:
         return world_rank if self.position is None or world_rank < 0 else self.position[world_rank]
 
     def inside(self, call: str) -> Inside:
-        """Tells the monitor that the rank is inside a call."""
-        return Inside(self.engine, call)
+        """See `Engine.inside`."""
+        return self.engine.inside(call)
 
     def child_context(self, made_by: tuple[Any, ...]) -> int:
         """The context of the next communicator made in this way; the same on all its members."""
@@ -96,24 +94,6 @@ class Membership:
         """The messages of the next collective call."""
         self.collectives += 1
         return Exchange(self.engine, self.ranks, self.rank, self.context + 1, self.collectives)
-
-
-class Inside:
-    """While it is entered, the rank is inside a public call."""
-
-    __slots__ = ("call", "monitor")
-
-    monitor: Monitor
-
-    def __init__(self, engine: Engine, call: str) -> None:
-        engine.check()
-        self.monitor, self.call = engine.monitor, call
-
-    def __enter__(self) -> None:
-        self.monitor.enter(self.call)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self.monitor.leave()
 
 
 class Exchange:

@@ -22,20 +22,24 @@ if TYPE_CHECKING:
     from perdure.comm.membership import Membership
 
 _SIMPLE = frozenset("?bBhHiIlLqQfd")
-"""Type codes of arrays whose bytes can be had in one step."""
+"""Formats of memory in this machine's order whose bytes can be had in one step."""
 
 
 def outgoing(buf: Any, dest: int) -> memoryview:
     """The bytes of a send buffer."""
-    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.dtype.isnative and buf.size and buf.flags.c_contiguous:
-        return buf.data.cast("B")
+    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE:
+        view = buf.data
+        if view.format in _SIMPLE and view.c_contiguous and view.nbytes:
+            return view.cast("B")
     return memoryview(b"") if dest == PROC_NULL else block(buf, writable=False).out()
 
 
 def incoming(buf: Any) -> tuple[memoryview, Block | None]:
     """Where to receive; and the block that must `put` it, if that is not its place."""
-    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE and buf.dtype.isnative and buf.size and buf.flags.carray:
-        return buf.data.cast("B"), None
+    if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE:
+        view = buf.data
+        if view.format in _SIMPLE and view.c_contiguous and view.nbytes and not view.readonly:
+            return view.cast("B"), None
     target = block(buf, writable=True)
     return target.room(), None if target.dense else target
 
@@ -69,7 +73,7 @@ class PointToPoint:
     def Send(self, buf: Any, dest: int, tag: int = 0) -> None:
         """Sends; returns when the buffer may be changed."""
         m = self.held()
-        with m.inside("comm.Send"):
+        with m.engine.inside("comm.Send"):
             part = self._send(m, outgoing(buf, dest), dest, tag)
             if part is not None and not part.done:
                 m.engine.wait(part)
@@ -77,10 +81,15 @@ class PointToPoint:
     def Recv(self, buf: Any, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> None:
         """Receives; blocks until the message is here."""
         m = self.held()
-        with m.inside("comm.Recv"):
-            pending = self._receiving(m, buf, source, tag)
-            pending.block()
-            pending.finish(status)
+        with m.engine.inside("comm.Recv"):
+            if source == PROC_NULL:
+                return Nothing(receives=True).finish(status)
+            room, target = incoming(buf)
+            part = m.engine.receive(m.source(source, tag), m.context, tag, room)
+            if not part.done:
+                m.engine.wait(part)
+            if status is not None or target is not None or part.error:
+                Receiving(m, part, target.put if target else None).finish(status)
 
     def Sendrecv(
         self, sendbuf: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,

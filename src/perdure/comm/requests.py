@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -259,11 +260,7 @@ class Request(Handle[Pending]):
 
 
 def _inside(engine: Engine | None, call: str) -> Any:
-    from contextlib import nullcontext
-
-    from perdure.comm.membership import Inside
-
-    return Inside(engine, call) if engine is not None else nullcontext()
+    return engine.inside(call) if engine is not None else contextlib.nullcontext()
 
 
 def _ready(pending: Pending) -> bool:

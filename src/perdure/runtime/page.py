@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 _LAYOUT: Final = struct.Struct("<QQqq")
-_CALLS, _FRAMES = 0, 1
+_CALLS, _FRAMES, _IS_INSIDE = 0, 1, 4
 _INSIDE_AT: Final = 64
 _INSIDE_BYTES: Final = 64
 _padded: Final[dict[str, bytes]] = {}
@@ -24,9 +24,10 @@ class Page:
     def __init__(self, fd: int) -> None:
         os.ftruncate(fd, mmap.PAGESIZE)
         self._map = memoryview(mmap.mmap(fd, mmap.PAGESIZE))
-        self._words = self._map[: _LAYOUT.size].cast("q")
+        self._words = self._map[:_INSIDE_AT].cast("q")
         self.calls = self.frames = 0
         self.superstep = self.count = -1
+        self._call = ""
 
     def clear(self) -> None:
         """For a new process: nothing was done yet."""
@@ -38,13 +39,24 @@ class Page:
         _LAYOUT.pack_into(self._map, 0, self.calls, self.frames, self.superstep, self.count)
 
     def enter(self, call: str) -> None:
-        """The rank is inside a job call from now on; an empty name: in user code."""
-        name = _padded.get(call)
-        if name is None:
-            name = _padded[call] = call.encode()[:_INSIDE_BYTES].ljust(_INSIDE_BYTES, b"\0")
+        """The rank is inside a job call from now on."""
+        words = self._words
+        if call != self._call:
+            self._call = call
+            name = _padded.get(call)
+            if name is None:
+                name = _padded[call] = call.encode()[:_INSIDE_BYTES].ljust(_INSIDE_BYTES, b"\0")
+            self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES] = name
+        words[_IS_INSIDE] = 1
         self.calls += 1
-        self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES] = name
-        self._words[_CALLS] = self.calls
+        words[_CALLS] = self.calls
+
+    def leave(self) -> None:
+        """The rank is in user code again."""
+        words = self._words
+        words[_IS_INSIDE] = 0
+        self.calls += 1
+        words[_CALLS] = self.calls
 
     def moved(self) -> None:
         """One more message moved."""
@@ -52,7 +64,9 @@ class Page:
         self._words[_FRAMES] = self.frames
 
     def read(self) -> tuple[int, int, int, int, str]:
-        """(calls, frames, superstep, count, inside), as the agent sees them."""
+        """(calls, frames, superstep, count, inside), as the agent sees them; not inside anything: an empty name."""
         calls, frames, superstep, count = _LAYOUT.unpack_from(self._map, 0)
+        if not self._words[_IS_INSIDE]:
+            return calls, frames, superstep, count, ""
         inside = bytes(self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES]).rstrip(b"\0").decode(errors="replace")
         return calls, frames, superstep, count, inside

@@ -176,7 +176,7 @@ class Calls:
 
     def leave(self) -> None:
         """It ends."""
-        self._page.enter("")
+        self._page.leave()
 
     def moved(self, nbytes: int) -> None:
         """A message was sent or received."""
@@ -221,7 +221,7 @@ class WorkerSession:
         try:
             yield
         finally:
-            self._worker.page.enter("")
+            self._worker.page.leave()
 
     @contextlib.contextmanager
     def forbid_comm(self, why: str) -> Iterator[None]:

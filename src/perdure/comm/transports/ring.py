@@ -21,6 +21,8 @@ from typing import Final
 
 CAPACITY: Final = 256 * 1024
 """Bytes in flight between two ranks, a power of two: a few messages of the largest size that is copied through the ring. Not tuned."""
+PIECE_BYTES: Final = 16 * 1024
+"""Of a long body, published before the rest is copied: the consumer copies at the same time."""
 _PAGE: Final = 4096
 _HEAD, _TAIL, _CONSUMER_SLEEPS, _PRODUCER_SLEEPS = 0, 16, 32, 48
 """Words of the first page, each in a pair of cache lines of its own (the second line is fetched along with the first)."""
@@ -43,16 +45,17 @@ def allocate() -> int:
 
 
 class Ring:
-    """One end. Only the producer calls `write` and `producer_*`, only the consumer the others."""
+    """One end. Only the producer calls `write*` and `producer_*`, only the consumer the others. `data`: (CAPACITY,) bytes."""
 
     def __init__(self, fd: int) -> None:
         if os.fstat(fd).st_size != _PAGE + CAPACITY:
             raise OSError("not a ring of ours")
         whole = memoryview(mmap.mmap(fd, _PAGE + CAPACITY))
         self._words = whole[:_PAGE].cast("Q")
-        self._data = whole[_PAGE:]
+        self.data = whole[_PAGE:]
         self._head = self._tail = 0
-        self._barrier = threading.Lock()
+        barrier = threading.Lock()
+        self._acquire, self._release = barrier.acquire, barrier.release
 
     # ---- the producer -----------------------------------------------------------------------------------------------------
 
@@ -60,7 +63,7 @@ class Ring:
         """Copies what fits and publishes it at once. Returns the bytes taken."""
         start = head = self._head
         room = CAPACITY - (head - self._tail)
-        data = self._data
+        data = self.data
         for piece in pieces:
             size = len(piece)
             if size > room:
@@ -82,6 +85,26 @@ class Ring:
         self._head = self._words[_HEAD] = head
         return head - start
 
+    def write_whole(self, head: bytes, body: memoryview) -> bool:
+        """`write` of two pieces, if there is room for both and neither goes round the end: the usual case in a few steps."""
+        start = self._head
+        at = start & (CAPACITY - 1)
+        middle = at + len(head)
+        end = middle + len(body)
+        if end > CAPACITY or start - self._tail + end - at > CAPACITY:
+            return False
+        data = self.data
+        data[at:middle] = head
+        if end - middle > PIECE_BYTES:
+            first = middle + PIECE_BYTES
+            data[middle:first] = body[:PIECE_BYTES]
+            self._words[_HEAD] = start + first - at
+            data[first:end] = body[PIECE_BYTES:]
+        else:
+            data[middle:end] = body
+        self._head = self._words[_HEAD] = start + end - at
+        return True
+
     def consumer_sleeps(self) -> bool:
         """After `write`: must it be rung for?"""
         self._fence()
@@ -102,6 +125,16 @@ class Ring:
         """Would `read_into` find anything?"""
         return self._words[_HEAD] != self._tail
 
+    def lies_at(self, nbytes: int) -> int:
+        """Where in `data` the next `nbytes` lie; -1 unless they are there and in one piece. They stay there until `skip`."""
+        tail = self._tail
+        at = tail & (CAPACITY - 1)
+        return -1 if at + nbytes > CAPACITY or self._words[_HEAD] - tail < nbytes else at
+
+    def skip(self, nbytes: int) -> None:
+        """So many bytes were read in place; `give_back` gives back the room."""
+        self._tail += nbytes
+
     def read_into(self, view: memoryview) -> int:
         """Copies what is there, at most as much as fits; the room it took is given back by `give_back`."""
         tail = self._tail
@@ -114,13 +147,13 @@ class Ring:
         end = at + size
         if end <= CAPACITY:
             if size == len(view):
-                view[:] = self._data[at:end]
+                view[:] = self.data[at:end]
             else:
-                view[:size] = self._data[at:end]
+                view[:size] = self.data[at:end]
         else:
             first = CAPACITY - at
-            view[:first] = self._data[at:]
-            view[first:size] = self._data[: size - first]
+            view[:first] = self.data[at:]
+            view[first:size] = self.data[: size - first]
         self._tail = tail + size
         return size
 
@@ -136,5 +169,5 @@ class Ring:
         self._fence()
 
     def _fence(self) -> None:
-        self._barrier.acquire()
-        self._barrier.release()
+        self._acquire()
+        self._release()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 from collections.abc import Sequence
 
@@ -28,7 +29,8 @@ class _RingStream:
         self.fd = sock.fileno()
         self.direct = True
 
-    def _ring_the_bell(self) -> None:
+    def wake(self) -> None:
+        """Rings the bell. OSError: the other end is gone."""
         with contextlib.suppress(BlockingIOError):  # it has rung so often already that the socket is full
             self._sock.send(b"!")
 
@@ -53,7 +55,7 @@ class RingSender(_RingStream):
     def send(self, pieces: Sequence[memoryview | bytes]) -> int:
         sent = self.ring.write(pieces)
         if self.ring.consumer_sleeps():
-            self._ring_the_bell()
+            self.wake()
         return sent
 
     def recv_into(self, view: memoryview) -> int | None:
@@ -75,6 +77,8 @@ class RingReceiver(_RingStream):
     def __init__(self, sock: socket.socket, ring: Ring, pid: int) -> None:
         super().__init__(sock, ring)
         self._reader = direct.Reader(pid) if pid else None
+        self._something = select.poll()
+        self._something.register(sock, select.POLLIN)
         self._ended = False
         self.ready = ring.has_data
 
@@ -92,7 +96,7 @@ class RingReceiver(_RingStream):
     def settle(self) -> None:
         if self.ring.give_back():
             with contextlib.suppress(ConnectionError):  # it is gone; the end of the stream says so
-                self._ring_the_bell()
+                self.wake()
 
     def arm(self, *, armed: bool) -> None:
         self.ring.consumer_arms(armed=armed)
@@ -101,11 +105,7 @@ class RingReceiver(_RingStream):
         """Looks at the socket afterwards: while it is open, the process that was read cannot have been another of the same number."""
         if self._reader is None or not self._reader.read(address, target):
             return False
-        try:
-            gone = self._sock.recv(1, socket.MSG_PEEK) == b""
-        except BlockingIOError:
-            gone = False
-        if gone:
+        if self._something.poll(0) and self._sock.recv(1, socket.MSG_PEEK) == b"":
             raise ConnectionResetError("the sender is gone")
         return True
 
