@@ -95,7 +95,7 @@ class Collectives:
         """All ranks' buffers combined, on all ranks. The same size gives the same bits every time."""
         m = self.held()
         with m.inside("comm.Allreduce"):
-            drive(m.engine, plans.allreduce(m, sendbuf, recvbuf, op)())
+            drive(m.engine, plans.allreduce(m, sendbuf, recvbuf, op, blocking=True)())
 
     def Reduce_scatter_block(self, sendbuf: Any, recvbuf: Any, op: Op = SUM) -> None:
         """All ranks' buffers combined, an equal part on each."""

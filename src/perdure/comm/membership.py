@@ -16,6 +16,7 @@ from perdure.comm.failures import ErrorClass, Exception
 from perdure.comm.matching import Receive
 
 if TYPE_CHECKING:
+    from perdure.comm.common import Common
     from perdure.comm.engine import Engine, Inside, Part
     from perdure.comm.topologies import Topology
 
@@ -25,7 +26,8 @@ SELF_CONTEXT: Final = 4
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Membership:
-    """One communicator. `context` is even and carries the messages of programs; the odd one after it those of collectives."""
+    """One communicator. `context` is even and carries the messages of programs; the odd one after it those of collectives. `common`: memory
+    that its members share, once they have met and could have it."""
 
     engine: Engine
     ranks: tuple[int, ...]
@@ -40,6 +42,8 @@ class Membership:
     collectives: int = 0
     children: dict[Any, int] = field(default_factory=dict)
     position: dict[int, int] | None = None
+    common: Common | None = None
+    has_met: bool = False
 
     def __post_init__(self) -> None:
         self.engine.memberships[self.context] = self
@@ -116,8 +120,10 @@ class Exchange:
     def check(self, wanted: Receive, nbytes: int) -> None:
         """`MPI.Exception`: a message of another size than this rank expects means that the ranks do not agree."""
         if wanted.length != nbytes:
-            source = self.ranks.index(wanted.from_rank)
-            raise Exception(
-                ErrorClass.TRUNCATE,
-                f"rank {source} takes part in a collective with {wanted.length} bytes where rank {self.rank} has {nbytes}",
-            )
+            raise self.disagreement(wanted, wanted.length, nbytes)
+
+    def disagreement(self, wanted: Receive, theirs: int, nbytes: int) -> Exception:
+        """The error of a rank that has `nbytes` where the sender of a message has another number."""
+        source = self.ranks.index(wanted.from_rank)
+        text = f"rank {source} takes part in a collective with {theirs} bytes where rank {self.rank} has {nbytes}"
+        return Exception(ErrorClass.TRUNCATE, text)

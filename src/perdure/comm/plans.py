@@ -12,13 +12,14 @@ import numpy as np
 
 from perdure.comm import reductions, schedules
 from perdure.comm.buffers import Block, Blocks, block, is_in_place, vector, vector_w
+from perdure.comm.common import HALF_BYTES, RANKS_MAX, meet
 from perdure.comm.constants import IN_PLACE, PROC_NULL
 from perdure.comm.failures import ErrorClass, ValueException
 from perdure.comm.ops import Op, combiner
 from perdure.comm.pendings import Schedule
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.membership import Exchange, Membership
 
 Plan = Callable[[], Schedule]
 """Makes the schedule. The arguments were checked already; a persistent call makes it again and again."""
@@ -138,18 +139,33 @@ def alltoall(m: Membership, sendbuf: Any, recvbuf: Any, form: str = "") -> Plan:
 # ---- reductions -------------------------------------------------------------------------------------------------------------
 
 
-def allreduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op) -> Plan:
-    """MPI_Allreduce."""
+def allreduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, *, blocking: bool = False) -> Plan:
+    """MPI_Allreduce. One that is `blocking` is the only one of its kind at a time, so it may use memory that the members share."""
     target = block(recvbuf, writable=True)
     source = target if is_in_place(sendbuf) else _alike(block(sendbuf, writable=False), target)
     combine = combiner(op, target)
 
     def schedule() -> Schedule:
         out = target.array()
-        yield from reductions.all_reduce(m.exchange(), out if source is target else source.array(), out, combine)
+        vector, x = out if source is target else source.array(), m.exchange()
+        shared = (yield from _common(m, x, out)) if blocking else None
+        if shared is None:
+            yield from reductions.all_reduce(x, vector, out, combine)
+        else:
+            yield from reductions.all_reduce_in_common(x, shared, vector, out, combine)
         _put_back(target, out)
 
     return schedule
+
+
+def _common(m: Membership, x: Exchange, vector: reductions.Array) -> Schedule:
+    """The members' common memory, if they can have it and the vector is one that it is good for: the same answer on all of them."""
+    if not (reductions.LONG_FROM_BYTES <= vector.nbytes <= HALF_BYTES and 1 < x.size <= min(RANKS_MAX, len(vector))):
+        return None
+    if not m.has_met and m.engine.traffic.on_one_host(m.ranks):
+        m.common = yield from meet(x)
+    m.has_met = True
+    return m.common
 
 
 def reduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, root: int) -> Plan:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from perdure.comm.common import Common, everybody
 from perdure.comm.matching import Receive
 from perdure.comm.membership import Exchange
 from perdure.comm.pendings import Schedule
@@ -54,6 +55,28 @@ def all_reduce(x: Exchange, source: Array, out: Array, combine: Combine) -> Sche
     for send in sends:  # whoever passed on the result of its part had taken all operands of it
         x.engine.settle(send)
         yield send
+
+
+def all_reduce_in_common(x: Exchange, common: Common, source: Array, out: Array, combine: Combine) -> Schedule:
+    """`all_reduce` in memory that all ranks have mapped: each combines its part of all vectors where they lie, then copies the parts of
+    the others. The order, and so the bits, are the same."""
+    vectors = common.vectors(source)
+    vectors[x.rank][:] = source
+    yield from everybody(x, source.nbytes)
+    operands = [_split(vector, x.size)[x.rank] for vector in vectors]
+    own = operands[x.rank]
+    block = max(1, BLOCK_BYTES // own.itemsize)
+    scratch = np.empty(min(block, len(own)), own.dtype)
+    for start in range(0, len(own), block):
+        first, *rest = (operand[start : start + block] for operand in operands)
+        total = first
+        for operand in rest:
+            result = own[start : start + block] if operand is rest[-1] else scratch[: len(first)]
+            combine(total, operand, result)
+            total = result
+    yield from everybody(x, source.nbytes)
+    for rank, target in enumerate(_split(out, x.size)):
+        target[:] = _split(vectors[rank], x.size)[rank]
 
 
 def reduce(x: Exchange, work: Array, combine: Combine, root: int) -> Schedule:

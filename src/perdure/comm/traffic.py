@@ -11,7 +11,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -245,6 +245,10 @@ class Traffic:
             if stream.in_memory:
                 self._watch(stream.fd, select.POLLIN, lambda: self._bell(out))
         return out
+
+    def on_one_host(self, ranks: Sequence[int]) -> bool:
+        """Do all these ranks have memory in common?"""
+        return all(self._addresses[rank].startswith("shared:") for rank in ranks)
 
     def inward(self, rank: int) -> Stream:
         """The stream on which a rank sends, which it has begun."""
