@@ -68,7 +68,7 @@ def _exchange(engine: Engine, ranks: tuple[int, ...], tag: int) -> Exchange:
 def _of_rank(engine: Engine) -> list[str]:
     """What this rank has not finished: messages that it has not received, receives that nothing has matched."""
     messages = [one for queue in engine.mailbox.waiting.values() for one in queue if one.context != CONTEXT]
-    receives = [one for queue in engine.mailbox.posted.values() for one in queue if one.context != CONTEXT]
+    receives = [one for one in engine.mailbox.receives() if one.context != CONTEXT]
     found = [_of_message(engine, one) for one in messages] + [_of_receive(engine, one) for one in receives]
     if not found and engine.traffic.background:
         found = [f"rank {engine.rank} has a non-blocking collective under way"]

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from perdure.comm.intake import fresh
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
 from perdure.comm.matching import Arrival, Mailbox, Receive
-from perdure.comm.traffic import Traffic, fresh
+from perdure.comm.traffic import Traffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 
 if TYPE_CHECKING:

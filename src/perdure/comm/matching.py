@@ -7,6 +7,7 @@ compared, by the serial number at which each receive was posted.
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,54 +54,65 @@ class Receive:
 
 @dataclass(slots=True)
 class Mailbox:
-    """Receives that wait for messages, and messages that wait for receives."""
+    """Receives that wait for messages, and messages that wait for receives. One lone receive is `only`, more are `posted`."""
 
+    only: Receive | None = None
     posted: dict[Key, collections.deque[Receive]] = field(default_factory=dict)
     waiting: dict[Key, collections.deque[Arrival]] = field(default_factory=dict)
     wildcards: int = 0
     serial: int = 0
 
+    def receives(self) -> Iterator[Receive]:
+        """All that are posted."""
+        if self.only is not None:
+            yield self.only
+        for queue in self.posted.values():
+            yield from queue
+
     def post(self, wanted: Receive) -> None:
         """A receive for which nothing is there yet."""
         self.serial += 1
         wanted.serial = self.serial
+        if self.only is None and not self.posted:
+            self.only = wanted
+            return
+        if self.only is not None:
+            first, self.only = self.only, None
+            self._queue(first)
+        self._queue(wanted)
+
+    def _queue(self, wanted: Receive) -> None:
         if wanted.source == ANY or wanted.tag == ANY:
             self.wildcards += 1
-        key = (wanted.context, wanted.source, wanted.tag)
-        queue = self.posted.get(key)
-        if queue is None:
-            queue = self.posted[key] = collections.deque()
-        queue.append(wanted)
+        self.posted.setdefault((wanted.context, wanted.source, wanted.tag), collections.deque()).append(wanted)
 
     def receive_for(self, context: int, source: int, tag: int, room: int = -1) -> Receive | None:
         """Takes the receive that was posted first of those that this message fits; with `room`, only if its buffer has so many bytes."""
-        key = (context, source, tag)
-        if self.wildcards:
-            key = self._first_posted(key)
-        queue = self.posted.get(key)
-        if queue is None:
+        wanted, key = self.only, (context, source, tag)
+        if wanted is not None:
+            fits = wanted.context == context and wanted.source in (source, ANY) and wanted.tag in (tag, ANY)
+        else:
+            if self.wildcards:
+                key = self._first_posted(key)
+            queue = self.posted.get(key)
+            fits = queue is not None
+            wanted = queue[0] if queue else None
+        if not fits or wanted is None or (room >= 0 and (wanted.buffer is None or len(wanted.buffer) < room)):
             return None
-        wanted = queue[0]
-        if room >= 0 and (wanted.buffer is None or len(wanted.buffer) < room):
-            return None
-        queue.popleft()
-        if not queue:
-            del self.posted[key]
-        if wanted.source == ANY or wanted.tag == ANY:
-            self.wildcards -= 1
+        self.withdraw(wanted)
         return wanted
 
     def _first_posted(self, key: Key) -> Key:
         """The key of the receive that was posted first of those that a message with this key fits; its own if there is none."""
         context, source, tag = key
-        if len(self.posted) == 1:  # by far the most usual
-            (only,) = self.posted
-            return only if only[0] == context and only[1] in (source, ANY) and only[2] in (tag, ANY) else key
         keys = [key, (context, ANY, tag), (context, source, ANY), (context, ANY, ANY)]
         return min((key for key in keys if key in self.posted), key=lambda key: self.posted[key][0].serial, default=key)
 
     def withdraw(self, wanted: Receive) -> bool:
         """A posted receive is not to be matched any more. False: it was matched already."""
+        if wanted is self.only:
+            self.only = None
+            return True
         key = (wanted.context, wanted.source, wanted.tag)
         queue = self.posted.get(key)
         if queue is None or wanted not in queue:

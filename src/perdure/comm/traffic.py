@@ -12,12 +12,11 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, OFFER, REFUSED, TAKEN, Inward, Outward, Send, cut
-from perdure.comm.matching import Arrival, Receive
+from perdure.comm.intake import Intake, Receiver
+from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
+from perdure.comm.matching import Receive
 from perdure.comm.transports import LinkRefused, Stream
 from perdure.errors import GenerationRevoked, InternalError
 
@@ -28,30 +27,13 @@ PEER_LOST_TIMEOUT_S: Final = 60.0
 """After a peer's link ended, the revoke must follow: detection takes seconds at most."""
 _BY_ITSELF: Final = frozenset((DATA, COPY))
 """Frames whose message needs no answer."""
-_WITHOUT_BYTES: Final = frozenset((OFFER, TAKEN, REFUSED))
-"""Frames that are nothing but a head."""
 SPIN_S: Final = 100e-6
 """A waiting rank looks at its links in memory for so long, giving the processor away after each look, before it polls. Most answers come
 sooner; and where more processes than cores want to run, giving it away takes as long by itself."""
-
-
 SPIN_COPY_BYTES: Final = 4 << 20
 COPY_BYTES_PER_S: Final = 5e9
 """Whose message is taken out of its memory looks for longer by the time which that takes, on a slow machine, up to so many bytes: falling
 asleep just before the answer comes would cost as much again (measured, 1 MiB: 130 us one way instead of 90)."""
-
-
-class Receiver(Protocol):
-    """Who is told of frames."""
-
-    def head_arrived(self, arrival: Arrival, rank: int) -> tuple[Receive | None, memoryview | None] | None:
-        """A frame begins: the receive that it belongs to and where its bytes may go; None when it has none that anybody waits for."""
-
-    def message_arrived(self, arrival: Arrival, wanted: Receive | None) -> None:
-        """All its bytes are there."""
-
-    def receive_for(self, context: int, source: int, tag: int, room: int) -> Receive | None:
-        """See `Mailbox.receive_for`."""
 
 
 class Traffic:
@@ -62,10 +44,12 @@ class Traffic:
         self.background: list[Callable[[], bool]] = []
         """Non-blocking collectives: each is called after bytes moved, goes on as far as it can, and says whether it is over."""
         self._mesh, self._generation, self._addresses = mesh, generation, addresses
-        self._monitor, self._receiver = monitor, receiver
+        self._monitor, self._intake = monitor, Intake(generation, receiver, monitor)
         self._out: dict[int, Outward] = {}
         self._in: dict[int, Inward] = {}
         self._in_memory: list[Inward] = []
+        self._looks: list[tuple[Callable[[], bool], Inward]] = []
+        """Of each of them, how to see whether something came."""
         self._stuck: list[Outward] = []
         self._by_fd: dict[int, Callable[[], object]] = {}
         self._poll = select.poll()
@@ -83,7 +67,7 @@ class Traffic:
     def revoke(self) -> None:
         """The generation is over: every blocked and every later call raises."""
         with self._lock:
-            self.revoked, self.held = True, False
+            self.revoked, self._intake.revoked, self.held = True, True, False
             self._may_go.set()
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
@@ -112,7 +96,7 @@ class Traffic:
     def close(self) -> None:
         """Gives all links back."""
         with self._lock:
-            self.revoked = True
+            self.revoked = self._intake.revoked = True
             if self._wake < 0:
                 return
             os.close(self._wake)
@@ -138,7 +122,7 @@ class Traffic:
         while not part.done:
             if self.revoked or self.held:
                 self.check()
-            if self._sweep():
+            if self._sweep() or self._sweep() or self._sweep():  # a look costs a fourth of giving the processor away
                 until = 0.0
                 continue
             now = time.perf_counter() if self._in_memory else 0.0
@@ -168,8 +152,8 @@ class Traffic:
     def _sweep(self) -> bool:
         """One look at all links in memory. Did anything move?"""
         moved = False
-        for inward in self._in_memory:
-            if inward.stream.ready():
+        for ready, inward in self._looks:
+            if ready():
                 self._pull(inward)
                 moved = True
         if self._stuck:
@@ -211,6 +195,7 @@ class Traffic:
             inward = self._in[rank] = Inward(rank, stream)
             if stream.in_memory:
                 self._in_memory = [*self._in_memory, inward]
+                self._looks = [*self._looks, (stream.ready, inward)]
             self._watch(stream.fd, select.POLLIN, lambda inward=inward: self._readable(inward))  # type: ignore[misc]
 
     def _patience_ms(self) -> float | None:
@@ -331,100 +316,9 @@ class Traffic:
     def _ended(self, inward: Inward) -> None:
         self._forget(inward.stream.fd)
         self._in_memory = [other for other in self._in_memory if other is not inward]
+        self._looks = [look for look in self._looks if look[1] is not inward]
         self.lose(inward.rank)
 
     def _pull(self, inward: Inward) -> None:
-        """Takes one message of a link.
-
-        No more, because it may be the one that is waited for: a rank that went on reading would fill its memory with the messages of a
-        faster one, while the stream holds that one up.
-        """
-        if inward.arrival is None and not inward.filled and self._take(inward):
-            inward.stream.settle()
-            return
-        recv_into = inward.stream.recv_into
-        count: int | None = None
-        while not self.revoked:
-            if inward.arrival is None:
-                count = recv_into(inward.view[inward.filled :] if inward.filled else inward.view)
-                if not count:
-                    break
-                inward.filled += count
-                if inward.filled == HEAD_BYTES and self._begin(inward):
-                    break
-            else:
-                assert inward.target is not None
-                count = recv_into(inward.target[inward.filled :] if inward.filled else inward.target)
-                if not count:
-                    break
-                inward.filled += count
-                if inward.filled == inward.arrival.length:
-                    self._end(inward)
-                    break
-        inward.stream.settle()
-        if count == 0:
+        if not self._intake.pull(inward):
             self._ended(inward)
-
-    def _take(self, inward: Inward) -> bool:
-        """The usual frame in a few steps: it lies in the ring, and is an answer, an offer, or for a receive that waits for it and has room.
-        False: it is not that, and nothing was taken."""
-        if inward.near is None or self.revoked:
-            return False
-        ring = inward.near.ring
-        at = ring.lies_at(HEAD_BYTES)
-        if at < 0:
-            return False
-        sequence, context, length, address, tag, generation, kind, ticket = HEAD.unpack_from(ring.data, at)
-        wanted = None
-        if kind == DATA:
-            wanted = self._receiver.receive_for(context, inward.rank, tag, length)
-            if wanted is None:
-                return False
-        elif kind not in _WITHOUT_BYTES:
-            return False
-        inward.due(sequence, generation, self._generation)
-        ring.skip(HEAD_BYTES)
-        if wanted is None:
-            self._receiver.head_arrived(Arrival(context, inward.rank, tag, length, kind, ticket, address), inward.rank)
-            return True
-        assert wanted.buffer is not None
-        target = wanted.buffer[:length]
-        filled = 0
-        while filled < length and (count := ring.read_into(target[filled:] if filled else target)):
-            filled += count
-        if filled < length:
-            arrival = inward.arrival = Arrival(context, inward.rank, tag, length, kind, ticket, address)
-            arrival.placed = True
-            inward.target, inward.wanted, inward.filled = target, wanted, filled
-            return True
-        wanted.from_rank, wanted.from_tag, wanted.length, wanted.data = inward.rank, tag, length, target
-        wanted.done = True
-        self._monitor.moved(length)
-        return True
-
-    def _begin(self, inward: Inward) -> bool:
-        """A head is here: its bytes go where a posted receive wants them, or into fresh memory. True: there are none."""
-        arrival = inward.unpack(self._generation)
-        place = self._receiver.head_arrived(arrival, inward.rank)
-        if place is None:
-            return True
-        inward.arrival, (inward.wanted, buffer) = arrival, place
-        arrival.placed = buffer is not None and len(buffer) >= arrival.length
-        inward.target = buffer[: arrival.length] if buffer is not None and arrival.placed else fresh(arrival.length)
-        if arrival.length == 0:
-            self._end(inward)
-        return arrival.length == 0
-
-    def _end(self, inward: Inward) -> None:
-        arrival, wanted = inward.arrival, inward.wanted
-        assert arrival is not None
-        arrival.data = inward.target
-        inward.arrival = inward.target = inward.wanted = None
-        inward.filled = 0
-        self._monitor.moved(arrival.length)
-        self._receiver.message_arrived(arrival, wanted)
-
-
-def fresh(nbytes: int) -> memoryview:
-    """Memory for a message that nobody has a buffer for. (nbytes,) bytes, not cleared when large."""
-    return memoryview(bytearray(nbytes)) if nbytes < 4096 else np.empty(nbytes, np.uint8).data

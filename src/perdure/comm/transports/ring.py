@@ -107,8 +107,9 @@ class Ring:
 
     def consumer_sleeps(self) -> bool:
         """After `write`: must it be rung for?"""
-        self._fence()
-        return bool(self._words[_CONSUMER_SLEEPS])
+        self._acquire()
+        self._release()
+        return self._words[_CONSUMER_SLEEPS] != 0
 
     def has_room(self) -> bool:
         """Would `write` take anything?"""
@@ -159,9 +160,11 @@ class Ring:
 
     def give_back(self) -> bool:
         """Publishes what was read. True when the producer waits for it."""
-        self._words[_TAIL] = self._tail
-        self._fence()
-        return bool(self._words[_PRODUCER_SLEEPS])
+        words = self._words
+        words[_TAIL] = self._tail
+        self._acquire()
+        self._release()
+        return words[_PRODUCER_SLEEPS] != 0
 
     def consumer_arms(self, *, armed: bool) -> None:
         """It is about to wait for data, or is back."""
