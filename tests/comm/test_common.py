@@ -85,7 +85,7 @@ def test_where_it_cannot_be_had_all_ranks_do_without(worlds: Any, monkeypatch: p
     """One rank of three does not get at one file: what it finds there has another mark."""
     mapped, calls = common._mapped, []
 
-    def sometimes(pid: int, number: int, mark: bytes) -> memoryview | None:
+    def sometimes(pid: int, number: int, mark: bytes) -> Any:
         calls.append(number)
         return mapped(pid, number, os.urandom(16) if len(calls) == 1 else mark)
 

@@ -10,7 +10,6 @@ The bytes are ordered by the messages that speak of them: a ring keeps stores in
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -22,43 +21,44 @@ from numpy.typing import NDArray
 from perdure.comm.matching import Receive
 from perdure.comm.membership import Exchange
 from perdure.comm.pendings import Schedule
+from perdure.mapping import HUGE_BYTES, Bytes, collapse, map_file
 
 Array = NDArray[Any]
-HALF_BYTES: Final = 2 << 20
+HALF_BYTES: Final = HUGE_BYTES
 """The longest vector that goes through it. Longer ones are not helped: they do not fit into the caches between one copy and the next."""
 RANKS_MAX: Final = 8
 """Every member speaks to all others; beyond, messages along a tree are fewer."""
-_START: Final = 4096
-_FILE_BYTES: Final = _START + 2 * HALF_BYTES
+_MARK_AT: Final = 2 * HALF_BYTES
+_FILE_BYTES: Final = _MARK_AT + 4096
 _PLACE: Final = struct.Struct("<II16s")
-"""Process, file descriptor, and the mark that the file must begin with: a number may mean another process to who lives in a container."""
+"""Process, file descriptor, and the mark at the end of the file: a number may mean another process to who lives in a container."""
 _COUNT: Final = struct.Struct("<Q")
 
 
 class Common:
     """The mapped files of all members, by rank of the communicator."""
 
-    def __init__(self, files: Sequence[memoryview]) -> None:
+    def __init__(self, files: Sequence[Bytes]) -> None:
         self._files = files
         self._turn = 0
 
     def vectors(self, like: Array) -> list[Array]:
         """Every member's place in the next call, in the order of ranks: arrays like `like`, (n,); only the own may be written."""
-        start = _START + self._turn * HALF_BYTES
+        start = self._turn * HALF_BYTES
         self._turn = 1 - self._turn
-        return [np.frombuffer(file[start : start + like.nbytes], like.dtype) for file in self._files]
+        return [file[start : start + like.nbytes].view(like.dtype) for file in self._files]
 
 
 def meet(x: Exchange) -> Schedule:
     """Maps everybody's file. Returns the `Common`; on all members None if it cannot be had on one of them."""
     with _new_file() as (fd, own):
         mark = os.urandom(16)
-        own[:16] = mark
+        own[_MARK_AT : _MARK_AT + len(mark)] = np.frombuffer(mark, np.uint8)
         places: dict[int, Any] = {rank: x.receive(rank, memoryview(bytearray(_PLACE.size))) for rank in range(x.size) if rank != x.rank}
         place = memoryview(_PLACE.pack(os.getpid(), fd, mark))
         yield from [x.send(rank, place) for rank in places]
         yield from places.values()
-        files: list[memoryview | None] = []
+        files: list[Bytes | None] = []
         for rank in range(x.size):
             if rank == x.rank:
                 files.append(own)
@@ -74,17 +74,21 @@ def meet(x: Exchange) -> Schedule:
 
 
 @contextlib.contextmanager
-def _new_file() -> Iterator[tuple[int, memoryview]]:
-    """Open while the others look for it."""
+def _new_file() -> Iterator[tuple[int, Bytes]]:
+    """Open while the others look for it. Its halves are huge pages, if there are such: touching it page by page takes milliseconds, and
+    every generation begins with a new one."""
     fd = os.memfd_create("perdure-common", os.MFD_CLOEXEC)
     try:
         os.ftruncate(fd, _FILE_BYTES)
-        yield fd, memoryview(mmap.mmap(fd, _FILE_BYTES))
+        own = map_file(fd, _FILE_BYTES)
+        own[:_MARK_AT:HUGE_BYTES] = 0
+        collapse(own[:_MARK_AT])
+        yield fd, own
     finally:
         os.close(fd)
 
 
-def _mapped(pid: int, number: int, mark: bytes) -> memoryview | None:
+def _mapped(pid: int, number: int, mark: bytes) -> Bytes | None:
     """Another member's file, to read. None: it cannot be opened from here, or is not the one that was meant."""
     try:
         fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
@@ -93,10 +97,10 @@ def _mapped(pid: int, number: int, mark: bytes) -> memoryview | None:
     try:
         if os.fstat(fd).st_size != _FILE_BYTES:
             return None
-        file = memoryview(mmap.mmap(fd, _FILE_BYTES, prot=mmap.PROT_READ))
+        file = map_file(fd, _FILE_BYTES, writable=False)
     finally:
         os.close(fd)
-    return file if file[:16] == mark else None
+    return file if file[_MARK_AT : _MARK_AT + len(mark)].tobytes() == mark else None
 
 
 def told(wanted: Receive) -> memoryview:

@@ -20,7 +20,7 @@ import msgspec
 
 from perdure.core.ids import Label
 from perdure.core.offers import Offer
-from perdure.runtime.posix import Bytes, map_file
+from perdure.mapping import Bytes, map_file
 
 Home = tuple[int, int]
 """A rank, and the agent that hosts it."""

@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 
 from perdure.errors import ConfigError
-from perdure.runtime.posix import HUGE_BYTES, Bytes, available_bytes, collapse, map_file, populate, stand_back
+from perdure.mapping import HUGE_BYTES, Bytes, collapse, map_file, populate
+from perdure.runtime.posix import available_bytes, stand_back
 
 Pair = tuple[int, int]
 """The memory files of the two slots of a rank."""

@@ -1,35 +1,16 @@
-"""The few things of Linux that Python has no function for."""
+"""What Linux knows of processes and Python has no function for."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import mmap
 import os
 import signal
 import threading
-import weakref
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-Bytes = NDArray[np.uint8]
-HUGE_BYTES: Final = 2 << 20
-"""A huge page."""
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_LIBC.mmap.restype = ctypes.c_void_p
-_LIBC.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
-_LIBC.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-_LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-_PROT_NONE: Final = 0
-_MAP_FIXED: Final = 0x10
-_MAP_FAILED: Final = ctypes.c_void_p(-1).value
 _PR_SET_PDEATHSIG: Final = 1
-_MADV_POPULATE_WRITE: Final = 23
-_MADV_COLLAPSE: Final = 25
-_POPULATE_BYTES: Final = 16 << 20
-"""At most 10 ms (measured: 4)."""
 _PF_EXITING: Final = 0x4
 _FLAGS, _EXIT_CODE = 6, 49
 """Of /proc/PID/stat, counted from the state."""
@@ -54,51 +35,6 @@ def is_stopped(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] == "T"
     except OSError:
         return False
-
-
-def map_file(fd: int, nbytes: int, *, writable: bool = True) -> Bytes:
-    """(nbytes,) uint8 shared with the memory file, unmapped when nobody holds it or a part of it; the file may be shorter until it is read.
-
-    It begins where a huge page can, which `mmap.mmap` does not see to. Raises OSError.
-    """
-    room = _map(None, nbytes + HUGE_BYTES, _PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1)
-    start = -(-room // HUGE_BYTES) * HUGE_BYTES
-    protection = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
-    try:
-        _map(start, nbytes, protection, mmap.MAP_SHARED | _MAP_FIXED, fd)
-    except OSError:
-        _LIBC.munmap(room, nbytes + HUGE_BYTES)
-        raise
-    memory = (ctypes.c_char * nbytes).from_address(start)
-    weakref.finalize(memory, _LIBC.munmap, room, nbytes + HUGE_BYTES).atexit = False
-    mapped = np.frombuffer(memoryview(memory), np.uint8)
-    mapped.flags.writeable = writable
-    return mapped
-
-
-def _map(start: int | None, nbytes: int, protection: int, flags: int, fd: int) -> int:
-    found = _LIBC.mmap(start, nbytes, protection, flags, fd, 0)
-    if found == _MAP_FAILED:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return int(found or 0)
-
-
-def populate(mapped: Bytes) -> None:
-    """Maps all pages of a writable mapping, without holding the interpreter up. A kernel before 5.14 does it page by page later.
-
-    In steps: meanwhile no other thread of the process can map memory.
-    """
-    for start in range(0, len(mapped), _POPULATE_BYTES):
-        step = min(_POPULATE_BYTES, len(mapped) - start)
-        _LIBC.madvise(mapped.ctypes.data + start, step, _MADV_POPULATE_WRITE)
-
-
-def collapse(mapped: Bytes) -> bool:
-    """Makes huge pages of mapped memory, (a multiple of HUGE_BYTES,) uint8 that begins where one can; each must have one page at least.
-
-    What is missing is filled with zeros. False where the kernel does not (before 6.1), or has no huge page to give.
-    """
-    return bool(_LIBC.madvise(mapped.ctypes.data, len(mapped), _MADV_COLLAPSE) == 0)
 
 
 def ending(pid: int) -> int | None:

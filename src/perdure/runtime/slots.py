@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Iterable
 
+from perdure.mapping import Bytes
 from perdure.runtime.memory import grow
-from perdure.runtime.posix import Bytes
 
 
 class Slots:

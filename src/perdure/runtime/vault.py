@@ -21,8 +21,8 @@ import xxhash
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.offers import Kind, Offer, replicated_start
+from perdure.mapping import Bytes
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
-from perdure.runtime.posix import Bytes
 
 
 class NotHeld(KeyError):
