@@ -32,8 +32,9 @@ from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.offers import Offer
 from perdure.core.plan import Placement, Plan
 from perdure.runtime import exchange
-from perdure.runtime.channel import abstract_name, listen
-from perdure.runtime.links import HELLO, Links
+from perdure.runtime.addresses import listen, unix_address
+from perdure.runtime.links import Links
+from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.vault import Vault
 
 
@@ -44,7 +45,7 @@ class Rank:
         self.me, self.n, self.nbytes, self.job = me, ranks, nbytes, job
         self.geometry = Geometry(ranks, m)
         self.vault = Vault()
-        self.links = Links(self.vault, lambda rank: self.geometry, self._stored, maps_peers=maps_peers)
+        self.links = Links(self.vault, lambda rank: self.geometry, self._stored, Admission(bytes(32)), maps_peers=maps_peers)
         self.heard = threading.Condition()
         self.stored = 0
         self.state = np.random.default_rng(me).integers(0, 256, nbytes, np.uint8)
@@ -53,15 +54,25 @@ class Rank:
             Offer(rank=rank, items=(), coded_bytes=nbytes, replicated_bytes=0, next_position=-1, ended_at=-1) for rank in range(ranks)
         )
         self.plan = self._plan(0, list(range(ranks)))
-        self.listener = listen(abstract_name(job, f"agent-{me}"))
+        self.listener = listen(self._address(me))
         threading.Thread(target=self._accept, daemon=True).start()
         kernels.warm(m)
 
+    def _address(self, agent: int) -> str:
+        return unix_address(f"{self.job}-agent-{agent}")
+
     def _plan(self, generation: int, agents: list[int]) -> Plan:
+        addresses = tuple((agent, self._address(agent)) for agent in sorted(set(agents)))
         places = tuple(Placement(rank=rank, agent=agent, node=agent, incarnation=1) for rank, agent in enumerate(agents))
         groups = (tuple(range(self.n)),)
         return Plan(
-            generation=generation, placements=places, groups=groups, parity=self.geometry.m, base=None, positions=(0, 1), addresses=()
+            generation=generation,
+            placements=places,
+            groups=groups,
+            parity=self.geometry.m,
+            base=None,
+            positions=(0, 1),
+            addresses=addresses,
         )
 
     def _stored(self, rank: int, label: Label, position: int) -> None:
@@ -72,7 +83,7 @@ class Rank:
     def _accept(self) -> None:
         while True:
             sock, _ = self.listener.accept()
-            _, generation = HELLO.unpack(sock.recv(HELLO.size, socket.MSG_WAITALL))
+            _, _, generation = HELLO.unpack(sock.recv(HELLO.size, socket.MSG_WAITALL))
             self.links.run(generation, lambda sock=sock, generation=generation: self.links.serve(sock, generation), "serve")
 
     def _wait(self, count: int) -> None:
@@ -80,7 +91,7 @@ class Rank:
             self.heard.wait_for(lambda: self.stored >= count)
 
     def _task(self) -> exchange.Task:
-        return exchange.Task(self.links, self.vault, self.plan, self.me, lambda agent: abstract_name(self.job, f"agent-{agent}"))
+        return exchange.Task(self.links, self.vault, self.plan, self.me)
 
     def install(self, generation: int, agents: list[int]) -> None:
         """A new generation, so that every rebuild has links of its own."""
@@ -96,11 +107,11 @@ class Rank:
 
     def ring(self) -> None:
         """The state to the next rank over a socket, that of the one before into touched memory."""
-        server = listen(abstract_name(self.job, f"ring-{self.me}"))
+        server = listen(unix_address(f"{self.job}-ring-{self.me}"))
         self.say("listening")
         self.hear()
         out = socket.socket(socket.AF_UNIX)
-        out.connect(abstract_name(self.job, f"ring-{(self.me + 1) % self.n}"))
+        out.connect(f"\0{self.job}-ring-{(self.me + 1) % self.n}")
         into, _ = server.accept()
         sender = threading.Thread(target=lambda: out.sendall(self.state.data))
         sender.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 
 from perdure.engines.local import LocalEngine, LocalProcess
 from perdure.runtime.posix import ending
+from perdure.runtime.words import Words
 
 NODE = """
 import os, signal, sys
@@ -33,7 +35,7 @@ def node() -> LocalProcess:
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     child.stdout.close()
-    return LocalProcess(child, read)
+    return LocalProcess(child, read, Words(socket.socket()))
 
 
 def ends(process: LocalProcess) -> bool:

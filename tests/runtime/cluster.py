@@ -21,12 +21,14 @@ from perdure.core.messages import DecodeTask
 from perdure.core.offers import BLOCK_BYTES, Form, Item, Kind, Offer, replicated_start
 from perdure.core.plan import Placement, Plan
 from perdure.runtime import exchange
-from perdure.runtime.channel import abstract_name, listen
-from perdure.runtime.links import HELLO, Links
+from perdure.runtime.addresses import listen, unix_address
+from perdure.runtime.links import Links
+from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.vault import Vault
 
 Bytes = NDArray[np.uint8]
 DEADLINE_S = 20.0
+ADMISSION = Admission(os.urandom(32))
 _jobs = itertools.count()
 
 
@@ -53,8 +55,8 @@ class Node:
         self.stored: set[tuple[int, Label, int]] = set()
         self.failures: list[BaseException] = []
         self.heard = threading.Condition()
-        self.links = Links(self.vault, lambda rank: cluster.geometry, self._note, maps_peers=maps_peers, failed=self._failed)
-        self._listener = listen(abstract_name(cluster.job, f"agent-{me}"))
+        self.links = Links(self.vault, lambda rank: cluster.geometry, self._note, ADMISSION, maps_peers=maps_peers, failed=self._failed)
+        self._listener = listen(cluster.address_of(me))
         self._thread = threading.Thread(target=self._accept, name=f"accept-{me}", daemon=True)
         self._thread.start()
 
@@ -78,14 +80,14 @@ class Node:
             if len(hello) < HELLO.size:
                 sock.close()
                 continue
-            _, generation = HELLO.unpack(hello)
+            _, _, generation = HELLO.unpack(hello)
             self.serve(sock, generation)
 
     def serve(self, sock: socket.socket, generation: int) -> None:
         self.links.run(generation, lambda: self.links.serve(sock, generation), "serve")
 
     def task(self) -> exchange.Task:
-        return exchange.Task(self.links, self.vault, self.cluster.plan, self.me, self.cluster.name_of)
+        return exchange.Task(self.links, self.vault, self.cluster.plan, self.me)
 
     def run(self, work: Callable[[exchange.Task], None]) -> None:
         """Work on a thread of its own, as the agent does it."""
@@ -129,16 +131,18 @@ class Cluster:
     def _plan(self, generation: int, base: Label | None, agents: Sequence[int]) -> Plan:
         places = tuple(Placement(rank=rank, agent=agent, node=agent, incarnation=1) for rank, agent in enumerate(agents))
         ranks = tuple(range(len(agents)))
+        addresses = tuple((agent, self.address_of(agent)) for agent in sorted(set(agents)))
         return Plan(
-            generation=generation, placements=places, groups=(ranks,), parity=self.geometry.m, base=base, positions=(0, 1), addresses=()
-        )
+            generation=generation, placements=places, groups=(ranks,), parity=self.geometry.m, base=base, positions=(0, 1),
+            addresses=addresses,
+        )  # fmt: skip
 
     def open(self) -> None:
         for node in self.nodes:
             node.links.open(self.plan.generation)
 
-    def name_of(self, agent: int) -> str:
-        return abstract_name(self.job, f"agent-{agent}")
+    def address_of(self, agent: int) -> str:
+        return unix_address(f"perdure-{self.job}-agent-{agent}")
 
     def node(self, rank: int) -> Node:
         return self.nodes[self.plan.agent_of(rank)]

@@ -22,9 +22,9 @@ from perdure.core.messages import RestoreSource
 from perdure.runtime import exchange
 from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.exchange import TILE_BYTES
-from perdure.runtime.links import HELLO
+from perdure.runtime.reception import DATA
 from perdure.runtime.rings import PLACES, RING_BYTES
-from tests.runtime.cluster import DEADLINE_S, Cluster, cluster, holdings
+from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
 
 Bytes = NDArray[np.uint8]
 X = Label(1, 0)
@@ -194,8 +194,8 @@ def linked(group: Cluster, rank: int, generation: int) -> socket.socket:
     """A link as a peer would make it."""
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(DEADLINE_S)
-    sock.connect(group.name_of(group.plan.agent_of(rank)))
-    sock.sendall(HELLO.pack(b"data", generation))
+    sock.connect("\0" + group.address_of(group.plan.agent_of(rank)).removeprefix("unix:"))
+    sock.sendall(ADMISSION.hello(DATA, generation))
     return sock
 
 

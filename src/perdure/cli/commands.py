@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from perdure.cli.display import display
 from perdure.cli.simulate import simulate
 from perdure.core.faults import GRAMMAR
 from perdure.core.settings import Settings
+from perdure.engines.hosts import SSH, HostsEngine, parse_hosts
 from perdure.errors import ConfigError, UsageError
 from perdure.launch import Report, run
 from perdure.launch.rehearsal import rehearse
@@ -50,6 +52,17 @@ CommitEvery = Annotated[
 HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
 Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
 Transport = Annotated[str, typer.Option(help="Between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
+BestTransport = Annotated[
+    str | None, typer.Option(help="Between ranks: shared (memory), unix or tcp. Default: the engine's best.", rich_help_panel="Shape")
+]
+HostList = Annotated[
+    str | None, typer.Option("--hosts", metavar="H1,H2,...", help="Nodes are these machines, reached by ssh.", rich_help_panel="Hosts")
+]
+HostsFile = Annotated[pathlib.Path | None, typer.Option(help="The same from a file, a host a line.", rich_help_panel="Hosts")]
+Shell = Annotated[
+    str | None, typer.Option(metavar="COMMAND", help="In place of ssh; {host} stands where the host goes.", rich_help_panel="Hosts")
+]
+Python = Annotated[str | None, typer.Option(help="The interpreter on the hosts. Default: the path of this one.", rich_help_panel="Hosts")]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
 ReturnAfter = Annotated[
     float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
@@ -72,6 +85,10 @@ def run_command(
     context: typer.Context,
     program: Program,
     engine: Engine = "local",
+    hosts: HostList = None,
+    hosts_file: HostsFile = None,
+    shell: Shell = None,
+    python: Python = None,
     ranks: Ranks = 4,
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
@@ -80,13 +97,13 @@ def run_command(
     commit_every: CommitEvery = None,
     hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
     seed: Seed = 0,
-    transport: Transport = "shared",
+    transport: BestTransport = None,
     fault: Faults = None,
     return_after: ReturnAfter = None,
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
-    """Runs a program on nodes that are processes of this machine.
+    """Runs a program on nodes that are processes of this machine, or on other machines.
 
     What follows `--` are arguments of the program's `main`, converted by its annotations:
 
@@ -94,6 +111,7 @@ def run_command(
 
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
     """
+    on_hosts = _hosts_engine(engine, hosts, hosts_file, shell, python)
     with contextlib.ExitStack() as stack:
         shown = dispensable("the display", stack.enter_context(display(to_terminal=sys.stderr.isatty())))
         written = dispensable(f"--events {events}", stack.enter_context(_event_file(events)))
@@ -103,7 +121,7 @@ def run_command(
             written(event)
 
         report = run(
-            program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+            program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
         )  # fmt: skip
@@ -232,6 +250,23 @@ def doctor_command() -> None:
 
     if not doctor():
         raise typer.Exit(1)
+
+
+def _hosts_engine(engine: str, hosts: str | None, file: pathlib.Path | None, shell: str | None, python: str | None) -> HostsEngine | None:
+    """What --hosts and its companions ask for; None: nothing."""
+    if hosts is None and file is None:
+        if shell is not None or python is not None:
+            raise ConfigError("--shell and --python say how hosts are reached: name them with --hosts or --hosts-file")
+        return None
+    if engine != "local" or (hosts is not None and file is not None):
+        raise ConfigError("--hosts, --hosts-file and --engine exclude one another")
+    try:
+        names = parse_hosts(file.read_text() if file is not None else hosts or "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--hosts-file {file}: {error}") from error
+    if not names:
+        raise ConfigError("--hosts names no host")
+    return HostsEngine(names, shell=SSH if shell is None else shlex.split(shell), python=python or sys.executable)
 
 
 def parse_interval(text: str | None) -> int | str | None:

@@ -7,6 +7,7 @@ closed; one of a newer generation waits here until this rank enters it, because 
 
 from __future__ import annotations
 
+import hmac
 import os
 import struct
 import threading
@@ -42,9 +43,12 @@ class Monitor(Protocol):
 class Mesh:
     """One per worker process. `enter` in the thread that runs `main`; `revoke` and `pause` from any thread, before or after it."""
 
-    def __init__(self, *, job: bytes, rank: int, incarnation: int, monitor: Monitor, transport: Kind = "unix") -> None:
+    def __init__(
+        self, *, job: bytes, rank: int, incarnation: int, monitor: Monitor, transport: Kind = "unix", host: str = "127.0.0.1"
+    ) -> None:
+        """`job`: 16 bytes that only ranks of the job know; so they are no part of a name. `host`: what ranks elsewhere call this machine."""
         self._job, self.rank, self.incarnation, self._monitor = job, rank, incarnation, monitor
-        self._transport = make(transport, f"perdure-{job.hex()}-rank-{rank}-{incarnation}-{os.getpid()}")
+        self._transport = make(transport, f"perdure-{os.urandom(8).hex()}-rank-{rank}-{incarnation}", host)
         self.address = self._transport.address
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -101,7 +105,7 @@ class Mesh:
         while link := self._transport.accept(HANDSHAKE.size):
             greeting, stream = link
             job, generation, rank, incarnation, version = HANDSHAKE.unpack(greeting)
-            if job != self._job or version != VERSION:
+            if not hmac.compare_digest(job, self._job) or version != VERSION:
                 stream.close()
             else:
                 self._hand_over(generation, rank, incarnation, stream)

@@ -5,33 +5,64 @@ Its word is a hint: what a loss means is decided by the orchestrator.
 
 from __future__ import annotations
 
-from typing import Protocol
+import os
+from typing import Final, Protocol
+
+from perdure.comm.transports import Kind
+from perdure.runtime.words import Words
+
+ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""A rank is one core's worth of work, and sums must not depend on how many cores a node has (rule P3). What the environment says, counts;
+hashes must be the same in all processes, so there a `random` does not."""
+
+
+def job_environment() -> dict[str, str]:
+    """What the environment of every process of a job has in common (rule P3)."""
+    found = {name: os.environ.get(name, "1") for name in ONE_THREAD}
+    seed = os.environ.get("PYTHONHASHSEED", "")
+    return found | {"PYTHONHASHSEED": seed if seed.isdecimal() else "0"}
 
 
 class Process(Protocol):
-    """A process that an engine has started."""
+    """A process that an engine has started. `words` is what it says and hears; its end ends the process (rule T7)."""
 
     pid: int
+    words: Words
 
     def fileno(self) -> int:
         """Readable when the process has ended, or when nothing can keep it from ending."""
 
     def how_it_ended(self) -> str:
-        """In words; to be called once, after that. From then on the process does nothing any more."""
+        """In words; to be called once, after that. From then on the process does nothing any more, as far as this machine can know."""
 
     def reap(self) -> None:
         """Blocks until nothing is left of a process that has ended: the kernel may take a while to free its memory."""
 
 
 class Engine(Protocol):
-    """Starts processes on nodes."""
+    """Starts processes on nodes.
 
-    def start(self, node: int, what: str, config: bytes, fds: tuple[int, ...]) -> Process:
-        """Starts `python -m perdure.launch.processes WHAT ...` on a node. It reads `config` first; `fds` stay open in it.
+    Attributes:
+        name: as `perdure run --engine` has it.
+        nodes_max: how many nodes it has; None: as many as are asked for.
+        transports: what ranks on its nodes can talk through, the best first.
+        shares_memory: all nodes take their memory from one machine.
+    """
+
+    name: str
+    nodes_max: int | None
+    transports: tuple[Kind, ...]
+    shares_memory: bool
+
+    def address(self, node: int, name: str) -> str:
+        """Where an agent of a node shall listen; see `perdure.runtime.addresses`. `name` is unique in the world."""
+
+    def start(self, node: int, what: str, config: bytes) -> Process:
+        """Starts `perdure.launch.processes` on a node, as "agent", or beside this process, as "orchestrator". It reads `config` first.
 
         Raises:
             EngineFailed: no process could be started.
         """
 
     def kill(self, process: Process) -> None:
-        """Ends the process and all that it has started."""
+        """Ends the process and all that it has started. May be said again."""

@@ -6,17 +6,18 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from typing import Final
 
-from perdure.engines import Process
+from perdure.comm.transports import BETWEEN_PROCESSES, Kind
+from perdure.engines import Process, job_environment
 from perdure.errors import EngineFailed
+from perdure.runtime.addresses import unix_address
 from perdure.runtime.posix import ending, how_it_ended
+from perdure.runtime.words import Words
 
-ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""A rank is one core's worth of work, and sums must not depend on how many cores a node has (rule P3). What the environment says, counts;
-hashes must be the same in all processes, so there a `random` does not."""
 LOOK_AGAIN_S: Final = 0.001
 """A process that was sent SIGKILL begins to end as soon as a core is free for it."""
 
@@ -28,8 +29,8 @@ class LocalProcess:
     once: the pulse ends long before the child has given its memory back. That is a hint; that the child ends, the kernel must say.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], pulse: int) -> None:
-        self._child, self._pulse = child, pulse
+    def __init__(self, child: subprocess.Popen[bytes], pulse: int, words: Words) -> None:
+        self._child, self._pulse, self.words = child, pulse, words
         self.pid = child.pid
         self._pidfd = os.pidfd_open(child.pid)
         self._either = select.epoll()
@@ -61,28 +62,39 @@ class LocalProcess:
 class LocalEngine:
     """Starts nodes as processes. `threads` are left to the program when the environment names a number."""
 
-    def start(self, node: int, what: str, config: bytes, fds: tuple[int, ...]) -> Process:
-        """See `Engine.start`. The last argument of the process is the fd of its pulse, to be kept open by what ends first."""
-        environment = {**dict.fromkeys(ONE_THREAD, "1"), **os.environ}
-        if not environment.get("PYTHONHASHSEED", "").isdecimal():
-            environment["PYTHONHASHSEED"] = "0"
+    name = "local"
+    nodes_max: int | None = None
+    transports: tuple[Kind, ...] = BETWEEN_PROCESSES
+    shares_memory = True
+
+    def address(self, node: int, name: str) -> str:
+        """See `Engine.address`."""
+        return unix_address(name)
+
+    def start(self, node: int, what: str, config: bytes) -> Process:
+        """See `Engine.start`. The process's arguments are open files and this process's number: its configuration, its pulse, to be kept
+        open by what ends first, and its words."""
         read, write = os.pipe()
         pulse, beating = os.pipe()
+        ours, theirs = socket.socketpair()
+        numbers = [str(number) for number in (read, beating, theirs.fileno(), os.getpid())]
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "perdure.launch.processes", what, str(read), str(beating)],
-                pass_fds=(read, beating, *fds), start_new_session=True, env=environment, stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "perdure.launch.processes", what, *numbers], pass_fds=(read, beating, theirs.fileno()),
+                start_new_session=True, env={**os.environ, **job_environment()}, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         except OSError as error:
             os.close(write)
             os.close(pulse)
+            ours.close()
             raise EngineFailed(f"cannot start the process of node {node}: {error.strerror}") from error
         finally:
             os.close(read)
             os.close(beating)
+            theirs.close()
         with open(write, "wb") as pipe, contextlib.suppress(BrokenPipeError):  # it has ended already: its pidfd says so
             pipe.write(config)
-        return LocalProcess(child, pulse)
+        return LocalProcess(child, pulse, Words(ours))
 
     def kill(self, process: Process) -> None:
         """See `Engine.kill`."""

@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from perdure.adapters import boxes
-from perdure.comm.transports import BETWEEN_PROCESSES
+from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
 from perdure.core.layout import default_group_size
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import Settings
+from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
 from perdure.launch.configs import Order
@@ -32,7 +33,7 @@ ENGINES: Final = ("local", "threads")
 def run(
     main: Callable[..., Any] | str,
     *,
-    engine: str = "local",
+    engine: str | Engine = "local",
     ranks: int = 4,
     ranks_per_node: int = 1,
     spares: int = 1,
@@ -45,7 +46,7 @@ def run(
     on_event: Callable[[dict[str, Any]], None] | None = None,
     settings: Settings | None = None,
     seed: int = 0,
-    transport: str = "shared",
+    transport: str | None = None,
     return_after_s: float | None = None,
     debug: bool | None = None,
 ) -> Report:
@@ -54,7 +55,8 @@ def run(
     Args:
         main: a function that takes the job, or the path of a program, `heat.py` or `heat.py:function`.
         engine: "local": processes; or "threads": ranks are threads of this process, for notebooks and debuggers. Then no loss is
-            survived and nothing is protected, and what speaks of nodes, parity and transport means nothing.
+            survived and nothing is protected, and what speaks of nodes, parity and transport means nothing. Or an `Engine`, such as
+            `perdure.engines.hosts.HostsEngine(["h1", "h2", ...])`: nodes are other machines.
         ranks: processes that run `main`.
         ranks_per_node: how many of them share a node, and so a fate.
         spares: nodes without ranks, ready to take the place of a lost one.
@@ -67,7 +69,7 @@ def run(
         on_event: called with each event, a dict with `t` (s since the start) and `event`.
         settings: times and limits.
         seed: of `job.rng`.
-        transport: between ranks: "shared" (memory), "unix", or "tcp".
+        transport: between ranks: "shared" (memory), "unix", or "tcp"; None: the best that the engine's nodes have.
         return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
         debug: at each commit, look for messages that cross it, which a recovery would lose; None: if the environment has
             PERDURE_DEBUG=1.
@@ -82,14 +84,16 @@ def run(
         Unrecoverable: more was lost than the parity rebuilds.
         EngineFailed: the processes could not be started or kept.
     """
-    means = Means(
-        seed=seed, commit_every=commit_every, ranks_on_machine=ranks, available_bytes=available_bytes(),
-        debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
-    )  # fmt: skip
-    if engine not in ENGINES:
+    if isinstance(engine, str) and engine not in ENGINES:
         raise ConfigError(f"the engine is {' or '.join(ENGINES)}, not {engine!r}")
-    check_means(means)
-    account = Account(engine)
+    chosen = LocalEngine() if isinstance(engine, str) else engine
+    name = engine if isinstance(engine, str) else engine.name
+    means = Means(
+        seed=seed, commit_every=commit_every, ranks_on_machine=ranks if chosen.shares_memory else ranks_per_node,
+        available_bytes=available_bytes(), debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
+    )  # fmt: skip
+    check_means(means, ranks)
+    account = Account(name)
 
     def take(event: dict[str, Any]) -> None:
         account.take(event)
@@ -102,10 +106,14 @@ def run(
         account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings or Settings(), on_event=take)
         return account.report
     order = _order(
-        describe(main, arguments, raw_arguments), means, ranks_per_node, spares, parity, group_size, faults, settings or Settings(),
-        transport, return_after_s,
+        describe(main, arguments, raw_arguments), means, ranks, ranks_per_node, spares, parity, group_size, faults, settings or Settings(),
+        _transport(transport, chosen), return_after_s,
     )  # fmt: skip
-    ending = Supervisor(order, LocalEngine(), take).run()
+    if chosen.nodes_max is not None and order.nodes > chosen.nodes_max:
+        raise ConfigError(
+            f"{order.nodes} nodes are needed ({order.spares} of them spares), and there are {chosen.nodes_max} hosts: name more"
+        )
+    ending = Supervisor(order, chosen, take).run()
     error = error_of(ending)
     if error is not None:
         raise error
@@ -113,9 +121,20 @@ def run(
     return account.report
 
 
-def check_means(means: Means) -> None:
+def _transport(wanted: str | None, engine: Engine) -> Kind:
+    """The one that is asked for, or the engine's best."""
+    if wanted is None:
+        return engine.transports[0]
+    if wanted not in BETWEEN_PROCESSES:
+        raise ConfigError(f"the transport is shared, unix or tcp, not {wanted!r}")
+    if wanted not in engine.transports:
+        raise ConfigError(f"the transport between nodes of the engine {engine.name} is {' or '.join(engine.transports)}, not {wanted!r}")
+    return wanted
+
+
+def check_means(means: Means, ranks: int) -> None:
     """What every engine needs."""
-    ranks, commit_every = means.ranks_on_machine, means.commit_every
+    commit_every = means.commit_every
     if ranks < 1:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
     if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
@@ -143,12 +162,9 @@ def shape_of(ranks: int, ranks_per_node: int, spares: int, parity: int, group_si
 
 
 def _order(
-    program: Program, means: Means, ranks_per_node: int, spares: int, parity: int, group_size: int | None, faults: Sequence[str],
-    settings: Settings, transport: str, return_after_s: float | None,
+    program: Program, means: Means, ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None,
+    faults: Sequence[str], settings: Settings, transport: Kind, return_after_s: float | None,
 ) -> Order:  # fmt: skip
-    if transport not in BETWEEN_PROCESSES:
-        raise ConfigError(f"the transport is shared, unix or tcp, not {transport!r}")
-    ranks = means.ranks_on_machine
     shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
     nodes = -(-ranks // ranks_per_node) + spares
     return Order(

@@ -35,30 +35,24 @@ class Order:
 
 
 class AgentConfig(msgspec.Struct, kw_only=True):
-    """All that an agent and its workers must know. Numbers ending in `_fd` are open files, -1 where there is none."""
+    """All that an agent and its workers must know. `address` is where it shall listen; `spent` are the faults that have happened."""
 
-    job: str
-    parent: int
+    token: str
+    address: str
     agent: int
     node: int
     program: Program
     settings: Settings
     means: Means
     faults: list[Fault]
+    spent: list[int]
     transport: Kind
-    lifeline_fd: int
-    ready_fd: int
-    ledger_fd: int
-    notify_fd: int
-    verdict_fd: int
 
 
 class OrchestratorConfig(msgspec.Struct, kw_only=True):
     """All that an orchestrator must know."""
 
-    job: str
-    parent: int
+    token: str
     round: int
     shape: JobShape
     settings: Settings
-    supervisor_fd: int

@@ -85,7 +85,7 @@ def plan(
         UsageError: besides, the program declares nothing.
     """
     means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes(), debug=False)
-    check_means(means)
+    check_means(means, ranks)
     shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
     seen: list[Declaration] = []
 

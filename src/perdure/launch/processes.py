@@ -1,23 +1,22 @@
-"""The processes that an engine starts: `python -m perdure.launch.processes agent FD PULSE`, or `orchestrator FD PULSE`.
+"""The processes that an engine starts: `python -m perdure.launch.processes agent FD PULSE WORDS PARENT`, or `orchestrator ...`.
 
     supervisor ─┬─ orchestrator
                 └─ agent ── nursery ── worker, worker, ...     (one session, so that a node can be ended at once)
 
-FD gives the configuration as JSON, until its end. An agent forks its nursery before it has any thread; the nursery imports the program
-and forks workers. Each process dies with its parent. The nursery keeps the pulse (see `perdure.engines.local`): it holds little memory,
-and a node without it is of no use. SIGUSR1 makes any of them write to standard error where its threads are.
+FD gives the configuration as JSON, until its end. WORDS is the stream to the supervisor (`perdure.runtime.words`). An agent forks its
+nursery before it has any thread; the nursery imports the program and forks workers. Each process dies with its parent. The nursery keeps
+the pulse (see `perdure.engines.local`): it holds little memory, and a node without it is of no use. SIGUSR1 makes any of them write to
+standard error where its threads are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
-import json
 import os
 import signal
 import socket
 import sys
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle
 import msgspec
@@ -28,41 +27,48 @@ from perdure.errors import PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.program import load
 from perdure.runtime import nursery
-from perdure.runtime.agent import AgentProcess
-from perdure.runtime.injector import Injector
+from perdure.runtime.addresses import address_of, host_of, listen
+from perdure.runtime.agent import AgentProcess, Seat
+from perdure.runtime.injector import Injector, ledger
 from perdure.runtime.orchestrator import OrchestratorProcess
 from perdure.runtime.posix import die_with_parent
+from perdure.runtime.reception import Admission
 from perdure.runtime.session import Session
 from perdure.runtime.slots import Slots
+from perdure.runtime.words import Words
 from perdure.runtime.worker import Place, WorkerProcess
 
+VERDICT_CHARACTERS: Final = 5_000
+"""Of the text of an error, from its end; so a verdict is one piece on the stream."""
 
-def run_agent(config: AgentConfig, pulse: int) -> None:
+
+def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
     """The life of an agent and of what it forks."""
+    words.say(begun=os.getpid())
     copying.prepare()
+    spent = ledger(config.spent)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     agent = os.getpid()
     if not os.fork():
         ours.close()
-        os.close(config.lifeline_fd)
-        os.close(config.ready_fd)
-        _run_nursery(config, theirs, agent, pulse)
+        _run_nursery(config, theirs, agent, pulse, words, spent)
         os._exit(0)
     theirs.close()
     os.close(pulse)
-    if config.verdict_fd >= 0:
-        os.close(config.verdict_fd)
-    injector = Injector(config.faults, config.ledger_fd, config.notify_fd, node=config.node)
-    process = AgentProcess(
-        job=config.job, me=config.agent, node=config.node, settings=config.settings, nursery=nursery.NurseryClient(ours),
-        lifeline=config.lifeline_fd, injector=injector,
-    )  # fmt: skip
-    os.write(config.ready_fd, b"r")
-    os.close(config.ready_fd)
+    try:
+        listener = listen(config.address)
+    except OSError as error:
+        text = f"node {config.node} cannot listen at {host_of(config.address)}: {error.strerror}; is that an address of its host?"
+        words.say(verdict={"error": "ConfigError", "text": text})
+        return
+    injector = Injector(config.faults, spent, words.fileno(), node=config.node)
+    seat = Seat(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
+    process = AgentProcess(seat, config.settings, listener, words, nursery.NurseryClient(ours))
+    words.say(up=address_of(listener))
     process.run()
 
 
-def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int) -> None:
+def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int, words: Words, spent: int) -> None:
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -71,10 +77,8 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     try:
         main, arguments = load(config.program)
     except PerdureError as error:
-        verdict = {"error": type(error).__name__, "text": str(error)[-10_000:]}
-    if config.verdict_fd >= 0:
-        with socket.socket(fileno=config.verdict_fd) as verdicts, contextlib.suppress(ConnectionError):  # another's was heard already
-            verdicts.send(json.dumps(verdict).encode())
+        verdict = {"error": type(error).__name__, "text": str(error)[-VERDICT_CHARACTERS:]}
+    words.say(verdict=verdict)
     if verdict:
         sock.recv(1)
         return
@@ -83,10 +87,10 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         job.run_main(main, arguments, session, memory, cloudpickle.dumps)
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
-        injector = Injector(config.faults, config.ledger_fd, config.notify_fd, node=config.node, rank=rank)
+        injector = Injector(config.faults, spent, words.fileno(), node=config.node, rank=rank)
         place = Place(
-            job=config.job, rank=rank, incarnation=incarnation, fds=fds, settings=config.settings, means=config.means, injector=injector,
-            transport=config.transport, slots=slots,
+            token=bytes.fromhex(config.token), host=host_of(config.address), rank=rank, incarnation=incarnation, fds=fds,
+            settings=config.settings, means=config.means, injector=injector, transport=config.transport, slots=slots,
         )  # fmt: skip
         WorkerProcess(place, run_main).run()
 
@@ -97,13 +101,13 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     nursery.serve(sock, run_worker, prepare_worker, pulse)
 
 
-def run_orchestrator(config: OrchestratorConfig, _pulse: int) -> None:
+def run_orchestrator(config: OrchestratorConfig, _pulse: int, words: Words) -> None:
     """The life of an orchestrator; it holds little memory, so the pulse is its own."""
-    sock = socket.socket(fileno=config.supervisor_fd)
-    OrchestratorProcess(job=config.job, number=config.round, shape=config.shape, settings=config.settings, supervisor=sock).run()
+    admission = Admission(bytes.fromhex(config.token))
+    OrchestratorProcess(number=config.round, shape=config.shape, settings=config.settings, admission=admission, words=words).run()
 
 
-def _main(what: str, fd: int, pulse: int) -> None:
+def _main(what: str, fd: int, pulse: int, words: int, parent: int) -> None:
     with open(fd, "rb") as pipe:
         text = pipe.read()
     if not text:
@@ -111,11 +115,11 @@ def _main(what: str, fd: int, pulse: int) -> None:
     kinds: dict[str, tuple[type[Any], Any]] = {"agent": (AgentConfig, run_agent), "orchestrator": (OrchestratorConfig, run_orchestrator)}
     kind, run = kinds[what]
     config = msgspec.json.decode(text, type=kind)
-    die_with_parent(config.parent)
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    run(config, pulse)
+    run(config, pulse, Words(socket.socket(fileno=words)))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _main(sys.argv[1], *map(int, sys.argv[2:6]))

@@ -1,17 +1,16 @@
 """The supervising process of a job on the embedded engine: it holds the register, has the engine start and end processes, and restarts
 the orchestrator. It decides nothing about the job.
 
-Its end is the job's end: every agent holds the reading end of a pipe (the lifeline) whose writing end is here only.
+Its end is the job's end: every process that an engine has started holds one end of a stream whose other end is here only (rule T7).
 """
 
 from __future__ import annotations
 
 import base64
-import json
-import os
 import random
+import secrets
 import selectors
-import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,10 +37,16 @@ class _Agent:
     number: int
     node: int
     process: Process
-    ready: int
-    up: bool = False
+    begun: int = 0
+    """Its process id, where it runs."""
+    address: str = ""
     late: bool = False
     ended: str = ""
+
+    @property
+    def up(self) -> bool:
+        """It listens."""
+        return bool(self.address)
 
 
 @dataclass(slots=True)
@@ -55,10 +60,7 @@ class _Clock:
 @dataclass(slots=True)
 class _Orchestrator:
     process: Process
-    sock: socket.socket
-    round: int
     heard_at: float
-    lines: bytes = b""
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Supervisor:
 
     def __init__(self, order: Order, engine: Engine, on_event: OnEvent) -> None:
         self._order, self._engine, self._on_event = order, engine, on_event
-        self._job = os.urandom(16).hex()
+        self._job, self._token = secrets.token_hex(16), secrets.token_hex(32)
         self._began = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._agents: dict[int, _Agent] = {}
@@ -86,25 +88,18 @@ class Supervisor:
         self._register_json: Any = None
         self._announced: set[tuple[int, int]] = set()
         self._clocks: list[_Clock] = []
-        self._loadable = False
+        self._judged = self._loadable = False
+        self._spent: set[int] = set()
         self._undisturbed = False
         self._ending = Ending()
-        self._lifeline_read, self._lifeline_write = os.pipe()
-        self._notify_read, self._notify_write = os.pipe()
-        self._verdicts, self._judges = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._ledger = os.memfd_create("perdure-faults")
-        os.ftruncate(self._ledger, 4096)
 
     # ---- the life of the job ----------------------------------------------------------------------------------------------
 
     def run(self) -> Ending:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
-            self._watch(self._notify_read, self._fault_happened)
-            self._watch(self._verdicts, self._program_judged)
             for node in range(self._order.nodes):
                 self._start_agent(node)
-            self._judges.close()
             self._start_orchestrator()
             for fault in self._order.faults:
                 if fault.every_s:
@@ -130,7 +125,7 @@ class Supervisor:
             self._engine.kill(orchestrator.process)
             orchestrator.heard_at = now
 
-    def _watch(self, what: Any, react: Callable[[], None]) -> None:
+    def _watch(self, what: Any, react: Callable[[], object]) -> None:
         self._selector.register(what, selectors.EVENT_READ, react)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
@@ -151,36 +146,24 @@ class Supervisor:
             self._engine.kill(process)
         for process in processes:
             process.how_it_ended()
+        self._selector.close()
         for process in (*processes, *(agent.process for agent in self._agents.values() if agent.ended)):
             process.reap()
-        self._selector.close()
-        for agent in self._agents.values():
-            if not agent.up and not agent.ended:
-                os.close(agent.ready)
-        if self._orchestrator is not None:
-            self._orchestrator.sock.close()
-        self._verdicts.close()
-        self._judges.close()
-        for fd in (self._lifeline_read, self._lifeline_write, self._notify_read, self._notify_write, self._ledger):
-            os.close(fd)
+            process.words.close()
 
     # ---- agents -----------------------------------------------------------------------------------------------------------
 
     def _start_agent(self, node: int) -> None:
         number = len(self._agents) + 1
-        ready_read, ready_write = os.pipe()
         order = self._order
         config = AgentConfig(
-            job=self._job, parent=os.getpid(), agent=number, node=node, program=order.program, settings=order.settings, means=order.means,
-            faults=list(order.faults), transport=order.transport, lifeline_fd=self._lifeline_read, ready_fd=ready_write,
-            ledger_fd=self._ledger, notify_fd=self._notify_write, verdict_fd=self._judges.fileno(),
+            token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number, node=node,
+            program=order.program, settings=order.settings, means=order.means, faults=list(order.faults), spent=sorted(self._spent),
+            transport=order.transport,
         )  # fmt: skip
-        judges = [self._judges.fileno()] if self._judges.fileno() >= 0 else []  # closed when the first nodes were started
-        fds = (self._lifeline_read, ready_write, self._ledger, self._notify_write, *judges)
-        process = self._engine.start(node, "agent", msgspec.json.encode(config), fds)
-        os.close(ready_write)
-        agent = self._agents[number] = _Agent(number, node, process, ready_read)
-        self._watch(ready_read, lambda: self._agent_ready(agent))
+        process = self._engine.start(node, "agent", msgspec.json.encode(config))
+        agent = self._agents[number] = _Agent(number, node, process)
+        self._watch(process.words, lambda: self._agent_said(agent))
         self._watch(process, lambda: self._agent_ended(agent))
         self._after(order.settings.start_timeout_s, lambda: self._expect_up(agent))
 
@@ -189,35 +172,60 @@ class Supervisor:
             agent.late = True
             self._engine.kill(agent.process)
 
-    def _agent_ready(self, agent: _Agent) -> None:
-        """It listens; or it has ended, which its process tells."""
-        self._selector.unregister(agent.ready)
-        if os.read(agent.ready, 1):
-            os.close(agent.ready)
-            agent.up = True
-            self._introduce(agent)
-            self._perhaps_no_more_nodes()
+    def _agent_said(self, agent: _Agent) -> bool:
+        """False when there was nothing."""
+        words = agent.process.words.hear()
+        if words is None:
+            self._selector.unregister(agent.process.words)
+        for word in words or ():
+            match word:
+                case {"begun": int(pid)}:
+                    agent.begun = pid
+                case {"up": str(address)}:
+                    self._agent_up(agent, address)
+                case {"verdict": verdict}:
+                    self._program_judged(verdict)
+                case {"fault": int(index)}:
+                    self._fault_happened(index)
+                case {"ended": str(how)}:
+                    self._agent_ended(agent, how)
+                case other:  # of a login shell, most likely
+                    print(f"node {agent.node}: {other}", file=sys.stderr)
+        return bool(words)
+
+    def _agent_up(self, agent: _Agent, address: str) -> None:
+        agent.address = address
+        for index in self._spent:  # also what has happened since its configuration was written
+            agent.process.words.say(spent=index)
+        self._introduce(agent)
+        self._perhaps_no_more_nodes()
 
     def _introduce(self, agent: _Agent) -> None:
-        self._tell(what="agent_up", agent=agent.number, node=agent.node, address=f"agent-{agent.number}", pid=agent.process.pid)
+        self._tell(what="agent_up", agent=agent.number, node=agent.node, address=agent.address, pid=agent.begun)
 
     def _perhaps_no_more_nodes(self) -> None:
         if self._loadable and all(other.up or other.ended for other in self._agents.values()):
             self._tell(what="no_more_nodes")
 
-    def _agent_ended(self, agent: _Agent) -> None:
+    def _agent_ended(self, agent: _Agent, how: str = "") -> None:
+        """`how`: as it says where a shell is between, which ends later."""
+        if agent.ended:
+            return
         self._selector.unregister(agent.process)
-        agent.ended = agent.process.how_it_ended()
+        agent.ended = how or agent.process.how_it_ended()
+        while agent.process.words in self._selector.get_map() and self._agent_said(agent):
+            pass  # its last words count
+        if agent.process.words in self._selector.get_map():
+            self._selector.unregister(agent.process.words)
         self._engine.kill(agent.process)
         if agent.up:
             self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
         else:
-            if agent.ready in self._selector.get_map():
-                self._selector.unregister(agent.ready)
-            os.close(agent.ready)
             late = f"not up after {self._order.settings.start_timeout_s:g} s"
             self._emit("node_lost", node=agent.node, reason=late if agent.late else f"{agent.ended} before it was up")
         self._perhaps_no_more_nodes()
+        if not self._judged and all(other.ended for other in self._agents.values()):
+            self._never_judged()
         if all(other.ended for other in self._agents.values()) and self._order.return_after_s is None:
             self._after(2.0, self._nobody_left)
         if self._order.return_after_s is not None:
@@ -232,35 +240,35 @@ class Supervisor:
         self._start_agent(node)
         self._emit("node_returned", node=node)
 
-    def _program_judged(self) -> None:
+    def _program_judged(self, verdict: dict[str, str]) -> None:
         """A node has tried to import the program: a bad one ends the job before it began. All try, for any of them may be lost."""
-        self._selector.unregister(self._verdicts)
-        text = self._verdicts.recv(1 << 17)
-        if not text and any(agent.late for agent in self._agents.values()):
-            return self._finish(
-                "EngineFailed", f"no node was up after {self._order.settings.start_timeout_s:g} s: is the machine overloaded?"
-            )
-        if not text:
-            return self._finish("ProgramFailed", "the program ended its process while it was imported; see its output above")
-        verdict = json.loads(text)
+        if self._judged:
+            return None
+        self._judged = True
         if verdict:
             return self._finish(verdict["error"], verdict["text"])
         self._loadable = True
         return self._perhaps_no_more_nodes()
 
+    def _never_judged(self) -> None:
+        """All nodes have ended before any could say whether the program can be loaded."""
+        if any(agent.late for agent in self._agents.values()):
+            text = f"no node was up after {self._order.settings.start_timeout_s:g} s: is the machine overloaded?"
+            self._finish("EngineFailed", text)
+        elif any(agent.begun for agent in self._agents.values()):
+            self._finish("ProgramFailed", "the program ended its process while it was imported; see its output above")
+        else:
+            how = ", ".join(sorted({agent.ended for agent in self._agents.values()}))
+            self._finish("EngineFailed", f"no node could be started ({how}); see the output above")
+
     # ---- the orchestrator -------------------------------------------------------------------------------------------------
 
     def _start_orchestrator(self) -> None:
         self._rounds += 1
-        ours, theirs = socket.socketpair()
-        config = OrchestratorConfig(
-            job=self._job, parent=os.getpid(), round=self._rounds, shape=self._order.shape, settings=self._order.settings,
-            supervisor_fd=theirs.fileno(),
-        )  # fmt: skip
-        process = self._engine.start(-1, "orchestrator", msgspec.json.encode(config), (theirs.fileno(),))
-        theirs.close()
-        self._orchestrator = _Orchestrator(process, ours, self._rounds, time.monotonic() + HEARTBEAT_TIMEOUT_S)
-        self._watch(ours, self._orchestrator_said)
+        config = OrchestratorConfig(token=self._token, round=self._rounds, shape=self._order.shape, settings=self._order.settings)
+        process = self._engine.start(-1, "orchestrator", msgspec.json.encode(config))
+        self._orchestrator = _Orchestrator(process, time.monotonic() + HEARTBEAT_TIMEOUT_S)
+        self._watch(process.words, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
         self._emit("orchestrator_started", pid=process.pid)
         self._tell(what="register", plan=self._register_json)
@@ -273,12 +281,14 @@ class Supervisor:
 
     def _orchestrator_ended(self) -> None:
         assert self._orchestrator is not None
-        while not self._ending.over and self._orchestrator.sock in self._selector.get_map():
-            self._orchestrator_said()
+        while not self._ending.over and self._orchestrator_said():
+            pass  # its last words count
+        if self._orchestrator.process.words in self._selector.get_map():
+            self._selector.unregister(self._orchestrator.process.words)
         self._selector.unregister(self._orchestrator.process)
         how = self._orchestrator.process.how_it_ended()
         self._orchestrator.process.reap()
-        self._orchestrator.sock.close()
+        self._orchestrator.process.words.close()
         self._orchestrator = None
         if self._ending.over:
             return
@@ -289,26 +299,22 @@ class Supervisor:
         return self._start_orchestrator()
 
     def _tell(self, **fields: Any) -> None:
+        """One that has ended is told nothing; the next one is told everything again."""
         if self._orchestrator is not None:
-            try:
-                self._orchestrator.sock.sendall(json.dumps(fields).encode() + b"\n")
-            except OSError:
-                return  # it has ended, which its process tells; the next one is told everything again
+            self._orchestrator.process.words.say(**fields)
 
-    def _orchestrator_said(self) -> None:
+    def _orchestrator_said(self) -> bool:
+        """False when there was nothing."""
         orchestrator = self._orchestrator
         assert orchestrator is not None
-        try:
-            data = orchestrator.sock.recv(1 << 20)
-        except ConnectionError:
-            data = b""
-        if not data:
-            self._selector.unregister(orchestrator.sock)
-            return
+        lines = orchestrator.process.words.hear()
+        if lines is None:
+            self._selector.unregister(orchestrator.process.words)
+            return False
         orchestrator.heard_at = max(orchestrator.heard_at, time.monotonic())
-        *lines, orchestrator.lines = (orchestrator.lines + data).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._obey(line)
+        return bool(lines)
 
     def _obey(self, fields: dict[str, Any]) -> None:
         match fields["what"]:
@@ -348,12 +354,18 @@ class Supervisor:
 
     # ---- faults -----------------------------------------------------------------------------------------------------------
 
-    def _fault_happened(self) -> None:
-        for index in os.read(self._notify_read, 64):
-            fault = self._order.faults[index]
-            self._emit("fault", fault=str(fault))
-            if fault.kind == "orchestrator" and self._orchestrator is not None:
-                self._engine.kill(self._orchestrator.process)
+    def _fault_happened(self, index: int) -> None:
+        """Each once, although several processes may come to its instant together, and again after a recovery."""
+        if index in self._spent:
+            return
+        self._spent.add(index)
+        for agent in self._agents.values():
+            if agent.up and not agent.ended:
+                agent.process.words.say(spent=index)
+        fault = self._order.faults[index]
+        self._emit("fault", fault=str(fault))
+        if fault.kind == "orchestrator" and self._orchestrator is not None:
+            self._engine.kill(self._orchestrator.process)
 
     def _strike_again(self, fault: Fault, dice: random.Random) -> None:
         """`kill:every`: the next node; one that the job can lose now, for it shall show that it survives, and not how it ends."""

@@ -28,16 +28,17 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError, InternalError
 from perdure.runtime import exchange
-from perdure.runtime.channel import Channel, abstract_name, connect, listen
+from perdure.runtime.addresses import dial
+from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
-from perdure.runtime.links import HELLO, UNTIL_THE_END, Links
+from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
 from perdure.runtime.posix import is_stopped, stand_back
+from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
 from perdure.runtime.vault import Vault
-
-ORCHESTRATOR, PEER, DATA = b"orch", b"peer", b"data"
+from perdure.runtime.words import Words
 
 
 @dataclass(slots=True)
@@ -51,31 +52,39 @@ class Worker:
     pid: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Which agent of which job this process is."""
+
+    agent: int
+    node: int
+    admission: Admission
+    injector: Injector
+
+
 class AgentProcess:
     """One agent. `run` returns when the job is over for this node."""
 
-    def __init__(
-        self, *, job: str, me: int, node: int, settings: Settings, nursery: NurseryClient, lifeline: int, injector: Injector
-    ) -> None:
-        self._job = job
-        self._state = AgentState(me=me, node=node, settings=settings, orphan_since=time.monotonic())
-        self._nursery = nursery
-        self._injector = injector
+    def __init__(self, seat: Seat, settings: Settings, listener: socket.socket, words: Words, nursery: NurseryClient) -> None:
+        self._seat = seat
+        self._state = AgentState(me=seat.agent, node=seat.node, settings=settings, orphan_since=time.monotonic())
+        self._nursery, self._words = nursery, words
+        self._injector = seat.injector
         self._vault = Vault()
-        self._links = Links(self._vault, self._geometry_of, self._chunk_stored)
+        self._links = Links(self._vault, self._geometry_of, self._chunk_stored, seat.admission)
         self._events: queue.SimpleQueue[ev.AgentEvent] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._loop = Loop()
         self._orchestrator: Channel | None = None
         self._round = 0
         self._peers: dict[int, Channel] = {}
+        """Also those that have ended: see `_tell_peer`."""
         self._workers: dict[int, Worker] = {}
         self._over = False
-        self._listener = listen(abstract_name(job, f"agent-{me}"))
-        self._loop.watch(self._listener, self._accept)
+        self._reception = Reception(self._loop, listener, seat.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
         self._loop.watch(nursery.sock, self._nursery_said)
-        self._loop.watch(lifeline, self._lifeline_closed)
+        self._loop.watch(words, self._supervisor_said)
 
     # ---- the loop ---------------------------------------------------------------------------------------------------------
 
@@ -90,6 +99,7 @@ class AgentProcess:
             now = time.monotonic()
             if now >= due:
                 self._step(ev.Tick(late_s=now - due))
+                self._reception.expire(now)
                 due = now + 0.05
                 if now - sampled > self._state.settings.heartbeat_s:
                     sampled = now
@@ -106,9 +116,13 @@ class AgentProcess:
         self._events.put(event)
         os.eventfd_write(self._wake, 1)
 
-    def _lifeline_closed(self) -> None:
-        """T7: the supervising process is gone."""
-        os.killpg(0, signal.SIGKILL)
+    def _supervisor_said(self) -> None:
+        """Faults that have happened elsewhere; or T7: the supervising process is gone."""
+        said = self._words.hear()
+        if said is None:
+            os.killpg(0, signal.SIGKILL)
+        for word in said or ():
+            self._injector.spend(word["spent"])
 
     def _sample(self) -> None:
         samples = []
@@ -125,27 +139,7 @@ class AgentProcess:
 
     # ---- what comes in ----------------------------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        sock, _ = self._listener.accept()
-        uid = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8], "little")
-        if uid == os.getuid():
-            self._loop.watch(sock, lambda: self._greeted(sock))
-        else:
-            sock.close()
-
-    def _greeted(self, sock: socket.socket) -> None:
-        """The first bytes of a connection say whose it is; nobody waits for them here, for a peer may end before it has sent them."""
-        self._loop.unwatch(sock)
-        sock.setblocking(False)
-        try:
-            hello = sock.recv(HELLO.size)
-        except OSError:
-            hello = b""
-        if len(hello) != HELLO.size:
-            sock.close()
-            return
-        role, number = HELLO.unpack(hello)
-        role = role.rstrip(b"\0")
+    def _welcome(self, role: bytes, number: int, sock: socket.socket) -> None:
         if role == DATA:
             self._links.run(number, lambda: self._links.serve(sock, number), "serve")
         elif role == PEER:
@@ -251,21 +245,23 @@ class AgentProcess:
                 self._verify(command)
 
     def _tell_peer(self, agent: int, message: msg.ToPeer) -> None:
-        """A peer that cannot be reached is not waited for: silence is what detection is about."""
-        channel = self._peers.get(agent)
-        if channel is None:
-            try:
-                sock = connect(self._name_of(agent), 1.0)
-            except OSError:
-                return
-            sock.sendall(HELLO.pack(PEER, self._state.me))
-            channel = self._peers[agent] = Channel(sock)
-        if not self._loop.send(channel, message):
-            self._loop.hang_up(channel)
-            del self._peers[agent]
+        """A peer that cannot be reached is not waited for: silence is what detection is about.
 
-    def _name_of(self, agent: int) -> str:
-        return abstract_name(self._job, f"agent-{agent}")
+        Nor is it dialled again: a second connection would hide that messages of the first were lost. An agent that ends comes back under
+        another number; two that live and cannot talk any more are for rule T6.
+        """
+        if agent not in self._peers:
+            self._peers[agent] = self._connected(agent)
+        self._loop.send(self._peers[agent], message)
+
+    def _connected(self, agent: int) -> Channel:
+        try:
+            channel = Channel(dial(self._plan().address_of(agent)))
+        except OSError:
+            return Channel.ended()
+        channel.send_raw(self._seat.admission.hello(PEER, self._state.me))
+        self._loop.read(channel, lambda message: None)
+        return channel
 
     def _start_worker(self, rank: int, incarnation: int) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -292,7 +288,7 @@ class AgentProcess:
         plan = self._plan()
 
         def body() -> None:
-            task = exchange.Task(self._links, self._vault, plan, self._state.me, self._name_of)
+            task = exchange.Task(self._links, self._vault, plan, self._state.me)
             try:
                 work(task)
             except (ConfigError, MemoryError) as error:

@@ -14,8 +14,6 @@ from perdure.core.messages import Message
 from perdure.wire import FrameReader, encode
 
 RECEIVE_BYTES: Final = 1 << 20
-BACKLOG: Final = 1024
-"""Connections that wait to be accepted: every agent and every worker of a job may dial at the same moment."""
 
 
 class Channel:
@@ -29,6 +27,13 @@ class Channel:
         self.closed = False
         sock.setblocking(blocking)
 
+    @classmethod
+    def ended(cls) -> Channel:
+        """One whose peer could not be reached: it takes everything, and nothing comes of it."""
+        channel = cls(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        channel.close()
+        return channel
+
     def fileno(self) -> int:
         """For selectors."""
         return self.sock.fileno()
@@ -40,10 +45,13 @@ class Channel:
 
     def send(self, message: Message) -> bool:
         """Sends, or keeps for `flush`. False when the connection has ended; the end itself is told by `receive`."""
+        return self.send_raw(encode(message))
+
+    def send_raw(self, data: bytes) -> bool:
+        """The same with bytes that are no message, before the first one: who this is."""
         with self._lock:
             if self.closed:
                 return False
-            data = encode(message)
             if self._unsent:
                 self._unsent += data
                 return True
@@ -73,7 +81,7 @@ class Channel:
             data = self.sock.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return []
-        except ConnectionError:
+        except OSError:  # ended by its peer, or given up by TCP, which has many words for that
             return None
         return list(self._reader.feed(data)) if data else None
 
@@ -81,29 +89,5 @@ class Channel:
         """Ends the connection."""
         with self._lock:
             self.closed = True
+            self._unsent.clear()
             self.sock.close()
-
-
-def abstract_name(job: str, part: str) -> str:
-    """An address in Linux's abstract Unix namespace: nothing in any file system, gone with its last process."""
-    return f"\0perdure-{job}-{part}"
-
-
-def listen(name: str) -> socket.socket:
-    """A listening Unix stream socket at an abstract name."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(name)
-    sock.listen(BACKLOG)
-    return sock
-
-
-def connect(name: str, timeout_s: float = 5.0) -> socket.socket:
-    """Connects to an abstract name; OSError when nobody listens there."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(timeout_s)
-    try:
-        sock.connect(name)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -47,9 +47,8 @@ ASK_BYTES: Final = 1 << 20
 class Task:
     """The links of one piece of work, one to each rank and purpose that it touches."""
 
-    def __init__(self, links: Links, vault: Vault, plan: Plan, me: int, name_of: Callable[[int], str]) -> None:
+    def __init__(self, links: Links, vault: Vault, plan: Plan, me: int) -> None:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
-        self._name_of = name_of
         self._socks: dict[tuple[int, int], socket.socket] = {}
         self._rings: list[tuple[int, Bytes]] = []
 
@@ -59,7 +58,7 @@ class Task:
         if agent == self.me:
             return None
         if (rank, purpose) not in self._socks:
-            self._socks[rank, purpose] = self.links.dial(self._name_of(agent), self.plan.generation)
+            self._socks[rank, purpose] = self.links.dial(self.plan.address_of(agent), self.plan.generation)
         return self._socks[rank, purpose]
 
     def geometry(self, rank: int) -> Geometry:

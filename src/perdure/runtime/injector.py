@@ -1,7 +1,7 @@
 """Makes faults happen, in the process that they are for. Without faults it costs a comparison.
 
-A ledger in shared memory, one byte a fault, keeps each from happening twice, for a superstep is computed again after a recovery and a
-replacement knows nothing of its predecessor.
+A ledger in memory that the processes of a node share, one byte a fault, keeps each from happening twice, for a superstep is computed again
+after a recovery and a replacement knows nothing of its predecessor. What happens on one node is told to the others by the supervisor.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ import threading
 from collections.abc import Sequence
 
 from perdure.core.faults import Fault
+from perdure.runtime.words import line
 
 
 class Injector:
-    """Knows the faults of the job, and whose process this is. `notify`: a pipe to the supervisor, a byte (the index) for each."""
+    """Knows the faults of the job, and whose process this is. `words`: the stream to the supervisor, told before a fault happens."""
 
-    def __init__(self, faults: Sequence[Fault], ledger: int, notify: int, *, node: int, rank: int = -1) -> None:
+    def __init__(self, faults: Sequence[Fault], ledger: int, words: int, *, node: int, rank: int = -1) -> None:
         self._faults = list(enumerate(faults))
         self._ledger = mmap.mmap(ledger, mmap.PAGESIZE) if faults else None
-        self._notify, self._node, self._rank = notify, node, rank
+        self._words, self._node, self._rank = words, node, rank
+
+    def spend(self, index: int) -> None:
+        """This fault has happened, wherever."""
+        if self._ledger is not None:
+            self._ledger[index] = 1
 
     def at(self, phase: str, superstep: int) -> None:
         """This instant has come; a fault that is due happens now, and the call may never return."""
@@ -31,7 +37,7 @@ class Injector:
             due = fault.strikes(node=self._node, rank=self._rank, superstep=superstep, phase=phase)
             if due and not self._ledger[index]:
                 self._ledger[index] = 1
-                os.write(self._notify, bytes([index]))
+                os.write(self._words, line({"fault": index}))
                 self._strike(fault)
 
     def _strike(self, fault: Fault) -> None:
@@ -44,3 +50,12 @@ class Injector:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hang":
                 threading.Event().wait()
+
+
+def ledger(spent: Sequence[int]) -> int:
+    """The file of a new ledger, in which these faults have happened."""
+    fd = os.memfd_create("perdure-faults")
+    os.ftruncate(fd, mmap.PAGESIZE)
+    for index in spent:
+        os.pwrite(fd, b"\1", index)
+    return fd

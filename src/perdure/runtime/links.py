@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import sys
 import threading
 import traceback
@@ -23,13 +22,13 @@ from typing import Final
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.runtime.addresses import dial
 from perdure.runtime.asking import LinkDown, PeerMaps
-from perdure.runtime.channel import connect
+from perdure.runtime.reception import DATA, Admission
 from perdure.runtime.rings import Rings
 from perdure.runtime.serving import Served
 from perdure.runtime.vault import NotHeld, Vault
 
-HELLO: Final = struct.Struct("<8sI")
 SOCKET_BUFFER: Final = 4 << 20
 """Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""
 LINK_TIMEOUT_S: Final = 60.0
@@ -61,6 +60,7 @@ class Links:
         vault: Vault,
         geometry_of: Callable[[int], Geometry],
         stored: Callable[[int, Label, int], None],
+        admission: Admission,
         *,
         maps_peers: bool = True,
         failed: Callable[[BaseException], None] = end_process,
@@ -71,6 +71,7 @@ class Links:
         self.stored = stored
         self.peer_maps = PeerMaps() if maps_peers else None
         self.rings = Rings()
+        self._admission = admission
         self._failed = failed
         self._changed = threading.Condition()
         self._generation = 0
@@ -135,23 +136,27 @@ class Links:
         """Has the generation been shut?"""
         return generation <= self._shut
 
-    def dial(self, name: str, generation: int) -> socket.socket:
-        """A link to the agent that listens at `name`."""
+    def dial(self, address: str, generation: int) -> socket.socket:
+        """A link to the agent that listens at `address`. Blocks until it is there; `shut` ends that too."""
         try:
-            sock = connect(name, LINK_TIMEOUT_S)
+            with self._changed:
+                if generation <= self._shut:
+                    raise LinkDown("the generation is over")
+                sock = dial(address)
+                self._socks[sock] = generation
         except OSError as error:
             raise LinkDown(str(error)) from None
         try:
-            self._keep(sock, generation)
-            sock.sendall(HELLO.pack(b"data", generation))
+            _widen(sock)
+            sock.settimeout(LINK_TIMEOUT_S)
+            sock.sendall(self._admission.hello(DATA, generation))
         except OSError as error:
             self.hang_up(sock)
             raise LinkDown(str(error)) from None
         return sock
 
     def _keep(self, sock: socket.socket, generation: int) -> None:
-        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+        _widen(sock)
         with self._changed:
             self._socks[sock] = generation
             if generation <= self._shut:
@@ -194,3 +199,10 @@ class Links:
             self.vault.changed.wait_for(there)
         if self.over(generation):
             raise LinkDown("the generation is over")
+
+
+def _widen(sock: socket.socket) -> None:
+    """Room for what is under way. TCP finds its own, and would be held to the kernel's limit for who asks for more."""
+    if sock.family == socket.AF_UNIX:
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)

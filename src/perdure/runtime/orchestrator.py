@@ -8,9 +8,7 @@ at any time.
 from __future__ import annotations
 
 import base64
-import json
 import os
-import socket
 import time
 from typing import Any
 
@@ -22,9 +20,11 @@ from perdure.core import orchestrator as machine
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
-from perdure.runtime.channel import Channel, abstract_name, connect
-from perdure.runtime.links import HELLO
+from perdure.runtime.addresses import dial
+from perdure.runtime.channel import Channel
 from perdure.runtime.loop import Loop
+from perdure.runtime.reception import ORCHESTRATOR, Admission
+from perdure.runtime.words import Words
 
 
 def plan_to_json(plan: Plan) -> Any:
@@ -40,14 +40,12 @@ def plan_from_json(value: Any) -> Plan | None:
 class OrchestratorProcess:
     """One orchestrator of round `number`. `run` returns when the job is over."""
 
-    def __init__(self, *, job: str, number: int, shape: JobShape, settings: Settings, supervisor: socket.socket) -> None:
-        self._job = job
+    def __init__(self, *, number: int, shape: JobShape, settings: Settings, admission: Admission, words: Words) -> None:
         self._state = OrchestratorState(round=number, shape=shape, settings=settings)
-        self._supervisor = supervisor
-        self._lines = b""
+        self._admission, self._words = admission, words
         self._agents: dict[int, Channel] = {}
         self._loop = Loop()
-        self._loop.watch(supervisor, self._supervisor_said)
+        self._loop.watch(words, self._supervisor_said)
         self._over = False
 
     def run(self) -> None:
@@ -82,29 +80,25 @@ class OrchestratorProcess:
                 self._over = True
 
     def _tell(self, **fields: Any) -> None:
-        try:
-            self._supervisor.sendall(json.dumps(fields).encode() + b"\n")
-        except OSError:
+        if not self._words.say(**fields):
             os._exit(1)
 
     def _channel(self, agent: int) -> Channel | None:
         if agent not in self._agents and self._state.alive(agent):
             try:
-                sock = connect(abstract_name(self._job, f"agent-{agent}"))
+                channel = Channel(dial(self._state.nodes[agent].address))
             except OSError:
                 return None
-            sock.sendall(HELLO.pack(b"orch", self._state.round))
-            channel = self._agents[agent] = Channel(sock)
+            channel.send_raw(self._admission.hello(ORCHESTRATOR, self._state.round))
+            self._agents[agent] = channel
             self._loop.read(channel, lambda message: self._step(ev.AgentSaid(agent=agent, message=message)))
         return self._agents.get(agent)
 
     def _supervisor_said(self) -> None:
-        data = self._supervisor.recv(1 << 20)
-        if not data:
+        lines = self._words.hear()
+        if lines is None:
             os._exit(0)
-        *lines, self._lines = (self._lines + data).split(b"\n")
-        for line in lines:
-            fields = json.loads(line)
+        for fields in lines:
             match fields.pop("what"):
                 case "agent_up":
                     self._step(ev.AgentUp(**fields))

@@ -51,10 +51,11 @@ class Heard:
 
 @dataclass(slots=True, kw_only=True)
 class Place:
-    """Who this process is, and what it was given at its birth. `fds`: the connection to the agent, the progress page, two slots, which
-    `slots` may have mapped already."""
+    """Who this process is, and what it was given at its birth. `token` is the job's secret, `host` what ranks elsewhere call this machine.
+    `fds`: the connection to the agent, the progress page, two slots, which `slots` may have mapped already."""
 
-    job: str
+    token: bytes
+    host: str
     rank: int
     incarnation: int
     fds: list[int]
@@ -78,8 +79,8 @@ class WorkerProcess:
         self.started = time.monotonic()
         self.calls = Calls(self)
         self.mesh = Mesh(
-            job=bytes.fromhex(place.job), rank=place.rank, incarnation=place.incarnation, monitor=self.calls,
-            transport=place.transport,
+            job=place.token[:16], rank=place.rank, incarnation=place.incarnation, monitor=self.calls, transport=place.transport,
+            host=place.host,
         )  # fmt: skip
 
     def run(self) -> None:

@@ -85,8 +85,8 @@ class Transport(Protocol):
         """Wakes `accept`, and refuses later dials. Streams live on."""
 
 
-def make(kind: Kind, name: str) -> Transport:
-    """The transport of this process. `name` is unique on this machine."""
+def make(kind: Kind, name: str, host: str = "127.0.0.1") -> Transport:
+    """The transport of this process. `name` is unique on this machine; `host` is the number by which others reach it."""
     if kind == "unix":
         from perdure.comm.transports.sockets import UnixTransport
 
@@ -94,7 +94,7 @@ def make(kind: Kind, name: str) -> Transport:
     if kind == "tcp":
         from perdure.comm.transports.sockets import TcpTransport
 
-        return TcpTransport()
+        return TcpTransport(host)
     if kind == "threads":
         from perdure.comm.transports.threads import ThreadTransport
 

@@ -15,6 +15,8 @@ from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
 
 GREETING_TIMEOUT_S: Final = 2.0
 """A dialler sends its greeting at once; one that does not is none of ours."""
+NETWORK_TIMEOUT_S: Final = 60.0
+"""A link may be down for some seconds and the job go on when it is back; who is lost is known, and revoked, in three."""
 LOOK_AGAIN_S: Final = 0.005
 """Who waits for a link to be taken asks so often whether it is still wanted: a revoke must be heard within 50 ms."""
 BACKLOG: Final = 1024
@@ -45,7 +47,7 @@ class SocketStream:
             return self._sock.recv_into(view)
         except BlockingIOError:
             return None
-        except ConnectionError:
+        except OSError:  # TCP has many words for an end
             return 0
 
     def settle(self) -> None:
@@ -119,17 +121,18 @@ class UnixTransport(_Listener):
 
 
 class TcpTransport(_Listener):
-    """TCP on the loopback interface, on a free port."""
+    """TCP on a free port of one address of this machine. Silence is nobody's loss here: who dials waits until the detector has judged."""
 
-    def __init__(self) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
-        super().__init__(listener, f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, 0), family=family)
+        super().__init__(listener, f"tcp:{host}:{listener.getsockname()[1]}")
 
     def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
         host, _, port = address.removeprefix("tcp:").rpartition(":")
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            _connect(sock, (host, int(port)), given_up)
+            _connect(sock, (host, int(port)), given_up, NETWORK_TIMEOUT_S)
             sock.sendall(greeting)
         except OSError as error:
             sock.close()
@@ -155,12 +158,12 @@ def connected(name: str, given_up: GivenUp = never) -> socket.socket:
     return sock
 
 
-def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: GivenUp) -> None:
+def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: GivenUp, timeout_s: float = GREETING_TIMEOUT_S) -> None:
     """Connects in small steps. OSError: refused, too late, or given up. A Unix socket says EAGAIN while too many wait to be accepted."""
     sock.setblocking(False)
     taken = select.poll()  # not `select`, which knows no descriptor above 1023
     taken.register(sock, select.POLLOUT)
-    deadline = time.monotonic() + GREETING_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while (code := sock.connect_ex(address)) not in (0, errno.EISCONN):
         if code not in (errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY):
             raise OSError(code, os.strerror(code))

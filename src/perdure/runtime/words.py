@@ -1,0 +1,64 @@
+"""What a process and the one that started it tell one another: JSON objects, one a line, in both directions of one stream.
+
+Agents say that they are there (`begun`, with their process id), where they listen (`up`), whether the program can be loaded (`verdict`),
+that an injected fault happens now (`fault`), and, where a shell is between, how they ended (`ended`). They hear which faults have happened
+elsewhere (`spent`). The end of the stream is the end of who was at the other end: rule T7.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any, Final
+
+RECEIVE_BYTES: Final = 1 << 20
+
+
+def line(fields: dict[str, Any]) -> bytes:
+    """As it travels. Several processes of a node write to one stream: one `write` of a short line is one piece."""
+    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+
+
+class Words:
+    """One end. `hear` is for one thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """For selectors; -1 when closed."""
+        return self.sock.fileno()
+
+    def say(self, **fields: Any) -> bool:
+        """False when nobody listens any more."""
+        try:
+            self.sock.sendall(line(fields))
+        except OSError:
+            return False
+        return True
+
+    def hear(self) -> list[Any] | None:
+        """Whole lines that have come: objects, or text where a line is none (a login shell's greeting, for one). None at the end. Does
+        not wait."""
+        try:
+            data = self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            data = b""
+        if not data:
+            return None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [_read(text) for text in lines]
+
+    def close(self) -> None:
+        """Nothing more is said or heard."""
+        self.sock.close()
+
+
+def _read(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.decode(errors="replace")
