@@ -209,7 +209,7 @@ def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> l
             generation=plan.generation,
             size=plan.size,
             addresses=state.addresses,
-            incarnations=tuple(place.incarnation for place in plan.placements),
+            incarnations=plan.incarnations(),
             base=plan.base,
             slot=slot.index if slot else 0,
             offer=slot.offers[plan.member_of(hosted.rank)] if slot else None,

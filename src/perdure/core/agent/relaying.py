@@ -14,7 +14,7 @@ from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState, Asked, Phase, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
-from perdure.core.tree import Gathering, Span, Milestone, Sum, speakable, split
+from perdure.core.tree import Gathering, Milestone, Span, Sum, speakable, split
 
 THE_ORCHESTRATOR = 0
 """As the source of a word; agents have numbers from 1 on."""
@@ -26,7 +26,9 @@ def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: 
     if reach is None or reach.stop > plan.size or plan.agent_of(reach.first) != state.me:
         return []
     span, milestones = (reach.first, reach.stop), _milestones_of(word)
-    known = [asked for milestone in milestones if (asked := state.gatherings.get((milestone, span))) and asked.generation == plan.generation]
+    known = [
+        asked for milestone in milestones if (asked := state.gatherings.get((milestone, span))) and asked.generation == plan.generation
+    ]
     if known:
         return [command for asked in known for command in _ask_again(state, asked, source)]
     spans, left_out = speakable(split(span[0] + 1, span[1], state.settings.fan_out), state.settings.fan_out, _leaves_out(plan, reach))
@@ -190,7 +192,9 @@ def tick(state: AgentState, late_s: float, now: float) -> list[do.AgentCommand]:
         if now - asked.said_at > state.settings.relay_s / 3:
             asked.said_at = now
             first, stop = asked.gathering.span
-            out += _say(state, asked.parents, msg.StillGathering(milestone=asked.milestone, generation=asked.generation, first=first, stop=stop))
+            out += _say(
+                state, asked.parents, msg.StillGathering(milestone=asked.milestone, generation=asked.generation, first=first, stop=stop)
+            )
     return out
 
 
