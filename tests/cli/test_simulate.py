@@ -34,7 +34,7 @@ def test_a_replay_tells_what_every_machine_heard_and_did() -> None:
 
 
 def test_a_broken_promise_is_told_with_the_command_that_runs_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "choose_base", lambda plan, reports: plan.base or Label(1, 0))
+    monkeypatch.setattr(planner, "choose_base", lambda plan, held: plan.base or Label(1, 0))
     status, output = said("faults", "--seeds", "0:200", "--ranks", "3:4", "--parity", "1:1")
     assert status == 1
     commands = [line for line in output.splitlines() if line.startswith("perdure simulate replay ")]

@@ -196,7 +196,13 @@ def test_d1_an_older_ballot_is_not_answered(node: Node) -> None:
     node.told(seal(attempt=2))
     node.step(ev.LinksQuiet(generation=1))
     assert node.told(seal(attempt=1)) == []
-    assert node.told(seal(attempt=2)) == []
+
+
+def test_d1_who_is_asked_twice_in_one_ballot_answers_twice(node: Node) -> None:
+    """The first question may have come by the tree, and its answer be lost with an agent on the way."""
+    node.told(seal(attempt=2))
+    (answer,) = node.step(ev.LinksQuiet(generation=1))
+    assert node.told(seal(attempt=2)) == [answer]
 
 
 def test_d6_an_install_keeps_the_base_and_nothing_else(node: Node) -> None:

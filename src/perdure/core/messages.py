@@ -75,7 +75,19 @@ class RankCosts:
     live_bytes: int
 
 
-# ---- orchestrator -> agent ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """For whom a word is that agents pass on (`perdure.core.tree`): the ranks from `first` up to `stop`, which is not included.
+
+    Its receiver holds `first`. `without`: agents that are lost, or are spoken to by the orchestrator itself.
+    """
+
+    first: int
+    stop: int
+    without: tuple[int, ...]
+
+
+# ---- orchestrator -> agent; with a reach, agent -> agent too --------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +103,7 @@ class Seal:
 
     ballot: Ballot
     generation: int
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +112,21 @@ class Install:
 
     plan: Plan
     restore: tuple[RestoreSource, ...]
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amend:
-    """The chosen plan of this generation, to those who have the one before it (rule D6): of 100,000 placements a few differ."""
+    """The chosen plan of this generation, to those who have the one before it (rule D6): of 100,000 placements a few differ.
+
+    `since`: with a reach, the generation whose `Resume` has told the addresses that need not be told again.
+    """
 
     generation: int
     change: PlanChange
     restore: tuple[RestoreSource, ...]
+    since: int = 0
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +146,7 @@ class Resume:
     generation: int
     since: int
     addresses: tuple[tuple[int, str], ...]
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +233,41 @@ class Ready:
     generation: int
     rank: int
     address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The answer of all ranks from `first` up to `stop` but `missing`, as one; to whoever asked them (`perdure.core.tree`).
+
+    Attributes:
+        milestone: what they have reached, a `perdure.core.tree.Milestone`.
+        ballot: of the seal that is answered; (0, 0) for the others, which are facts.
+        labels: prepared at each of these ranks but `others`; None: there is no such rank.
+        others: who holds anything but whole labels.
+        positions: all commit positions known.
+        addresses: (rank, address) of the communicator, where they are new.
+    """
+
+    milestone: str
+    generation: int
+    ballot: Ballot
+    first: int
+    stop: int
+    missing: tuple[int, ...] = ()
+    labels: tuple[Label, ...] | None = None
+    others: tuple[RankReport, ...] = ()
+    positions: tuple[int, ...] = ()
+    addresses: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillGathering:
+    """Said while an answer is not complete: the one who gathers it lives, and need not be passed by."""
+
+    milestone: str
+    generation: int
+    first: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -491,10 +546,11 @@ class PeerSuspected:
 
 ToAgent = Greet | Seal | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
-    Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost | WorkerStarted | WorkerLost
+    Gathered | StillGathering | Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost | WorkerStarted | WorkerLost
     | AskAddresses | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
 )  # fmt: skip
-ToPeer = Heartbeat | GroupOffer | Prepared
+Relayed = Seal | Install | Amend | Resume
+ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering
 ToWorker = Enter | MayCopy | LabelCommitted | Revoke | Pause | EndWorker
 FromWorker = Loaded | AtPosition | Snapped | Unwound | MainRaised | PeerSuspected
 Message = ToAgent | FromAgent | ToPeer | ToWorker | FromWorker

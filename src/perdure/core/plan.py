@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, insort
 from dataclasses import dataclass
+from itertools import compress
+from operator import is_not
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
@@ -38,16 +40,21 @@ class _Lookup:
             self.ranks_of.setdefault(place.agent, []).append(place.rank)
         self.agents = tuple(sorted(self.ranks_of))
         self.addresses = dict(plan.addresses)
+        self.incarnations = tuple(place.incarnation for place in plan.placements)
         self.seat_of: dict[int, tuple[int, int]] = {
             rank: (index, member) for index, group in enumerate(plan.groups) for member, rank in enumerate(group)
         }
+        self.crowded = frozenset(index for index in range(len(plan.groups)) if plan.is_crowded(index))
 
-    @classmethod
-    def after(cls, before: _Lookup, ranks_of: dict[int, list[int]], addresses: dict[int, str]) -> _Lookup:
-        """Of the plan of the next generation, whose groups are the same."""
-        found = cls.__new__(cls)
-        found.ranks_of, found.agents, found.addresses, found.seat_of = ranks_of, tuple(sorted(ranks_of)), addresses, before.seat_of
-        return found
+
+def _exchanged(old: tuple[int, ...], gone: set[int], new: set[int]) -> tuple[int, ...]:
+    """An ascending tuple without some of its members and with some others."""
+    members = list(old)
+    for one in gone:
+        del members[bisect_left(members, one)]
+    for one in new:
+        insort(members, one)
+    return tuple(members)
 
 
 class _WithLookup:
@@ -119,10 +126,14 @@ class Plan(_WithLookup):
         """The member number of `rank` in its parity group."""
         return self._found.seat_of[rank][1]
 
+    def incarnations(self) -> tuple[int, ...]:
+        """Of all ranks, in their order."""
+        return self._found.incarnations
+
     def amended(self, amend: PlanChange) -> Plan:
-        """The plan of the next generation, from this one and what differs."""
+        """The plan of the next generation, from this one and what differs. A few copies: nothing is counted anew."""
         found = self._found
-        placements = list(self.placements)
+        placements, incarnations = list(self.placements), list(found.incarnations)
         ranks_of = dict(found.ranks_of)
         for place in amend.placements:
             old = placements[place.rank]
@@ -130,10 +141,13 @@ class Plan(_WithLookup):
                 ranks_of[old.agent] = [rank for rank in ranks_of[old.agent] if rank != place.rank]
                 ranks_of[place.agent] = sorted([*ranks_of.get(place.agent, ()), place.rank])
             placements[place.rank] = place
+            incarnations[place.rank] = place.incarnation
+        gone = {agent for place in amend.placements if not ranks_of[agent := self.placements[place.rank].agent]}
+        new = {place.agent for place in amend.placements} - found.ranks_of.keys()
         addresses = found.addresses | dict(amend.addresses)
-        for agent in {self.placements[place.rank].agent for place in amend.placements}:
-            if not ranks_of[agent]:
-                del ranks_of[agent], addresses[agent]
+        for agent in gone:
+            del ranks_of[agent], addresses[agent]
+        agents = _exchanged(found.agents, gone, new)
         plan = Plan(
             generation=self.generation + 1,
             placements=tuple(placements),
@@ -141,14 +155,20 @@ class Plan(_WithLookup):
             parity=self.parity,
             base=amend.base,
             positions=amend.positions,
-            addresses=tuple(sorted(addresses.items())),
+            addresses=tuple(zip(agents, map(addresses.__getitem__, agents), strict=True)),
         )
-        object.__setattr__(plan, "_lookup", _Lookup.after(found, ranks_of, addresses))
+        lookup = _Lookup.__new__(_Lookup)
+        lookup.ranks_of, lookup.agents, lookup.addresses, lookup.seat_of = ranks_of, agents, addresses, found.seat_of
+        lookup.incarnations = tuple(incarnations)
+        touched = {found.seat_of[place.rank][0] for place in amend.placements}
+        lookup.crowded = found.crowded - touched | {index for index in touched if plan.is_crowded(index)}
+        object.__setattr__(plan, "_lookup", lookup)
         return plan
 
     def change_to(self, plan: Plan) -> PlanChange:
         """What `amended` needs to make `plan`, of the next generation, of this one."""
-        placements = tuple(new for old, new in zip(self.placements, plan.placements, strict=True) if new is not old and new != old)
+        others = compress(zip(self.placements, plan.placements, strict=True), map(is_not, self.placements, plan.placements))
+        placements = tuple(new for old, new in others if new != old)
         addresses = {(place.agent, plan.address_of(place.agent)) for place in placements}
         return PlanChange(base=plan.base, positions=plan.positions, placements=placements, addresses=tuple(sorted(addresses)))
 
@@ -156,12 +176,14 @@ class Plan(_WithLookup):
         """The stripe arithmetic of group number `group`."""
         return Geometry(len(self.groups[group]), self.parity)
 
-    def crowded_groups(self) -> Iterator[int]:
-        """Groups that have two ranks on one node: the loss of that node costs them two chunks of a stripe."""
-        for index, group in enumerate(self.groups):
-            nodes = [self.placements[rank].node for rank in group]
-            if len(set(nodes)) < len(nodes):
-                yield index
+    def is_crowded(self, group: int) -> bool:
+        """Are two ranks of the group on one node? The loss of that node costs them two chunks of a stripe."""
+        nodes = [self.placements[rank].node for rank in self.groups[group]]
+        return len(set(nodes)) < len(nodes)
+
+    def crowded_groups(self) -> frozenset[int]:
+        """Groups that are crowded."""
+        return self._found.crowded
 
     def tolerance(self) -> int:
         """How many nodes may be lost together, whichever they are, without losing a committed superstep."""

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perdure.core.holdings import Holdings
 from perdure.core.ids import END, Label
 from perdure.core.layout import initial_nodes, parity_groups
-from perdure.core.messages import DecodeTask, LabelReport, RankReport, RestoreSource
-from perdure.core.plan import Placement, Plan
+from perdure.core.messages import DecodeTask, RestoreSource
+from perdure.core.plan import Placement, Plan, PlanChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,26 +48,23 @@ def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_siz
     )
 
 
-def choose_base(plan: Plan, reports: Sequence[RankReport]) -> Label | None:
+def choose_base(plan: Plan, held: Holdings) -> Label | None:
     """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet)."""
-    common = {label.label for label in reports[0].labels if label.prepared} if reports else set()
-    for report in reports:
-        common &= {label.label for label in report.labels if label.prepared}
-    candidates = common | ({plan.base} if plan.base else set())
+    candidates = held.common() | ({plan.base} if plan.base else set())
     return max(candidates, default=None)
 
 
-def erased_chunks(plan: Plan, base: Label, reports: Sequence[RankReport]) -> dict[tuple[int, int], list[int]]:
+def erased_chunks(plan: Plan, base: Label, held: Holdings) -> dict[tuple[int, int], list[int]]:
     """(group, stripe) -> the code positions of that stripe that no living node holds (rule R2)."""
-    held: dict[int, LabelReport] = {report.rank: label for report in reports for label in report.labels if label.label == base}
     erased: dict[tuple[int, int], list[int]] = {}
-    for index, group in enumerate(plan.groups):
-        geometry = plan.geometry(index)
-        if all((label := held.get(rank)) is not None and (label.data, label.parity) == geometry.full_masks for rank in group):
-            continue
+    for index in sorted({plan.group_index(rank) for rank in held.not_whole(plan, base)}):
+        geometry, group = plan.geometry(index), plan.groups[index]
         for stripe in range(geometry.n):
             for position in range(geometry.n):
-                holder = held.get(group[geometry.member(stripe, position)])
+                rank = group[geometry.member(stripe, position)]
+                if held.has_whole(plan, rank, base):
+                    continue
+                holder = held.report(rank, base)
                 mask, bit = (
                     (0, 0)
                     if holder is None
@@ -79,41 +77,37 @@ def erased_chunks(plan: Plan, base: Label, reports: Sequence[RankReport]) -> dic
 
 def next_plan(
     plan: Plan,
-    reports: Sequence[RankReport],
+    held: Holdings,
     seats: Sequence[Seat],
     spares: Sequence[Seat],
     workers_gone: Mapping[int, int],
     positions: Sequence[int],
 ) -> Plan | Lost:
     """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks."""
-    base = choose_base(plan, reports)
-    counted = {report.rank for report in reports}
-    missing = tuple(rank for rank in range(plan.size) if rank not in counted)
+    base = choose_base(plan, held)
+    missing = held.missing
     if base is not None:
-        lost = _undecodable(plan, base, reports, missing)
+        lost = _undecodable(plan, base, held)
         if lost:
             return lost
-    elif not reports:
+    elif held.are_none:
         return Lost(ranks=missing, text="every node was lost before a first commit could be told: start the job again")
-    if not seats and not spares:
+    if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
-    placements = _place(plan, missing, seats, spares)
+    homes = _place(plan, missing, seats, spares)
     renewed = {*missing, *workers_gone} if base is not None else set(range(plan.size))
-    placed = tuple(
-        Placement(rank=place.rank, agent=place.agent, node=place.node, incarnation=place.incarnation + 1)
-        if place.rank in renewed
-        else place
-        for place in placements
-    )
-    homes = {seat.agent: seat.address for seat in (*seats, *spares)}
-    return Plan(
-        generation=plan.generation + 1,
-        placements=placed,
-        groups=plan.groups,
-        parity=plan.parity,
-        base=base,
-        positions=_positions_after(base, positions),
-        addresses=tuple(sorted((agent, homes[agent]) for agent in {place.agent for place in placed})),
+    placed = []
+    for rank in sorted(renewed):
+        place = plan.placements[rank]
+        seat = homes.get(rank) or Seat(agent=place.agent, node=place.node, address=plan.address_of(place.agent))
+        placed.append(Placement(rank=rank, agent=seat.agent, node=seat.node, incarnation=place.incarnation + 1))
+    return plan.amended(
+        PlanChange(
+            base=base,
+            positions=_positions_after(base, positions),
+            placements=tuple(placed),
+            addresses=tuple(sorted({(seat.agent, seat.address) for seat in homes.values()})),
+        )
     )
 
 
@@ -128,10 +122,11 @@ def _positions_after(base: Label | None, positions: Sequence[int]) -> tuple[int,
     return (first, later[1] if len(later) > 1 else first + 1)
 
 
-def _undecodable(plan: Plan, base: Label, reports: Sequence[RankReport], missing: tuple[int, ...]) -> Lost | None:
-    worst = max(erased_chunks(plan, base, reports).items(), key=lambda entry: len(entry[1]), default=None)
+def _undecodable(plan: Plan, base: Label, held: Holdings) -> Lost | None:
+    worst = max(erased_chunks(plan, base, held).items(), key=lambda entry: len(entry[1]), default=None)
     if worst is None or len(worst[1]) <= plan.parity:
         return None
+    missing = held.missing
     (group, _), positions = worst
     gone = tuple(rank for rank in plan.groups[group] if rank in missing) or plan.groups[group]
     step = "the end" if base.superstep == END else f"superstep {base.superstep}"
@@ -144,17 +139,17 @@ def _undecodable(plan: Plan, base: Label, reports: Sequence[RankReport], missing
     return Lost(ranks=gone, text=text)
 
 
-def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat]) -> list[Placement]:
+def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat]) -> dict[int, Seat]:
     """Lost ranks go together from their old node to one spare; without a spare, to the node with the fewest ranks of their group."""
-    placements = list(plan.placements)
     free = list(spares)
     moved: dict[int, Seat] = {}
+    homes: dict[int, Seat] = {}
     load: dict[int, list[int]] = {seat.agent: [] for seat in (*seats, *spares)}
-    for place in placements if missing else ():
+    for place in plan.placements if len({plan.agent_of(rank) for rank in missing}) > len(spares) else ():
         if place.agent in load and place.rank not in missing:
             load[place.agent].append(place.rank)
     for rank in missing:
-        old = placements[rank].agent
+        old = plan.agent_of(rank)
         if old not in moved and free:
             moved[old] = free.pop(0)
         seat = moved.get(old) or min(
@@ -162,40 +157,37 @@ def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Se
             key=lambda seat: (len(set(load[seat.agent]) & set(plan.group_of(rank))), len(load[seat.agent]), seat.node),
         )
         load[seat.agent].append(rank)
-        placements[rank] = Placement(rank=rank, agent=seat.agent, node=seat.node, incarnation=placements[rank].incarnation)
-    return placements
+        homes[rank] = seat
+    return homes
 
 
-def restore_sources(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[RestoreSource, ...]]:
+def restore_sources(plan: Plan, held: Holdings) -> dict[int, tuple[RestoreSource, ...]]:
     """Agent -> where each rank that it must rebuild finds its group's offers and its replicated items."""
     if plan.base is None:
         return {}
-    whole = {report.rank for report in reports if any(label.label == plan.base and label.prepared for label in report.labels)}
-    held = {report.rank for report in reports if any(label.label == plan.base for label in report.labels)}
-    others = sorted(whole)
+    base = plan.base
+    lacking = sorted([*held.missing, *(rank for rank in held.reports if held.report(rank, base) is None)])
     found: dict[int, list[RestoreSource]] = {}
-    for place in plan.placements:
-        if place.rank in held:
-            continue
-        group = [rank for rank in plan.group_of(place.rank) if rank in whole]
+    for rank in lacking:
+        group = [other for other in plan.group_of(rank) if held.has_prepared(other, base)]
         if not group:
             continue
+        after = (((rank + len(lacking) + step) % plan.size) for step in range(plan.size))
         source = RestoreSource(
-            rank=place.rank,
-            offers_from=group[place.rank % len(group)],
-            replicated_from_rank=others[place.rank % len(others)],
+            rank=rank,
+            offers_from=group[rank % len(group)],
+            replicated_from_rank=next(other for other in after if held.has_prepared(other, base)),
         )
-        found.setdefault(place.agent, []).append(source)
+        found.setdefault(plan.agent_of(rank), []).append(source)
     return {agent: tuple(sources) for agent, sources in found.items()}
 
 
-def decode_tasks(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[DecodeTask, ...]]:
+def decode_tasks(plan: Plan, held: Holdings) -> dict[int, tuple[DecodeTask, ...]]:
     """R1: agent -> the stripes that it decodes, those that lost data first. Decoders are the survivors of the group, as evenly as can be;
     a holder of parity that is read before others, for parity is the one kind of chunk that cannot be mapped from another process."""
     if plan.base is None:
         return {}
-    erased = erased_chunks(plan, plan.base, reports)
-    counted = {report.rank for report in reports}
+    erased = erased_chunks(plan, plan.base, held)
     found: dict[int, list[DecodeTask]] = {}
     load: Counter[int] = Counter()
 
@@ -206,7 +198,7 @@ def decode_tasks(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[D
     for (index, stripe), positions in sorted(erased.items(), key=urgent_first):
         group, geometry = plan.groups[index], plan.geometry(index)
         holders = {group[geometry.member(stripe, position)] for position in range(geometry.d, geometry.n) if position not in positions}
-        survivors = [rank for rank in group if rank in counted]
+        survivors = [rank for rank in group if rank not in held.missing]
         decoder = min(survivors, key=lambda rank: (load[rank], rank not in holders, (survivors.index(rank) - stripe) % len(survivors)))
         load[decoder] += 1
         present = [position for position in range(geometry.n) if position not in positions]

@@ -20,6 +20,10 @@ class Settings:
         unwind_timeout_s: how long `main` may take to let `GenerationRevoked` pass (rule W1). Arbitrary.
         unreachable_timeout_s: how long a job waits for silent nodes without which it cannot be decoded (rule T5).
         orphan_timeout_s: an agent without an orchestrator ends after this (rule T7).
+        direct_agents_max: with so many agents or fewer the orchestrator speaks to each of them; with more, agents pass its words on. A hop
+            costs a quarter of a millisecond, a message of the orchestrator a tenth of that: a tree pays from some dozens of nodes on.
+        fan_out: how many agents one passes a word on to, and the orchestrator begins with. Arbitrary: 32 reach 100,000 nodes in four hops.
+        relay_s: an agent that neither answers for its part of the tree nor says that it still gathers is passed by after this.
         start_timeout_s: how long the first nodes may take to come up.
         crash_limit: the same rank gone so often from the same base ends the job (rule W5).
         mean_time_between_failures_s: of one node, for the automatic interval until failures were observed; 3.8 failures per 1,000
@@ -38,6 +42,9 @@ class Settings:
     unwind_timeout_s: float = 10.0
     unreachable_timeout_s: float = 60.0
     orphan_timeout_s: float = 60.0
+    direct_agents_max: int = 64
+    fan_out: int = 32
+    relay_s: float = 1.0
     start_timeout_s: float = 60.0
     crash_limit: int = 3
     mean_time_between_failures_s: float = 86_400.0

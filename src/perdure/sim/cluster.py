@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ HANG_S: Final = 150.0
 EVENTS_MAX: Final = 200_000
 """And as many again for every eight ranks: a run that takes more goes round in circles. Arbitrary; a hundred times the usual."""
 SETTINGS: Final = Settings(unwind_timeout_s=5.0, start_timeout_s=5.0)
-CHATTER: Final = (msg.Heartbeat, msg.Progress)
+CHATTER: Final = (msg.Heartbeat, msg.Progress, msg.StillGathering)
 REPEATED: Final = (
     msg.GroupOffer,
     msg.Prepared,
@@ -41,6 +42,7 @@ REPEATED: Final = (
     msg.Ready,
     msg.Installed,
     msg.WorkerLost,
+    msg.Gathered,
 )
 """Facts and what may be repeated: to hear them twice, however late, changes nothing."""
 REPEAT_S: Final = 3.0
@@ -63,7 +65,9 @@ class Cluster:
     """One job. `run` gives a verdict, or raises `Broken`; the last moments are in `log`."""
 
     def __init__(self, scenario: Scenario, settings: Settings = SETTINGS, log: int = 400) -> None:
-        self.scenario, self.settings = scenario, settings
+        self.scenario = scenario
+        by_tree = {"direct_agents_max": 1, "fan_out": scenario.fan_out} if scenario.fan_out else {}
+        self.settings = dataclasses.replace(settings, **by_tree)
         self.schedule = Schedule(str(scenario))
         self.network = Network(self.schedule)
         self.checkers = Checkers(self)

@@ -90,7 +90,7 @@ class _Job:
             state = NodeState.MEMBER if number <= self.ranks else NodeState.SPARE
             node = Node(agent=number, node=number - 1, address=f"agent-{number - 1}", pid=number, state=state)
             node.status = msg.Status(generation=1, phase="member", resumed=True, ranks=(), ready=(), silent=())
-            self.orchestrator.nodes[number] = node
+            self.orchestrator.add(node)
         group = self.plan.group_of(VICTIM - 1)
         for rank in group:
             self._member(rank)

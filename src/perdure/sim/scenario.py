@@ -34,7 +34,7 @@ PHASES: Final = (
     # a commit
     "AtPosition", "MayCopy", "Snapped", "Offered", "GroupOffer", "Protect", "ParityStored", "Prepared", "Committed", "LabelCommitted",
     # a decision and a rebuild: reached after a first fault only
-    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored", "VerifySlot",
+    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Gathered", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored", "VerifySlot",
     "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
     # the end
     "AskResult", "Traffic", "Result",
@@ -75,6 +75,7 @@ class Scenario:
         slow: so many nodes take twenty times as long for everything.
         skew: every process has a clock of its own, with its own zero and its own speed.
         repeats: facts are heard twice, the second time much later, in another generation perhaps.
+        fan_out: agents pass on the orchestrator's words, each to so many others; 0: it speaks to each of them.
         engine: `late`: nodes come up, and their ends are told, up to two seconds late. `never`: one node does not come up, and no node's
             end is ever told.
     """
@@ -90,6 +91,7 @@ class Scenario:
     slow: int = 0
     skew: bool = False
     repeats: bool = False
+    fan_out: int = 0
     engine: str = "prompt"
     faults: tuple[Fault, ...] = ()
 
@@ -179,6 +181,7 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
         repeats=dice.random() < 0.3,
         engine=dice.choice(("prompt", "prompt", "prompt", "late", "never")),
         faults=_draw_faults(dice, size),
+        fan_out=dice.choice((0, 0, 2, 3)),
     )
 
 

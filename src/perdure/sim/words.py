@@ -12,7 +12,7 @@ from perdure.core import messages as msg
 from perdure.core.plan import Plan
 
 SHOWN: Final = (
-    "rank", "incarnation", "generation", "label", "ballot", "index", "slot", "p", "position", "stripe", "how", "error", "text", "superstep",
+    "milestone", "rank", "incarnation", "generation", "label", "ballot", "index", "slot", "p", "position", "stripe", "how", "error", "text", "superstep",
 )  # fmt: skip
 """Fields that say what a message is about; the others are for machines."""
 
@@ -87,6 +87,11 @@ def short(what: Any) -> str:
         changed = " ".join(f"{place.rank}.{place.incarnation}@{place.agent}" for place in what.change.placements)
         words.append(f"from {what.change.base or 'nothing'} with {changed or 'everybody where they were'}")
     plan = getattr(what, "plan", None)
+    span = getattr(what, "reach", None) or (what if isinstance(what, msg.Gathered | msg.StillGathering) else None)
+    if span is not None:
+        words.append(f"for ranks {span.first} to {span.stop - 1}")
+    if isinstance(what, msg.Gathered) and what.missing:
+        words.append(f"without {', '.join(map(str, what.missing))}")
     return " ".join([type(what).__name__, ", ".join(words), *([_plan(plan)] if plan is not None else [])]).strip().replace("  ", " ")
 
 

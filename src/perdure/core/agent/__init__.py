@@ -2,7 +2,7 @@
 
 `step` takes one event and answers with commands. The rest is split by question: `membership` (seal, install, resume), `commit`
 (slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `workers` (processes and their progress),
-`peers` (heartbeats and silence).
+`peers` (heartbeats and silence), `relaying` (words that are passed on, answers that are added up).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import assert_never
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, membership, peers, restore, workers
+from perdure.core.agent import commit, membership, peers, relaying, restore, workers
 from perdure.core.agent.state import AgentState, Phase
 
 __all__ = ["AgentState", "Phase", "step"]
@@ -22,6 +22,11 @@ def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCo
     """Takes one event at time `now` (s, monotonic), changes `state`, and returns what is to be done, in order."""
     if state.phase is Phase.ENDED:
         return []
+    out = _take(state, event, now)
+    return out + relaying.settle(state) if state.gatherings else out
+
+
+def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCommand]:
     match event:
         case ev.OrchestratorSaid(message=message):
             return _orchestrator_said(state, message, now)
@@ -48,7 +53,7 @@ def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCo
         case ev.Sampled(samples=samples):
             return workers.sampled(state, samples, now)
         case ev.Tick(late_s=late_s):
-            return peers.tick(state, late_s, now) + workers.tick(state, now)
+            return peers.tick(state, late_s, now) + workers.tick(state, now) + relaying.tick(state, late_s, now)
         case _:
             assert_never(event)
 
@@ -57,17 +62,11 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
     state.orchestrator = True
     match message:
         case msg.Greet():
-            return membership.greeted(state)
-        case msg.Seal():
-            return membership.seal(state, message, now)
-        case msg.Install():
-            return membership.install(state, message, now)
-        case msg.Amend():
-            return membership.amend(state, message, now)
+            return membership.greet(state, message)
+        case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume():
+            return _obey(state, message, relaying.THE_ORCHESTRATOR, now)
         case msg.Assign():
             return restore.assigned(state, message)
-        case msg.Resume():
-            return membership.resume(state, message, now)
         case msg.Committed(label=label, next_position=position):
             return commit.told_committed(state, label, position, now)
         case msg.Reserve():
@@ -86,6 +85,19 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
             assert_never(message)
 
 
+def _obey(state: AgentState, word: msg.Relayed, source: int, now: float) -> list[do.AgentCommand]:
+    """From the orchestrator itself, or passed on by the agent `source`."""
+    match word:
+        case msg.Seal():
+            return membership.seal(state, word, source, now)
+        case msg.Install():
+            return membership.install(state, word, source, now)
+        case msg.Amend():
+            return membership.amend(state, word, source, now)
+        case msg.Resume():
+            return membership.resume(state, word, source, now)
+
+
 def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -> list[do.AgentCommand]:
     match message:
         case msg.Heartbeat():
@@ -94,6 +106,13 @@ def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -
             return commit.offered(state, label, offer, now)
         case msg.Prepared():
             return commit.told_prepared(state, message, now)
+        case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume():
+            return _obey(state, message, agent, now)
+        case msg.Gathered():
+            return relaying.heard(state, message)
+        case msg.StillGathering():
+            relaying.still_gathering(state, message, now)
+            return []
         case _:
             assert_never(message)
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.agent import commit, restore, workers
+from perdure.core.agent import commit, relaying, restore, workers
 from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase, is_of_use, reports
+from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
+
+
+def greet(state: AgentState, message: msg.Greet) -> list[do.AgentCommand]:
+    """D7. What agents still pass on of an older orchestrator's seals comes too late from now on: the new one would not know of it."""
+    state.promised = max(state.promised, Ballot(message.round, 0))
+    return greeted(state)
 
 
 def greeted(state: AgentState) -> list[do.AgentCommand]:
@@ -33,20 +40,24 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
     return out
 
 
-def seal(state: AgentState, message: msg.Seal, now: float) -> list[do.AgentCommand]:
-    """D1: promise, revoke, shut the links, freeze. The answer follows when the links are quiet."""
+def seal(state: AgentState, message: msg.Seal, source: int, now: float) -> list[do.AgentCommand]:
+    """D1: promise, revoke, shut the links, freeze. The answer follows when the links are quiet: to the orchestrator, or by the tree."""
     if state.plan is None or message.generation < state.generation:
         return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
-    if message.ballot <= state.promised or message.generation > state.generation:
+    if message.ballot < state.promised or message.generation > state.generation:
         return []
-    state.promised = message.ballot
-    state.seal_to_answer = message.ballot
-    out = _stop_generation(state, now)
-    return out if out else _answer_seal(state)
+    if message.ballot > state.promised:
+        state.promised = message.ballot
+        state.seal_to_answer = None
+        state.gatherings.clear()
+    out = relaying.pass_on(state, state.plan, message, source, now)
+    if message.reach is None:
+        state.seal_to_answer = message.ballot
+    return [*out, *_stop_generation(state, now), *_answer_seal(state)]
 
 
 def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
-    """Workers unwind and links are shut. Empty when that was done already and the links are quiet."""
+    """Workers unwind and links are shut; once."""
     if state.phase is Phase.SEALED:
         return []
     state.become(Phase.SEALED)
@@ -74,7 +85,7 @@ def links_quiet(state: AgentState, generation: int, now: float) -> list[do.Agent
     out = _answer_seal(state) if state.seal_to_answer else []
     if state.waiting_install:
         install_now, state.waiting_install = state.waiting_install, None
-        out += install(state, install_now, now)
+        out += _install(state, install_now, now)
     return out
 
 
@@ -86,13 +97,38 @@ def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
     return [do.TellOrchestrator(message=sealed)]
 
 
-def install(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
-    """D6. One that it missed the seal for is installed after the same stop. A plan that this agent has already is confirmed with all that
-    was said since: it may come from an orchestrator that did not know then that it was chosen."""
+def install(state: AgentState, message: msg.Install, source: int, now: float) -> list[do.AgentCommand]:
+    """D6: the whole plan."""
+    out = relaying.pass_on(state, message.plan, message, source, now) if _may_pass_on(state, message.plan.generation) else []
+    return out + _install(state, message, now)
+
+
+def amend(state: AgentState, message: msg.Amend, source: int, now: float) -> list[do.AgentCommand]:
+    """D6, for a member of the generation before; others were sent the whole plan."""
+    if state.plan is None or state.generation < message.generation - 1:
+        return []
+    if state.generation > message.generation:
+        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+    plan = state.plan.amended(message.change) if state.generation < message.generation else state.plan
+    out = relaying.pass_on(state, plan, message, source, now) if _may_pass_on(state, plan.generation) else []
+    return out + _install(state, msg.Install(plan=plan, restore=message.restore, reach=message.reach), now)
+
+
+def _may_pass_on(state: AgentState, generation: int) -> bool:
+    """A plan whose generation was sealed here is of no use to anybody any more."""
+    return state.generation < generation or (state.generation == generation and state.phase is Phase.MEMBER)
+
+
+def _install(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
+    """One that it missed the seal for is installed after the same stop. A plan that this agent has already is confirmed with all that was
+    said since: it may come from an orchestrator that did not know then that it was chosen."""
     plan = message.plan
     if plan.generation < state.generation:
         return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
     if state.plan is not None and plan.generation == state.generation:
+        if message.reach is not None:
+            return []
+        state.by_tree = False
         return greeted(state)
     if state.plan is not None:
         out = _stop_generation(state, now)
@@ -102,21 +138,13 @@ def install(state: AgentState, message: msg.Install, now: float) -> list[do.Agen
     if state.me not in plan.agents():
         state.become(Phase.ENDED)
         return [do.EndAgent(reason=f"generation {plan.generation} goes on without this node")]
-    return _enter_generation(state, plan, message.restore, now)
+    return _enter_generation(state, message, now)
 
 
-def amend(state: AgentState, message: msg.Amend, now: float) -> list[do.AgentCommand]:
-    """D6, for a member of the generation before; others were sent the whole plan."""
-    if state.plan is None or state.generation < message.generation - 1:
-        return []
-    if state.generation > message.generation:
-        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
-    plan = state.plan.amended(message.change) if state.generation < message.generation else state.plan
-    return install(state, msg.Install(plan=plan, restore=message.restore), now)
-
-
-def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
-    state.plan = plan
+def _enter_generation(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
+    state.plan = plan = message.plan
+    state.by_tree = message.reach is not None
+    state.gatherings = {key: asked for key, asked in state.gatherings.items() if asked.generation == plan.generation}
     state.become(Phase.MEMBER)
     state.resumed = state.installed = False
     state.decode_later = ()
@@ -137,7 +165,7 @@ def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreS
         out += _forget_all_but(hosted, plan)
         if hosted.incarnation != place.incarnation:
             out += workers.start(hosted, place.incarnation)
-        out += restore.begin(state, hosted, sources, now)
+        out += restore.begin(state, hosted, message.restore, now)
     out += restore.say_installed(state)
     for hosted in state.hosted.values():
         out += restore.say_ready(state, hosted)
@@ -152,11 +180,15 @@ def _forget_all_but(hosted: Hosted, plan: Plan) -> list[do.AgentCommand]:
     return [do.ForgetLabel(rank=hosted.rank, label=label) for label in doomed]
 
 
-def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentCommand]:
+def resume(state: AgentState, message: msg.Resume, source: int, now: float) -> list[do.AgentCommand]:
     """R4: every rank is ready, so `main` may be entered; by workers that still live: the end of another was told, and a seal follows."""
-    if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER or state.resumed:
+    if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER:
         return []
-    plan = state.plan
+    out = relaying.pass_on(state, state.plan, message, source, now)
+    return out if state.resumed else out + _resume(state, state.plan, message, now)
+
+
+def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> list[do.AgentCommand]:
     if message.since not in (0, state.addresses_of):
         return [do.TellOrchestrator(message=msg.AskAddresses(generation=message.generation))]
     addresses = list(state.addresses) if message.since else [""] * plan.size
@@ -177,7 +209,7 @@ def resume(state: AgentState, message: msg.Resume, now: float) -> list[do.AgentC
             generation=plan.generation,
             size=plan.size,
             addresses=state.addresses,
-            incarnations=tuple(place.incarnation for place in plan.placements),
+            incarnations=plan.incarnations(),
             base=plan.base,
             slot=slot.index if slot else 0,
             offer=slot.offers[plan.member_of(hosted.rank)] if slot else None,

@@ -131,7 +131,7 @@ def say_installed(state: AgentState) -> list[do.AgentCommand]:
     if base is not None and any(not hosted.slots[base].offers for hosted in state.hosted.values()):
         return []
     state.installed = True
-    return [do.TellOrchestrator(message=msg.Installed(generation=state.generation))]
+    return [] if state.by_tree else [do.TellOrchestrator(message=msg.Installed(generation=state.generation))]
 
 
 def say_ready(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
@@ -143,4 +143,4 @@ def say_ready(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
         return []
     hosted.told_ready = True
     ready = msg.Ready(generation=state.generation, rank=hosted.rank, address=hosted.address)
-    return [do.TellOrchestrator(message=ready)]
+    return [] if state.by_tree else [do.TellOrchestrator(message=ready)]

@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import DecodeTask, Install, LabelReport, Prepared, RankCosts, RankReport
+from perdure.core.messages import DecodeTask, Gathered, Install, LabelReport, Prepared, RankCosts, RankReport, Relayed
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
+from perdure.core.tree import Gathering, Milestone, Span
 
 
 class Phase(StrEnum):
@@ -130,6 +131,28 @@ class Peer:
 
 
 @dataclass(slots=True, kw_only=True)
+class Asked:
+    """A span whose head lives here, and what was asked of it.
+
+    Attributes:
+        plan: of `generation`, along which the word was passed on.
+        parents: who is to be answered; 0 is the orchestrator.
+        told: the answer, once it was given.
+        said_at: when the parents last heard that it is still gathered (s).
+    """
+
+    milestone: Milestone
+    generation: int
+    ballot: Ballot
+    word: Relayed
+    plan: Plan
+    parents: set[int]
+    gathering: Gathering
+    said_at: float
+    told: Gathered | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class AgentState:
     """The whole of it. Changed by `perdure.core.agent.step` only."""
 
@@ -158,6 +181,9 @@ class AgentState:
     quiet: bool = True
     waiting_install: Install | None = None
     seal_to_answer: Ballot | None = None
+    gatherings: dict[tuple[Milestone, Span], Asked] = field(default_factory=dict)
+    by_tree: bool = False
+    """The plan came by the tree, and so go the answers to it."""
     peers: dict[int, Peer] = field(default_factory=dict)
     beat_number: int = 0
     beat_sent: dict[int, float] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from perdure.core import agreement
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding, watching
+from perdure.core.orchestrator import deciding, fanning, watching
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
@@ -44,6 +44,10 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
                 state.unheard.setdefault(silent, {})[agent] = now
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
+        case msg.Gathered():
+            return fanning.heard(state, message)
+        case msg.StillGathering():
+            fanning.still_gathering(state, message, now)
         case msg.Newer(generation=g) if state.plan is not None and g > generation and state.phase is Phase.SEALING:
             return [do.Propose(plan=state.plan)]  # of a generation that there is: the register answers with the newest
         case msg.Installed(generation=g) if g == generation:
@@ -219,7 +223,7 @@ def _progress(state: OrchestratorState, message: msg.Progress, now: float) -> Co
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
     """T2, T3, T6: the silent; W4: the deadlocked."""
-    return watching.tick(state, late_s, now) + _deadlock(state, now)
+    return watching.tick(state, late_s, now) + fanning.tick(state, late_s, now) + _deadlock(state, now)
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import planner
 from perdure.core.ids import END, Ballot, Label
+from perdure.core.orchestrator import fanning
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
-from perdure.core.plan import Plan
+from perdure.core.plan import Plan, PlanChange
+from perdure.core.tree import Milestone
 
 Commands = list[do.OrchestratorCommand]
 
@@ -22,7 +24,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     node = Node(agent=event.agent, node=event.node, address=event.address, pid=event.pid, heard_at=now)
     if state.plan and event.agent in state.plan.agents():
         node.state = NodeState.MEMBER
-    state.nodes[event.agent] = node
+    state.add(node)
     state.ungreeted.add(event.agent)
     state.living = None
     state.started_at = now
@@ -38,7 +40,7 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     node = state.nodes.get(agent)
     if node is None or node.state is NodeState.LOST:
         return []
-    node.become(NodeState.LOST)
+    state.give_up(agent)
     state.ungreeted.discard(agent)
     state.silences.discard(agent)
     state.living = None
@@ -52,6 +54,8 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     ]
     if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
         out += start_seal(state, now)
+    else:
+        out += fanning.lost(state, agent, now)
     state.raised_unheard.discard(agent)
     return out
 
@@ -79,8 +83,12 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     state.sealing_since = now
     state.patience_told = False
     state.raised = None
+    state.gatherings.clear()
     seal = msg.Seal(ballot=state.ballot, generation=state.plan.generation)
-    return [do.TellAgent(agent=agent, message=seal) for agent in state.members()]
+    if not fanning.is_large(state):
+        return [do.TellAgent(agent=agent, message=seal) for agent in state.members()]
+    to_the_silent: Commands = [do.TellAgent(agent=agent, message=seal) for agent in sorted(state.silences)]
+    return to_the_silent + fanning.ask(state, (Milestone.SEALED,), seal, state.silences, now)
 
 
 def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
@@ -90,9 +98,8 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
     found_at_start, found_while_sealing = state.phase is Phase.STARTING, state.phase is Phase.SEALING
     before, state.plan = state.plan, plan
     state.living = None
-    for agent in plan.agents():
-        if agent in state.nodes and state.nodes[agent].state is NodeState.SPARE:
-            state.nodes[agent].become(NodeState.MEMBER)
+    for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
+        state.place(agent)
     if found_at_start:
         state.become(Phase.GREETING)
         return []
@@ -132,30 +139,62 @@ def _install(state: OrchestratorState, before: Plan | None, now: float) -> Comma
         state.crashes.clear()
         state.crash_base = plan.base
     state.committed = plan.base or state.committed
-    sources = planner.restore_sources(plan, _reports(state))
-    placement = {str(place.rank): place.node for place in plan.placements}
-    degraded = plan.tolerance() < min(plan.parity, 1) or any(True for _ in plan.crowded_groups())
-    out: Commands = [
-        do.Publish(event="generation_started", fields={"generation": plan.generation, "placement": placement, "degraded": degraded})
-    ]
-    out += [do.TellAgent(agent=agent, message=message) for agent, message in _installs(state, plan, before, sources)]
-    if state.workers_gone or any(not state.alive(agent) or state.nodes[agent].silent for agent in plan.agents()):
+    change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
+    placed = change.placements if change else plan.placements
+    fields: dict[str, object] = {
+        "generation": plan.generation,
+        "placement": {str(place.rank): place.node for place in placed},
+        "degraded": bool(plan.crowded_groups()),
+    }
+    out: Commands = [do.Publish(event="generation_started", fields=fields), *_installs(state, plan, before, change, now)]
+    known = all(map(state.nodes.__contains__, plan.agents()))
+    if state.workers_gone or not known or state.silences or any(plan.ranks_of(agent) for agent in state.lost):
         out += start_seal(state, now)
     return out
 
 
-def _installs(
-    state: OrchestratorState, plan: Plan, before: Plan | None, sources: Mapping[int, tuple[msg.RestoreSource, ...]]
-) -> Iterator[tuple[int, msg.Install | msg.Amend]]:
-    follows = before is not None and plan.generation == before.generation + 1 and plan.groups == before.groups
-    change = before.change_to(plan) if before is not None and follows else None
-    undisturbed = msg.Amend(generation=plan.generation, change=change, restore=()) if change else None
-    for agent in state.members():
-        restore = sources.get(agent, ())
-        if change is None or undisturbed is None or agent not in state.sealed:
-            yield agent, msg.Install(plan=plan, restore=restore)
+def _installs(state: OrchestratorState, plan: Plan, before: Plan | None, change: PlanChange | None, now: float) -> Commands:
+    """The difference to those whose seal was counted, the whole plan to others. The first plan is the same for all."""
+    sources = planner.restore_sources(plan, state.holdings) if state.holdings else {}
+    by_tree = fanning.is_large(state) and (change is not None or before is None)
+    one_by_one = _concerned(state, plan, before, change, sources) if by_tree else state.members()
+    state.told_whole.clear()
+    out: Commands = []
+    for agent in one_by_one:
+        restore, difference = sources.get(agent, ()), change if before and fanning.is_counted(state, before, agent) else None
+        if difference is None:
+            state.told_whole.add(agent)
+            out.append(do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=restore)))
         else:
-            yield agent, msg.Amend(generation=plan.generation, change=change, restore=restore) if restore else undisturbed
+            out.append(do.TellAgent(agent=agent, message=msg.Amend(generation=plan.generation, change=difference, restore=restore)))
+    state.gatherings.clear()
+    if not by_tree:
+        return out
+    word = (
+        msg.Amend(generation=plan.generation, change=change, restore=(), since=state.resumed[0])
+        if change
+        else msg.Install(plan=plan, restore=())
+    )
+    return out + fanning.ask(state, (Milestone.INSTALLED, Milestone.READY), word, one_by_one, now)
+
+
+def _concerned(
+    state: OrchestratorState,
+    plan: Plan,
+    before: Plan | None,
+    change: PlanChange | None,
+    sources: Mapping[int, tuple[msg.RestoreSource, ...]],
+) -> list[int]:
+    """Living agents for whom a plan means more than to go on: who comes in, whose seal did not come by the tree, whose chunks are not
+    whole. The tree waits for none of them: what they lack is given back only when everybody else has installed the plan."""
+    if before is None or change is None:
+        return []
+    lacking = state.holdings.not_whole(before, plan.base) if state.holdings and plan.base else []
+    found = {place.agent for place in change.placements if not before.ranks_of(place.agent)} | sources.keys() | state.sealed.keys()
+    found |= {plan.agent_of(rank) for rank in lacking}
+    if (gathering := state.gatherings.get(Milestone.SEALED)) is not None:
+        found |= {plan.agent_of(rank) for rank in gathering.missing}
+    return sorted(agent for agent in found if plan.ranks_of(agent) and state.alive(agent))
 
 
 def advance(state: OrchestratorState, now: float) -> Commands:
@@ -168,7 +207,7 @@ def advance(state: OrchestratorState, now: float) -> Commands:
         case Phase.SEALING:
             return _decide(state, now)
         case Phase.REBUILDING:
-            return _rebuild_or_resume(state)
+            return _rebuild_or_resume(state, now)
         case _:
             return []
 
@@ -219,15 +258,14 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     T5: silence counts as a loss only if the rest is decodable. Otherwise silent nodes are waited for: their vaults may come back.
     """
     assert state.plan is not None
-    if len(state.members()) - len(state.sealed) > len(state.silences):
+    absent = fanning.absent(state)
+    if absent is None or any(not state.nodes[agent].silent for agent in absent):
         return []
-    absent = [agent for agent in state.members() if agent not in state.sealed]
-    if any(not state.nodes[agent].silent for agent in absent):
-        return []
-    positions = sorted({position for sealed in state.sealed.values() for position in sealed.positions})
-    seats = _seats([state.nodes[agent] for agent in state.members() if agent not in absent])
+    state.holdings = held = fanning.holdings(state)
     spares = _seats([node for node in state.spares() if node.status is not None])
-    answer = planner.next_plan(state.plan, _reports(state), seats, spares, state.workers_gone, positions)
+    crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
+    seats = _seats([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
+    answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state))
     if isinstance(answer, planner.Lost):
         if absent and now - state.sealing_since < state.settings.unreachable_timeout_s:
             return _wait_for(state, absent)
@@ -249,38 +287,46 @@ def _wait_for(state: OrchestratorState, absent: list[int]) -> Commands:
     return [do.Publish(event="waiting", fields=fields)]
 
 
-def _rebuild_or_resume(state: OrchestratorState) -> Commands:
+def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     """R3 and R4."""
     assert state.plan is not None
     plan = state.plan
     out: Commands = []
-    if not state.assigned and len(state.installed) >= len(plan.agents()):
+    if not state.assigned and fanning.all_installed(state):
         state.assigned = True
-        tasks = planner.decode_tasks(plan, _reports(state))
+        tasks = planner.decode_tasks(plan, state.holdings) if state.holdings else {}
         out += [
             do.TellAgent(agent=agent, message=msg.Assign(generation=plan.generation, tasks=assigned)) for agent, assigned in tasks.items()
         ]
-    if not state.assigned or len(state.ready) < plan.size:
+    if not state.assigned or not fanning.all_ready(state):
         return out
     if plan.base is not None and plan.base.superstep == END:
         state.become(Phase.ENDING)
         return [*out, *ask_result(state, plan.base)]
     state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
-    out += _resumes(state, plan)
+    out += _resumes(state, plan, now)
     superstep = plan.base.superstep if plan.base else 0
     return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
 
 
-def _resumes(state: OrchestratorState, plan: Plan) -> Commands:
+def _resumes(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     """R4: the addresses that differ from what this orchestrator has told; all of them where it has told nothing."""
     since, old = state.resumed
-    addresses = tuple(state.ready[rank] for rank in range(plan.size))
-    state.resumed = (plan.generation, addresses)
-    changed = tuple((rank, address) for rank, address in enumerate(addresses) if not since or old[rank] != address)
-    some = msg.Resume(generation=plan.generation, since=since, addresses=changed)
-    whole = msg.Resume(generation=plan.generation, since=0, addresses=tuple(enumerate(addresses)))
-    return [do.TellAgent(agent=agent, message=some if agent in state.sealed else whole) for agent in plan.agents()]
+    addresses, changed = list(old) if since else [""] * plan.size, []
+    for rank, address in sorted(fanning.new_addresses(state).items()):
+        if not since or addresses[rank] != address:
+            addresses[rank] = address
+            changed.append((rank, address))
+    state.resumed = (plan.generation, tuple(addresses))
+    some = msg.Resume(generation=plan.generation, since=since, addresses=tuple(changed))
+    by_tree = bool(state.gatherings)
+    one_by_one = [agent for agent in sorted(state.directly) if state.alive(agent)] if by_tree else plan.agents()
+    whole = some
+    if since and not state.told_whole.isdisjoint(one_by_one):
+        whole = msg.Resume(generation=plan.generation, since=0, addresses=tuple(enumerate(addresses)))
+    out: Commands = [do.TellAgent(agent=agent, message=whole if agent in state.told_whole else some) for agent in one_by_one]
+    return out + fanning.ask(state, (Milestone.RESUMED,), some, one_by_one, now) if by_tree else out
 
 
 def end_if_committed(state: OrchestratorState) -> Commands:
@@ -328,7 +374,3 @@ def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b""
 
 def _seats(nodes: list[Node]) -> list[planner.Seat]:
     return [planner.Seat(agent=node.agent, node=node.node, address=node.address) for node in nodes]
-
-
-def _reports(state: OrchestratorState) -> list[msg.RankReport]:
-    return [report for agent, sealed in state.sealed.items() if state.alive(agent) for report in sealed.ranks]

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Offered, Prepared, Sealed, Status, Traffic
+from perdure.core.messages import Offered, Prepared, Relayed, Sealed, Status, Traffic
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
+from perdure.core.tree import Gathering, Milestone
 
 
 class Phase(StrEnum):
@@ -107,6 +109,9 @@ class OrchestratorState:
     phase: Phase = Phase.STARTING
     started_at: float = 0.0
     nodes: dict[int, Node] = field(default_factory=dict)
+    idle: set[int] = field(default_factory=set)
+    """Living agents without ranks."""
+    lost: set[int] = field(default_factory=set)
     all_nodes_up: bool = False
     plan: Plan | None = None
     living: tuple[int, ...] | None = None
@@ -118,6 +123,16 @@ class OrchestratorState:
     ballot: Ballot = field(default_factory=lambda: Ballot(0, 0))
     sealed: dict[int, Sealed] = field(default_factory=dict)
     sealing_since: float = 0.0
+    gatherings: dict[Milestone, Gathering] = field(default_factory=dict)
+    """What agents gather, of the last word that went by the tree; empty when all were spoken to one by one."""
+    fanned: Relayed | None = None
+    """That word, with the whole job as its reach."""
+    directly: set[int] = field(default_factory=set)
+    """Agents that it did not go to by the tree, or that did not answer there."""
+    holdings: Holdings | None = None
+    """What those held whose seals were counted; the plan that is being rebuilt follows from it."""
+    told_whole: set[int] = field(default_factory=set)
+    """Who was sent the whole plan, and so has no addresses of the generation before."""
     installed: set[int] = field(default_factory=set)
     assigned: bool = False
     ready: dict[int, str] = field(default_factory=dict)
@@ -163,15 +178,31 @@ class OrchestratorState:
         if self.plan is None:
             return ()
         if self.living is None:
-            self.living = tuple(agent for agent in self.plan.agents() if self.alive(agent))
+            nodes, lost = self.nodes, self.lost
+            self.living = tuple(agent for agent in self.plan.agents() if agent in nodes and agent not in lost)
         return self.living
 
     def alive(self, agent: int) -> bool:
         """Known, and not decided lost."""
-        node = self.nodes.get(agent)
-        return node is not None and node.state is not NodeState.LOST
+        return agent in self.nodes and agent not in self.lost
+
+    def add(self, node: Node) -> None:
+        """One that was not known before."""
+        self.nodes[node.agent] = node
+        if node.state is NodeState.SPARE:
+            self.idle.add(node.agent)
+
+    def place(self, agent: int) -> None:
+        """A spare gets ranks."""
+        self.nodes[agent].become(NodeState.MEMBER)
+        self.idle.discard(agent)
+
+    def give_up(self, agent: int) -> None:
+        """It is lost."""
+        self.nodes[agent].become(NodeState.LOST)
+        self.idle.discard(agent)
+        self.lost.add(agent)
 
     def spares(self) -> tuple[Node, ...]:
         """Living nodes without ranks, in the order of nodes."""
-        found = [node for node in self.nodes.values() if node.state is NodeState.SPARE]
-        return tuple(sorted(found, key=lambda node: node.node))
+        return tuple(sorted((self.nodes[agent] for agent in self.idle), key=lambda node: node.node))

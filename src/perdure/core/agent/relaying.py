@@ -1,0 +1,209 @@
+"""Words that are passed on, and answers that are added up on their way back, at one agent (`perdure.core.tree`).
+
+A word with a reach is kept, passed on, and obeyed as if the orchestrator had said it here. Its answer is given by `settle`, when this
+agent's own rank and everybody below it has reached the milestone, to whoever has asked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from perdure.core import commands as do
+from perdure.core import messages as msg
+from perdure.core.agent.state import AgentState, Asked, Phase, reports
+from perdure.core.ids import Ballot
+from perdure.core.plan import Plan
+from perdure.core.tree import Gathering, Milestone, Span, Sum, speakable, split
+
+THE_ORCHESTRATOR = 0
+"""As the source of a word; agents have numbers from 1 on."""
+
+
+def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: float) -> list[do.AgentCommand]:
+    """To the heads of the parts of its reach; what comes back is gathered for `source`. `plan`: of the word's generation."""
+    reach = word.reach
+    if reach is None or reach.stop > plan.size or plan.agent_of(reach.first) != state.me:
+        return []
+    span, milestones = (reach.first, reach.stop), _milestones_of(word)
+    known = [
+        asked for milestone in milestones if (asked := state.gatherings.get((milestone, span))) and asked.generation == plan.generation
+    ]
+    if known:
+        return [command for asked in known for command in _ask_again(state, asked, source)]
+    spans, left_out = speakable(split(span[0] + 1, span[1], state.settings.fan_out), state.settings.fan_out, _leaves_out(plan, reach))
+    for milestone in milestones:
+        state.gatherings[milestone, span] = Asked(
+            milestone=milestone,
+            generation=plan.generation,
+            ballot=word.ballot if isinstance(word, msg.Seal) else Ballot(0, 0),
+            word=word,
+            plan=plan,
+            parents={source},
+            gathering=Gathering(span=span, asked=dict.fromkeys(spans, now), missing=set(left_out)),
+            said_at=now,
+        )
+    return _tell_heads(state, plan, word, spans, now)
+
+
+def _milestones_of(word: msg.Relayed) -> tuple[Milestone, ...]:
+    match word:
+        case msg.Seal():
+            return (Milestone.SEALED,)
+        case msg.Install() | msg.Amend():
+            return (Milestone.INSTALLED, Milestone.READY)
+        case msg.Resume():
+            return (Milestone.RESUMED,)
+
+
+def _leaves_out(plan: Plan, reach: msg.Reach) -> Callable[[int], bool]:
+    return lambda rank: plan.agent_of(rank) in reach.without
+
+
+def _tell_heads(state: AgentState, plan: Plan, word: msg.Relayed, spans: list[Span], now: float) -> list[do.AgentCommand]:
+    assert word.reach is not None
+    out: list[do.AgentCommand] = []
+    for first, stop in spans:
+        part = dataclasses.replace(word, reach=msg.Reach(first=first, stop=stop, without=word.reach.without))
+        head = plan.agent_of(first)
+        out += pass_on(state, plan, part, state.me, now) if head == state.me else [do.TellPeer(agent=head, message=part)]
+    return out
+
+
+def _ask_again(state: AgentState, asked: Asked, source: int) -> list[do.AgentCommand]:
+    """The one who asked before has died, or was passed by; or the word has come twice."""
+    asked.parents.add(source)
+    return _say(state, {source}, asked.told) if asked.told else []
+
+
+def _say(state: AgentState, parents: set[int], message: msg.Gathered | msg.StillGathering) -> list[do.AgentCommand]:
+    out: list[do.AgentCommand] = []
+    for parent in sorted(parents):
+        if parent == THE_ORCHESTRATOR:
+            out.append(do.TellOrchestrator(message=message))
+        elif parent != state.me:
+            out.append(do.TellPeer(agent=parent, message=message))
+        elif isinstance(message, msg.Gathered):
+            out += heard(state, message)
+    return out
+
+
+def heard(state: AgentState, answer: msg.Gathered) -> list[do.AgentCommand]:
+    """A part has answered. What comes after this agent's own answer is passed on as it is."""
+    asked = _asker_of(state, answer)
+    if asked is None or asked.ballot != answer.ballot:
+        return []
+    asked.gathering.take(answer)
+    return _say(state, asked.parents, answer) if asked.told else []
+
+
+def still_gathering(state: AgentState, message: msg.StillGathering, now: float) -> None:
+    """A part is not complete, and its head lives."""
+    asked = _asker_of(state, message)
+    if asked is not None:
+        asked.gathering.still((message.first, message.stop), now)
+
+
+def _asker_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> Asked | None:
+    """The smallest span that was asked here and that the answer is a part of: this agent may hold heads below its own heads."""
+    found = [
+        asked
+        for asked in state.gatherings.values()
+        if asked.milestone == answer.milestone
+        and asked.generation == answer.generation
+        and asked.gathering.span[0] < answer.first
+        and answer.stop <= asked.gathering.span[1]
+    ]
+    return min(found, key=_size, default=None)
+
+
+def _size(asked: Asked) -> int:
+    return asked.gathering.span[1] - asked.gathering.span[0]
+
+
+def settle(state: AgentState) -> list[do.AgentCommand]:
+    """After every event: spans whose head and all parts have reached their milestone are answered. Small ones first: they may be parts of others
+    that were asked here too."""
+    out: list[do.AgentCommand] = []
+    for asked in sorted((one for one in state.gatherings.values() if one.told is None), key=_size):
+        if not asked.gathering.asked and _has_reached(state, asked):
+            asked.told = _answer(state, asked)
+            out += _say(state, asked.parents, asked.told)
+    return out
+
+
+def _has_reached(state: AgentState, asked: Asked) -> bool:
+    """Is the head of the span, which lives here, there?"""
+    hosted = state.hosted.get(asked.gathering.span[0])
+    if hosted is None or state.generation != asked.generation:
+        return False
+    match asked.milestone:
+        case Milestone.SEALED:
+            return state.phase is Phase.SEALED and state.quiet and state.promised == asked.ballot
+        case Milestone.INSTALLED:
+            return state.installed
+        case Milestone.READY:
+            return hosted.told_ready
+        case Milestone.RESUMED:
+            return state.resumed
+
+
+def _answer(state: AgentState, asked: Asked) -> msg.Gathered:
+    gathering = asked.gathering
+    _add_own(state, asked, gathering.sum)
+    labels = gathering.sum.labels
+    return msg.Gathered(
+        milestone=asked.milestone,
+        generation=asked.generation,
+        ballot=asked.ballot,
+        first=gathering.span[0],
+        stop=gathering.span[1],
+        missing=tuple(sorted(gathering.missing)),
+        labels=None if labels is None else tuple(sorted(labels)),
+        others=tuple(gathering.sum.others.values()),
+        positions=tuple(sorted(gathering.sum.positions)),
+        addresses=tuple(gathering.sum.addresses.items()),
+    )
+
+
+def _add_own(state: AgentState, asked: Asked, total: Sum) -> None:
+    """D2: what the head holds, in full unless it is whole labels only; R4: its address, unless it is the one told before."""
+    rank = asked.gathering.span[0]
+    if asked.milestone is Milestone.SEALED:
+        total.positions.update(state.positions)
+        report = next(report for report in reports(state) if report.rank == rank)
+        if all(label.prepared for label in report.labels) and (report.labels or asked.plan.base is None):
+            total.add_labels(label.label for label in report.labels)
+        else:
+            total.others[rank] = report
+    if asked.milestone is Milestone.READY:
+        address, since = state.hosted[rank].address, asked.word.since if isinstance(asked.word, msg.Amend) else 0
+        if not since or since != state.addresses_of or state.addresses[rank] != address:
+            total.addresses[rank] = address
+
+
+def tick(state: AgentState, late_s: float, now: float) -> list[do.AgentCommand]:
+    """Passes by the heads that say nothing, and says to those who wait for this agent that it lives."""
+    out: list[do.AgentCommand] = []
+    for asked in [asked for asked in state.gatherings.values() if asked.told is None]:
+        if late_s > state.settings.late_timer_s:
+            asked.gathering.restart(now)
+        out += _pass_by(state, asked, now)
+        if now - asked.said_at > state.settings.relay_s / 3:
+            asked.said_at = now
+            first, stop = asked.gathering.span
+            out += _say(
+                state, asked.parents, msg.StillGathering(milestone=asked.milestone, generation=asked.generation, first=first, stop=stop)
+            )
+    return out
+
+
+def _pass_by(state: AgentState, asked: Asked, now: float) -> list[do.AgentCommand]:
+    assert asked.word.reach is not None
+    out: list[do.AgentCommand] = []
+    for span in [span for span, since in asked.gathering.asked.items() if now - since > state.settings.relay_s]:
+        if asked.plan.agent_of(span[0]) == state.me:
+            continue
+        spans = asked.gathering.pass_by(span, state.settings.fan_out, _leaves_out(asked.plan, asked.word.reach), now)
+        out += _tell_heads(state, asked.plan, asked.word, spans, now)
+    return out

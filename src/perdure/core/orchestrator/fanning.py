@@ -1,0 +1,204 @@
+"""Words for everybody, and the answers to them: by a tree of agents where there are many, one by one where there are few.
+
+What `perdure.core.tree` cannot reach, or what it has passed by, is spoken to directly: then the answer comes directly too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from perdure.core import commands as do
+from perdure.core import messages as msg
+from perdure.core.holdings import Holdings, known_one_by_one
+from perdure.core.orchestrator.state import OrchestratorState, Phase
+from perdure.core.plan import Plan
+from perdure.core.tree import Gathering, Milestone, Span, speakable, split
+
+Commands = list[do.OrchestratorCommand]
+
+
+def is_large(state: OrchestratorState) -> bool:
+    """Too many agents to speak to each?"""
+    return state.plan is not None and len(state.plan.agents()) > state.settings.direct_agents_max
+
+
+def ask(state: OrchestratorState, milestones: tuple[Milestone, ...], word: msg.Relayed, directly: Iterable[int], now: float) -> Commands:
+    """By the tree, to all members but the lost and those to whom the caller speaks `directly`. What was asked before counts no more."""
+    assert state.plan is not None
+    state.gatherings.clear()
+    state.directly = set(directly)
+    without = sorted({*state.directly, *(agent for agent in state.lost if state.plan.ranks_of(agent))})
+    state.fanned = word = dataclasses.replace(word, reach=msg.Reach(first=0, stop=state.plan.size, without=tuple(without)))
+    fan_out = state.settings.fan_out
+    spans, left_out = speakable(split(0, state.plan.size, fan_out), fan_out, _leaves_out(state, word))
+    for milestone in milestones:
+        asked = dict.fromkeys(spans, now)
+        state.gatherings[milestone] = Gathering(span=(0, state.plan.size), asked=asked, missing=set(left_out))
+    return [*_tell_heads(state, word, spans), *_speak_to_the_missing(state)]
+
+
+def _leaves_out(state: OrchestratorState, word: msg.Relayed) -> Callable[[int], bool]:
+    plan, reach = state.plan, word.reach
+    assert plan is not None
+    assert reach is not None
+    return lambda rank: (agent := plan.agent_of(rank)) in reach.without or not state.alive(agent)
+
+
+def _tell_heads(state: OrchestratorState, word: msg.Relayed, spans: list[Span]) -> Commands:
+    assert state.plan is not None
+    assert word.reach is not None
+    without = word.reach.without
+    return [
+        do.TellAgent(
+            agent=state.plan.agent_of(first),
+            message=dataclasses.replace(word, reach=msg.Reach(first=first, stop=stop, without=without)),
+        )
+        for first, stop in spans
+    ]
+
+
+def heard(state: OrchestratorState, answer: msg.Gathered) -> Commands:
+    """A part of the tree has answered; of whom it names as missing this orchestrator asks now."""
+    gathering = state.gatherings.get(Milestone(answer.milestone))
+    if gathering is None or not _is_of_now(state, answer):
+        return []
+    gathering.take(answer)
+    return _speak_to_the_missing(state)
+
+
+def still_gathering(state: OrchestratorState, message: msg.StillGathering, now: float) -> None:
+    """A part is not complete, and its head lives."""
+    gathering = state.gatherings.get(Milestone(message.milestone))
+    if gathering is not None and state.plan is not None and message.generation == state.plan.generation:
+        gathering.still((message.first, message.stop), now)
+
+
+def _is_of_now(state: OrchestratorState, answer: msg.Gathered) -> bool:
+    if state.plan is None or answer.generation != state.plan.generation:
+        return False
+    return answer.milestone != Milestone.SEALED or answer.ballot == state.ballot
+
+
+def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
+    """Passes by the heads that say nothing."""
+    out: Commands = []
+    for gathering in state.gatherings.values():
+        if late_s > state.settings.late_timer_s:
+            gathering.restart(now)
+        out += _pass_by(state, gathering, [span for span, since in gathering.asked.items() if now - since > state.settings.relay_s], now)
+    return out + _speak_to_the_missing(state)
+
+
+def lost(state: OrchestratorState, agent: int, now: float) -> Commands:
+    """It was decided lost: nobody waits for what it heads."""
+    out: Commands = []
+    for gathering in state.gatherings.values():
+        assert state.plan is not None
+        out += _pass_by(state, gathering, [span for span in gathering.asked if state.plan.agent_of(span[0]) == agent], now)
+    return out
+
+
+def _pass_by(state: OrchestratorState, gathering: Gathering, spans: list[Span], now: float) -> Commands:
+    out: Commands = []
+    for span in spans:
+        assert state.fanned is not None
+        parts = gathering.pass_by(span, state.settings.fan_out, _leaves_out(state, state.fanned), now)
+        out += _tell_heads(state, state.fanned, parts)
+    return out
+
+
+def _speak_to_the_missing(state: OrchestratorState) -> Commands:
+    """Whoever is in no answer and was not spoken to yet."""
+    if state.plan is None:
+        return []
+    missing = {state.plan.agent_of(rank) for gathering in state.gatherings.values() for rank in gathering.missing}
+    out: Commands = []
+    for agent in sorted(missing - state.directly):
+        state.directly.add(agent)
+        if state.alive(agent):
+            out += [do.TellAgent(agent=agent, message=word) for word in _in_full(state)]
+    return out
+
+
+def _in_full(state: OrchestratorState) -> list[msg.ToAgent]:
+    """The word for one who may have missed any word before it."""
+    assert state.plan is not None
+    install = msg.Install(plan=state.plan, restore=())
+    match state.phase:
+        case Phase.SEALING:
+            return [install, msg.Seal(ballot=state.ballot, generation=state.plan.generation)]
+        case Phase.REBUILDING:
+            return [install]
+        case _:
+            return [msg.Resume(generation=state.plan.generation, since=0, addresses=tuple(enumerate(state.resumed[1])))]
+
+
+# ---- have all answered? ---------------------------------------------------------------------------------------------------
+
+
+def absent(state: OrchestratorState) -> list[int] | None:
+    """D2: living members that have not answered the seal; None: parts of the tree have not."""
+    gathering = state.gatherings.get(Milestone.SEALED)
+    if gathering is None:
+        if len(state.members()) - len(state.sealed) > len(state.silences):
+            return None
+        return [agent for agent in state.members() if agent not in state.sealed]
+    if gathering.asked or state.plan is None:
+        return None
+    agents = {state.plan.agent_of(rank) for rank in gathering.missing}
+    return sorted(agent for agent in agents if state.alive(agent) and agent not in state.sealed)
+
+
+def is_counted(state: OrchestratorState, sealed: Plan, agent: int) -> bool:
+    """Has this agent answered the seal of that plan, by itself or by the tree?"""
+    gathering = state.gatherings.get(Milestone.SEALED)
+    if agent in state.sealed or gathering is None:
+        return agent in state.sealed
+    ranks = sealed.ranks_of(agent)
+    return bool(ranks) and gathering.missing.isdisjoint(ranks)
+
+
+def holdings(state: OrchestratorState) -> Holdings:
+    """D2: what the living among those who have answered hold."""
+    assert state.plan is not None
+    plan, gathering = state.plan, state.gatherings.get(Milestone.SEALED)
+    reports = {report.rank: report for agent, sealed in state.sealed.items() if state.alive(agent) for report in sealed.ranks}
+    if gathering is None:
+        return known_one_by_one(plan, reports.values())
+    dead = {rank for agent in state.lost for rank in plan.ranks_of(agent)}
+    reports = {rank: report for rank, report in gathering.sum.others.items() if rank not in dead} | reports
+    missing = (gathering.missing | dead) - reports.keys()
+    usual = gathering.sum.labels if len(missing) + len(reports) < plan.size else None
+    return Holdings(reports=reports, missing=tuple(sorted(missing)), usual=usual)
+
+
+def positions(state: OrchestratorState) -> list[int]:
+    """C1: all commit positions that are known to those who have answered, ascending."""
+    known = {position for sealed in state.sealed.values() for position in sealed.positions}
+    gathering = state.gatherings.get(Milestone.SEALED)
+    return sorted(known | gathering.sum.positions if gathering else known)
+
+
+def all_installed(state: OrchestratorState) -> bool:
+    """Has every member installed the plan?"""
+    assert state.plan is not None
+    gathering = state.gatherings.get(Milestone.INSTALLED)
+    if gathering is None:
+        return len(state.installed) >= len(state.plan.agents())
+    return not gathering.asked and all(state.plan.agent_of(rank) in state.installed for rank in gathering.missing)
+
+
+def all_ready(state: OrchestratorState) -> bool:
+    """R4: is every rank ready?"""
+    assert state.plan is not None
+    gathering = state.gatherings.get(Milestone.READY)
+    if gathering is None:
+        return len(state.ready) >= state.plan.size
+    return not gathering.asked and all(rank in state.ready for rank in gathering.missing)
+
+
+def new_addresses(state: OrchestratorState) -> dict[int, str]:
+    """Rank -> its address, of all ranks; or of those at least whose address differs from the one that was told last."""
+    gathering = state.gatherings.get(Milestone.READY)
+    return state.ready if gathering is None else gathering.sum.addresses | state.ready
