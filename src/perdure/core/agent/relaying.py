@@ -25,7 +25,7 @@ def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: 
     reach = word.reach
     if reach is None or reach.stop > plan.size or plan.agent_of(reach.first) != state.me:
         return []
-    span, milestones = (reach.first, reach.stop), _milestones_of(word)
+    span, milestones = (reach.first, reach.stop), milestones_of(word)
     known = [
         asked for milestone in milestones if (asked := state.gatherings.get((milestone, span))) and asked.generation == plan.generation
     ]
@@ -46,7 +46,8 @@ def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: 
     return _tell_heads(state, plan, word, spans, now)
 
 
-def _milestones_of(word: msg.Relayed) -> tuple[Milestone, ...]:
+def milestones_of(word: msg.Relayed) -> tuple[Milestone, ...]:
+    """What is waited for after it."""
     match word:
         case msg.Seal():
             return (Milestone.SEALED,)
@@ -122,8 +123,8 @@ def _size(asked: Asked) -> int:
 
 
 def settle(state: AgentState) -> list[do.AgentCommand]:
-    """After every event: spans whose head and all parts have reached their milestone are answered. Small ones first: they may be parts of others
-    that were asked here too."""
+    """After every event: spans whose head and all parts have reached their milestone are answered. Small ones first: they may be parts of
+    others that were asked here too."""
     out: list[do.AgentCommand] = []
     for asked in sorted((one for one in state.gatherings.values() if one.told is None), key=_size):
         if not asked.gathering.asked and _has_reached(state, asked):
