@@ -39,7 +39,8 @@ SizeOf = Callable[[msg.Message], int]
 
 @dataclass(slots=True, kw_only=True)
 class Cost:
-    """Of one failure, from the end of a node to the resume. Times are CPU seconds of the state machines alone; bytes are of messages."""
+    """Of one failure, from the end of a node to the resume. Times are CPU seconds of state machines alone; bytes are of the words of
+    the orchestrator, passed on or not."""
 
     ranks: int
     orchestrator_s: float = 0.0
@@ -160,7 +161,8 @@ class _Job:
             self.cost.stripes += len(message.tasks)
             self.cost.chunks += sum(len(task.sources) + len(task.wanted) for task in message.tasks)
         if number in self.agents:
-            self.heard_bytes[number] = self.heard_bytes.get(number, 0) + self._size(message)
+            answers = isinstance(message, msg.Gathered)
+            self.heard_bytes[number] = self.heard_bytes.get(number, 0) + (0 if answers else self._size(message))
             self._agent_step(number, _heard_from(source, message))
             return
         match message:

@@ -78,35 +78,39 @@ def _ask_again(state: AgentState, asked: Asked, source: int) -> list[do.AgentCom
 
 
 def _say(state: AgentState, parents: set[int], message: msg.Gathered | msg.StillGathering) -> list[do.AgentCommand]:
+    """To those who have asked. If this agent has, as the head of a larger span, it hears the answer at once."""
     out: list[do.AgentCommand] = []
-    for parent in sorted(parents):
-        if parent == THE_ORCHESTRATOR:
-            out.append(do.TellOrchestrator(message=message))
-        elif parent != state.me:
-            out.append(do.TellPeer(agent=parent, message=message))
-        elif isinstance(message, msg.Gathered):
-            out += heard(state, message)
+    for parent in sorted(parents - {state.me}):
+        to_orchestrator = parent == THE_ORCHESTRATOR
+        out.append(do.TellOrchestrator(message=message) if to_orchestrator else do.TellPeer(agent=parent, message=message))
+    if state.me in parents and isinstance(message, msg.Gathered):
+        out += heard(state, message)
     return out
 
 
 def heard(state: AgentState, answer: msg.Gathered) -> list[do.AgentCommand]:
-    """A part has answered. What comes after this agent's own answer is passed on as it is."""
-    asked = _asker_of(state, answer)
-    if asked is None or asked.ballot != answer.ballot:
-        return []
-    asked.gathering.take(answer)
-    return _say(state, asked.parents, answer) if asked.told else []
+    """A part has answered. What comes after this agent's own answer is passed on as it is: up the spans that it heads itself, and to others."""
+    out: list[do.AgentCommand] = []
+    for asked in _askers_of(state, answer):
+        if asked.ballot != answer.ballot:
+            break
+        asked.gathering.take(answer)
+        if asked.told is None:
+            break
+        out += _say(state, asked.parents - {state.me}, answer)
+        if state.me not in asked.parents:
+            break
+    return out
 
 
 def still_gathering(state: AgentState, message: msg.StillGathering, now: float) -> None:
     """A part is not complete, and its head lives."""
-    asked = _asker_of(state, message)
-    if asked is not None:
+    for asked in _askers_of(state, message)[:1]:
         asked.gathering.still((message.first, message.stop), now)
 
 
-def _asker_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> Asked | None:
-    """The smallest span that was asked here and that the answer is a part of: this agent may hold heads below its own heads."""
+def _askers_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> list[Asked]:
+    """The spans that were asked here and that the answer is a part of, smallest first: this agent may hold heads below its own heads."""
     found = [
         asked
         for asked in state.gatherings.values()
@@ -115,7 +119,7 @@ def _asker_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> A
         and asked.gathering.span[0] < answer.first
         and answer.stop <= asked.gathering.span[1]
     ]
-    return min(found, key=_size, default=None)
+    return sorted(found, key=_size)
 
 
 def _size(asked: Asked) -> int:
