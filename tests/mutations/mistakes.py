@@ -157,7 +157,7 @@ MISTAKES = (
     ),
     Mutation(
         name="replicated items are copied from a rank that has none", rule="R1", function=planner.restore_sources,
-        right="next(other for other in after if held.has_prepared(other, base))", wrong="next(other for other in after if other != rank)",
+        right="next(other for other in after if held.has_prepared(other, base))", wrong="lacking[0]",
         scenario=with_a_second_loss,
     ),
     Mutation(

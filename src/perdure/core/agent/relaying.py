@@ -89,7 +89,7 @@ def _say(state: AgentState, parents: set[int], message: msg.Gathered | msg.Still
 
 
 def heard(state: AgentState, answer: msg.Gathered) -> list[do.AgentCommand]:
-    """A part has answered. What comes after this agent's own answer is passed on as it is: up the spans that it heads itself, and to others."""
+    """A part has answered. What comes after this agent's own answer is passed on as it is: up the spans that it heads, and to others."""
     out: list[do.AgentCommand] = []
     for asked in _askers_of(state, answer):
         if asked.ballot != answer.ballot:
