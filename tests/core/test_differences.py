@@ -54,7 +54,7 @@ def test_r4_addresses_that_build_on_a_resume_that_never_came_are_asked_for() -> 
 
 def test_r4_who_asks_for_addresses_is_told_all_of_them(chief: Chief) -> None:
     assert chief.said(2, msg.AskAddresses(generation=1)) == [
-        do.TellAgent(agent=2, message=msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1"))))
+        do.TellAgent(agent=2, message=msg.Resume(generation=1, since=0, addresses=(), whole=("w0", "w1")))
     ]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from perdure.core import layout, planner
-from perdure.core.agent import commit, membership, restore, workers
-from perdure.core.orchestrator import counting, deciding, watching
+from perdure.core import layout, planner, tree
+from perdure.core.agent import commit, membership, relaying, restore, workers
+from perdure.core.orchestrator import counting, deciding, fanning, watching
 from perdure.sim.scenario import Fault, Scenario
 from tests.mutations.planting import Mutation
 
@@ -57,6 +57,14 @@ def with_all_nodes_lost(seed: int) -> Scenario:
     return Scenario(ranks=2, parity=1, seed=seed, engine="never", faults=faults)
 
 
+def with_a_tree(seed: int) -> Scenario:
+    """A node ends, and while its loss goes through a tree of agents another one ends or is stopped for a while."""
+    first = Fault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=seed)
+    phase = ("Seal", "Gathered", "Amend", "Ready", "Resume", "ShutLinks")[seed % 6]
+    second = Fault(kind=("kill", "pause", "stun", "crash")[seed // 6 % 4], phase=phase, nth=1 + seed % 5, victim=seed // 3)
+    return Scenario(ranks=9, parity=2, seed=seed, spares=2, fan_out=2, superstep_ms=30, faults=(first, second))
+
+
 def with_a_start_cut_short(seed: int) -> Scenario:
     """A worker ends, and when its successor starts another one ends."""
     first = Fault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
@@ -91,7 +99,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the base is a label that only some have prepared", rule="D3", function=planner.choose_base,
-        right="common &= {", wrong="common |= {",
+        right="held.common() |", wrong="frozenset(one.label for report in held.reports.values() for one in report.labels) |",
     ),
     Mutation(
         name="the base is the oldest label instead of the newest", rule="D3", function=planner.choose_base,
@@ -99,12 +107,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the first answer to a seal decides", rule="D2", function=deciding._decide,
-        right=(
-            "if len(state.members()) - len(state.sealed) > len(state.silences):\n"
-            "        return []\n"
-            "    absent = [agent for agent in state.members() if agent not in state.sealed]\n"
-            "    if any(not state.nodes[agent].silent for agent in absent):"
-        ),
+        right="absent = fanning.absent(state)\n    if absent is None or any(not state.nodes[agent].silent for agent in absent):",
         wrong="absent = [agent for agent in state.members() if agent not in state.sealed]\n    if not state.sealed:",
     ),
     Mutation(
@@ -117,7 +120,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the new process of a lost rank keeps the old one's incarnation", rule="G3", function=planner.next_plan,
-        right="incarnation=place.incarnation + 1", wrong="incarnation=place.incarnation",
+        right="incarnation=place.incarnation + 1)", wrong="incarnation=place.incarnation)",
     ),
     Mutation(
         name="commit positions are forgotten in a recovery", rule="C1", function=planner._positions_after,
@@ -150,12 +153,12 @@ MISTAKES = (
     ),
     Mutation(
         name="main is entered before the last rank is ready", rule="R4", function=deciding._rebuild_or_resume,
-        right="len(state.ready) < plan.size", wrong="not state.ready",
+        right="not fanning.all_ready(state)", wrong="not state.ready",
     ),
     Mutation(
         name="replicated items are copied from a rank that has none", rule="R1", function=planner.restore_sources,
-        right="if any(label.label == plan.base and label.prepared for label in report.labels)}\n    held",
-        wrong="}\n    held", scenario=with_a_second_loss,
+        right="next(other for other in after if held.has_prepared(other, base))", wrong="lacking[0]",
+        scenario=with_a_second_loss,
     ),
     Mutation(
         name="the result is asked for while the next generation is being made", rule="C10", function=deciding.end_if_committed,
@@ -182,6 +185,34 @@ MISTAKES = (
     Mutation(
         name="a node that is called lost is not fenced", rule="T1, G3", function=deciding.agent_lost,
         right="        do.KillAgent(agent=agent),\n", wrong="", scenario=with_a_long_stop,
+    ),
+    Mutation(
+        name="a part of the tree answers for ranks that were passed by", rule="D2", function=relaying._answer,
+        right="missing=tuple(sorted(gathering.missing))", wrong="missing=()", scenario=with_a_tree,
+    ),
+    Mutation(
+        name="a part of the tree answers before its parts have", rule="D2, R4", function=relaying.settle,
+        right="not asked.gathering.asked and ", wrong="", scenario=with_a_tree,
+    ),
+    Mutation(
+        name="nobody passes by a head that says nothing", rule="D1", function=relaying.tick,
+        right="out += _pass_by(state, asked, now)", wrong="pass", scenario=with_a_tree,
+    ),
+    Mutation(
+        name="the labels of the tree are those that any rank has prepared", rule="D3", function=tree.Sum.add_labels,
+        right="self.labels & frozenset(labels)", wrong="self.labels | frozenset(labels)", scenario=with_a_tree,
+    ),
+    Mutation(
+        name="a rank of a lost node counts because it answered before", rule="D2", function=fanning.holdings,
+        right="(gathering.missing | dead)", wrong="gathering.missing", scenario=with_a_tree,
+    ),
+    Mutation(
+        name="the tree waits for ranks whose memory comes back only when it has answered", rule="R1", function=deciding._concerned,
+        right="    found |= {plan.agent_of(rank) for rank in lacking}\n", wrong="", scenario=with_a_tree,
+    ),
+    Mutation(
+        name="who was passed by is not spoken to", rule="D1, D6, R4", function=fanning.heard,
+        right="return _speak_to_the_missing(state)", wrong="return []", scenario=with_a_tree,
     ),
     Mutation(
         name="members of a group share a node", rule="G1", function=layout.parity_groups,

@@ -140,12 +140,13 @@ class Assign:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
     """Every rank is ready (rule R4). `addresses` are (rank, address) of the communicator, where they differ from those that the `Resume` of
-    generation `since` has told; of all ranks with `since` 0.
+    generation `since` has told; of all ranks with `since` 0. `whole`: the addresses of all ranks in their order, in place of `addresses`.
     """
 
     generation: int
     since: int
     addresses: tuple[tuple[int, str], ...]
+    whole: tuple[str, ...] = ()
     reach: Reach | None = None
 
 
@@ -546,8 +547,8 @@ class PeerSuspected:
 
 ToAgent = Greet | Seal | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
-    Gathered | StillGathering | Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost | WorkerStarted | WorkerLost
-    | AskAddresses | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
+    Gathered | StillGathering | Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost
+    | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
 )  # fmt: skip
 Relayed = Seal | Install | Amend | Resume
 ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering

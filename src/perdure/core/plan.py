@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass
 from itertools import compress
 from operator import is_not
+from typing import TypeVar
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
@@ -31,6 +32,9 @@ class PlanChange:
     addresses: tuple[tuple[int, str], ...]
 
 
+Member = TypeVar("Member", int, tuple[int, str])
+
+
 class _Lookup:
     """What is looked up in a plan again and again, found once: every agent asks at every event, and a plan may have 100,000 ranks."""
 
@@ -47,8 +51,9 @@ class _Lookup:
         self.crowded = frozenset(index for index in range(len(plan.groups)) if plan.is_crowded(index))
 
 
-def _exchanged(old: tuple[int, ...], gone: set[int], new: set[int]) -> tuple[int, ...]:
-    """An ascending tuple without some of its members and with some others."""
+def _exchanged(old: tuple[Member, ...], gone: set[Member], new: set[Member]) -> tuple[Member, ...]:
+    """An ascending tuple without some of its members and with some others. The rest stay the same objects: to make 100,000 anew would set
+    off the collector of garbage, and it would look at the whole heap."""
     members = list(old)
     for one in gone:
         del members[bisect_left(members, one)]
@@ -155,7 +160,9 @@ class Plan(_WithLookup):
             parity=self.parity,
             base=amend.base,
             positions=amend.positions,
-            addresses=tuple(zip(agents, map(addresses.__getitem__, agents), strict=True)),
+            addresses=_exchanged(
+                self.addresses, {(agent, found.addresses[agent]) for agent in gone}, {(agent, addresses[agent]) for agent in new}
+            ),
         )
         lookup = _Lookup.__new__(_Lookup)
         lookup.ranks_of, lookup.agents, lookup.addresses, lookup.seat_of = ranks_of, agents, addresses, found.seat_of

@@ -1,11 +1,14 @@
 """What does one failure cost in a job of 100,000 ranks? One orchestrator with all its nodes, and the agents whom the failure concerns.
 
-Of the other agents one is real, and what it answers the rest is taken to answer too: they all do the same. Vaults, links and workers answer
-at once, for it is the work of the state machines that is counted, not that of the memory.
+Of the other agents one is real, and what the rest would answer is known: each has done, with all of its part of the tree, what it was told.
+Vaults, links and workers answer at once, for it is the work of the state machines that is
+counted, not that of the memory.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,9 +21,10 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import orchestrator as orchestrator_machine
 from perdure.core import planner
+from perdure.core.agent import relaying
 from perdure.core.agent.state import AgentState, Hosted, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.agent.state import Phase as AgentPhase
-from perdure.core.ids import Label
+from perdure.core.ids import Ballot, Label
 from perdure.core.orchestrator.state import JobShape, Node, NodeState, OrchestratorState, Phase
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
@@ -35,7 +39,8 @@ SizeOf = Callable[[msg.Message], int]
 
 @dataclass(slots=True, kw_only=True)
 class Cost:
-    """Of one failure, from the end of a node to the resume. Times are of the state machines alone, in seconds; bytes are of messages."""
+    """Of one failure, from the end of a node to the resume. Times are CPU seconds of state machines alone; bytes are of the words of
+    the orchestrator, passed on or not."""
 
     ranks: int
     orchestrator_s: float = 0.0
@@ -55,7 +60,13 @@ class Cost:
 
 def measure(ranks: int, size_of: SizeOf) -> Cost:
     """Builds a job that has committed, ends one of its nodes, and counts until every rank may go on. `ranks`: 16 or more."""
-    return _Job(ranks, size_of).lose_a_node()
+    job = _Job(ranks, size_of)
+    gc.collect()
+    gc.freeze()  # the collector would look through a whole simulated job in the middle of some step
+    try:
+        return job.lose_a_node()
+    finally:
+        gc.unfreeze()
 
 
 @dataclass(slots=True)
@@ -128,9 +139,9 @@ class _Job:
         return cost
 
     def _orchestrator_step(self, event: ev.OrchestratorEvent) -> None:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         commands = orchestrator_machine.step(self.orchestrator, event, 1.0)
-        took = time.perf_counter() - begun
+        took = time.thread_time() - begun
         self.cost.orchestrator_s += took
         self.cost.longest_step_s = max(self.cost.longest_step_s, took)
         self.cost.heard += 1
@@ -138,33 +149,58 @@ class _Job:
             match command:
                 case do.TellAgent(agent=number, message=message):
                     self.cost.told += 1
-                    self._tell(number, message)
+                    self._tell(number, message, relaying.THE_ORCHESTRATOR)
                 case do.Propose(plan=plan):
                     self._orchestrator_step(ev.RegisterHolds(plan=plan))
                 case _:
                     pass
 
-    def _tell(self, number: int, message: msg.ToAgent) -> None:
-        self.heard_bytes[number] = self.heard_bytes.get(number, 0) + self._size(message)
+    def _tell(self, number: int, message: msg.ToAgent | msg.ToPeer, source: int) -> None:
+        """A word of the orchestrator, or one that the agent `source` passes on."""
         if isinstance(message, msg.Assign):
             self.cost.stripes += len(message.tasks)
             self.cost.chunks += sum(len(task.sources) + len(task.wanted) for task in message.tasks)
         if number in self.agents:
-            self._agent_step(number, ev.OrchestratorSaid(message=message))
+            answers = isinstance(message, msg.Gathered)
+            self.heard_bytes[number] = self.heard_bytes.get(number, 0) + (0 if answers else self._size(message))
+            self._agent_step(number, _heard_from(source, message))
             return
-        place = number - 1
         match message:
-            case msg.Seal(ballot=ballot, generation=generation):
-                data, parity = full_masks(self.plan, place)
+            case msg.Seal(reach=None, ballot=ballot, generation=generation):
+                data, parity = full_masks(self.plan, number - 1)
                 held = msg.LabelReport(label=BASE, prepared=True, data=data, parity=parity)
-                report = msg.RankReport(rank=place, incarnation=1, worker_lives=True, labels=(held,))
+                report = msg.RankReport(rank=number - 1, incarnation=1, worker_lives=True, labels=(held,))
                 answer = msg.Sealed(ballot=ballot, generation=generation, ranks=(report,), positions=(2, 3))
                 self.to_orchestrator.append((number, answer))
-            case msg.Amend(generation=generation):
+            case msg.Amend(reach=None, generation=generation):
                 self.to_orchestrator.append((number, msg.Installed(generation=generation)))
-                self.to_orchestrator.append((number, msg.Ready(generation=generation, rank=place, address=f"rank-{place}")))
+                self.to_orchestrator.append((number, msg.Ready(generation=generation, rank=number - 1, address=f"rank-{number - 1}")))
+            case msg.Seal(reach=reach) | msg.Amend(reach=reach) | msg.Resume(reach=reach) if reach is not None:
+                self._pass_on(number, message, reach, source)
             case _:
                 pass
+
+    def _pass_on(self, number: int, word: msg.Seal | msg.Amend | msg.Resume, reach: msg.Reach, source: int) -> None:
+        """One that is not real says what all of its part say; the real one in it hears the word from there."""
+        if reach.first < self.ranks - 1 < reach.stop:
+            mine = msg.Reach(first=self.ranks - 1, stop=self.ranks, without=reach.without)
+            self._tell(self.ranks, dataclasses.replace(word, reach=mine), number)
+        for milestone in relaying.milestones_of(word):
+            sealed = isinstance(word, msg.Seal)
+            answer = msg.Gathered(
+                milestone=milestone,
+                generation=word.generation,
+                ballot=word.ballot if isinstance(word, msg.Seal) else Ballot(0, 0),
+                first=reach.first,
+                stop=reach.stop,
+                missing=(VICTIM - 1,) if reach.first < VICTIM <= reach.stop else (),
+                labels=(BASE,) if sealed else None,
+                positions=(2, 3) if sealed else (),
+            )
+            if source == relaying.THE_ORCHESTRATOR:
+                self.to_orchestrator.append((number, answer))
+            else:
+                self._agent_step(source, ev.PeerSaid(agent=number, message=answer))
 
     def _size(self, message: msg.Message) -> int:
         """Measured once for a message that goes to many."""
@@ -173,9 +209,9 @@ class _Job:
         return self.sizes[id(message)][1]
 
     def _agent_step(self, number: int, event: ev.AgentEvent) -> None:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         commands = agent_machine.step(self.agents[number], event, 1.0)
-        self.spent_s[number] = self.spent_s.get(number, 0.0) + time.perf_counter() - begun
+        self.spent_s[number] = self.spent_s.get(number, 0.0) + time.thread_time() - begun
         for command in commands:
             self._done_at_once(number, command)
 
@@ -183,6 +219,8 @@ class _Job:
         match command:
             case do.TellOrchestrator(message=message):
                 self.to_orchestrator.append((number, message))
+            case do.TellPeer(agent=other, message=message) if other in self.agents or not isinstance(message, msg.Gathered):
+                self._tell(other, message, number)
             case do.TellWorker(rank=rank, message=msg.Revoke(generation=generation)):
                 incarnation = self.agents[number].hosted[rank].incarnation
                 unwound = msg.Unwound(generation=generation, clean=True)
@@ -209,3 +247,7 @@ class _Job:
                         self._agent_step(home, ev.ChunkStored(rank=rank, label=task.label, position=position))
             case _:
                 pass
+
+
+def _heard_from(source: int, message: Any) -> ev.AgentEvent:
+    return ev.PeerSaid(agent=source, message=message) if source else ev.OrchestratorSaid(message=message)

@@ -34,8 +34,8 @@ PHASES: Final = (
     # a commit
     "AtPosition", "MayCopy", "Snapped", "Offered", "GroupOffer", "Protect", "ParityStored", "Prepared", "Committed", "LabelCommitted",
     # a decision and a rebuild: reached after a first fault only
-    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Gathered", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored", "VerifySlot",
-    "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
+    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Gathered", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored",
+    "VerifySlot", "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
     # the end
     "AskResult", "Traffic", "Result",
 )  # fmt: skip

@@ -12,7 +12,8 @@ from perdure.core import messages as msg
 from perdure.core.plan import Plan
 
 SHOWN: Final = (
-    "milestone", "rank", "incarnation", "generation", "label", "ballot", "index", "slot", "p", "position", "stripe", "how", "error", "text", "superstep",
+    "milestone", "rank", "incarnation", "generation", "label", "ballot", "index", "slot", "p", "position", "stripe", "how", "error", "text",
+    "superstep",
 )  # fmt: skip
 """Fields that say what a message is about; the others are for machines."""
 

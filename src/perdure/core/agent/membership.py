@@ -191,7 +191,7 @@ def resume(state: AgentState, message: msg.Resume, source: int, now: float) -> l
 def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> list[do.AgentCommand]:
     if message.since not in (0, state.addresses_of):
         return [do.TellOrchestrator(message=msg.AskAddresses(generation=message.generation))]
-    addresses = list(state.addresses) if message.since else [""] * plan.size
+    addresses = list(message.whole or (state.addresses if message.since else [""] * plan.size))
     for rank, address in message.addresses:
         addresses[rank] = address
     state.resumed = True

@@ -25,7 +25,7 @@ def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: 
     reach = word.reach
     if reach is None or reach.stop > plan.size or plan.agent_of(reach.first) != state.me:
         return []
-    span, milestones = (reach.first, reach.stop), _milestones_of(word)
+    span, milestones = (reach.first, reach.stop), milestones_of(word)
     known = [
         asked for milestone in milestones if (asked := state.gatherings.get((milestone, span))) and asked.generation == plan.generation
     ]
@@ -46,7 +46,8 @@ def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: 
     return _tell_heads(state, plan, word, spans, now)
 
 
-def _milestones_of(word: msg.Relayed) -> tuple[Milestone, ...]:
+def milestones_of(word: msg.Relayed) -> tuple[Milestone, ...]:
+    """What is waited for after it."""
     match word:
         case msg.Seal():
             return (Milestone.SEALED,)
@@ -77,35 +78,39 @@ def _ask_again(state: AgentState, asked: Asked, source: int) -> list[do.AgentCom
 
 
 def _say(state: AgentState, parents: set[int], message: msg.Gathered | msg.StillGathering) -> list[do.AgentCommand]:
+    """To those who have asked. If this agent has, as the head of a larger span, it hears the answer at once."""
     out: list[do.AgentCommand] = []
-    for parent in sorted(parents):
-        if parent == THE_ORCHESTRATOR:
-            out.append(do.TellOrchestrator(message=message))
-        elif parent != state.me:
-            out.append(do.TellPeer(agent=parent, message=message))
-        elif isinstance(message, msg.Gathered):
-            out += heard(state, message)
+    for parent in sorted(parents - {state.me}):
+        to_orchestrator = parent == THE_ORCHESTRATOR
+        out.append(do.TellOrchestrator(message=message) if to_orchestrator else do.TellPeer(agent=parent, message=message))
+    if state.me in parents and isinstance(message, msg.Gathered):
+        out += heard(state, message)
     return out
 
 
 def heard(state: AgentState, answer: msg.Gathered) -> list[do.AgentCommand]:
-    """A part has answered. What comes after this agent's own answer is passed on as it is."""
-    asked = _asker_of(state, answer)
-    if asked is None or asked.ballot != answer.ballot:
-        return []
-    asked.gathering.take(answer)
-    return _say(state, asked.parents, answer) if asked.told else []
+    """A part has answered. What comes after this agent's own answer is passed on as it is: up the spans that it heads, and to others."""
+    out: list[do.AgentCommand] = []
+    for asked in _askers_of(state, answer):
+        if asked.ballot != answer.ballot:
+            break
+        asked.gathering.take(answer)
+        if asked.told is None:
+            break
+        out += _say(state, asked.parents - {state.me}, answer)
+        if state.me not in asked.parents:
+            break
+    return out
 
 
 def still_gathering(state: AgentState, message: msg.StillGathering, now: float) -> None:
     """A part is not complete, and its head lives."""
-    asked = _asker_of(state, message)
-    if asked is not None:
+    for asked in _askers_of(state, message)[:1]:
         asked.gathering.still((message.first, message.stop), now)
 
 
-def _asker_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> Asked | None:
-    """The smallest span that was asked here and that the answer is a part of: this agent may hold heads below its own heads."""
+def _askers_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> list[Asked]:
+    """The spans that were asked here and that the answer is a part of, smallest first: this agent may hold heads below its own heads."""
     found = [
         asked
         for asked in state.gatherings.values()
@@ -114,7 +119,7 @@ def _asker_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> A
         and asked.gathering.span[0] < answer.first
         and answer.stop <= asked.gathering.span[1]
     ]
-    return min(found, key=_size, default=None)
+    return sorted(found, key=_size)
 
 
 def _size(asked: Asked) -> int:
@@ -122,8 +127,8 @@ def _size(asked: Asked) -> int:
 
 
 def settle(state: AgentState) -> list[do.AgentCommand]:
-    """After every event: spans whose head and all parts have reached their milestone are answered. Small ones first: they may be parts of others
-    that were asked here too."""
+    """After every event: spans whose head and all parts have reached their milestone are answered. Small ones first: they may be parts of
+    others that were asked here too."""
     out: list[do.AgentCommand] = []
     for asked in sorted((one for one in state.gatherings.values() if one.told is None), key=_size):
         if not asked.gathering.asked and _has_reached(state, asked):

@@ -55,7 +55,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
         case msg.Ready(generation=g) if g == generation:
             state.ready[message.rank] = message.address
         case msg.AskAddresses(generation=g) if g == generation == state.resumed[0]:
-            whole = msg.Resume(generation=g, since=0, addresses=tuple(enumerate(state.resumed[1])))
+            whole = msg.Resume(generation=g, since=0, addresses=(), whole=state.resumed[1])
             return [do.TellAgent(agent=agent, message=whole)]
         case msg.Offered():
             return _offered(state, message)

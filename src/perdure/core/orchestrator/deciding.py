@@ -322,9 +322,7 @@ def _resumes(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     some = msg.Resume(generation=plan.generation, since=since, addresses=tuple(changed))
     by_tree = bool(state.gatherings)
     one_by_one = [agent for agent in sorted(state.directly) if state.alive(agent)] if by_tree else plan.agents()
-    whole = some
-    if since and not state.told_whole.isdisjoint(one_by_one):
-        whole = msg.Resume(generation=plan.generation, since=0, addresses=tuple(enumerate(addresses)))
+    whole = msg.Resume(generation=plan.generation, since=0, addresses=(), whole=state.resumed[1]) if since else some
     out: Commands = [do.TellAgent(agent=agent, message=whole if agent in state.told_whole else some) for agent in one_by_one]
     return out + fanning.ask(state, (Milestone.RESUMED,), some, one_by_one, now) if by_tree else out
 

@@ -109,12 +109,14 @@ def _pass_by(state: OrchestratorState, gathering: Gathering, spans: list[Span], 
 
 
 def _speak_to_the_missing(state: OrchestratorState) -> Commands:
-    """Whoever is in no answer and was not spoken to yet."""
+    """Whoever is in no answer and was not spoken to yet; of the silent, those who are heard again."""
     if state.plan is None:
         return []
     missing = {state.plan.agent_of(rank) for gathering in state.gatherings.values() for rank in gathering.missing}
     out: Commands = []
     for agent in sorted(missing - state.directly):
+        if agent in state.silences:
+            continue
         state.directly.add(agent)
         if state.alive(agent):
             out += [do.TellAgent(agent=agent, message=word) for word in _in_full(state)]
@@ -131,7 +133,7 @@ def _in_full(state: OrchestratorState) -> list[msg.ToAgent]:
         case Phase.REBUILDING:
             return [install]
         case _:
-            return [msg.Resume(generation=state.plan.generation, since=0, addresses=tuple(enumerate(state.resumed[1])))]
+            return [msg.Resume(generation=state.plan.generation, since=0, addresses=(), whole=state.resumed[1])]
 
 
 # ---- have all answered? ---------------------------------------------------------------------------------------------------

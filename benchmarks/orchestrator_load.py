@@ -1,0 +1,259 @@
+"""What can one orchestrator handle? A real `OrchestratorProcess` on real sockets, and some thousands of simulated agents.
+
+    python benchmarks/orchestrator_load.py --agents 2000 --seconds 10
+
+The agents say what real ones say and do none of the work: they live in this process, each with a socket of its own. Measured are the
+messages that the orchestrator takes in, what share of a core it needs for them, one commit, and one failure from the engine's word to the
+resume. The heads of the tree answer for all of their part at once; in a real job each level below them adds a hop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import machine
+
+from perdure.core import messages as msg
+from perdure.core.agent.relaying import milestones_of
+from perdure.core.ids import Ballot, Label
+from perdure.core.orchestrator.state import JobShape
+from perdure.core.settings import Settings
+from perdure.runtime.channel import Channel, abstract_name, listen
+from perdure.runtime.links import HELLO
+from perdure.runtime.orchestrator import OrchestratorProcess, plan_from_json
+
+GROUP, VICTIM, BASE = 8, 3, Label(1, 0)
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+COSTS = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
+
+
+class Job:
+    """All agents of a job, its supervisor and its register, on one selector."""
+
+    def __init__(self, agents: int) -> None:
+        self.size = agents
+        self.name = f"load-{os.getpid()}"
+        self.said = self.heard = 0
+        self.events: list[dict[str, Any]] = []
+        self.resumed: set[int] = set()
+        self.committed = 0
+        self.plan: Any = None
+        self.channels: dict[int, Channel] = {}
+        self._selector = selectors.DefaultSelector()
+        self._lines = b""
+        self._supervisor, theirs = socket.socketpair()
+        listeners = {number: listen(abstract_name(self.name, f"agent-{number}")) for number in range(1, agents + 2)}
+        self.orchestrator = os.fork()
+        if not self.orchestrator:
+            for ours in (self._supervisor, *listeners.values()):
+                ours.close()
+            self._orchestrate(theirs)
+        theirs.close()
+        for number, listener in listeners.items():
+            self._watch(listener, lambda number=number, listener=listener: self._accept(number, listener))
+        self._watch(self._supervisor, self._supervisor_told)
+
+    def _orchestrate(self, supervisor: socket.socket) -> None:
+        """The process that is measured; it does not come back."""
+        shape = JobShape(ranks=self.size, ranks_per_node=1, group_size=GROUP, parity=1)
+        try:
+            OrchestratorProcess(job=self.name, number=1, shape=shape, settings=Settings(), supervisor=supervisor).run()
+        finally:
+            os._exit(0)
+
+    def close(self) -> None:
+        """The orchestrator ends with its supervisor."""
+        self._supervisor.close()
+        os.waitpid(self.orchestrator, 0)
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the orchestrator has used."""
+        with open(f"/proc/{self.orchestrator}/stat") as file:
+            fields = file.read().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+    # ---- what arrives ------------------------------------------------------------------------------------------------------
+
+    def turn(self, timeout_s: float) -> None:
+        """Reacts to what is there."""
+        for key, _ in self._selector.select(timeout_s):
+            key.data()
+
+    def until(self, holds: Callable[[], bool], what: str) -> float:
+        """Turns until it holds, and says how long that took (s)."""
+        begun = time.monotonic()
+        while not holds():
+            if time.monotonic() - begun > 120:
+                raise SystemExit(f"{what}: not after two minutes; run it with fewer --agents")
+            self.turn(0.05)
+        return time.monotonic() - begun
+
+    def _watch(self, what: Any, react: Callable[[], None]) -> None:
+        self._selector.register(what, selectors.EVENT_READ, react)
+
+    def _accept(self, number: int, listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        sock.recv(HELLO.size, socket.MSG_WAITALL)
+        channel = self.channels[number] = Channel(sock)
+        self._watch(sock, lambda: self._read(number, channel))
+
+    def _read(self, number: int, channel: Channel) -> None:
+        for message in channel.receive() or ():
+            self.heard += 1
+            self._answer(number, message)
+
+    def say(self, number: int, *messages: msg.FromAgent) -> None:
+        """An agent's words; one that waits for the orchestrator to read keeps them."""
+        for message in messages:
+            self.said += 1
+            self.channels[number].send(message)
+        while self.channels[number].has_unsent:
+            self.channels[number].flush()
+
+    def tell(self, **fields: Any) -> None:
+        """The supervisor's word to the orchestrator."""
+        self._supervisor.sendall(json.dumps(fields).encode() + b"\n")
+
+    def _supervisor_told(self) -> None:
+        *lines, self._lines = (self._lines + self._supervisor.recv(1 << 20)).split(b"\n")
+        for fields in map(json.loads, lines):
+            if fields["what"] == "propose":
+                self.plan = plan_from_json(fields["plan"])
+                self.tell(what="register", plan=fields["plan"])
+            elif fields["what"] == "finish":
+                raise SystemExit(f"the job has ended: {fields['error']}: {fields['text']}")
+
+    def _answer(self, number: int, message: Any) -> None:
+        """What a real agent would say, with all of its part of the tree."""
+        reach = getattr(message, "reach", None)
+        match message:
+            case msg.Greet():
+                self.say(number, msg.Status(generation=0, phase="spare", resumed=False, ranks=(), ready=(), silent=()))
+            case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume() if reach is not None:
+                self.say(number, *(self._gathered(milestone, message, reach) for milestone in milestones_of(message)))
+            case msg.Install(plan=plan):
+                self.say(number, msg.Installed(generation=plan.generation))
+            case msg.Assign(generation=generation):
+                rank = VICTIM - 1
+                home = self.plan.agent_of(rank)
+                if rank not in self.resumed:
+                    self.say(home, msg.Ready(generation=generation, rank=rank, address="rank-new"))
+            case msg.Committed():
+                self.committed += 1
+        if isinstance(message, msg.Resume):
+            self.resumed |= set(range(reach.first, reach.stop)) if reach else {number}
+
+    def _gathered(self, milestone: str, word: Any, reach: msg.Reach) -> msg.Gathered:
+        is_first, is_seal = isinstance(word, msg.Install) and milestone == "ready", isinstance(word, msg.Seal)
+        generation = word.plan.generation if isinstance(word, msg.Install) else word.generation
+        lost = VICTIM in reach.without or (self.size + 1) in reach.without
+        return msg.Gathered(
+            milestone=milestone, generation=generation, ballot=word.ballot if is_seal else Ballot(0, 0), first=reach.first, stop=reach.stop,
+            missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(BASE,) if is_seal else None,
+            positions=(1, 2) if is_seal else (),
+            addresses=tuple((rank, f"rank-{rank}") for rank in range(reach.first, reach.stop)) if is_first else (),
+        )  # fmt: skip
+
+    # ---- a job's life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> float:
+        """From the engine's first word to the first resume (s)."""
+        self.tell(what="register", plan=None)
+        for number in range(1, self.size + 2):
+            self.tell(what="agent_up", agent=number, node=number - 1, address=f"agent-{number}", pid=number)
+            self.turn(0.0)
+        self.tell(what="no_more_nodes")
+        return self.until(lambda: len(self.resumed) >= self.size, "the start")
+
+    def commit(self) -> float:
+        """From the first `prepared` to the last `committed` (s)."""
+        begun = time.monotonic()
+        for rank in range(self.size):
+            self.say(
+                rank + 1,
+                msg.Prepared(
+                    label=BASE, rank=rank, digests=(), next_position=2 if rank == 0 else -1, ended_at=-1, snapshot_bytes=0, parity_bytes=0,
+                    costs=COSTS,
+                ),
+            )  # fmt: skip
+            self.turn(0.0)
+        self.until(lambda: self.committed >= self.size, "the commit")
+        return time.monotonic() - begun
+
+    def beat(self, seconds: float) -> tuple[float, float]:
+        """All agents say five times a second that they live and how far they are. (messages a second, share of a core)."""
+        queue = deque(range(1, self.size + 1))
+        begun, cpu, said, number = time.monotonic(), self.cpu_s(), self.said, 0
+        while (now := time.monotonic() - begun) < seconds:
+            while number < now * self.size / Settings().heartbeat_s:
+                number += 1
+                agent = queue[0]
+                queue.rotate(-1)
+                rank = agent - 1
+                self.say(
+                    agent,
+                    msg.Heartbeat(number=number, echo=0, generation=1),
+                    msg.Progress(superstep=1, inside_s=((rank, -1.0, "", number),)),
+                )
+                if number % 64 == 0 and time.monotonic() - begun > seconds:
+                    break
+            self.turn(0.001)
+        took = time.monotonic() - begun
+        return (self.said - said) / took, (self.cpu_s() - cpu) / took
+
+    def lose(self) -> float:
+        """From the engine's word that a node has ended to the last word of the resume (s)."""
+        self.resumed.clear()
+        begun = time.monotonic()
+        self.tell(what="agent_ended", agent=VICTIM, how="was killed")
+        self.until(lambda: len(self.resumed) >= self.size, "the recovery")
+        return time.monotonic() - begun
+
+
+def main() -> None:
+    """Prints one line a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agents", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    chosen = parser.parse_args()
+    wanted = 2 * chosen.agents + 100
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and most < wanted:
+        raise SystemExit(f"{chosen.agents} agents need {wanted} open files, and this machine allows {most}: use fewer --agents")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    print(machine.describe([machine.busy_cores()]), flush=True)
+    job = Job(chosen.agents)
+    try:
+        measure(job, chosen.seconds)
+    finally:
+        job.close()
+
+
+def measure(job: Job, seconds: float) -> None:
+    """Prints a line as soon as it is known."""
+    print(f"start                {job.start() * 1e3:9.1f} ms, {job.size} agents", flush=True)
+    print(f"one commit           {job.commit() * 1e3:9.1f} ms, {job.size} words each way", flush=True)
+    rate, share = job.beat(seconds)
+    print(
+        f"steady state         {rate:9.0f} messages a second, {share:.2f} of a core, {share / rate * 1e6:.1f} microseconds of CPU each",
+        flush=True,
+    )
+    cpu, said, heard = job.cpu_s(), job.said, job.heard
+    took = job.lose()
+    print(
+        f"one failure          {took * 1e3:9.1f} ms, {job.heard - heard} messages told, {job.said - said} heard, "
+        f"{(job.cpu_s() - cpu) * 1e3:.0f} ms of CPU (in steps of {1000 / TICKS_PER_S:.0f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
