@@ -121,7 +121,8 @@ def run_command(
             written(event)
 
         report = run(
-            program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+            program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+            group_size=group_size,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
         )  # fmt: skip

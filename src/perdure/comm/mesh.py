@@ -46,7 +46,7 @@ class Mesh:
     def __init__(
         self, *, job: bytes, rank: int, incarnation: int, monitor: Monitor, transport: Kind = "unix", host: str = "127.0.0.1"
     ) -> None:
-        """`job`: 16 bytes that only ranks of the job know; so they are no part of a name. `host`: what ranks elsewhere call this machine."""
+        """`job`: 16 bytes that only ranks of the job know; so they are in no name. `host`: what ranks elsewhere call this machine."""
         self._job, self.rank, self.incarnation, self._monitor = job, rank, incarnation, monitor
         self._transport = make(transport, f"perdure-{os.urandom(8).hex()}-rank-{rank}-{incarnation}", host)
         self.address = self._transport.address

@@ -19,9 +19,10 @@ from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
 from perdure.launch.configs import Order
+from perdure.launch.ending import error_of
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
-from perdure.launch.supervisor import Supervisor, error_of
+from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means

@@ -13,17 +13,17 @@ import selectors
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from perdure.core.faults import Fault
-from perdure.core.plan import Plan
 from perdure.engines import Engine, Process
-from perdure.errors import BY_NAME, EngineFailed, InternalError
+from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
-from perdure.runtime.orchestrator import plan_from_json
+from perdure.launch.ending import Ending
+from perdure.launch.register import Register
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
@@ -63,16 +63,6 @@ class _Orchestrator:
     heard_at: float
 
 
-@dataclass(slots=True)
-class Ending:
-    """How the job ended: `error` is empty, or a name of `perdure.errors`."""
-
-    error: str = ""
-    text: str = ""
-    payload: bytes = b""
-    over: bool = field(default=False)
-
-
 class Supervisor:
     """Runs one job. `run` may be called once."""
 
@@ -84,8 +74,7 @@ class Supervisor:
         self._agents: dict[int, _Agent] = {}
         self._orchestrator: _Orchestrator | None = None
         self._rounds = self._restarts = 0
-        self._register: Plan | None = None
-        self._register_json: Any = None
+        self._register = Register()
         self._announced: set[tuple[int, int]] = set()
         self._clocks: list[_Clock] = []
         self._judged = self._loadable = False
@@ -271,7 +260,7 @@ class Supervisor:
         self._watch(process.words, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
         self._emit("orchestrator_started", pid=process.pid)
-        self._tell(what="register", plan=self._register_json)
+        self._tell(what="register", plan=self._register.text)
         for agent in list(self._agents.values()):
             if agent.up:
                 self._introduce(agent)
@@ -321,7 +310,7 @@ class Supervisor:
             case "heartbeat":
                 pass
             case "propose":
-                self._propose(fields["plan"])
+                self._tell(what="register", plan=self._register.propose(fields["plan"]))
             case "kill":
                 self._engine.kill(self._agents[fields["agent"]].process)
             case "event":
@@ -330,14 +319,6 @@ class Supervisor:
                 self._finish(fields["error"], fields["text"], base64.b64decode(fields["payload"]))
             case other:
                 raise InternalError(f"the orchestrator said {other!r}")
-
-    def _propose(self, plan: Any) -> None:
-        """The register: the first plan of a generation is its plan (rule D0)."""
-        proposed = plan_from_json(plan)
-        assert proposed is not None
-        if self._register is None or proposed.generation == self._register.generation + 1:
-            self._register, self._register_json = proposed, plan
-        self._tell(what="register", plan=self._register_json)
 
     def _publish(self, event: str, fields: dict[str, Any]) -> None:
         """Events go out once, although a new orchestrator learns of everything again."""
@@ -369,23 +350,10 @@ class Supervisor:
 
     def _strike_again(self, fault: Fault, dice: random.Random) -> None:
         """`kill:every`: the next node; one that the job can lose now, for it shall show that it survives, and not how it ends."""
-        victims = [agent for agent in self._agents.values() if self._can_be_lost(agent.number)] if self._undisturbed else []
-        if victims:
+        victims = [agent for agent in self._agents.values() if not agent.ended and self._register.can_spare(agent.number)]
+        if victims and self._undisturbed:
             victim = dice.choice(victims)
             self._emit("fault", fault=f"kill:node={victim.node}")
             self._undisturbed = False
             self._engine.kill(victim.process)
         self._after(fault.every_s if victims or not self._undisturbed else 0.5, lambda: self._strike_again(fault, dice))
-
-    def _can_be_lost(self, agent: int) -> bool:
-        plan = self._register
-        if plan is None or agent not in plan.agents() or self._agents[agent].ended or len(plan.agents()) < 2:
-            return False
-        return all(sum(plan.agent_of(rank) == agent for rank in group) <= plan.parity for group in plan.groups)
-
-
-def error_of(ending: Ending) -> Exception | None:
-    """The exception that `perdure.run` raises, if any."""
-    if not ending.error:
-        return None
-    return BY_NAME.get(ending.error, EngineFailed)(ending.text)

@@ -6,12 +6,12 @@
         hosts[2].kill()         # all of its processes end; its kernel says so to their peers
         hosts[2].power_off()    # the link goes down first: nobody is told
 
-A host is a set of namespaces (network, processes, mounts, names) held by its process 1; its one interface hangs on a bridge in a namespace of
-its own, so no packet reaches the machine's network, and none of its. As root, or in a user namespace. Process 1 of each ends with a pipe
+A host is a set of namespaces (network, processes, mounts, names) held by its process 1; its one interface hangs on a bridge in a namespace
+of its own, so no packet reaches the machine's network, and none of its. As root, or in a user namespace. Process 1 of each ends with a pipe
 that only this process holds: whatever ends this process, nothing is left, and nothing lies in any file system.
 
-`hosts.shell` is for `perdure.engines.hosts.HostsEngine`, or `perdure run --shell`: it goes over the bridge, so faults strike it as well. What
-starts a job must therefore run on one of the hosts.
+`hosts.shell` is for `perdure.engines.hosts.HostsEngine`, or `perdure run --shell`: it goes over the bridge, so faults strike it as well.
+What starts a job must therefore run on one of the hosts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Namespaces:
     """A process that holds namespaces. `outer` is known to this process's namespaces, `init` is what to enter."""
 
     def __init__(self, name: str, command: Callable[[int, int], list[str]], *, of_its_own: bool, user: int) -> None:
-        """`command(lifeline, ready)`. `of_its_own`: processes see only their own. `user`: who holds the user namespace; 0 none, -1: this."""
+        """`command(lifeline, ready)`. `of_its_own`: processes see only these. `user`: who holds the user namespace, 0 nobody, -1 this."""
         flags = ["--net", "--uts", "--mount", "--ipc"]
         self._enter = ["-n", "-m", "-u", "-i", "-w"]
         if of_its_own:

@@ -1,0 +1,24 @@
+"""How a job ended, and what `perdure.run` makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from perdure.errors import BY_NAME, EngineFailed
+
+
+@dataclass(slots=True)
+class Ending:
+    """How the job ended: `error` is empty, or a name of `perdure.errors`."""
+
+    error: str = ""
+    text: str = ""
+    payload: bytes = b""
+    over: bool = field(default=False)
+
+
+def error_of(ending: Ending) -> Exception | None:
+    """The exception that `perdure.run` raises, if any."""
+    if not ending.error:
+        return None
+    return BY_NAME.get(ending.error, EngineFailed)(ending.text)

@@ -1,0 +1,133 @@
+"""A stranger's connection is refused before anything of it is read, said once, and holds up nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from perdure.runtime.addresses import address_of, dial, listen, tcp_address, unix_address
+from perdure.runtime.loop import Loop
+from perdure.runtime.reception import HELLO, HELLO_TIMEOUT_S, PEER, WAITING_MAX, Admission, Reception
+
+ADMISSION = Admission(os.urandom(32))
+DEADLINE_S = 5.0
+
+
+class House:
+    """A reception and whom it has welcomed."""
+
+    def __init__(self, address: str) -> None:
+        self.loop, self.listener = Loop(), listen(address)
+        self.address = address_of(self.listener)
+        self.welcomed: list[tuple[bytes, int]] = []
+        self.socks: list[socket.socket] = []
+        self.reception = Reception(self.loop, self.listener, ADMISSION, self._welcome)
+
+    def _welcome(self, role: bytes, number: int, sock: socket.socket) -> None:
+        self.welcomed.append((role, number))
+        self.socks.append(sock)
+
+    def guest(self) -> socket.socket:
+        sock = dial(self.address)
+        self.socks.append(sock)
+        sock.settimeout(DEADLINE_S)
+        return sock
+
+    def turn_until_hung_up(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            self.loop.turn(0.01)
+            try:
+                assert sock.recv(1) == b"", "a stranger was answered"
+                return
+            except BlockingIOError:
+                assert time.monotonic() < deadline, "the stranger was not refused"
+            except ConnectionError:
+                return
+
+    def turn_until_welcomed(self, count: int) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while len(self.welcomed) < count:
+            assert time.monotonic() < deadline, "the guest was not welcomed"
+            self.loop.turn(0.01)
+
+    def close(self) -> None:
+        self.loop.close()
+        for sock in (self.listener, *self.socks):
+            sock.close()
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def house(request: pytest.FixtureRequest) -> Iterator[House]:
+    made = House(unix_address(f"test-{os.urandom(8).hex()}") if request.param == "unix" else tcp_address("127.0.0.1"))
+    yield made
+    made.close()
+
+
+def test_who_knows_the_token_is_welcome_also_in_small_pieces(house: House) -> None:
+    house.guest().sendall(ADMISSION.hello(PEER, 7) + b"more")
+    slow = house.guest()
+    for byte in ADMISSION.hello(PEER, 8):
+        slow.sendall(bytes([byte]))
+        house.loop.turn(0.01)
+    house.turn_until_welcomed(2)
+    assert sorted(house.welcomed) == [(PEER, 7), (PEER, 8)]
+
+
+def test_a_wrong_token_is_refused_and_said_once(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    for token in (bytes(32), os.urandom(32), ADMISSION.token[:-1] + bytes([ADMISSION.token[-1] ^ 1])):
+        stranger = house.guest()
+        stranger.sendall(Admission(token).hello(PEER, 7))
+        house.turn_until_hung_up(stranger)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "does not know the job's token" in said
+    assert not house.welcomed
+    house.guest().sendall(ADMISSION.hello(PEER, 1))
+    house.turn_until_welcomed(1)
+
+
+def test_random_bytes_and_early_ends_are_refused(house: House) -> None:
+    chance = random.Random(5)
+    for _ in range(200):
+        stranger = house.guest()
+        stranger.sendall(chance.randbytes(chance.randint(0, 3 * HELLO.size)))
+        stranger.shutdown(socket.SHUT_WR)
+        house.turn_until_hung_up(stranger)
+    assert not house.welcomed
+
+
+def test_who_says_nothing_is_hung_up_on_in_time_and_holds_up_nobody(house: House) -> None:
+    silent = house.guest()
+    house.guest().sendall(ADMISSION.hello(PEER, 1))
+    house.turn_until_welcomed(1)
+    house.reception.expire(time.monotonic())
+    silent.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        silent.recv(1)
+    house.reception.expire(time.monotonic() + HELLO_TIMEOUT_S + 1)
+    house.turn_until_hung_up(silent)
+
+
+def test_the_oldest_stranger_goes_when_there_are_too_many(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WAITING_MAX >= 1024, "all agents and workers of a large job dial at once"
+    monkeypatch.setattr("perdure.runtime.reception.WAITING_MAX", 2)
+    guests = [house.guest() for _ in range(3)]
+    house.turn_until_hung_up(guests[0])
+    guests[2].sendall(ADMISSION.hello(PEER, 3))
+    house.turn_until_welcomed(1)
+
+
+def test_a_dial_to_a_host_that_is_not_there_does_not_wait() -> None:
+    """The loop of an agent dials, and its heartbeats must go on meanwhile."""
+    began = time.monotonic()
+    with contextlib.suppress(OSError):  # this machine knows that there is no way
+        dial(tcp_address("198.51.100.1", 9)).close()
+    assert time.monotonic() - began < 1.0
