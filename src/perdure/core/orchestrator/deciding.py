@@ -185,13 +185,10 @@ def _concerned(
     change: PlanChange | None,
     sources: Mapping[int, tuple[msg.RestoreSource, ...]],
 ) -> list[int]:
-    """Living agents for whom a plan means more than to go on: who comes in, whose seal did not come by the tree, whose chunks are not
-    whole. The tree waits for none of them: what they lack is given back only when everybody else has installed the plan."""
+    """Living agents for whom a plan means more than to go on: who comes in, whose seal did not come by the tree, who restores a rank."""
     if before is None or change is None:
         return []
-    lacking = state.holdings.not_whole(before, plan.base) if state.holdings and plan.base else []
     found = {place.agent for place in change.placements if not before.ranks_of(place.agent)} | sources.keys() | state.sealed.keys()
-    found |= {plan.agent_of(rank) for rank in lacking}
     if (gathering := state.gatherings.get(Milestone.SEALED)) is not None:
         found |= {plan.agent_of(rank) for rank in gathering.missing}
     return sorted(agent for agent in found if plan.ranks_of(agent) and state.alive(agent))
