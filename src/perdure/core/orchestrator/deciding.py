@@ -140,10 +140,9 @@ def _install(state: OrchestratorState, before: Plan | None, now: float) -> Comma
         state.crash_base = plan.base
     state.committed = plan.base or state.committed
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
-    placed = change.placements if change else plan.placements
     fields: dict[str, object] = {
         "generation": plan.generation,
-        "placement": {str(place.rank): place.node for place in placed},
+        "placement": {str(place.rank): place.node for place in plan.placements},
         "degraded": bool(plan.crowded_groups()),
     }
     out: Commands = [do.Publish(event="generation_started", fields=fields), *_installs(state, plan, before, change, now)]
