@@ -213,7 +213,7 @@ def test_d6_an_install_keeps_the_base_and_nothing_else(node: Node) -> None:
         do.VerifySlot(rank=0, label=FIRST, parity=True),
         to_orchestrator(msg.Installed(generation=2)),
     ]
-    verified = ev.SlotVerified(rank=0, label=FIRST, wrong_data=0, wrong_parity=0, wrong_replicated=False)
+    verified = ev.SlotVerified(rank=0, label=FIRST, wrong=msg.Chunks())
     assert node.step(verified) == [to_orchestrator(msg.Ready(generation=2, rank=0, address="w0"))]
 
 

@@ -90,7 +90,7 @@ def next_plan(
     counted = {report.rank for report in reports}
     missing = tuple(rank for rank in range(plan.size) if rank not in counted)
     if base is not None:
-        lost = _undecodable(plan, base, reports, missing)
+        lost = _undecodable(plan, base, reports, missing) or _without_replicated(plan, base, reports, missing)
         if lost:
             return lost
     elif not reports:
@@ -132,16 +132,38 @@ def _undecodable(plan: Plan, base: Label, reports: Sequence[RankReport], missing
     worst = max(erased_chunks(plan, base, reports).items(), key=lambda entry: len(entry[1]), default=None)
     if worst is None or len(worst[1]) <= plan.parity:
         return None
-    (group, _), positions = worst
-    gone = tuple(rank for rank in plan.groups[group] if rank in missing) or plan.groups[group]
-    step = "the end" if base.superstep == END else f"superstep {base.superstep}"
+    (group, stripe), positions = worst
+    geometry = plan.geometry(group)
+    holders = [plan.groups[group][geometry.member(stripe, position)] for position in positions]
+    gone = tuple(rank for rank in plan.groups[group] if rank in missing)
+    wrong = tuple(sorted(rank for rank in holders if rank not in missing))
     need = len(positions)
-    names = f"rank {gone[0]} was lost" if len(gone) == 1 else f"ranks {', '.join(map(str, gone))} of one parity group were lost together"
+    names = {
+        f"rank {_listed(gone)} was lost": len(gone) == 1,
+        f"ranks {_listed(gone)} of one parity group were lost together": len(gone) > 1,
+        f"memory of rank {_listed(wrong)} was not rebuilt, or does not have its digest": bool(wrong),
+    }
     text = (
-        f"{names}, and the parity rebuilds at most {plan.parity} of a group; "
-        f"the last committed superstep was {step}. Use --parity {need} (in groups of more than {need} ranks)"
+        f"{', '.join(name for name, holds in names.items() if holds)}, and the parity rebuilds at most {plan.parity} of a group; "
+        f"the last committed superstep was {_step(base)}. Use --parity {need} (in groups of more than {need} ranks)"
     )
-    return Lost(ranks=gone, text=text)
+    return Lost(ranks=gone or wrong, text=text)
+
+
+def _without_replicated(plan: Plan, base: Label, reports: Sequence[RankReport], missing: tuple[int, ...]) -> Lost | None:
+    """Replicated items are copied: one rank with the right bytes is enough, and there must be one."""
+    if any(label.label == base and label.replicated for report in reports for label in report.labels):
+        return None
+    text = f"the replicated items of {_step(base)} are right on no rank that is left: start the job again"
+    return Lost(ranks=missing, text=text)
+
+
+def _listed(ranks: Sequence[int]) -> str:
+    return ", ".join(map(str, ranks))
+
+
+def _step(base: Label) -> str:
+    return "the end" if base.superstep == END else f"superstep {base.superstep}"
 
 
 def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat]) -> list[Placement]:
@@ -167,17 +189,16 @@ def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Se
 
 
 def restore_sources(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[RestoreSource, ...]]:
-    """Agent -> where each rank that it must rebuild finds its group's offers and its replicated items."""
+    """Agent -> where each rank that it must rebuild, or whose replicated items are wrong, finds its group's offers and those items."""
     if plan.base is None:
         return {}
-    whole = {report.rank for report in reports if any(label.label == plan.base and label.prepared for label in report.labels)}
-    held = {report.rank for report in reports if any(label.label == plan.base for label in report.labels)}
-    others = sorted(whole)
+    held = {report.rank: label.replicated for report in reports for label in report.labels if label.label == plan.base}
+    others = sorted(rank for rank, replicated in held.items() if replicated)
     found: dict[int, list[RestoreSource]] = {}
     for place in plan.placements:
-        if place.rank in held:
+        if held.get(place.rank):
             continue
-        group = [rank for rank in plan.group_of(place.rank) if rank in whole]
+        group = [rank for rank in plan.group_of(place.rank) if rank in held]
         if not group:
             continue
         source = RestoreSource(

@@ -254,6 +254,11 @@ class Checkers:
             held.right_data = held.right_data & ~(1 << position) | right << position
         self._require(right or self.cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
 
+    def chunk_repaired(self, rank: int, label: Label, position: int, held: Held, d: int) -> None:
+        """S3: what counts as repaired is what it must be, whatever it was decoded from."""
+        right = held.right_data >> position & 1 if position < d else held.right_parity >> (position - d) & 1
+        self._require(bool(right), "S3", f"chunk {position} of rank {rank} at {label} was repaired with wrong bytes")
+
     def chunk_missing(self, reader: Node, rank: int, label: Label, position: int) -> None:
         """R1: a decoder or a restorer was sent where there is nothing. Position -1: the replicated region."""
         what = "the replicated items" if position < 0 else f"chunk {position}"
@@ -293,7 +298,8 @@ class Checkers:
         self._require(same, "G2", f"rank {rank} enters generation {message.generation} from {base}, others from {plan.base}")
         if base is not None:
             wanted = program.state_of(rank, program.before(base.superstep, self.cluster.scenario.count))
-            right = (rank, base) in node.vault.held and node.vault.bytes_of(rank, base) == wanted
+            held = node.vault.held.get((rank, base))
+            right = held is not None and (node.vault.bytes_of(rank, base) == wanted or held.flipped)
             self._require(right, "G2", f"rank {rank} enters from {base} with bytes that were never committed")
             offered = message.offer is not None and message.offer.items[0].digest == program.offer_of(rank, wanted, b"").items[0].digest
             self._require(offered, "I6", f"rank {rank} enters from {base} with another offer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from perdure.core import commands as do
@@ -63,7 +63,8 @@ class Cluster:
     """One job. `run` gives a verdict, or raises `Broken`; the last moments are in `log`."""
 
     def __init__(self, scenario: Scenario, settings: Settings = SETTINGS, log: int = 400) -> None:
-        self.scenario, self.settings = scenario, settings
+        self.scenario = scenario
+        self.settings = settings if scenario.scrub else replace(settings, scrub_bytes_per_s=0)
         self.schedule = Schedule(str(scenario))
         self.network = Network(self.schedule)
         self.checkers = Checkers(self)

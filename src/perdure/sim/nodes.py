@@ -14,6 +14,7 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.sim.clocks import Clock
 from perdure.sim.network import SLOWER
+from perdure.sim.repairs import repair
 from perdure.sim.vaults import Vault
 from perdure.sim.workers import Worker
 
@@ -161,6 +162,8 @@ class Node:
                 cluster.tell_orchestrator(self, msg.Traffic(label=label, parity=parity, rebuild=self.vault.moved_rebuild))
             case do.ReserveMemory():
                 pass
+            case do.Repair():
+                self.vault.begin(self.plan.generation, repair(self.vault, self.plan, command))
             case _:
                 cluster.checkers.vault_told(self, command)
                 self.vault.execute(command)

@@ -194,7 +194,7 @@ class _Job:
             case do.ShutLinks(generation=generation):
                 self._agent_step(number, ev.LinksQuiet(generation=generation))
             case do.VerifySlot(rank=rank, label=label):
-                verified = ev.SlotVerified(rank=rank, label=label, wrong_data=0, wrong_parity=0, wrong_replicated=False)
+                verified = ev.SlotVerified(rank=rank, label=label, wrong=msg.Chunks())
                 self._agent_step(number, verified)
             case do.Restore(rank=rank, label=label):
                 self.cost.restores += 1

@@ -120,6 +120,7 @@ def _enter_generation(state: AgentState, plan: Plan, sources: tuple[msg.RestoreS
     state.become(Phase.MEMBER)
     state.resumed = state.installed = False
     state.decode_later = ()
+    state.scrubbing = None
     state.early_offers.clear()
     state.prepared.clear()
     state.committed = None

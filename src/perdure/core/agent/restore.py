@@ -9,7 +9,8 @@ from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, Wor
 
 
 def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
-    """After an install: a slot that is here is checked, one that is not is fetched. Without a base there is nothing to do.
+    """After an install: a slot that is here is checked, one that is not is fetched. Without a base there is nothing to do. Of a slot that
+    is here, chunks that are wrong come from decoders, and a wrong replicated region from another rank.
 
     A slot whose rebuilding was interrupted is checked when its last chunk has come: its blocks may span a chunk that is still missing.
     """
@@ -18,12 +19,16 @@ def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, .
     if base is None:
         return []
     slot = hosted.slots.get(base)
+    source = next((source for source in sources if source.rank == hosted.rank), None)
     if slot is not None:
         slot.verified = False
+        if slot.wrong:
+            slot.stage, slot.wrong, slot.repairs, slot.restored_at = Stage.REBUILDING, msg.Chunks(), 0, now
+        if not slot.replicated and source is not None:
+            return [do.Restore(rank=hosted.rank, label=base, index=slot.index, source=source)]
         return _check_when_whole(state, hosted, slot)
     index = hosted.free_index()
     hosted.slots[base] = Slot(label=base, index=index, stage=Stage.REBUILDING, restored_at=now)
-    source = next((source for source in sources if source.rank == hosted.rank), None)
     if source is None:
         return []
     return [
@@ -81,24 +86,31 @@ def _chunk_stored(state: AgentState, hosted: Hosted, slot: Slot, position: int, 
 def _check_when_whole(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
     assert state.plan is not None
     whole = slot.data == full_masks(state.plan, hosted.rank)[0] and slot.replicated and slot.offers
-    return [do.VerifySlot(rank=hosted.rank, label=slot.label, parity=slot.stage is Stage.PREPARED)] if whole and not slot.verified else []
+    return [do.VerifySlot(rank=hosted.rank, label=slot.label, parity=slot.parity != 0)] if whole and not slot.verified else []
 
 
 def _verified(state: AgentState, hosted: Hosted, slot: Slot, event: ev.SlotVerified, now: float) -> list[do.AgentCommand]:
-    """R5: a chunk with a wrong digest is an erasure, and an erasure is a matter for a new decision."""
-    if event.wrong_data or event.wrong_parity or event.wrong_replicated:
-        slot.data &= ~event.wrong_data
-        slot.parity &= ~event.wrong_parity
-        slot.replicated = slot.replicated and not event.wrong_replicated
+    """R5: a chunk with a wrong digest is an erasure, and an erasure is a matter for a new decision; one that was known is not another."""
+    known = msg.Chunks(data=~slot.data, parity=~slot.parity, replicated=not slot.replicated)
+    wrong = event.wrong.without(known)
+    if wrong:
+        slot.erase(wrong)
         slot.stage = Stage.REBUILDING
-        wrong = f"data {event.wrong_data:b}, parity {event.wrong_parity:b}, replicated {event.wrong_replicated:d}"
-        text = f"rank {hosted.rank}: chunks of {slot.label} do not have their digests ({wrong})"
-        return [do.TellOrchestrator(message=msg.ChunksLost(generation=state.generation, rank=hosted.rank, text=text))]
+        lost = msg.ChunksLost(generation=state.generation, rank=hosted.rank, label=slot.label, wrong=wrong)
+        return [do.TellOrchestrator(message=lost)]
     slot.verified = True
     out: list[do.AgentCommand] = []
     if slot.stage is Stage.REBUILDING:
         out.append(_rebuilt(state, hosted, slot, now, parity=False))
     return out + say_ready(state, hosted) + _protected_again(state, hosted, slot, now)
+
+
+def base_wrong(state: AgentState, hosted: Hosted, generation: int) -> list[do.AgentCommand]:
+    """R5: memory has changed between the check of a slot and the copy to live. The next generation checks all of it again."""
+    if state.plan is None or state.plan.base is None or generation != state.generation or hosted.worker is not WorkerPhase.RUNNING:
+        return []
+    lost = msg.ChunksLost(generation=generation, rank=hosted.rank, label=state.plan.base, wrong=msg.Chunks())
+    return [do.TellOrchestrator(message=lost)]
 
 
 def _protected_again(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:

@@ -65,6 +65,11 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
             return [do.Publish(event="rebuilt", fields=fields)]
         case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING):
             return _chunks_lost(state, message, now)
+        case msg.ChunksWrong() if message.generation == generation:
+            return _named("chunk_wrong", message.rank, message.label, message.wrong)
+        case msg.ChunksRepaired() if message.generation == generation:
+            back = _named("chunk_repaired", message.rank, message.label, message.repaired)
+            return back + _named("chunk_unrepaired", message.rank, message.label, message.left)
         case msg.WorkerStarted():
             started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
             return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
@@ -181,10 +186,20 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
 
 def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) -> Commands:
     """R5: an erasure found late is a new decision. The same rank again and again from one base: these bytes can never be right."""
-    times = state.chunk_losses[message.rank] = state.chunk_losses.get(message.rank, 0) + 1
+    named = _named("chunk_wrong", message.rank, message.label, message.wrong)
+    key = (message.rank, bool(message.wrong))
+    times = state.chunk_losses[key] = state.chunk_losses.get(key, 0) + 1
     if times >= state.settings.crash_limit:
-        return deciding.finish(state, "InternalError", f"{message.text}, {times} times over: please report this")
-    return [do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
+        chunks = ", ".join(f"{what} {number}" for what, number in message.wrong.named())
+        text = f"rank {message.rank}: chunks of {message.label} do not have their digests ({chunks}), {times} times over"
+        return named + deciding.finish(state, "InternalError", f"{text}: please report this")
+    return [*named, do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
+
+
+def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
+    """S2, S4: an event for each chunk."""
+    where: dict[str, object] = {"rank": rank, "superstep": label.superstep, "end": label.superstep == END}
+    return [do.Publish(event=event, fields={**where, "what": what, "chunk": number}) for what, number in chunks.named()]
 
 
 def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:

@@ -149,8 +149,8 @@ class OrchestratorState:
     """(superstep, rank) of the newest one in `offered`."""
     first_end: Offered | None = None
     """The one in `at_end` that had come the least far before."""
-    chunk_losses: dict[int, int] = field(default_factory=dict)
-    """Rank -> how often chunks of it were found wrong since the last commit."""
+    chunk_losses: dict[tuple[int, bool], int] = field(default_factory=dict)
+    """Rank, and whether it is known which -> how often chunks of it were found wrong since the last commit."""
     traffic: dict[int, Traffic] = field(default_factory=dict)
     result: bytes | None = None
 
