@@ -18,7 +18,7 @@ from perdure.coding import Codec
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
-from perdure.core.messages import RestoreSource
+from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
 from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.exchange import TILE_BYTES
@@ -146,7 +146,7 @@ def check_slot(group: Cluster, rank: int, state: Bytes) -> None:
     vault = group.node(rank).vault
     np.testing.assert_array_equal(vault.slot(rank, X)[: len(state)], state)
     np.testing.assert_array_equal(vault.replicated_view(rank, X), np.arange(5, dtype=np.uint8))
-    assert vault.wrong_chunks(rank, X, group.geometry, parity=True) == (0, 0, False)
+    assert vault.wrong_chunks(rank, X, group.geometry, parity=True) == Chunks()
 
 
 @BOTH_WAYS

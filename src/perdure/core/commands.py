@@ -171,7 +171,7 @@ class ReportTraffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendResult:
-    """Read the result item of `rank` at `label` and tell the orchestrator."""
+    """Read the result item of `rank` at `label` and tell the orchestrator; `ResultWrong` follows if it does not have its digest."""
 
     rank: int
     label: Label

@@ -129,6 +129,14 @@ class Repaired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultWrong:
+    """The result item of the rank does not have its digest at this label, and was not sent."""
+
+    rank: int
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoMemory:
     """Memory that a label needs cannot be had (rule C8)."""
 
@@ -170,7 +178,7 @@ class Tick:
 
 AgentEvent = (
     OrchestratorSaid | OrchestratorGone | PeerSaid | WorkerSaid | WorkerBorn | WorkerEnded | LinksQuiet | ParityStored | SlotRestored
-    | ReplicatedStored | ChunkStored | SlotVerified | Scrubbed | Repaired | NoMemory | Sampled | Tick
+    | ReplicatedStored | ChunkStored | SlotVerified | Scrubbed | Repaired | ResultWrong | NoMemory | Sampled | Tick
 )  # fmt: skip
 
 # ---- at the orchestrator --------------------------------------------------------------------------------------------------

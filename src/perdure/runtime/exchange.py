@@ -309,6 +309,15 @@ def _warm_kernels(links: Links, m: int) -> None:
 
 def decode(task: Task, work: DecodeTask) -> None:
     """Rebuilds the wanted chunks of one stripe and hands them to their holders."""
+
+    def to_holder(position: int, rank: int, nbytes: int) -> Output:
+        return open_output(task, work.label, rank, position, nbytes, encoded=False)
+
+    decode_to(task, work, to_holder)
+
+
+def decode_to(task: Task, work: DecodeTask, opens: Callable[[int, int, int], Output]) -> None:
+    """The same with other outputs: `opens` takes code position, rank and length of a wanted chunk."""
     plan, label = task.plan, work.label
     geometry = plan.geometry(work.group)
     mine = next(rank for rank in plan.groups[work.group] if plan.agent_of(rank) == task.me)
@@ -321,7 +330,7 @@ def decode(task: Task, work: DecodeTask) -> None:
         return stop - start
 
     sources = {position: open_source(task, label, rank, position, length(position, rank)) for position, rank in work.sources}
-    outputs = {position: open_output(task, label, rank, position, length(position, rank), encoded=False) for position, rank in work.wanted}
+    outputs = {position: opens(position, rank, length(position, rank)) for position, rank in work.wanted}
     codec = Codec(geometry.n, geometry.m)
 
     def compute(read: list[Bytes], wanted: list[Bytes]) -> None:
@@ -344,11 +353,15 @@ def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], Non
     task.vault.slot(rank, label, replicated_start(mine.coded_bytes) + mine.replicated_bytes)
     task.vault.with_offers(rank, label, offers, member, task.geometry(rank))
     post(ev.SlotRestored(rank=rank, label=label, member_offers=offers))
-    view = task.vault.replicated_view(rank, label)
-    origin = task.to(source.replicated_from_rank, REPLICATED)
-    if origin is None:
-        view[:] = task.vault.replicated_view(source.replicated_from_rank, label)
-    elif len(view):
-        request(origin, REPLICATED, label, source.replicated_from_rank, 0, 0, len(view))
-        receive_into(origin, view.data)
+    fetch_replicated(task, label, source.replicated_from_rank, task.vault.replicated_view(rank, label))
     post(ev.ReplicatedStored(rank=rank, label=label))
+
+
+def fetch_replicated(task: Task, label: Label, rank: int, target: Bytes) -> None:
+    """Copies the replicated region of a rank, which is as long as `target`."""
+    origin = task.to(rank, REPLICATED)
+    if origin is None:
+        target[:] = task.vault.replicated_view(rank, label)
+    elif len(target):
+        request(origin, REPLICATED, label, rank, 0, 0, len(target))
+        receive_into(origin, target.data)

@@ -349,4 +349,6 @@ class Checkers:
                 lost += not whole or (not home.awake and self.cluster.schedule.now - home.frozen_since_s > patience_s)
             if lost > plan.parity:
                 return True
-        return False
+        common = program.common_of(program.before(label.superstep, self.cluster.scenario.count))
+        holders = [self._held(plan, rank, label) for rank in range(plan.size)]
+        return not any(held is not None and held.replicated == common for held in holders)

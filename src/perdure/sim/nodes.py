@@ -12,6 +12,7 @@ from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
+from perdure.sim import program
 from perdure.sim.clocks import Clock
 from perdure.sim.network import SLOWER
 from perdure.sim.repairs import repair
@@ -156,7 +157,12 @@ class Node:
             case do.EndAgent():
                 cluster.end_node(self)
             case do.SendResult(rank=rank, label=label):
-                cluster.tell_orchestrator(self, msg.Result(payload=self.vault.bytes_of(rank, label)))
+                payload = self.vault.bytes_of(rank, label)
+                offer = self.vault.held[rank, label].members[self.plan.member_of(rank)]
+                if program.digests(payload) == offer.items[0].blocks:
+                    cluster.tell_orchestrator(self, msg.Result(payload=payload))
+                else:
+                    self.post(ev.ResultWrong(rank=rank, label=label))
             case do.ReportTraffic(label=label):
                 parity = sum(self.vault.moved_parity.values())
                 cluster.tell_orchestrator(self, msg.Traffic(label=label, parity=parity, rebuild=self.vault.moved_rebuild))

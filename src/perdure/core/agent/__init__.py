@@ -47,6 +47,8 @@ def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCo
             return scrub.scrubbed(state, event)
         case ev.Repaired():
             return scrub.repaired(state, event)
+        case ev.ResultWrong():
+            return restore.result_wrong(state, event)
         case ev.NoMemory(text=text):
             return [commit.job_error(state, "ConfigError", text)]
         case ev.Sampled(samples=samples):

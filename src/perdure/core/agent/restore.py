@@ -113,6 +113,14 @@ def base_wrong(state: AgentState, hosted: Hosted, generation: int) -> list[do.Ag
     return [do.TellOrchestrator(message=lost)]
 
 
+def result_wrong(state: AgentState, event: ev.ResultWrong) -> list[do.AgentCommand]:
+    """R5, C10: the result has changed since it was committed. The next generation starts from the end, with all of it checked."""
+    if state.plan is None or state.phase is not Phase.MEMBER or event.rank not in state.hosted:
+        return []
+    lost = msg.ChunksLost(generation=state.generation, rank=event.rank, label=event.label, wrong=msg.Chunks())
+    return [do.TellOrchestrator(message=lost)]
+
+
 def _protected_again(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:
     assert state.plan is not None
     if slot.stage is Stage.REBUILDING and slot.verified and slot.parity == full_masks(state.plan, hosted.rank)[1]:

@@ -13,7 +13,6 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
 
-
 NONE: Final = Chunks()
 
 

@@ -63,7 +63,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
         case msg.Rebuilt(parity=parity) if not parity:
             fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
             return [do.Publish(event="rebuilt", fields=fields)]
-        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING):
+        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
             return _chunks_lost(state, message, now)
         case msg.ChunksWrong() if message.generation == generation:
             return _named("chunk_wrong", message.rank, message.label, message.wrong)
