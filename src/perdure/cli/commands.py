@@ -50,6 +50,14 @@ CommitEvery = Annotated[
 HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
 Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
 Transport = Annotated[str, typer.Option(help="Between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
+OnDivergence = Annotated[
+    str,
+    typer.Option(
+        metavar="report|repair|stop",
+        help="When replicated items differ between ranks: tell, go back to the commit before, or end the job.",
+        rich_help_panel="Faults",
+    ),
+]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
 ReturnAfter = Annotated[
     float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
@@ -83,6 +91,7 @@ def run_command(
     transport: Transport = "shared",
     fault: Faults = None,
     return_after: ReturnAfter = None,
+    on_divergence: OnDivergence = DEFAULTS.on_divergence,
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
@@ -106,6 +115,7 @@ def run_command(
             program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
+            on_divergence=on_divergence,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
 

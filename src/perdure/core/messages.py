@@ -21,6 +21,7 @@ class LabelReport:
     Attributes:
         prepared: the rank has prepared it. That stays true when a chunk turns out to be wrong later.
         replicated: the replicated region is here, and right as far as is known.
+        common: a checksum of the values of its replicated items.
     """
 
     label: Label
@@ -28,6 +29,7 @@ class LabelReport:
     data: int
     parity: int
     replicated: bool = True
+    common: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,11 +47,15 @@ def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_siz
     )
 
 
-def choose_base(plan: Plan, reports: Sequence[RankReport]) -> Label | None:
-    """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet)."""
+def choose_base(plan: Plan, reports: Sequence[RankReport], *, agreed: bool = False) -> Label | None:
+    """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet). `agreed`: a
+    label at which replicated items differ was never committed, and is none (rule C6)."""
     common = {label.label for label in reports[0].labels if label.prepared} if reports else set()
     for report in reports:
         common &= {label.label for label in report.labels if label.prepared}
+    if agreed:
+        values = {(label.label, label.common) for report in reports for label in report.labels}
+        common = {label for label in common if sum(label == other for other, _ in values) == 1}
     candidates = common | ({plan.base} if plan.base else set())
     return max(candidates, default=None)
 
@@ -84,9 +88,12 @@ def next_plan(
     spares: Sequence[Seat],
     workers_gone: Mapping[int, int],
     positions: Sequence[int],
+    *,
+    agreed: bool = False,
 ) -> Plan | Lost:
-    """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks."""
-    base = choose_base(plan, reports)
+    """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks; `agreed`:
+    see `choose_base`."""
+    base = choose_base(plan, reports, agreed=agreed)
     counted = {report.rank for report in reports}
     missing = tuple(rank for rank in range(plan.size) if rank not in counted)
     if base is not None:
@@ -193,7 +200,7 @@ def restore_sources(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tupl
     if plan.base is None:
         return {}
     held = {report.rank: label.replicated for report in reports for label in report.labels if label.label == plan.base}
-    others = sorted(rank for rank, replicated in held.items() if replicated)
+    others = _majority(plan.base, reports)
     found: dict[int, list[RestoreSource]] = {}
     for place in plan.placements:
         if held.get(place.rank):
@@ -208,6 +215,14 @@ def restore_sources(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tupl
         )
         found.setdefault(place.agent, []).append(source)
     return {agent: tuple(sources) for agent, sources in found.items()}
+
+
+def _majority(base: Label, reports: Sequence[RankReport]) -> list[int]:
+    """Ranks whose replicated items are right and, where ranks differ, the same as those of the most others."""
+    values = {report.rank: label.common for report in reports for label in report.labels if label.label == base and label.replicated}
+    counts = Counter(values.values())
+    best = max(counts, key=lambda value: (counts[value], value), default=0)
+    return sorted(rank for rank, value in values.items() if value == best)
 
 
 def decode_tasks(plan: Plan, reports: Sequence[RankReport]) -> dict[int, tuple[DecodeTask, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from perdure.comm.transports import BETWEEN_PROCESSES
 from perdure.core.faults import parse_fault
 from perdure.core.layout import default_group_size
 from perdure.core.orchestrator import JobShape
-from perdure.core.settings import Settings
+from perdure.core.settings import ON_DIVERGENCE, Settings
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
 from perdure.launch.configs import Order
@@ -27,6 +28,7 @@ from perdure.runtime.session import Means
 
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
+DEFAULTS: Final = Settings()
 
 
 def run(
@@ -48,6 +50,7 @@ def run(
     transport: str = "shared",
     return_after_s: float | None = None,
     debug: bool | None = None,
+    on_divergence: str | None = None,
 ) -> Report:
     """Runs a program on nodes that are processes of this machine, or on threads of this process, and blocks until it is over.
 
@@ -71,6 +74,8 @@ def run(
         return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
         debug: at each commit, look for messages that cross it, which a recovery would lose; None: if the environment has
             PERDURE_DEBUG=1.
+        on_divergence: when a replicated item differs between ranks at a commit: "report" it and go on; "repair": all go back to the commit
+            before; "stop": the job ends with `Diverged`; None: what the settings say. On the engine "threads" it always ends.
 
     Returns:
         The report, with what `main` returned on rank 0.
@@ -89,6 +94,12 @@ def run(
     if engine not in ENGINES:
         raise ConfigError(f"the engine is {' or '.join(ENGINES)}, not {engine!r}")
     _check_means(means)
+    settings = settings or DEFAULTS
+    settings = replace(settings, on_divergence=on_divergence or settings.on_divergence)
+    if settings.on_divergence not in ON_DIVERGENCE:
+        raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
+    if settings.scrub_bytes_per_s < 0:
+        raise ConfigError(f"scrub_bytes_per_s must be 0 or more, not {settings.scrub_bytes_per_s}")
     account = Account(engine)
 
     def take(event: dict[str, Any]) -> None:
@@ -99,10 +110,10 @@ def run(
     if engine == "threads":
         if faults or return_after_s is not None:
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
-        account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings or Settings(), on_event=take)
+        account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=take)
         return account.report
     order = _order(
-        describe(main, arguments, raw_arguments), means, ranks_per_node, spares, parity, group_size, faults, settings or Settings(),
+        describe(main, arguments, raw_arguments), means, ranks_per_node, spares, parity, group_size, faults, settings,
         transport, return_after_s,
     )  # fmt: skip
     ending = Supervisor(order, LocalEngine(), take).run()

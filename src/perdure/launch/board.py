@@ -75,7 +75,7 @@ class Board:
                 self._changed.wait_for(lambda: self.over or self._committed >= superstep)
                 self.check()
                 return
-            wrong = agreement.of_offers(one.offer for one in self._snapshots.values())
+            wrong = agreement.of_offers((one.offer for one in self._snapshots.values()), values=True)
             if wrong:
                 raise UsageError(wrong)
             self._tell("committed", **_fields(superstep, self._snapshots))

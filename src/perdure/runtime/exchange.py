@@ -28,7 +28,7 @@ from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
-from perdure.core.offers import replicated_start
+from perdure.core.offers import Offer, replicated_start, with_replicated_of
 from perdure.core.plan import Plan
 from perdure.runtime.arriving import Arriving
 from perdure.runtime.asking import FINISH, READ, REPLICATED, TILE_BYTES, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
@@ -346,15 +346,21 @@ def _named(positions: Mapping[int, object], tiles: list[Bytes]) -> dict[int, Byt
 def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], None]) -> None:
     """Fetches offers, has memory for the slot, and fetches the replicated region."""
     plan, source, label, rank = task.plan, command.source, command.label, command.rank
-    sock = task.to(source.offers_from, 0)
-    offers = ask_offers(sock, label, source.offers_from) if sock else task.vault.held(source.offers_from, label).member_offers
-    member = plan.member_of(rank)
-    mine = offers[member]
+    offers, member = _offers_of(task, label, source.offers_from), plan.member_of(rank)
+    theirs = _offers_of(task, label, source.replicated_from_rank)[plan.member_of(source.replicated_from_rank)]
+    mine = with_replicated_of(offers[member], theirs)
+    offers = (*offers[:member], mine, *offers[member + 1 :])
     task.vault.slot(rank, label, replicated_start(mine.coded_bytes) + mine.replicated_bytes)
     task.vault.with_offers(rank, label, offers, member, task.geometry(rank))
     post(ev.SlotRestored(rank=rank, label=label, member_offers=offers))
     fetch_replicated(task, label, source.replicated_from_rank, task.vault.replicated_view(rank, label))
     post(ev.ReplicatedStored(rank=rank, label=label))
+
+
+def _offers_of(task: Task, label: Label, rank: int) -> tuple[Offer, ...]:
+    """All offers of the group of a rank, as its agent has them."""
+    sock = task.to(rank, 0)
+    return ask_offers(sock, label, rank) if sock else task.vault.held(rank, label).member_offers
 
 
 def fetch_replicated(task: Task, label: Label, rank: int, target: Bytes) -> None:

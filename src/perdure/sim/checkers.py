@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.core import commands as do
+from perdure.core import events as ev
 from perdure.core import invariants
 from perdure.core import messages as msg
 from perdure.core.agent.state import Phase, Stage
@@ -88,6 +89,8 @@ class Checkers:
                 believed = held is not None and not (slot.data & ~held.right_data or slot.parity & ~held.right_parity)
                 if not believed and not self.cluster.flipped:
                     raise Broken("G1", f"agent {state.me} says that rank {hosted.rank} has {slot.label} prepared, and chunks are missing")
+        if isinstance(event, ev.SlotVerified | ev.Scrubbed | ev.Repaired) and commands:
+            self.wrong_is_erased(node, event.rank, event.label, event.wrong)
         invariants.remember(view)
         if state.committed is not None and (self.newest is None or state.committed > self.newest):
             self._committed(state.committed)
@@ -263,6 +266,13 @@ class Checkers:
         """R1: a decoder or a restorer was sent where there is nothing. Position -1: the replicated region."""
         what = "the replicated items" if position < 0 else f"chunk {position}"
         raise Broken("R1", f"agent {reader.number} reads {what} of rank {rank} at {label}, which is not there")
+
+    def wrong_is_erased(self, node: Node, rank: int, label: Label, wrong: msg.Chunks) -> None:
+        """R5, S2, S4: an agent that has been told of wrong chunks does not count them."""
+        hosted = node.state.hosted.get(rank)
+        slot = hosted.slots.get(label) if hosted else None
+        believed = slot is not None and (slot.data & wrong.data or slot.parity & wrong.parity or (slot.replicated and wrong.replicated))
+        self._require(not believed, "R5", f"agent {node.number} counts chunks of rank {rank} at {label} that do not have their digests")
 
     # ---- commands ----------------------------------------------------------------------------------------------------------
 

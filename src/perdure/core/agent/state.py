@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from perdure.core import agreement
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import Chunks, DecodeTask, Install, LabelReport, Prepared, RankCosts, RankReport
 from perdure.core.offers import Offer
@@ -218,6 +219,7 @@ def reports(state: AgentState) -> tuple[RankReport, ...]:
                     data=slot.data,
                     parity=slot.parity,
                     replicated=slot.replicated,
+                    common=_common(state, hosted, slot),
                 )
                 for slot in hosted.slots.values()
                 if is_of_use(slot)
@@ -225,3 +227,8 @@ def reports(state: AgentState) -> tuple[RankReport, ...]:
         )
         for hosted in state.hosted.values()
     )
+
+
+def _common(state: AgentState, hosted: Hosted, slot: Slot) -> int:
+    offer = slot.offers.get(state.plan.member_of(hosted.rank)) if state.plan else None
+    return agreement.common_of(offer) if offer else 0
