@@ -37,6 +37,13 @@ def test_a_thousand_seeds_break_no_promise(block: int) -> None:
         assert not isinstance(came, Failure), str(came)
 
 
+@pytest.mark.parametrize("block", range(4))
+def test_a_flipped_bit_is_never_used_whatever_else_happens(block: int) -> None:
+    """Every snapshot, every repaired chunk and the result are compared with those of an undisturbed run."""
+    for _, came in run_seeds(range(250 * block, 250 * (block + 1)), flips=True):
+        assert not isinstance(came, Failure), str(came)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "flip"])
 def test_every_fault_at_every_phase_breaks_no_promise(kind: str) -> None:
     """Phases of a decision or a rebuild are reached after a first loss only."""
