@@ -23,6 +23,7 @@ from perdure.runtime import exchange
 from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.links import HELLO
+from perdure.runtime.restoring import restore
 from perdure.runtime.rings import PLACES, RING_BYTES
 from tests.runtime.cluster import DEADLINE_S, Cluster, cluster, holdings
 
@@ -136,7 +137,7 @@ def rebuild(group: Cluster, lost: Sequence[int]) -> None:
             if isinstance(event, ev.ReplicatedStored):
                 group.node(rank)._note(rank, X, -1)
 
-        node.run(lambda task, command=command, post=post: exchange.restore(task, command, post))
+        node.run(lambda task, command=command, post=post: restore(task, command, post))
     for decoder, work in group.decode_tasks(X, lost):
         group.node(decoder).run(lambda task, work=work: exchange.decode(task, work))
     group.wait_stored({(rank, X, position) for rank in lost for position in range(-1, group.geometry.n)})

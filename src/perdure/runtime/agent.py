@@ -37,6 +37,7 @@ from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
 from perdure.runtime.posix import is_stopped, stand_back
+from perdure.runtime.restoring import restore
 from perdure.runtime.scrub import flip, repair, scrub
 from perdure.runtime.vault import Vault, is_right
 
@@ -251,7 +252,7 @@ class AgentProcess:
                 self._protect(command)
                 self._injector.at("encoding", command.label.superstep)
             case do.Restore():
-                self._on_links(lambda task: exchange.restore(task, command, self._post), "restore", command.rank)
+                self._on_links(lambda task: restore(task, command, self._post), "restore", command.rank)
             case do.Decode(tasks=tasks):
                 self._decode(tasks)
                 self._injector.at("rebuilding", tasks[0].label.superstep)

@@ -1,4 +1,4 @@
-"""Moves chunks: encodes the stripes of a commit, decodes the stripes of a loss, fetches what a new holder needs.
+"""Moves chunks: encodes the stripes of a commit, decodes the stripes of a loss.
 
 Encoding is aggregate-then-scatter: the first parity holder of a stripe reads the d data chunks tile by tile, computes all m parity
 chunks in one go, keeps one and writes the others to their holders. Decoding is the same with other sources and outputs.
@@ -24,14 +24,12 @@ from numpy.typing import NDArray
 
 from perdure.coding import Codec, kernels
 from perdure.core import commands as do
-from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
-from perdure.core.offers import Offer, replicated_start, with_replicated_of
 from perdure.core.plan import Plan
 from perdure.runtime.arriving import Arriving
-from perdure.runtime.asking import FINISH, READ, REPLICATED, TILE_BYTES, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
+from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.rings import RING_FROM_BYTES, Ring
 from perdure.runtime.serving import finish_chunk
@@ -341,33 +339,3 @@ def decode_to(task: Task, work: DecodeTask, opens: Callable[[int, int, int], Out
 
 def _named(positions: Mapping[int, object], tiles: list[Bytes]) -> dict[int, Bytes]:
     return dict(zip(positions, tiles, strict=True))
-
-
-def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], None]) -> None:
-    """Fetches offers, has memory for the slot, and fetches the replicated region."""
-    plan, source, label, rank = task.plan, command.source, command.label, command.rank
-    offers, member = _offers_of(task, label, source.offers_from), plan.member_of(rank)
-    theirs = _offers_of(task, label, source.replicated_from_rank)[plan.member_of(source.replicated_from_rank)]
-    mine = with_replicated_of(offers[member], theirs)
-    offers = (*offers[:member], mine, *offers[member + 1 :])
-    task.vault.slot(rank, label, replicated_start(mine.coded_bytes) + mine.replicated_bytes)
-    task.vault.with_offers(rank, label, offers, member, task.geometry(rank))
-    post(ev.SlotRestored(rank=rank, label=label, member_offers=offers))
-    fetch_replicated(task, label, source.replicated_from_rank, task.vault.replicated_view(rank, label))
-    post(ev.ReplicatedStored(rank=rank, label=label))
-
-
-def _offers_of(task: Task, label: Label, rank: int) -> tuple[Offer, ...]:
-    """All offers of the group of a rank, as its agent has them."""
-    sock = task.to(rank, 0)
-    return ask_offers(sock, label, rank) if sock else task.vault.held(rank, label).member_offers
-
-
-def fetch_replicated(task: Task, label: Label, rank: int, target: Bytes) -> None:
-    """Copies the replicated region of a rank, which is as long as `target`."""
-    origin = task.to(rank, REPLICATED)
-    if origin is None:
-        target[:] = task.vault.replicated_view(rank, label)
-    elif len(target):
-        request(origin, REPLICATED, label, rank, 0, 0, len(target))
-        receive_into(origin, target.data)

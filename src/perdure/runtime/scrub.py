@@ -21,8 +21,9 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.offers import Block, Kind
 from perdure.runtime.asking import LinkDown
-from perdure.runtime.exchange import Task, decode_to, fetch_replicated
+from perdure.runtime.exchange import Task, decode_to
 from perdure.runtime.posix import Bytes, stand_back
+from perdure.runtime.restoring import fetch_replicated
 from perdure.runtime.vault import Held, NotHeld, Vault
 
 Post = Callable[[ev.AgentEvent], None]
