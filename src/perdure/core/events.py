@@ -86,10 +86,11 @@ class SlotRestored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicatedStored:
-    """The replicated region of the slot is here."""
+    """The replicated region of the slot is here; `right`: with its digests."""
 
     rank: int
     label: Label
+    right: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

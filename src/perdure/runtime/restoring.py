@@ -7,10 +7,11 @@ from collections.abc import Callable
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
-from perdure.core.offers import Offer, replicated_start, with_replicated_of
+from perdure.core.offers import Kind, Offer, replicated_start, with_replicated_of
 from perdure.runtime.asking import REPLICATED, ask_offers, receive_into, request
 from perdure.runtime.exchange import Task
 from perdure.runtime.posix import Bytes
+from perdure.runtime.vault import is_right
 
 
 def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], None]) -> None:
@@ -23,8 +24,11 @@ def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], Non
     task.vault.slot(rank, label, replicated_start(mine.coded_bytes) + mine.replicated_bytes)
     task.vault.with_offers(rank, label, offers, member, task.geometry(rank))
     post(ev.SlotRestored(rank=rank, label=label, member_offers=offers))
-    fetch_replicated(task, label, source.replicated_from_rank, task.vault.replicated_view(rank, label))
-    post(ev.ReplicatedStored(rank=rank, label=label))
+    view = task.vault.replicated_view(rank, label)
+    fetch_replicated(task, label, source.replicated_from_rank, view)
+    common = [item for item in mine.items if item.kind is Kind.REPLICATED]
+    right = all(is_right(item, view[item.offset : item.offset + item.nbytes]) for item in common)
+    post(ev.ReplicatedStored(rank=rank, label=label, right=right))
 
 
 def _offers_of(task: Task, label: Label, rank: int) -> tuple[Offer, ...]:

@@ -293,7 +293,8 @@ class Vault:
             self.node.cluster.checkers.chunk_missing(self.node, source.replicated_from_rank, label, -1)
             raise LinkDown
         held.replicated = other.replicated
-        self.node.post(ev.ReplicatedStored(rank=rank, label=label))
+        right = program.digests(held.replicated) == held.members[plan.member_of(rank)].items[1].blocks
+        self.node.post(ev.ReplicatedStored(rank=rank, label=label, right=right))
 
     def _decode(self, plan: Plan, tasks: tuple[msg.DecodeTask, ...]) -> Iterator[float | Vault]:
         for task in tasks:

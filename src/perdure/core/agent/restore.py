@@ -6,6 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase, full_masks
+from perdure.core.ids import Label
 
 
 def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
@@ -64,7 +65,9 @@ def stored(
         case ev.SlotRestored(member_offers=offers):
             slot.offers = dict(enumerate(offers))
             return say_installed(state)
-        case ev.ReplicatedStored():
+        case ev.ReplicatedStored(right=right):
+            if not right:
+                return [_chunks_lost(state, hosted, slot.label, msg.Chunks(replicated=True))]
             slot.replicated = True
         case ev.ChunkStored(position=position):
             return _chunk_stored(state, hosted, slot, position, now)
@@ -96,8 +99,7 @@ def _verified(state: AgentState, hosted: Hosted, slot: Slot, event: ev.SlotVerif
     if wrong:
         slot.erase(wrong)
         slot.stage = Stage.REBUILDING
-        lost = msg.ChunksLost(generation=state.generation, rank=hosted.rank, label=slot.label, wrong=wrong)
-        return [do.TellOrchestrator(message=lost)]
+        return [_chunks_lost(state, hosted, slot.label, wrong)]
     slot.verified = True
     out: list[do.AgentCommand] = []
     if slot.stage is Stage.REBUILDING:
@@ -109,16 +111,18 @@ def base_wrong(state: AgentState, hosted: Hosted, generation: int) -> list[do.Ag
     """R5: memory has changed between the check of a slot and the copy to live. The next generation checks all of it again."""
     if state.plan is None or state.plan.base is None or generation != state.generation or hosted.worker is not WorkerPhase.RUNNING:
         return []
-    lost = msg.ChunksLost(generation=generation, rank=hosted.rank, label=state.plan.base, wrong=msg.Chunks())
-    return [do.TellOrchestrator(message=lost)]
+    return [_chunks_lost(state, hosted, state.plan.base, msg.Chunks())]
 
 
 def result_wrong(state: AgentState, event: ev.ResultWrong) -> list[do.AgentCommand]:
     """R5, C10: the result has changed since it was committed. The next generation starts from the end, with all of it checked."""
     if state.plan is None or state.phase is not Phase.MEMBER or event.rank not in state.hosted:
         return []
-    lost = msg.ChunksLost(generation=state.generation, rank=event.rank, label=event.label, wrong=msg.Chunks())
-    return [do.TellOrchestrator(message=lost)]
+    return [_chunks_lost(state, state.hosted[event.rank], event.label, msg.Chunks())]
+
+
+def _chunks_lost(state: AgentState, hosted: Hosted, label: Label, wrong: msg.Chunks) -> do.AgentCommand:
+    return do.TellOrchestrator(message=msg.ChunksLost(generation=state.generation, rank=hosted.rank, label=label, wrong=wrong))
 
 
 def _protected_again(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:
