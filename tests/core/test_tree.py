@@ -10,12 +10,14 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import AgentState, step
+from perdure.core.agent.state import Slot, Stage, full_masks
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
 from perdure.core.plan import Plan
 from perdure.core.planner import Seat, choose_base, first_plan
 from perdure.core.settings import Settings
 from perdure.core.tree import WITNESSES_MAX, Gathering, Span, Sum, speakable, split
+from perdure.sim import program
 
 NONE = Ballot(0, 0)
 SEALED = "sealed"
@@ -178,6 +180,27 @@ def test_d1_a_seal_is_passed_on_and_answered_as_one() -> None:
     assert gathered(inner.answers(1, 4)) == []
     (whole,) = gathered(inner.answers(4, 7, 5))
     assert (whole.first, whole.stop, whole.missing) == (0, 7, (5,))
+
+
+@pytest.mark.parametrize("wrong", [msg.Chunks(data=1), msg.Chunks(parity=1), msg.Chunks(replicated=True)])
+def test_s2_a_rank_of_which_something_is_wrong_answers_for_itself(wrong: msg.Chunks) -> None:
+    """Its label stays prepared, but the tree says of the labels of all that they are whole."""
+    inner, label = Inner(), Label(1, 1)
+    plan = plan_of(7)
+    data, parity = full_masks(plan, 0)
+    offers = {0: program.offer_of(0, b"", program.common_of(0))}
+    slot = Slot(label=label, index=0, stage=Stage.PREPARED, offers=offers, data=data, parity=parity, replicated=True)
+    inner.state.hosted[0].slots[label] = slot
+    slot.erase(wrong)
+    inner.seal()
+    inner.step(ev.LinksQuiet(generation=1))
+    inner.answers(1, 4)
+    (whole,) = gathered(inner.answers(4, 7))
+    assert whole.labels is None
+    ((one,),) = (report.labels for report in whole.others)
+    assert (one.prepared, one.data == data, one.parity == parity, one.replicated) == (
+        True, not wrong.data, not wrong.parity, not wrong.replicated,
+    )  # fmt: skip
 
 
 def test_d1_who_is_left_out_is_not_spoken_to_and_its_part_is() -> None:

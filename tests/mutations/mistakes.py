@@ -111,7 +111,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the base is a label that only some have prepared", rule="D3", function=planner.choose_base,
-        right="held.common() |", wrong="frozenset(one.label for report in held.reports.values() for one in report.labels) |",
+        right="in held.common() if", wrong="in [one.label for report in held.reports.values() for one in report.labels] if",
     ),
     Mutation(
         name="the base is the oldest label instead of the newest", rule="D3", function=planner.choose_base,
