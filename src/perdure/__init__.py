@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from perdure.errors import (
         ConfigError,
         Deadlock,
+        Diverged,
         EngineFailed,
         GenerationRevoked,
         InternalError,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0.dev0"
 __all__ = [
-    "ConfigError", "Deadlock", "EngineFailed", "GenerationRevoked", "InternalError", "Job", "PerdureError", "ProgramCrashed",
+    "ConfigError", "Deadlock", "Diverged", "EngineFailed", "GenerationRevoked", "InternalError", "Job", "PerdureError", "ProgramCrashed",
     "ProgramFailed", "Report", "Settings", "Unrecoverable", "UsageError", "current", "run",
 ]  # fmt: skip
 _HOMES = {

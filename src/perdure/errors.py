@@ -5,7 +5,8 @@
     ├── ConfigError         the command line or the machine does not fit; the operator mends it  (exit status 2)
     ├── ProgramFailed       `main` raised an exception, or cannot go on                           (exit status 1)
     │   ├── ProgramCrashed  the same rank's process ended again and again from the same commit
-    │   └── Deadlock        every rank waits inside a job call and no message moves
+    │   ├── Deadlock        every rank waits inside a job call and no message moves
+    │   └── Diverged        a replicated item is not the same on all ranks, and the operator wants no job that goes on
     ├── EngineFailed        the engine cannot start or keep the processes that the job needs      (exit status 1)
     ├── Unrecoverable       the hardware won: more was lost than the redundancy can give back     (exit status 3)
     └── InternalError       a rule of ours was broken; please report it                           (exit status 70)
@@ -52,6 +53,10 @@ class Deadlock(ProgramFailed):
     """All ranks wait inside job calls and no message moves: nobody can ever go on."""
 
 
+class Diverged(ProgramFailed):
+    """A replicated item differs between ranks: memory has failed, or the program is not deterministic. More redundancy would not help."""
+
+
 class EngineFailed(PerdureError):
     """The engine could not start the processes, or lost the one that supervises them."""
 
@@ -78,8 +83,8 @@ class GenerationRevoked(BaseException):
     """
 
 
-BY_NAME: dict[str, type[PerdureError]] = {
-    cls.__name__: cls
-    for cls in (PerdureError, UsageError, ConfigError, ProgramFailed, ProgramCrashed, Deadlock, EngineFailed, Unrecoverable, InternalError)
-}
+_TOLD = (
+    PerdureError, UsageError, ConfigError, ProgramFailed, ProgramCrashed, Deadlock, Diverged, EngineFailed, Unrecoverable, InternalError,
+)  # fmt: skip
+BY_NAME: dict[str, type[PerdureError]] = {cls.__name__: cls for cls in _TOLD}
 """How an error that crossed a process boundary as `(name, text)` becomes an exception again."""

@@ -24,6 +24,9 @@ SETTINGS = Settings()
 FIRST, SECOND, THIRD = Label(1, 0), Label(1, 1), Label(1, 2)
 
 
+COMMON = agreement.common_of(program.offer_of(0, b"", program.common_of(0)))
+
+
 def plan_of(generation: int = 1, base: Label | None = None, incarnations: tuple[int, int] = (1, 1)) -> Plan:
     """Two ranks, mirrored: rank 0 on agent 1, rank 1 on agent 2."""
     return Plan(
@@ -185,7 +188,7 @@ def test_d1_a_seal_freezes_what_is_prepared(node: Node) -> None:
     assert node.told(seal()) == [do.TellWorker(rank=0, message=msg.Revoke(generation=1)), do.ShutLinks(generation=1)]
     assert node.step(ev.ParityStored(rank=0, label=SECOND, p=0)) == []
     report = msg.RankReport(
-        rank=0, incarnation=1, worker_lives=True, labels=(msg.LabelReport(label=FIRST, prepared=True, data=1, parity=1),)
+        rank=0, incarnation=1, worker_lives=True, labels=(msg.LabelReport(label=FIRST, prepared=True, data=1, parity=1, common=COMMON),)
     )
     assert node.step(ev.LinksQuiet(generation=1)) == [
         to_orchestrator(msg.Sealed(ballot=Ballot(1, 1), generation=1, ranks=(report,), positions=(0, 1)))
@@ -219,7 +222,7 @@ def test_d6_an_install_keeps_the_base_and_nothing_else(node: Node) -> None:
         do.VerifySlot(rank=0, label=FIRST, parity=True),
         to_orchestrator(msg.Installed(generation=2)),
     ]
-    verified = ev.SlotVerified(rank=0, label=FIRST, wrong_data=0, wrong_parity=0, wrong_replicated=False)
+    verified = ev.SlotVerified(rank=0, label=FIRST, wrong=msg.Chunks())
     assert node.step(verified) == [to_orchestrator(msg.Ready(generation=2, rank=0, address="w0"))]
 
 

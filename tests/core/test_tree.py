@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import AgentState, step
+from perdure.core.agent.state import Slot, Stage, full_masks
+from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
 from perdure.core.plan import Plan
-from perdure.core.planner import Seat, first_plan
+from perdure.core.planner import Seat, choose_base, first_plan
 from perdure.core.settings import Settings
-from perdure.core.tree import Gathering, Span, Sum, speakable, split
+from perdure.core.tree import WITNESSES_MAX, Gathering, Span, Sum, speakable, split
+from perdure.sim import program
 
 NONE = Ballot(0, 0)
 SEALED = "sealed"
@@ -23,8 +28,12 @@ def plan_of(ranks: int, ranks_per_node: int = 1) -> Plan:
     return first_plan([Seat(agent=n + 1, node=n, address=f"a{n}") for n in range(nodes)], ranks, ranks_per_node, 4, 1)
 
 
-def answer(first: int, stop: int, *missing: int, labels: tuple[Label, ...] | None = None) -> msg.Gathered:
+def answer(first: int, stop: int, *missing: int, labels: tuple[msg.UsualLabel, ...] | None = None) -> msg.Gathered:
     return msg.Gathered(milestone=SEALED, generation=1, ballot=NONE, first=first, stop=stop, missing=missing, labels=labels)
+
+
+def held(label: Label, values: dict[int, int]) -> msg.UsualLabel:
+    return msg.UsualLabel(label=label, differs=len(set(values.values())) > 1, witnesses=tuple(values.items()))
 
 
 def gathering(*asked: Span) -> Gathering:
@@ -80,8 +89,47 @@ def test_d3_only_labels_that_all_have_prepared_are_left() -> None:
     total = Sum()
     old, new, newest = Label(1, 1), Label(1, 2), Label(1, 3)
     for labels in ((old, new), None, (new, newest)):
-        total.add(answer(0, 1, labels=labels))
-    assert total.labels == {new}
+        total.add(answer(0, 1, labels=None if labels is None else tuple(held(label, {0: 0}) for label in labels)))
+    assert total.labels == {new: held(new, {0: 0})}
+
+
+@pytest.mark.parametrize(("odd", "differs"), [(0, False), (1, True), (499, True)])
+def test_c6_one_rank_that_differs_is_noticed_among_many_and_answers_do_not_grow(odd: int, differs: bool) -> None:
+    """In whatever order they come, and however often."""
+    values = {rank: int(rank == odd and differs) for rank in range(1000)}
+    found = []
+    for seed in range(3):
+        parts = [{rank: values[rank]} for rank in values]
+        random.Random(seed).shuffle(parts)
+        total = Sum()
+        for part in [*parts, *parts[:99]]:
+            total.add_labels([held(Label(1, 1), part)])
+        assert total.labels is not None
+        found.append(total.labels[Label(1, 1)])
+    assert [one.differs for one in found] == [differs] * 3
+    assert len({one.witnesses for one in found}) == 1
+    assert len(found[0].witnesses) == WITNESSES_MAX
+    assert all(values[rank] == value for rank, value in found[0].witnesses)
+
+
+def test_r1_replicated_items_come_from_the_majority_of_a_large_job_too() -> None:
+    """Neither from the one whose answer was its own, nor from a witness that is lost, nor from one of the minority."""
+    plan, label, total = plan_of(100), Label(1, 1), Sum()
+    for rank in range(100):
+        total.add_labels([held(label, {rank: 7 if rank % 4 else 8})])
+    assert total.labels is not None
+    lost = total.labels[label].witnesses[0][0]
+    own = next(rank for rank in range(100) if rank not in dict(total.labels[label].witnesses))
+    report = msg.LabelReport(label=label, prepared=True, data=0, parity=0, common=8)
+    reports = {own: msg.RankReport(rank=own, incarnation=1, worker_lives=True, labels=(report,))}
+    known = Holdings(reports=reports, missing=(lost,), usual=total.labels)
+    ranks = known.with_replicated(plan, label)
+    assert ranks
+    assert all(rank % 4 for rank in ranks)
+    assert not {own, lost} & set(ranks)
+    assert not known.agree_on(label)
+    assert choose_base(plan, known, agreed=True) is None
+    assert choose_base(plan, known) == label
 
 
 # ---- an agent that passes on ----------------------------------------------------------------------------------------------
@@ -132,6 +180,27 @@ def test_d1_a_seal_is_passed_on_and_answered_as_one() -> None:
     assert gathered(inner.answers(1, 4)) == []
     (whole,) = gathered(inner.answers(4, 7, 5))
     assert (whole.first, whole.stop, whole.missing) == (0, 7, (5,))
+
+
+@pytest.mark.parametrize("wrong", [msg.Chunks(data=1), msg.Chunks(parity=1), msg.Chunks(replicated=True)])
+def test_s2_a_rank_of_which_something_is_wrong_answers_for_itself(wrong: msg.Chunks) -> None:
+    """Its label stays prepared, but the tree says of the labels of all that they are whole."""
+    inner, label = Inner(), Label(1, 1)
+    plan = plan_of(7)
+    data, parity = full_masks(plan, 0)
+    offers = {0: program.offer_of(0, b"", program.common_of(0))}
+    slot = Slot(label=label, index=0, stage=Stage.PREPARED, offers=offers, data=data, parity=parity, replicated=True)
+    inner.state.hosted[0].slots[label] = slot
+    slot.erase(wrong)
+    inner.seal()
+    inner.step(ev.LinksQuiet(generation=1))
+    inner.answers(1, 4)
+    (whole,) = gathered(inner.answers(4, 7))
+    assert whole.labels is None
+    ((one,),) = (report.labels for report in whole.others)
+    assert (one.prepared, one.data == data, one.parity == parity, one.replicated) == (
+        True, not wrong.data, not wrong.parity, not wrong.replicated,
+    )  # fmt: skip
 
 
 def test_d1_who_is_left_out_is_not_spoken_to_and_its_part_is() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from perdure.core import layout, planner, tree
-from perdure.core.agent import commit, membership, relaying, restore, workers
+from perdure.core import holdings, layout, planner, tree
+from perdure.core.agent import commit, membership, relaying, restore, scrub, workers
 from perdure.core.orchestrator import counting, deciding, fanning, watching
-from perdure.sim.scenario import Fault, Scenario
+from perdure.sim.repairs import _has_its_digest
+from perdure.sim.scenario import Fault, Scenario, draw, with_flips
 from tests.mutations.planting import Mutation
 
 
@@ -71,6 +72,17 @@ def with_a_start_cut_short(seed: int) -> Scenario:
     return Scenario(ranks=4, parity=1, seed=seed, faults=(first, Fault(kind="crash", phase="StartWorker", nth=5, victim=seed // 4)))
 
 
+def with_failing_memory(seed: int) -> Scenario:
+    """The usual scenarios, in memory in which bits change by themselves."""
+    return with_flips(draw(seed))
+
+
+def with_wrong_bytes_to_repair_from(seed: int) -> Scenario:
+    """Two bits of a stripe change, and the scrub finds one of them after the other."""
+    flips = tuple(Fault(kind="flip", phase="Committed", nth=3 + seed % 8, victim=victim) for victim in (0, 1))
+    return Scenario(ranks=2, parity=1, seed=seed, superstep_ms=500, scrub=True, faults=flips)
+
+
 MISTAKES = (
     Mutation(
         name="an agent takes a label for committed before the last rank has prepared it", rule="C6", function=commit.told_prepared,
@@ -99,7 +111,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the base is a label that only some have prepared", rule="D3", function=planner.choose_base,
-        right="held.common() |", wrong="frozenset(one.label for report in held.reports.values() for one in report.labels) |",
+        right="in held.common() if", wrong="in [one.label for report in held.reports.values() for one in report.labels] if",
     ),
     Mutation(
         name="the base is the oldest label instead of the newest", rule="D3", function=planner.choose_base,
@@ -149,15 +161,27 @@ MISTAKES = (
     ),
     Mutation(
         name="a wrong digest is not looked at", rule="R5", function=restore._verified,
-        right="event.wrong_data or event.wrong_parity or event.wrong_replicated", wrong="False", scenario=with_a_flipped_bit,
+        right="if wrong:", wrong="if False:", scenario=with_a_flipped_bit,
+    ),
+    Mutation(
+        name="a chunk that the scrub found wrong counts as present", rule="S2", function=scrub.scrubbed,
+        right="slot.erase(wrong)", wrong="pass", scenario=with_failing_memory,
+    ),
+    Mutation(
+        name="a repaired chunk is not verified", rule="S3", function=_has_its_digest,
+        right="    if position >= d:", wrong="    return True\n    if position >= d:", scenario=with_wrong_bytes_to_repair_from,
+    ),
+    Mutation(
+        name="a repair that failed counts as one that did not", rule="S4", function=scrub.repaired,
+        right="slot.wrong.without(event.wrong)", wrong="slot.wrong", scenario=with_wrong_bytes_to_repair_from,
     ),
     Mutation(
         name="main is entered before the last rank is ready", rule="R4", function=deciding._rebuild_or_resume,
         right="not fanning.all_ready(state)", wrong="not state.ready",
     ),
     Mutation(
-        name="replicated items are copied from a rank that has none", rule="R1", function=planner.restore_sources,
-        right="next(other for other in after if held.has_prepared(other, base))", wrong="lacking[0]",
+        name="replicated items are copied from a rank that has none", rule="R1", function=holdings.Holdings.with_replicated,
+        right="if (held := self.report(rank, label)) and held.replicated}", wrong="if (held := self.report(rank, label))}",
         scenario=with_a_second_loss,
     ),
     Mutation(
@@ -166,7 +190,7 @@ MISTAKES = (
     ),
     Mutation(
         name="a worker's end during a hand-over is forgotten", rule="D7", function=deciding._after_greeting,
-        right="undisturbed and workers_live and not state.workers_gone and not silent",
+        right="undisturbed and workers_live and not state.workers_gone and not silent and not state.divergences",
         wrong="undisturbed and not silent", scenario=with_a_hand_over,
     ),
     Mutation(
@@ -200,7 +224,8 @@ MISTAKES = (
     ),
     Mutation(
         name="the labels of the tree are those that any rank has prepared", rule="D3", function=tree.Sum.add_labels,
-        right="self.labels & frozenset(labels)", wrong="self.labels | frozenset(labels)", scenario=with_a_tree,
+        right="_joined(known[label], found[label]) for label in known.keys() & found.keys()",
+        wrong="(found | known)[label] for label in found | known", scenario=with_a_tree,
     ),
     Mutation(
         name="who was passed by is not spoken to", rule="D8", function=fanning._speak_to_the_missing,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, replicated_start
 from perdure.runtime.arriving import Arriving, blocks_inside
 from perdure.runtime.asking import LinkDown
@@ -62,8 +63,8 @@ def test_what_arrives_right_is_not_read_again_at_the_next_check_and_is_at_the_on
     assert vault.held(0, X).checked == inside
     assert len(inside) == 6
     vault.slot(0, X)[5] ^= 1
-    assert vault.wrong_chunks(0, X, GEOMETRY, parity=False) == (0, 0, False)
-    assert vault.wrong_chunks(0, X, GEOMETRY, parity=False) == (1, 0, False), "a check counts once"
+    assert vault.wrong_chunks(0, X, GEOMETRY, parity=False) == Chunks()
+    assert vault.wrong_chunks(0, X, GEOMETRY, parity=False) == Chunks(data=1), "a check counts once"
 
 
 @pytest.mark.parametrize("at", [0, BLOCK_BYTES, CHUNK - 1, CHUNK, len(STATE) - 1])
@@ -73,7 +74,7 @@ def test_what_arrives_wrong_is_found(vault: Vault, at: int) -> None:
         if position == at // CHUNK:
             chunk[at % CHUNK] ^= 1
         bring(Arriving(vault, 0, X, GEOMETRY, position), chunk)
-    wrong, _, _ = vault.wrong_chunks(0, X, GEOMETRY, parity=False)
+    wrong = vault.wrong_chunks(0, X, GEOMETRY, parity=False).data
     assert wrong >> at // CHUNK & 1
 
 

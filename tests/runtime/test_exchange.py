@@ -18,11 +18,12 @@ from perdure.coding import Codec
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
-from perdure.core.messages import RestoreSource
+from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
 from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.reception import DATA
+from perdure.runtime.restoring import restore
 from perdure.runtime.rings import PLACES, RING_BYTES
 from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
 
@@ -136,7 +137,7 @@ def rebuild(group: Cluster, lost: Sequence[int]) -> None:
             if isinstance(event, ev.ReplicatedStored):
                 group.node(rank)._note(rank, X, -1)
 
-        node.run(lambda task, command=command, post=post: exchange.restore(task, command, post))
+        node.run(lambda task, command=command, post=post: restore(task, command, post))
     for decoder, work in group.decode_tasks(X, lost):
         group.node(decoder).run(lambda task, work=work: exchange.decode(task, work))
     group.wait_stored({(rank, X, position) for rank in lost for position in range(-1, group.geometry.n)})
@@ -146,7 +147,7 @@ def check_slot(group: Cluster, rank: int, state: Bytes) -> None:
     vault = group.node(rank).vault
     np.testing.assert_array_equal(vault.slot(rank, X)[: len(state)], state)
     np.testing.assert_array_equal(vault.replicated_view(rank, X), np.arange(5, dtype=np.uint8))
-    assert vault.wrong_chunks(rank, X, group.geometry, parity=True) == (0, 0, False)
+    assert vault.wrong_chunks(rank, X, group.geometry, parity=True) == Chunks()
 
 
 @BOTH_WAYS

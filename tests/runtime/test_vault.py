@@ -11,6 +11,7 @@ import xxhash
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
 from perdure.errors import ConfigError
 from perdure.runtime.memory import grow
@@ -79,7 +80,7 @@ def test_the_two_slots_share_no_memory(vault: Vault) -> None:
     parity = vault.held(0, Y).parity
     assert parity is not None
     parity[:] = 0
-    assert vault.wrong_chunks(0, X, GEOMETRY, parity=True) == (0, 0, False)
+    assert vault.wrong_chunks(0, X, GEOMETRY, parity=True) == Chunks()
     del parity
 
 
@@ -88,16 +89,16 @@ def test_the_two_slots_share_no_memory(vault: Vault) -> None:
 def test_a_flipped_bit_of_data_is_an_erasure_of_the_chunks_of_its_block(vault: Vault, at: int, bit: int) -> None:
     fill(vault)
     vault.slot(0, X)[at] ^= 1 << bit
-    data, parity, replicated = vault.wrong_chunks(0, X, GEOMETRY, parity=True)
+    wrong = vault.wrong_chunks(0, X, GEOMETRY, parity=True)
     chunk = vault.held(0, X).chunk
-    assert data >> (at // chunk) & 1
-    assert (parity, replicated) == (0, False)
+    assert wrong.data >> (at // chunk) & 1
+    assert (wrong.parity, wrong.replicated) == (0, False)
 
 
 def test_a_flipped_bit_of_the_replicated_region_is_found(vault: Vault) -> None:
     fill(vault)
     vault.replicated_view(0, X)[99] ^= 16
-    assert vault.wrong_chunks(0, X, GEOMETRY, parity=True) == (0, 0, True)
+    assert vault.wrong_chunks(0, X, GEOMETRY, parity=True) == Chunks(replicated=True)
 
 
 @pytest.mark.parametrize("p", range(GEOMETRY.m))
@@ -105,8 +106,8 @@ def test_a_flipped_bit_of_parity_is_found_and_the_chunk_may_be_written_again(vau
     """A chunk that counts as complete is not overwritten, so one that is wrong must stop to count."""
     fill(vault)
     vault.chunk_view(0, X, GEOMETRY, GEOMETRY.d + p)[5] ^= 1
-    assert vault.wrong_chunks(0, X, GEOMETRY, parity=False) == (0, 0, False)
-    assert vault.wrong_chunks(0, X, GEOMETRY, parity=True) == (0, 1 << p, False)
+    assert vault.wrong_chunks(0, X, GEOMETRY, parity=False) == Chunks()
+    assert vault.wrong_chunks(0, X, GEOMETRY, parity=True) == Chunks(parity=1 << p)
     assert GEOMETRY.d + p not in vault.held(0, X).complete
     assert GEOMETRY.d + 1 - p in vault.held(0, X).complete
 

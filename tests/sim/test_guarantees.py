@@ -12,7 +12,7 @@ import pytest
 from perdure.sim import Cluster, Failure, Fault, Scenario, Verdict, run_seeds
 from perdure.sim.campaign import run_scenario
 from perdure.sim.cluster import SETTINGS
-from perdure.sim.scenario import EARLY, KINDS, PHASES
+from perdure.sim.scenario import EARLY, KINDS, PHASES, parse
 
 SHAPES = ((2, 1), (4, 1), (4, 2), (3, 0))
 
@@ -35,6 +35,21 @@ def test_an_undisturbed_job_ends_with_its_result_in_its_first_generation(ranks: 
 def test_a_thousand_seeds_break_no_promise(block: int) -> None:
     for _, came in run_seeds(range(250 * block, 250 * (block + 1))):
         assert not isinstance(came, Failure), str(came)
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_a_flipped_bit_is_never_used_whatever_else_happens(block: int) -> None:
+    """Every snapshot, every repaired chunk and the result are compared with those of an undisturbed run."""
+    for _, came in run_seeds(range(250 * block, 250 * (block + 1)), flips=True):
+        assert not isinstance(came, Failure), str(came)
+
+
+def test_r1_a_wrong_replicated_region_that_was_copied_does_not_count_as_right() -> None:
+    """The rank that it came from would copy it back in the next generation, and so on."""
+    text = "ranks=2 parity=1 count=3 skew kill:ParityStored,nth=6,victim=1 flip:Committed,nth=8,victim=1 flip:Committed,nth=10,victim=14"
+    verdict = verdict_of(parse(text))
+    assert verdict.error == "Unrecoverable"
+    assert "right on no rank" in verdict.text
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "flip"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from perdure.adapters import arrays, boxes, canonical
@@ -125,6 +126,17 @@ def _store(one: _Packed, region: Bytes) -> Item:
         name=entry.name, kind=entry.kind, form=entry.form, dtype=dtype, shape=shape, global_shape=entry.global_shape,
         axis=entry.axis, offset=one.offset, nbytes=one.nbytes, blocks=blocks, digest=digest,
     )  # fmt: skip
+
+
+def has_digests(offer: Offer, slot: Bytes) -> bool:
+    """Is a slot what was offered? Asked before anything of it is used: memory may have changed since the agent's check (rule R5)."""
+    start = replicated_start(offer.coded_bytes)
+    return all(
+        xxhash.xxh3_64_intdigest(slot[at + block.start : at + block.stop].data) == block.digest
+        for item in offer.items
+        for at in [start if item.kind is Kind.REPLICATED else 0]
+        for block in item.checks()
+    )
 
 
 def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> None:

@@ -63,6 +63,14 @@ Shell = Annotated[
     str | None, typer.Option(metavar="COMMAND", help="In place of ssh; {host} stands where the host goes.", rich_help_panel="Hosts")
 ]
 Python = Annotated[str | None, typer.Option(help="The interpreter on the hosts. Default: the path of this one.", rich_help_panel="Hosts")]
+OnDivergence = Annotated[
+    str,
+    typer.Option(
+        metavar="report|repair|stop",
+        help="When replicated items differ between ranks: tell, go back to the commit before, or end the job.",
+        rich_help_panel="Faults",
+    ),
+]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
 ReturnAfter = Annotated[
     float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
@@ -100,6 +108,7 @@ def run_command(
     transport: BestTransport = None,
     fault: Faults = None,
     return_after: ReturnAfter = None,
+    on_divergence: OnDivergence = DEFAULTS.on_divergence,
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
@@ -125,6 +134,7 @@ def run_command(
             group_size=group_size,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
+            on_divergence=on_divergence,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
 

@@ -31,6 +31,15 @@ def in_words(event: Event) -> str:
             return f"generation {event['generation']} is formed" + (", degraded: nodes are missing" if event["degraded"] else "")
         case "resumed" if event["generation"] > 1:
             return f"the job goes on from superstep {event['superstep']}"
+        case "chunk_wrong":
+            return f"memory of rank {event['rank']} has changed by itself: {event['what']} {event['chunk']} of {_step(event)}"
+        case "chunk_repaired":
+            return f"rank {event['rank']}: {event['what']} {event['chunk']} of {_step(event)} is repaired"
+        case "chunk_unrepaired":
+            return f"rank {event['rank']}: {event['what']} {event['chunk']} of {_step(event)} stays wrong until the next commit"
+        case "diverged":
+            who = f"on rank {', '.join(map(str, event['ranks']))}" if event["majority"] else "between the ranks, and none has a majority"
+            return f"warning: the replicated item {event['item']!r} differs {who}, at {_step(event)}"
         case "fault":
             return f"fault: {event['fault']}"
         case "orchestrator_lost":
@@ -39,6 +48,10 @@ def in_words(event: Event) -> str:
             return f"node {event['node']} is back, as a spare"
         case _:
             return ""
+
+
+def _step(event: Event) -> str:
+    return "the end" if event["end"] else f"superstep {event['superstep']}"
 
 
 @contextlib.contextmanager

@@ -49,6 +49,7 @@ def faults_command(
     seeds: Annotated[str, typer.Option(metavar="FROM:TO", help="Which scenarios; the second number is not included.")] = "0:1000",
     ranks: Annotated[str, typer.Option(metavar="FROM:TO", help="Sizes of the jobs, both included.")] = "2:8",
     parity: Annotated[str, typer.Option(metavar="FROM:TO", help="Parity chunks of their groups, both included.")] = "0:2",
+    flips: Annotated[bool, typer.Option("--flips", help="In memory in which bits change by themselves.")] = False,
     keep_going: Annotated[bool, typer.Option(help="Do not stop at the first broken promise.")] = False,
     shrinks: Annotated[bool, typer.Option("--shrink/--no-shrink", help="Make a failing scenario as short as can be.")] = True,
 ) -> None:
@@ -73,7 +74,7 @@ def faults_command(
         raise ConfigError(f"--ranks {ranks}: the smallest job must have more ranks than its parity, which is {parities[0]} or more")
     tally = Tally(total=last - first)
     failures = []
-    for failure in tally.watch(run_seeds(range(first, last), sizes, parities)):
+    for failure in tally.watch(run_seeds(range(first, last), sizes, parities, flips=flips)):
         failures.append(failure)
         print(failure)
         if shrinks:

@@ -127,6 +127,26 @@ class VerifySlot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scrub:
+    """Hash the whole label at no more than so many bytes a second; `Scrubbed` follows, unless the label is given up meanwhile."""
+
+    rank: int
+    label: Label
+    bytes_per_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """Decode the wrong chunks of `rank`, which lives here, and fetch its replicated region from another rank (-1: that one is right).
+    What has its digest then is stored, and nothing else is; `Repaired` follows."""
+
+    rank: int
+    label: Label
+    tasks: tuple[DecodeTask, ...]
+    replicated_from_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropRank:
     """The rank does not live here any more: free its slots."""
 
@@ -151,7 +171,7 @@ class ReportTraffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendResult:
-    """Read the result item of `rank` at `label` and tell the orchestrator."""
+    """Read the result item of `rank` at `label` and tell the orchestrator; `ResultWrong` follows if it does not have its digest."""
 
     rank: int
     label: Label
@@ -166,7 +186,7 @@ class EndAgent:
 
 AgentCommand = (
     TellOrchestrator | TellPeer | TellWorker | StartWorker | KillWorker | OpenLinks | ShutLinks | BindSlot | ExposeSlot | ForgetLabel
-    | Protect | Restore | Decode | VerifySlot | DropRank | ReserveMemory | ReportTraffic | SendResult | EndAgent
+    | Protect | Restore | Decode | VerifySlot | Scrub | Repair | DropRank | ReserveMemory | ReportTraffic | SendResult | EndAgent
 )  # fmt: skip
 
 # ---- of the orchestrator --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perdure.core.ids import Label
-from perdure.core.messages import FromAgent, FromWorker, ToAgent, ToPeer
+from perdure.core.messages import Chunks, FromAgent, FromWorker, ToAgent, ToPeer
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 
@@ -86,10 +86,11 @@ class SlotRestored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicatedStored:
-    """The replicated region of the slot is here."""
+    """The replicated region of the slot is here; `right`: with its digests."""
 
     rank: int
     label: Label
+    right: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +104,37 @@ class ChunkStored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotVerified:
-    """The slot was hashed. Bit i of a mask: data chunk (parity chunk) i does not have its digest."""
+    """The slot was hashed; these chunks do not have their digests."""
 
     rank: int
     label: Label
-    wrong_data: int
-    wrong_parity: int
-    wrong_replicated: bool
+    wrong: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrubbed:
+    """The label was read in the background, and held all the time; these chunks do not have their digests."""
+
+    rank: int
+    label: Label
+    wrong: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """An attempt at a repair is over; these chunks do not have their digests now."""
+
+    rank: int
+    label: Label
+    wrong: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultWrong:
+    """The result item of the rank does not have its digest at this label, and was not sent."""
+
+    rank: int
+    label: Label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +179,7 @@ class Tick:
 
 AgentEvent = (
     OrchestratorSaid | OrchestratorGone | PeerSaid | WorkerSaid | WorkerBorn | WorkerEnded | LinksQuiet | ParityStored | SlotRestored
-    | ReplicatedStored | ChunkStored | SlotVerified | NoMemory | Sampled | Tick
+    | ReplicatedStored | ChunkStored | SlotVerified | Scrubbed | Repaired | ResultWrong | NoMemory | Sampled | Tick
 )  # fmt: skip
 
 # ---- at the orchestrator --------------------------------------------------------------------------------------------------

@@ -1,15 +1,17 @@
 """Which labels are held where, as the answers to a seal tell it (rules D2, D3, R2).
 
-Of a large job most ranks answer as one: all of them have prepared the same labels, and hold them whole. The others are known one by one.
+Of a large job most ranks answer as one: all of them have prepared the same labels, and hold them whole. The others are known one by one. Of
+the values of replicated items it is known whether they differ, and those of a few witnesses.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from perdure.core.ids import Label
-from perdure.core.messages import LabelReport, RankReport
+from perdure.core.messages import LabelReport, RankReport, UsualLabel
 from perdure.core.plan import Plan
 
 
@@ -20,12 +22,12 @@ class Holdings:
     Attributes:
         reports: rank -> what it has answered by itself.
         missing: the ranks that are not counted, ascending.
-        usual: the labels that all other ranks have prepared; None: there are no others.
+        usual: the labels that all other ranks hold whole; None: there are no others.
     """
 
     reports: dict[int, RankReport]
     missing: tuple[int, ...]
-    usual: frozenset[Label] | None
+    usual: dict[Label, UsualLabel] | None
 
     @property
     def are_none(self) -> bool:
@@ -36,7 +38,7 @@ class Holdings:
         """D3: the labels that every counted rank has prepared."""
         found = [frozenset(label.label for label in report.labels if label.prepared) for report in self.reports.values()]
         if self.usual is not None:
-            found.append(self.usual)
+            found.append(frozenset(self.usual))
         return frozenset.intersection(*found) if found else frozenset()
 
     def report(self, rank: int, label: Label) -> LabelReport | None:
@@ -56,12 +58,50 @@ class Holdings:
         held = self.report(rank, label)
         return held is not None and (held.data, held.parity) == plan.geometry(plan.group_index(rank)).full_masks
 
-    def has_prepared(self, rank: int, label: Label) -> bool:
-        """Everything, the replicated items and the offers included."""
+    def has_offers(self, rank: int, label: Label) -> bool:
+        """Those of its group; they are there with the first chunk."""
         if rank not in self.reports:
             return rank not in self.missing
-        held = self.report(rank, label)
-        return held is not None and held.prepared
+        return self.report(rank, label) is not None
+
+    # ---- replicated items -------------------------------------------------------------------------------------------------
+
+    def agree_on(self, label: Label) -> bool:
+        """C6: are the values of replicated items the same on all that hold the label?"""
+        values = {held.common for rank in self.reports if (held := self.report(rank, label))}
+        usual = self.usual.get(label) if self.usual else None
+        if usual:
+            values.update(common for _, common in usual.witnesses)
+        return len(values) == 1 and not (usual and usual.differs)
+
+    def has_replicated(self, label: Label) -> bool:
+        """Is there a rank on which they are right?"""
+        return bool(self.usual and label in self.usual) or any(
+            (held := self.report(rank, label)) and held.replicated for rank in self.reports
+        )
+
+    def without_replicated(self, label: Label) -> list[int]:
+        """Ranks that have them not, or wrong, ascending."""
+        lacking = [rank for rank in self.reports if not ((held := self.report(rank, label)) and held.replicated)]
+        return sorted([*lacking, *self.missing])
+
+    def with_replicated(self, plan: Plan, label: Label) -> list[int]:
+        """Ranks on which they are right and, where ranks differ, the same as on the most others; as far as that is known."""
+        own = {rank: held.common for rank in self.reports if (held := self.report(rank, label)) and held.replicated}
+        usual = self.usual.get(label) if self.usual else None
+        others = set(range(plan.size)) - self.reports.keys() - set(self.missing) if usual else set()
+        seen: dict[int, int] = {}
+        if usual and usual.differs:
+            seen = {rank: common for rank, common in usual.witnesses if rank in others}
+        elif usual:
+            seen = dict.fromkeys(others, usual.witnesses[0][1])
+        seen = seen or dict.fromkeys(others, 0)  # its witnesses are all lost: any of the others is as good
+        counts: Counter[int] = Counter()
+        for values, weight in ((own, len(seen) or 1), (seen, len(others))):  # each of those seen stands for several
+            for value in values.values():
+                counts[value] += weight
+        best = max(counts, key=lambda value: (counts[value], value), default=0)
+        return sorted(rank for rank, value in (own | seen).items() if value == best)
 
 
 def known_one_by_one(plan: Plan, reports: Iterable[RankReport]) -> Holdings:

@@ -106,7 +106,7 @@ def no_commit_is_lost(view: View) -> list[str]:
 def decodable_within_parity(view: View) -> list[str]:
     """I3: where no more than m ranks of a group are lost or not yet rebuilt, no stripe of the newest safe label lacks more than m chunks.
 
-    A rank excuses its missing chunks when its home has ended, has not installed the newest plan, or is being rebuilt.
+    A rank excuses its missing chunks when its home has ended, has not installed the newest plan, or is being rebuilt or repaired.
     """
     if not view.chosen:
         return []
@@ -141,7 +141,7 @@ def _held(view: View, plan: Plan, rank: int, label: Label) -> Slot | None:
 
 def _is_lost(view: View, plan: Plan, rank: int, slot: Slot | None) -> bool:
     home = view.agents.get(plan.agent_of(rank))
-    if home is None or (slot is not None and slot.stage is Stage.REBUILDING):
+    if home is None or (slot is not None and (slot.stage is Stage.REBUILDING or slot.wrong)):
         return True
     return slot is None and home.generation < plan.generation
 
@@ -164,7 +164,7 @@ def prepared_is_whole(view: View) -> list[str]:
         if slot.stage is not Stage.PREPARED or agent.plan is None:
             continue
         where = f"{slot.label} of rank {hosted.rank} on agent {agent.me}"
-        if (slot.data, slot.parity) != full_masks(agent.plan, hosted.rank) or not slot.replicated:
+        if not slot.wrong and ((slot.data, slot.parity) != full_masks(agent.plan, hosted.rank) or not slot.replicated):
             found.append(f"{where} is prepared without all of its chunks")
         if len(slot.offers) != len(agent.plan.group_of(hosted.rank)):
             found.append(f"{where} is prepared without all offers of its group")
@@ -196,7 +196,7 @@ def main_runs_after_resume(view: View) -> list[str]:
             base = hosted.slots.get(agent.plan.base) if agent.plan.base else None
             if base is not None and not base.verified:
                 found.append(f"rank {hosted.rank} runs from {base.label}, which was not verified")
-            if base is not None and base.data != full_masks(agent.plan, hosted.rank)[0]:
+            if base is not None and not base.wrong and base.data != full_masks(agent.plan, hosted.rank)[0]:
                 found.append(f"rank {hosted.rank} runs from {base.label}, whose data is not whole")
     return found
 

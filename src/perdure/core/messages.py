@@ -16,12 +16,34 @@ from perdure.core.plan import Plan, PlanChange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelReport:
-    """What an agent holds of one label of one rank. Bit i of a mask is set when chunk i is present; `data` has d bits, `parity` m."""
+    """What an agent holds of one label of one rank. Bit i of a mask is set when chunk i is present; `data` has d bits, `parity` m.
+
+    Attributes:
+        prepared: the rank has prepared it. That stays true when a chunk turns out to be wrong later.
+        replicated: the replicated region is here, and right as far as is known.
+        common: a checksum of the values of its replicated items.
+    """
 
     label: Label
     prepared: bool
     data: int
     parity: int
+    replicated: bool = True
+    common: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualLabel:
+    """A label that many ranks hold, all of them whole. Its size does not depend on how many they are.
+
+    Attributes:
+        differs: the values of replicated items are not the same on all of them.
+        witnesses: (rank, `LabelReport.common`) of a few of them, drawn without regard to what they hold (`perdure.core.tree`).
+    """
+
+    label: Label
+    differs: bool
+    witnesses: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +77,27 @@ class DecodeTask:
     wanted: tuple[tuple[int, int], ...]
     urgent: bool
     """Some wanted chunk is data: the job cannot resume without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunks:
+    """Some of what a rank holds of a label: masks of its chunks as in `LabelReport`, and whether the replicated region is meant."""
+
+    data: int = 0
+    parity: int = 0
+    replicated: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.data or self.parity or self.replicated)
+
+    def without(self, other: Chunks) -> Chunks:
+        """Those that are not among the others."""
+        return Chunks(data=self.data & ~other.data, parity=self.parity & ~other.parity, replicated=self.replicated and not other.replicated)
+
+    def named(self) -> list[tuple[str, int]]:
+        """Each one: `data`, `parity` or `replicated`, and its number."""
+        masks = (("data", self.data), ("parity", self.parity), ("replicated", int(self.replicated)))
+        return [(what, number) for what, mask in masks for number in range(mask.bit_length()) if mask >> number & 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +286,7 @@ class Gathered:
     Attributes:
         milestone: what they have reached, a `perdure.core.tree.Milestone`.
         ballot: of the seal that is answered; (0, 0) for the others, which are facts.
-        labels: prepared at each of these ranks but `others`; None: there is no such rank.
+        labels: held whole by each of these ranks but `others`; None: there is no such rank.
         others: who holds anything but whole labels.
         positions: all commit positions known.
         addresses: (rank, address) of the communicator, where they are new.
@@ -255,7 +298,7 @@ class Gathered:
     first: int
     stop: int
     missing: tuple[int, ...] = ()
-    labels: tuple[Label, ...] | None = None
+    labels: tuple[UsualLabel, ...] | None = None
     others: tuple[RankReport, ...] = ()
     positions: tuple[int, ...] = ()
     addresses: tuple[tuple[int, str], ...] = ()
@@ -328,11 +371,34 @@ class Rebuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunksLost:
-    """Chunks of a rank were found wrong by their digest (rule R5)."""
+    """Chunks of a rank's base were found wrong by their digest before `main` went on from them (rule R5); `wrong` is empty where the next
+    check has to find out which."""
 
     generation: int
     rank: int
-    text: str
+    label: Label
+    wrong: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunksWrong:
+    """Chunks of a committed label were found wrong by the scrub; they are erasures from now on, and are being repaired (rule S2)."""
+
+    generation: int
+    rank: int
+    label: Label
+    wrong: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunksRepaired:
+    """These chunks have their digests again; `left` could not be repaired, and are gone until the next commit (rule S4)."""
+
+    generation: int
+    rank: int
+    label: Label
+    repaired: Chunks
+    left: Chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -539,6 +605,13 @@ class MainRaised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BaseWrong:
+    """What the rank was to start from has changed since it was checked; the rank has not begun, and waits to be revoked (rule R5)."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSuspected:
     """The communicator saw the connection of another rank end."""
 
@@ -548,10 +621,11 @@ class PeerSuspected:
 ToAgent = Greet | Seal | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
     Gathered | StillGathering | Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost
+    | ChunksWrong | ChunksRepaired
     | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
 )  # fmt: skip
 Relayed = Seal | Install | Amend | Resume
 ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering
 ToWorker = Enter | MayCopy | LabelCommitted | Revoke | Pause | EndWorker
-FromWorker = Loaded | AtPosition | Snapped | Unwound | MainRaised | PeerSuspected
+FromWorker = Loaded | AtPosition | Snapped | Unwound | MainRaised | BaseWrong | PeerSuspected
 Message = ToAgent | FromAgent | ToPeer | ToWorker | FromWorker

@@ -12,7 +12,7 @@ a rebuilt slot and the comparison of an item between two runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -103,6 +103,13 @@ class Offer:
     replicated_bytes: int
     next_position: int
     ended_at: int
+
+
+def with_replicated_of(offer: Offer, other: Offer) -> Offer:
+    """An offer for a slot whose replicated region is a copy of another rank's, which may differ (rule C6)."""
+    theirs = {item.name: item for item in other.items if item.kind is Kind.REPLICATED}
+    items = tuple(theirs.get(item.name, item) if item.kind is Kind.REPLICATED else item for item in offer.items)
+    return replace(offer, items=items, replicated_bytes=other.replicated_bytes)
 
 
 def replicated_start(coded_bytes: int) -> int:

@@ -48,9 +48,11 @@ def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_siz
     )
 
 
-def choose_base(plan: Plan, held: Holdings) -> Label | None:
-    """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet)."""
-    candidates = held.common() | ({plan.base} if plan.base else set())
+def choose_base(plan: Plan, held: Holdings, *, agreed: bool = False) -> Label | None:
+    """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet). `agreed`: a
+    label at which replicated items differ was never committed, and is none (rule C6)."""
+    common = {label for label in held.common() if not agreed or held.agree_on(label)}
+    candidates = common | ({plan.base} if plan.base else set())
     return max(candidates, default=None)
 
 
@@ -82,12 +84,15 @@ def next_plan(
     spares: Sequence[Seat],
     workers_gone: Mapping[int, int],
     positions: Sequence[int],
+    *,
+    agreed: bool = False,
 ) -> Plan | Lost:
-    """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks."""
-    base = choose_base(plan, held)
+    """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks; `agreed`:
+    see `choose_base`."""
+    base = choose_base(plan, held, agreed=agreed)
     missing = held.missing
     if base is not None:
-        lost = _undecodable(plan, base, held)
+        lost = _undecodable(plan, base, held) or _without_replicated(base, held)
         if lost:
             return lost
     elif held.are_none:
@@ -127,16 +132,38 @@ def _undecodable(plan: Plan, base: Label, held: Holdings) -> Lost | None:
     if worst is None or len(worst[1]) <= plan.parity:
         return None
     missing = held.missing
-    (group, _), positions = worst
-    gone = tuple(rank for rank in plan.groups[group] if rank in missing) or plan.groups[group]
-    step = "the end" if base.superstep == END else f"superstep {base.superstep}"
+    (group, stripe), positions = worst
+    geometry = plan.geometry(group)
+    holders = [plan.groups[group][geometry.member(stripe, position)] for position in positions]
+    gone = tuple(rank for rank in plan.groups[group] if rank in missing)
+    wrong = tuple(sorted(rank for rank in holders if rank not in missing))
     need = len(positions)
-    names = f"rank {gone[0]} was lost" if len(gone) == 1 else f"ranks {', '.join(map(str, gone))} of one parity group were lost together"
+    names = {
+        f"rank {_listed(gone)} was lost": len(gone) == 1,
+        f"ranks {_listed(gone)} of one parity group were lost together": len(gone) > 1,
+        f"memory of rank {_listed(wrong)} was not rebuilt, or does not have its digest": bool(wrong),
+    }
     text = (
-        f"{names}, and the parity rebuilds at most {plan.parity} of a group; "
-        f"the last committed superstep was {step}. Use --parity {need} (in groups of more than {need} ranks)"
+        f"{', '.join(name for name, holds in names.items() if holds)}, and the parity rebuilds at most {plan.parity} of a group; "
+        f"the last committed superstep was {_step(base)}. Use --parity {need} (in groups of more than {need} ranks)"
     )
-    return Lost(ranks=gone, text=text)
+    return Lost(ranks=gone or wrong, text=text)
+
+
+def _without_replicated(base: Label, held: Holdings) -> Lost | None:
+    """Replicated items are copied: one rank with the right bytes is enough, and there must be one."""
+    if held.has_replicated(base):
+        return None
+    text = f"the replicated items of {_step(base)} are right on no rank that is left: start the job again"
+    return Lost(ranks=held.missing, text=text)
+
+
+def _listed(ranks: Sequence[int]) -> str:
+    return ", ".join(map(str, ranks))
+
+
+def _step(base: Label) -> str:
+    return "the end" if base.superstep == END else f"superstep {base.superstep}"
 
 
 def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat]) -> dict[int, Seat]:
@@ -162,21 +189,21 @@ def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Se
 
 
 def restore_sources(plan: Plan, held: Holdings) -> dict[int, tuple[RestoreSource, ...]]:
-    """Agent -> where each rank that it must rebuild finds its group's offers and its replicated items."""
+    """Agent -> where each rank that it must rebuild, or whose replicated items are wrong, finds its group's offers and those items."""
     if plan.base is None:
         return {}
     base = plan.base
-    lacking = sorted([*held.missing, *(rank for rank in held.reports if held.report(rank, base) is None)])
+    lacking = held.without_replicated(base)
+    others = held.with_replicated(plan, base) if lacking else []
     found: dict[int, list[RestoreSource]] = {}
     for rank in lacking:
-        group = [other for other in plan.group_of(rank) if held.has_prepared(other, base)]
+        group = [other for other in plan.group_of(rank) if held.has_offers(other, base)]
         if not group:
             continue
-        after = (((rank + len(lacking) + step) % plan.size) for step in range(plan.size))
         source = RestoreSource(
             rank=rank,
             offers_from=group[rank % len(group)],
-            replicated_from_rank=next(other for other in after if held.has_prepared(other, base)),
+            replicated_from_rank=others[rank % len(others)],
         )
         found.setdefault(plan.agent_of(rank), []).append(source)
     return {agent: tuple(sources) for agent, sources in found.items()}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+ON_DIVERGENCE: Final = ("report", "repair", "stop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,10 @@ class Settings:
         mean_time_between_failures_s: of one node, for the automatic interval until failures were observed; 3.8 failures per 1,000
             node-days (Llama 3 405B, 2024) would be 260 days; ours is pessimistic: one day.
         commit_overhead: upper bound for the share of time that commits at the automatic interval may take.
+        on_divergence: what follows when a replicated item differs between ranks at a commit (rule C6): "report": that is told, and the job
+            goes on; "repair": all ranks go back to the commit before; "stop": the job ends.
+        scrub_bytes_per_s: what each node reads of its vault in the background to find memory that changed by itself (rule S1); 0: nothing.
+            64 MiB/s is half a percent of what one core hashes, and reads a gigabyte in a fifth of the longest automatic interval.
         commit_interval_max_s: upper bound for the automatic interval: how much work a user is willing to lose.
     """
 
@@ -50,3 +57,5 @@ class Settings:
     mean_time_between_failures_s: float = 86_400.0
     commit_overhead: float = 0.01
     commit_interval_max_s: float = 120.0
+    scrub_bytes_per_s: int = 64 << 20
+    on_divergence: str = "report"

@@ -15,13 +15,17 @@ This module holds the arithmetic and the sum of the answers. Who says what, and 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from perdure.core.ids import Label
-from perdure.core.messages import Gathered, RankReport
+from perdure.core.messages import Gathered, RankReport, UsualLabel
 
+WITNESSES_MAX: Final = 15
+"""Ranks of a label whose values of replicated items are known one by one. Arbitrary; odd, so that two values have a majority."""
 Span = tuple[int, int]
 """Ranks from the first number up to the second, which is not included."""
 
@@ -62,7 +66,7 @@ def speakable(spans: Iterable[Span], fan_out: int, is_left_out: Callable[[int], 
 class Sum:
     """What the answers say together; the fields are those of `Gathered`. Adding the same one twice changes nothing."""
 
-    labels: frozenset[Label] | None = None
+    labels: dict[Label, UsualLabel] | None = None
     others: dict[int, RankReport] = field(default_factory=dict)
     positions: set[int] = field(default_factory=set)
     addresses: dict[int, str] = field(default_factory=dict)
@@ -75,9 +79,18 @@ class Sum:
         self.positions.update(answer.positions)
         self.addresses.update(answer.addresses)
 
-    def add_labels(self, labels: Iterable[Label]) -> None:
+    def add_labels(self, labels: Iterable[UsualLabel]) -> None:
         """Of a rank that holds whole labels only, or of many."""
-        self.labels = frozenset(labels) if self.labels is None else self.labels & frozenset(labels)
+        found, known = {one.label: one for one in labels}, self.labels
+        self.labels = found if known is None else {label: _joined(known[label], found[label]) for label in known.keys() & found.keys()}
+
+
+def _joined(one: UsualLabel, other: UsualLabel) -> UsualLabel:
+    """Of all ranks of both. Witnesses are those of the lowest hash, so adding the same ranks twice changes nothing, and what they hold has
+    no part in who they are: a bottom-k sample (Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007)."""
+    witnesses = sorted({*one.witnesses, *other.witnesses}, key=lambda witness: zlib.crc32(witness[0].to_bytes(8, "little")))
+    differs = one.differs or other.differs or len({common for _, common in witnesses}) > 1
+    return UsualLabel(label=one.label, differs=differs, witnesses=tuple(witnesses[:WITNESSES_MAX]))
 
 
 @dataclass(slots=True, kw_only=True)

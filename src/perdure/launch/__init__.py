@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
 from perdure.core.layout import default_group_size
 from perdure.core.orchestrator import JobShape
-from perdure.core.settings import Settings
+from perdure.core.settings import ON_DIVERGENCE, Settings
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
@@ -29,6 +30,7 @@ from perdure.runtime.session import Means
 
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
+DEFAULTS: Final = Settings()
 
 
 def run(
@@ -50,6 +52,7 @@ def run(
     transport: str | None = None,
     return_after_s: float | None = None,
     debug: bool | None = None,
+    on_divergence: str | None = None,
 ) -> Report:
     """Runs a program on nodes that are processes of this machine, or on threads of this process, and blocks until it is over.
 
@@ -74,6 +77,8 @@ def run(
         return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
         debug: at each commit, look for messages that cross it, which a recovery would lose; None: if the environment has
             PERDURE_DEBUG=1.
+        on_divergence: when a replicated item differs between ranks at a commit: "report" it and go on; "repair": all go back to the commit
+            before; "stop": the job ends with `Diverged`; None: what the settings say. On the engine "threads" it always ends.
 
     Returns:
         The report, with what `main` returned on rank 0.
@@ -94,6 +99,9 @@ def run(
         available_bytes=available_bytes(), debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
     )  # fmt: skip
     check_means(means, ranks)
+    settings = settings or DEFAULTS
+    settings = replace(settings, on_divergence=on_divergence or settings.on_divergence)
+    _check_settings(settings)
     account = Account(name)
 
     def take(event: dict[str, Any]) -> None:
@@ -104,10 +112,10 @@ def run(
     if engine == "threads":
         if faults or return_after_s is not None:
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
-        account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings or Settings(), on_event=take)
+        account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=take)
         return account.report
     order = _order(
-        describe(main, arguments, raw_arguments), means, ranks, ranks_per_node, spares, parity, group_size, faults, settings or Settings(),
+        describe(main, arguments, raw_arguments), means, ranks, ranks_per_node, spares, parity, group_size, faults, settings,
         _transport(transport, chosen), return_after_s,
     )  # fmt: skip
     if chosen.nodes_max is not None and order.nodes > chosen.nodes_max:
@@ -160,6 +168,13 @@ def shape_of(ranks: int, ranks_per_node: int, spares: int, parity: int, group_si
     if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
         raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
     return JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
+
+
+def _check_settings(settings: Settings) -> None:
+    if settings.on_divergence not in ON_DIVERGENCE:
+        raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
+    if settings.scrub_bytes_per_s < 0:
+        raise ConfigError(f"scrub_bytes_per_s must be 0 or more, not {settings.scrub_bytes_per_s}")
 
 
 def _order(

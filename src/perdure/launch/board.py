@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from perdure.core.ids import END
 from perdure.core.interval import GROWTH
 from perdure.core.offers import Offer
 from perdure.core.orchestrator.counting import AT_THE_END
-from perdure.errors import GenerationRevoked, UsageError
+from perdure.errors import GenerationRevoked, InternalError, UsageError
 from perdure.runtime.session import Base, Bytes, Means
 
 Tell = Callable[..., None]
@@ -77,7 +77,7 @@ class Board:
                 self._changed.wait_for(lambda: self.over or self._committed >= superstep)
                 self.check()
                 return
-            wrong = agreement.of_offers(one.offer for one in self._snapshots.values())
+            wrong = agreement.of_offers((one.offer for one in self._snapshots.values()), values=True)
             if wrong:
                 raise UsageError(wrong)
             if self._declared is not None and self._committed < 0:
@@ -200,6 +200,9 @@ class ThreadSession:
         mine = Declaration(offer=offer, live_bytes=live_bytes, sent_bytes=sent, since=self._snapped_since)
         with self.inside(AT_THE_END if superstep == END else "supersteps"):
             self._board.commit(superstep, mine)
+
+    def base_is_wrong(self) -> NoReturn:
+        raise InternalError("without recoveries there is no base")
 
     def superstep_reached(self, superstep: int, count: int | None) -> None:
         self.check()

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from perdure.core import agent as machine
 from perdure.core import commands as do
 from perdure.core import events as ev
@@ -37,7 +39,9 @@ from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
 from perdure.runtime.posix import is_stopped, stand_back
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
-from perdure.runtime.vault import Vault
+from perdure.runtime.restoring import restore
+from perdure.runtime.scrub import flip, repair, scrub
+from perdure.runtime.vault import Vault, is_right
 from perdure.runtime.words import Words
 
 
@@ -200,6 +204,9 @@ class AgentProcess:
             case do.TellWorker(rank=rank, message=message):
                 if rank in self._workers:
                     self._loop.send(self._workers[rank].channel, message)
+                if isinstance(message, msg.LabelCommitted):
+                    for fault in self._injector.flips(rank, message.label.superstep):
+                        flip(self._vault, rank, message.label, self._geometry_of(rank), fault.where, fault.seed)
             case do.StartWorker(rank=rank, incarnation=incarnation):
                 self._start_worker(rank, incarnation)
             case do.KillWorker(rank=rank, incarnation=incarnation):
@@ -222,8 +229,10 @@ class AgentProcess:
                 self._execute_on_vault(command)
 
     def _execute_on_vault(
-        self, command: do.BindSlot | do.ExposeSlot | do.ForgetLabel | do.DropRank | do.Protect | do.Restore | do.Decode | do.VerifySlot
-    ) -> None:
+        self,
+        command: do.BindSlot | do.ExposeSlot | do.ForgetLabel | do.DropRank | do.Protect | do.Restore | do.Decode | do.VerifySlot
+        | do.Scrub | do.Repair,
+    ) -> None:  # fmt: skip
         match command:
             case do.BindSlot(rank=rank, label=label, index=index):
                 self._vault.bind(rank, label, index)
@@ -237,12 +246,16 @@ class AgentProcess:
                 self._protect(command)
                 self._injector.at("encoding", command.label.superstep)
             case do.Restore():
-                self._on_links(lambda task: exchange.restore(task, command, self._post), "restore", command.rank)
+                self._on_links(lambda task: restore(task, command, self._post), "restore", command.rank)
             case do.Decode(tasks=tasks):
                 self._decode(tasks)
                 self._injector.at("rebuilding", tasks[0].label.superstep)
             case do.VerifySlot():
                 self._verify(command)
+            case do.Scrub():
+                self._on_links(lambda task: scrub(task, command, self._post), "scrub", command.rank)
+            case do.Repair():
+                self._on_links(lambda task: repair(task, command, self._post), "repair", command.rank)
 
     def _tell_peer(self, agent: int, message: msg.ToPeer) -> None:
         """A peer that cannot be reached is not waited for: silence is what detection is about.
@@ -332,10 +345,8 @@ class AgentProcess:
         geometry = self._geometry_of(command.rank)
 
         def work(task: exchange.Task) -> None:
-            data, parity, replicated = self._vault.wrong_chunks(command.rank, command.label, geometry, parity=command.parity)
-            self._post(
-                ev.SlotVerified(rank=command.rank, label=command.label, wrong_data=data, wrong_parity=parity, wrong_replicated=replicated)
-            )
+            wrong = self._vault.wrong_chunks(command.rank, command.label, geometry, parity=command.parity)
+            self._post(ev.SlotVerified(rank=command.rank, label=command.label, wrong=wrong))
 
         self._on_links(work, "verify", command.rank)
 
@@ -344,6 +355,9 @@ class AgentProcess:
         assert offer is not None
         item = next((item for item in offer.items if item.name == "__result__"), None)
         payload = b"" if item is None else self._vault.slot(rank, label)[item.offset : item.offset + item.nbytes].tobytes()
+        if item is not None and not is_right(item, np.frombuffer(payload, np.uint8)):
+            self._step(ev.ResultWrong(rank=rank, label=label))
+            return
         self._execute(do.TellOrchestrator(message=msg.Result(payload=payload)))
 
     def _reserve(self, command: do.ReserveMemory) -> None:

@@ -1,4 +1,4 @@
-"""Moves chunks: encodes the stripes of a commit, decodes the stripes of a loss, fetches what a new holder needs.
+"""Moves chunks: encodes the stripes of a commit, decodes the stripes of a loss.
 
 Encoding is aggregate-then-scatter: the first parity holder of a stripe reads the d data chunks tile by tile, computes all m parity
 chunks in one go, keeps one and writes the others to their holders. Decoding is the same with other sources and outputs.
@@ -24,14 +24,12 @@ from numpy.typing import NDArray
 
 from perdure.coding import Codec, kernels
 from perdure.core import commands as do
-from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
-from perdure.core.offers import replicated_start
 from perdure.core.plan import Plan
 from perdure.runtime.arriving import Arriving
-from perdure.runtime.asking import FINISH, READ, REPLICATED, TILE_BYTES, WRITE, LinkDown, ask_offers, confirm, receive_into, request, send
+from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.rings import RING_FROM_BYTES, Ring
 from perdure.runtime.serving import finish_chunk
@@ -308,6 +306,15 @@ def _warm_kernels(links: Links, m: int) -> None:
 
 def decode(task: Task, work: DecodeTask) -> None:
     """Rebuilds the wanted chunks of one stripe and hands them to their holders."""
+
+    def to_holder(position: int, rank: int, nbytes: int) -> Output:
+        return open_output(task, work.label, rank, position, nbytes, encoded=False)
+
+    decode_to(task, work, to_holder)
+
+
+def decode_to(task: Task, work: DecodeTask, opens: Callable[[int, int, int], Output]) -> None:
+    """The same with other outputs: `opens` takes code position, rank and length of a wanted chunk."""
     plan, label = task.plan, work.label
     geometry = plan.geometry(work.group)
     mine = next(rank for rank in plan.groups[work.group] if plan.agent_of(rank) == task.me)
@@ -320,7 +327,7 @@ def decode(task: Task, work: DecodeTask) -> None:
         return stop - start
 
     sources = {position: open_source(task, label, rank, position, length(position, rank)) for position, rank in work.sources}
-    outputs = {position: open_output(task, label, rank, position, length(position, rank), encoded=False) for position, rank in work.wanted}
+    outputs = {position: opens(position, rank, length(position, rank)) for position, rank in work.wanted}
     codec = Codec(geometry.n, geometry.m)
 
     def compute(read: list[Bytes], wanted: list[Bytes]) -> None:
@@ -331,23 +338,3 @@ def decode(task: Task, work: DecodeTask) -> None:
 
 def _named(positions: Mapping[int, object], tiles: list[Bytes]) -> dict[int, Bytes]:
     return dict(zip(positions, tiles, strict=True))
-
-
-def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], None]) -> None:
-    """Fetches offers, has memory for the slot, and fetches the replicated region."""
-    plan, source, label, rank = task.plan, command.source, command.label, command.rank
-    sock = task.to(source.offers_from, 0)
-    offers = ask_offers(sock, label, source.offers_from) if sock else task.vault.held(source.offers_from, label).member_offers
-    member = plan.member_of(rank)
-    mine = offers[member]
-    task.vault.slot(rank, label, replicated_start(mine.coded_bytes) + mine.replicated_bytes)
-    task.vault.with_offers(rank, label, offers, member, task.geometry(rank))
-    post(ev.SlotRestored(rank=rank, label=label, member_offers=offers))
-    view = task.vault.replicated_view(rank, label)
-    origin = task.to(source.replicated_from_rank, REPLICATED)
-    if origin is None:
-        view[:] = task.vault.replicated_view(source.replicated_from_rank, label)
-    elif len(view):
-        request(origin, REPLICATED, label, source.replicated_from_rank, 0, 0, len(view))
-        receive_into(origin, view.data)
-    post(ev.ReplicatedStored(rank=rank, label=label))

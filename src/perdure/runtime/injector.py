@@ -35,10 +35,20 @@ class Injector:
             return
         for index, fault in self._faults:
             due = fault.strikes(node=self._node, rank=self._rank, superstep=superstep, phase=phase)
-            if due and not self._ledger[index]:
-                self._ledger[index] = 1
-                os.write(self._words, line({"fault": index}))
+            if due and self._takes_place(index):
                 self._strike(fault)
+
+    def flips(self, rank: int, superstep: int) -> list[Fault]:
+        """The label of `superstep` is known to be committed where `rank` lives: bits that are to change now, each once."""
+        return [fault for index, fault in self._faults if fault.flips(rank=rank, superstep=superstep) and self._takes_place(index)]
+
+    def _takes_place(self, index: int) -> bool:
+        """Says so in the ledger and to the supervisor; False if it has been before."""
+        if self._ledger is None or self._ledger[index]:
+            return False
+        self._ledger[index] = 1
+        os.write(self._words, line({"fault": index}))
+        return True
 
     def _strike(self, fault: Fault) -> None:
         match fault.kind:

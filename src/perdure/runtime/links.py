@@ -132,6 +132,11 @@ class Links:
             else:
                 self.sent.parity += nbytes
 
+    def is_over_in(self, generation: int, seconds: float) -> bool:
+        """Blocks for so long, or until the generation is shut: is it?"""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.over(generation), seconds)
+
     def over(self, generation: int) -> bool:
         """Has the generation been shut?"""
         return generation <= self._shut

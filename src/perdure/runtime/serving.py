@@ -164,6 +164,7 @@ def finish_chunk(
             found = xxhash.xxh3_64_intdigest(links.vault.chunk_view(rank, label, geometry, position).data)
         if expected not in (None, found):
             raise LinkDown(f"chunk {position} of rank {rank} at {label} did not arrive as it was sent")
-        held.digests[position - geometry.d] = found
+        if held.digests.setdefault(position - geometry.d, found) != found:
+            raise LinkDown(f"chunk {position} of rank {rank} at {label} was rebuilt from wrong bytes: it does not have the digest it had")
     held.complete.add(position)
     links.stored(rank, label, position)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,9 @@ class Session(Protocol):
 
     def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
         """The copy is complete. Blocks until it is committed at the first superstep of a job and at the end; otherwise it does not."""
+
+    def base_is_wrong(self) -> NoReturn:
+        """The base does not have its digests any more: says so, and waits for the generation in which it is rebuilt."""
 
     def superstep_reached(self, superstep: int, count: int | None) -> None:
         """The loop hands this superstep to the program; there will be `count`, where that is known."""

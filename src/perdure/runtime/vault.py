@@ -20,7 +20,8 @@ import xxhash
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Kind, Offer, replicated_start
+from perdure.core.messages import Chunks
+from perdure.core.offers import BLOCK_BYTES, Item, Kind, Offer, replicated_start
 from perdure.mapping import Bytes
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
 
@@ -173,35 +174,49 @@ class Vault:
         start = replicated_start(offer.coded_bytes)
         return self.slot(rank, label, start + offer.replicated_bytes)[start : start + offer.replicated_bytes]
 
-    def wrong_chunks(self, rank: int, label: Label, geometry: Geometry, *, parity: bool) -> tuple[int, int, bool]:
-        """Hashes the slot, but for what was found right as it arrived since the last time. Returns masks of data and of parity chunks
-        that are wrong, and whether the replicated region is.
-
-        A wrong chunk counts as missing from now on.
-        """
+    def wrong_chunks(
+        self, rank: int, label: Label, geometry: Geometry, *, parity: bool, pace: Callable[[int], None] = lambda nbytes: None
+    ) -> Chunks:
+        """Hashes the slot, but for what was found right as it arrived since the last time, and says what is wrong. A wrong chunk counts as
+        missing from now on. `pace` is told how many bytes were read since it was told last."""
         held = self.held(rank, label)
         assert held.offer is not None
         regions = {Kind.REPLICATED: self.replicated_view(rank, label)}
         coded = self.slot(rank, label, held.offer.coded_bytes)[: held.offer.coded_bytes]
         with held.lock:
             checked, held.checked = held.checked, set()
-        wrong_data, wrong_replicated = 0, False
+        data, replicated = 0, False
         for item in held.offer.items:
             region = regions.get(item.kind, coded)
             for block in item.checks():
                 if item.kind is not Kind.REPLICATED and block.start in checked:
                     continue
-                if xxhash.xxh3_64_intdigest(region[block.start : block.stop].data) == block.digest:
-                    continue
+                right = xxhash.xxh3_64_intdigest(region[block.start : block.stop].data) == block.digest
+                pace(block.stop - block.start)
                 if item.kind is Kind.REPLICATED:
-                    wrong_replicated = True
-                else:
+                    replicated = replicated or not right
+                elif not right:
                     for t in range(block.start // held.chunk, (block.stop - 1) // held.chunk + 1):
-                        wrong_data |= 1 << t
+                        data |= 1 << t
         wrong_parity = 0
         for p, digest in held.digests.items() if parity else ():
-            if xxhash.xxh3_64_intdigest(self.chunk_view(rank, label, geometry, geometry.d + p).data) != digest:
+            if _digest(self.chunk_view(rank, label, geometry, geometry.d + p), pace) != digest:
                 wrong_parity |= 1 << p
-        wrong = wrong_data | wrong_parity << geometry.d
+        wrong = data | wrong_parity << geometry.d
         held.complete = {position for position in held.complete if not wrong >> position & 1}
-        return wrong_data, wrong_parity, wrong_replicated
+        return Chunks(data=data, parity=wrong_parity, replicated=replicated)
+
+
+def is_right(item: Item, data: Bytes) -> bool:
+    """Do the bytes of an item, (nbytes,) uint8, have their digests?"""
+    blocks = (data[block.start - item.offset : block.stop - item.offset] for block in item.checks())
+    return all(xxhash.xxh3_64_intdigest(found.data) == block.digest for found, block in zip(blocks, item.checks(), strict=True))
+
+
+def _digest(chunk: Bytes, pace: Callable[[int], None]) -> int:
+    found = xxhash.xxh3_64()
+    for start in range(0, len(chunk), BLOCK_BYTES):
+        block = chunk[start : start + BLOCK_BYTES]
+        found.update(block.data)
+        pace(len(block))
+    return found.intdigest()

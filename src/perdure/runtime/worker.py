@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from perdure.comm import Communicator, Mesh
 from perdure.comm.transports import Kind
@@ -24,7 +25,7 @@ from perdure.core.interval import failure_interval, optimal_interval
 from perdure.core.offers import Offer, replicated_start
 from perdure.core.orchestrator.counting import AT_THE_END
 from perdure.core.settings import Settings
-from perdure.errors import BY_NAME, GenerationRevoked, PerdureError, UsageError
+from perdure.errors import BY_NAME, GenerationRevoked, InternalError, PerdureError, UsageError
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
 from perdure.runtime.page import Page
@@ -290,6 +291,12 @@ class WorkerSession:
         elif self._supersteps:
             self._commit_s += held_up_s
             self._commits += 1
+
+    def base_is_wrong(self) -> NoReturn:
+        with self.inside("supersteps"):
+            self._worker.agent.send(msg.BaseWrong(generation=self.generation))
+            self._wait(lambda: False)
+        raise InternalError("unreachable: only a revoke ends the wait")
 
     def superstep_reached(self, superstep: int, count: int | None) -> None:
         self.check()

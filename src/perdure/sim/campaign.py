@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from perdure.sim.checkers import Broken
 from perdure.sim.cluster import Cluster, Verdict
-from perdure.sim.scenario import Scenario, draw
+from perdure.sim.scenario import Scenario, draw, with_flips
 from perdure.sim.words import in_words
 
 LAST_MOMENTS = 60
@@ -48,8 +48,9 @@ def run_scenario(scenario: Scenario) -> Verdict | Failure:
 
 
 def run_seeds(
-    seeds: Iterable[int], ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (0, 2)
+    seeds: Iterable[int], ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (0, 2), *, flips: bool = False
 ) -> Iterator[tuple[int, Verdict | Failure]]:
-    """The scenarios of these numbers, each with what came of it."""
+    """The scenarios of these numbers, with `flips` in memory that fails, each with what came of it."""
     for seed in seeds:
-        yield seed, run_scenario(draw(seed, ranks, parity))
+        scenario = draw(seed, ranks, parity)
+        yield seed, run_scenario(with_flips(scenario) if flips else scenario)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.core import commands as do
+from perdure.core import events as ev
 from perdure.core import invariants
 from perdure.core import messages as msg
 from perdure.core.agent.state import Phase, Stage
@@ -88,6 +89,8 @@ class Checkers:
                 believed = held is not None and not (slot.data & ~held.right_data or slot.parity & ~held.right_parity)
                 if not believed and not self.cluster.flipped:
                     raise Broken("G1", f"agent {state.me} says that rank {hosted.rank} has {slot.label} prepared, and chunks are missing")
+        if isinstance(event, ev.SlotVerified | ev.Scrubbed | ev.Repaired) and commands:
+            self.wrong_is_erased(node, event.rank, event.label, event.wrong)
         invariants.remember(view)
         if state.committed is not None and (self.newest is None or state.committed > self.newest):
             self._committed(state.committed)
@@ -254,10 +257,22 @@ class Checkers:
             held.right_data = held.right_data & ~(1 << position) | right << position
         self._require(right or self.cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
 
+    def chunk_repaired(self, rank: int, label: Label, position: int, held: Held, d: int) -> None:
+        """S3: what counts as repaired is what it must be, whatever it was decoded from."""
+        right = held.right_data >> position & 1 if position < d else held.right_parity >> (position - d) & 1
+        self._require(bool(right), "S3", f"chunk {position} of rank {rank} at {label} was repaired with wrong bytes")
+
     def chunk_missing(self, reader: Node, rank: int, label: Label, position: int) -> None:
         """R1: a decoder or a restorer was sent where there is nothing. Position -1: the replicated region."""
         what = "the replicated items" if position < 0 else f"chunk {position}"
         raise Broken("R1", f"agent {reader.number} reads {what} of rank {rank} at {label}, which is not there")
+
+    def wrong_is_erased(self, node: Node, rank: int, label: Label, wrong: msg.Chunks) -> None:
+        """R5, S2, S4: an agent that has been told of wrong chunks does not count them."""
+        hosted = node.state.hosted.get(rank)
+        slot = hosted.slots.get(label) if hosted else None
+        believed = slot is not None and (slot.data & wrong.data or slot.parity & wrong.parity or (slot.replicated and wrong.replicated))
+        self._require(not believed, "R5", f"agent {node.number} counts chunks of rank {rank} at {label} that do not have their digests")
 
     # ---- commands ----------------------------------------------------------------------------------------------------------
 
@@ -293,7 +308,8 @@ class Checkers:
         self._require(same, "G2", f"rank {rank} enters generation {message.generation} from {base}, others from {plan.base}")
         if base is not None:
             wanted = program.state_of(rank, program.before(base.superstep, self.cluster.scenario.count))
-            right = (rank, base) in node.vault.held and node.vault.bytes_of(rank, base) == wanted
+            held = node.vault.held.get((rank, base))
+            right = held is not None and (node.vault.bytes_of(rank, base) == wanted or held.flipped)
             self._require(right, "G2", f"rank {rank} enters from {base} with bytes that were never committed")
             offered = message.offer is not None and message.offer.items[0].digest == program.offer_of(rank, wanted, b"").items[0].digest
             self._require(offered, "I6", f"rank {rank} enters from {base} with another offer")
@@ -343,4 +359,6 @@ class Checkers:
                 lost += not whole or (not home.awake and self.cluster.schedule.now - home.frozen_since_s > patience_s)
             if lost > plan.parity:
                 return True
-        return False
+        common = program.common_of(program.before(label.superstep, self.cluster.scenario.count))
+        holders = [self._held(plan, rank, label) for rank in range(plan.size)]
+        return not any(held is not None and held.replicated == common for held in holders)

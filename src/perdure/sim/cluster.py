@@ -66,8 +66,10 @@ class Cluster:
 
     def __init__(self, scenario: Scenario, settings: Settings = SETTINGS, log: int = 400) -> None:
         self.scenario = scenario
-        by_tree = {"direct_agents_max": 1, "fan_out": scenario.fan_out} if scenario.fan_out else {}
-        self.settings = dataclasses.replace(settings, **by_tree)
+        special: dict[str, Any] = {"direct_agents_max": 1, "fan_out": scenario.fan_out} if scenario.fan_out else {}
+        if not scenario.scrub:
+            special["scrub_bytes_per_s"] = 0
+        self.settings = dataclasses.replace(settings, **special)
         self.schedule = Schedule(str(scenario))
         self.network = Network(self.schedule)
         self.checkers = Checkers(self)

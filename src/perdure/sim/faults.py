@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from perdure.sim import program
 from perdure.sim.scenario import Fault
 
 if TYPE_CHECKING:
@@ -67,8 +68,37 @@ def _cut_s(fault: Fault) -> float:
 
 
 def _flip(cluster: Cluster, victim: Node) -> None:
-    for held in victim.vault.held.values():
-        if held.snapshot:
-            cluster.flipped = True
-            held.snapshot = bytes([held.snapshot[0] ^ 1]) + held.snapshot[1:]
-            held.right_data &= ~1
+    """One bit of one chunk, or of a replicated region, of a committed label: before that it may not be in the parity yet."""
+    plan, dice = victim.state.plan, cluster.schedule.dice
+    if plan is None:
+        return
+    safe = (victim.state.committed, plan.base)
+    kept = [(rank, held) for (rank, label), held in victim.vault.held.items() if label in safe]
+    if not kept:
+        return
+    rank, held = dice.choice(kept)
+    chunks = [("snapshot", 0)] * bool(held.snapshot) + [("data", t) for t in held.data if held.data[t]]
+    chunks += [("parity", p) for p in held.parity] + [("replicated", 0)] * bool(held.replicated)
+    if not chunks:
+        return
+    what, number = dice.choice(chunks)
+    cluster.flipped = held.flipped = True
+    match what:
+        case "snapshot":
+            assert held.snapshot is not None
+            at = dice.randrange(len(held.snapshot))
+            held.snapshot = _flipped(held.snapshot, at)
+            held.right_data &= ~(1 << at // program.chunk_bytes(plan.geometry(plan.group_index(rank)), held.members))
+        case "data":
+            held.data[number] = _flipped(held.data[number], dice.randrange(len(held.data[number])))
+            held.right_data &= ~(1 << number)
+        case "parity":
+            held.parity[number] = _flipped(held.parity[number], dice.randrange(len(held.parity[number])))
+            held.right_parity &= ~(1 << number)
+        case _:
+            assert held.replicated is not None
+            held.replicated = _flipped(held.replicated, dice.randrange(len(held.replicated)))
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

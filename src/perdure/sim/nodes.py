@@ -12,8 +12,10 @@ from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
+from perdure.sim import program
 from perdure.sim.clocks import Clock
 from perdure.sim.network import SLOWER
+from perdure.sim.repairs import repair
 from perdure.sim.vaults import Vault
 from perdure.sim.workers import Worker
 
@@ -155,12 +157,19 @@ class Node:
             case do.EndAgent():
                 cluster.end_node(self)
             case do.SendResult(rank=rank, label=label):
-                cluster.tell_orchestrator(self, msg.Result(payload=self.vault.bytes_of(rank, label)))
+                payload = self.vault.bytes_of(rank, label)
+                offer = self.vault.held[rank, label].members[self.plan.member_of(rank)]
+                if program.digests(payload) == offer.items[0].blocks:
+                    cluster.tell_orchestrator(self, msg.Result(payload=payload))
+                else:
+                    self.post(ev.ResultWrong(rank=rank, label=label))
             case do.ReportTraffic(label=label):
                 parity = sum(self.vault.moved_parity.values())
                 cluster.tell_orchestrator(self, msg.Traffic(label=label, parity=parity, rebuild=self.vault.moved_rebuild))
             case do.ReserveMemory():
                 pass
+            case do.Repair():
+                self.vault.begin(self.plan.generation, repair(self.vault, self.plan, command))
             case _:
                 cluster.checkers.vault_told(self, command)
                 self.vault.execute(command)

@@ -81,6 +81,11 @@ def chunk_of(state: bytes, t: int, chunk: int) -> bytes:
     return state[t * chunk : (t + 1) * chunk]
 
 
+def is_right(offer: Offer, t: int, chunk: int, part: bytes) -> bool:
+    """Does a data chunk have the digests that were offered?"""
+    return digests(part) == offer.items[0].blocks[4 * t * chunk : 4 * (t + 1) * chunk]
+
+
 @lru_cache(maxsize=1 << 8)
 def codec(n: int, m: int) -> Codec:
     """Of a group of `n` with `m` parity chunks."""

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from perdure.core import agent as agent_machine
+from perdure.core import agreement, planner, tree
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import orchestrator as orchestrator_machine
-from perdure.core import planner
 from perdure.core.agent import relaying
 from perdure.core.agent.state import AgentState, Hosted, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.agent.state import Phase as AgentPhase
@@ -34,6 +34,7 @@ GROUP: Final = 8
 BASE: Final = Label(1, 1)
 VICTIM: Final = 3
 """The agent that ends; its rank is one less."""
+COMMON: Final = agreement.common_of(program.offer_of(0, program.state_of(0, 1), program.common_of(1)))
 SizeOf = Callable[[msg.Message], int]
 
 
@@ -168,7 +169,7 @@ class _Job:
         match message:
             case msg.Seal(reach=None, ballot=ballot, generation=generation):
                 data, parity = full_masks(self.plan, number - 1)
-                held = msg.LabelReport(label=BASE, prepared=True, data=data, parity=parity)
+                held = msg.LabelReport(label=BASE, prepared=True, data=data, parity=parity, common=COMMON)
                 report = msg.RankReport(rank=number - 1, incarnation=1, worker_lives=True, labels=(held,))
                 answer = msg.Sealed(ballot=ballot, generation=generation, ranks=(report,), positions=(2, 3))
                 self.to_orchestrator.append((number, answer))
@@ -194,7 +195,7 @@ class _Job:
                 first=reach.first,
                 stop=reach.stop,
                 missing=(VICTIM - 1,) if reach.first < VICTIM <= reach.stop else (),
-                labels=(BASE,) if sealed else None,
+                labels=(_held_by(range(reach.first, reach.stop)),) if sealed else None,
                 positions=(2, 3) if sealed else (),
             )
             if source == relaying.THE_ORCHESTRATOR:
@@ -232,7 +233,7 @@ class _Job:
             case do.ShutLinks(generation=generation):
                 self._agent_step(number, ev.LinksQuiet(generation=generation))
             case do.VerifySlot(rank=rank, label=label):
-                verified = ev.SlotVerified(rank=rank, label=label, wrong_data=0, wrong_parity=0, wrong_replicated=False)
+                verified = ev.SlotVerified(rank=rank, label=label, wrong=msg.Chunks())
                 self._agent_step(number, verified)
             case do.Restore(rank=rank, label=label):
                 self.cost.restores += 1
@@ -247,6 +248,11 @@ class _Job:
                         self._agent_step(home, ev.ChunkStored(rank=rank, label=task.label, position=position))
             case _:
                 pass
+
+
+def _held_by(ranks: range) -> msg.UsualLabel:
+    some = ranks[: tree.WITNESSES_MAX]
+    return msg.UsualLabel(label=BASE, differs=False, witnesses=tuple((rank, COMMON) for rank in some))
 
 
 def _heard_from(source: int, message: Any) -> ev.AgentEvent:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from perdure.core.layout import default_group_size
@@ -26,7 +26,7 @@ KINDS: Final = {
     "orchestrator": "the orchestrator ends",
     "rival": "a second orchestrator is started while the first goes on",
     "join": "a fresh node comes up",
-    "flip": "a bit of a snapshot in a node's memory changes",
+    "flip": "a bit of a committed label in a node's memory changes",
 }
 PHASES: Final = (
     # the start
@@ -39,6 +39,8 @@ PHASES: Final = (
     # the end
     "AskResult", "Traffic", "Result",
 )  # fmt: skip
+MEMORY_PHASES: Final = ("Scrub", "Scrubbed", "ChunksWrong", "Repair", "Repaired", "ChunksLost", "BaseWrong")
+"""Of memory that has changed by itself: reached after a flip only, but for the first two."""
 EARLY: Final = PHASES[: PHASES.index("Seal")]
 ENGINES: Final = ("prompt", "late", "never")
 
@@ -78,6 +80,7 @@ class Scenario:
         fan_out: agents pass on the orchestrator's words, each to so many others; 0: it speaks to each of them.
         engine: `late`: nodes come up, and their ends are told, up to two seconds late. `never`: one node does not come up, and no node's
             end is ever told.
+        scrub: agents read their vaults in the background.
     """
 
     ranks: int
@@ -93,6 +96,7 @@ class Scenario:
     repeats: bool = False
     fan_out: int = 0
     engine: str = "prompt"
+    scrub: bool = False
     faults: tuple[Fault, ...] = ()
 
     def __str__(self) -> str:
@@ -118,7 +122,7 @@ def parse(text: str) -> Scenario:
             faults.append(_parse_fault(word))
         elif name == "engine" and value in ENGINES:
             values[name] = value
-        elif name in ("skew", "repeats") and not equals:
+        elif name in ("skew", "repeats", "scrub") and not equals:
             values[name] = True
         elif name in _FIELDS and value.isdecimal():
             values[name] = int(value)
@@ -134,8 +138,8 @@ def _parse_fault(word: str) -> Fault:
     phase, *more = rest.split(",")
     if kind not in KINDS:
         raise ConfigError(f"{word!r}: there is no fault {kind!r}, only {', '.join(KINDS)}")
-    if phase not in PHASES:
-        raise ConfigError(f"{word!r}: there is no phase {phase!r}, only {', '.join(PHASES)}")
+    if phase not in (*PHASES, *MEMORY_PHASES):
+        raise ConfigError(f"{word!r}: there is no phase {phase!r}, only {', '.join((*PHASES, *MEMORY_PHASES))}")
     values: dict[str, int] = {}
     for part in more:
         name, _, value = part.partition("=")
@@ -183,6 +187,18 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
         faults=_draw_faults(dice, size),
         fan_out=dice.choice((0, 0, 2, 3)),
     )
+
+
+def with_flips(scenario: Scenario) -> Scenario:
+    """The same in memory that fails: up to two bits change, with the scrub or without it, and a fault may strike what finds that."""
+    dice = random.Random(f"memory of {scenario}")
+    flips = [
+        Fault(kind="flip", phase="Committed", nth=1 + dice.randrange(6 * scenario.ranks), victim=dice.randrange(64))
+        for _ in range(dice.choice((1, 1, 2)))
+    ]
+    more = [Fault(kind=dice.choice(("kill", "crash", "orchestrator")), phase=dice.choice(MEMORY_PHASES), delay=dice.choice((0, 1, 5)))]
+    faults = (*scenario.faults, *flips, *(more if dice.random() < 0.4 else ()))
+    return replace(scenario, scrub=dice.random() < 0.7, superstep_ms=dice.choice((scenario.superstep_ms, 30, 500)), faults=faults)
 
 
 def _draw_faults(dice: random.Random, ranks: int) -> tuple[Fault, ...]:

@@ -6,6 +6,7 @@ any two chunks anything may happen.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -40,7 +41,11 @@ class Held:
     data: dict[int, bytes] = field(default_factory=dict)
     """Data chunks that came from decoders."""
     parity: dict[int, bytes] = field(default_factory=dict)
+    digests: dict[int, int] = field(default_factory=dict)
+    """Of the parity chunks, as they came for the first time."""
     replicated: bytes | None = None
+    flipped: bool = False
+    """A bit of it has changed by itself."""
     right_data: int = 0
     right_parity: int = 0
     """Masks of the chunks that are there and are what they must be. Kept by the checkers."""
@@ -113,20 +118,23 @@ class Vault:
             case do.Protect(rank=rank, label=label, member_offers=offers):
                 self.held[rank, label].members = offers
                 if plan.parity:
-                    self._begin(plan.generation, self._protect(plan, rank, label))
+                    self.begin(plan.generation, self._protect(plan, rank, label))
             case do.Restore():
-                self._begin(plan.generation, self._restore(plan, command))
+                self.begin(plan.generation, self._restore(plan, command))
             case do.Decode(tasks=tasks):
-                self._begin(plan.generation, self._decode(plan, tasks))
+                self.begin(plan.generation, self._decode(plan, tasks))
             case do.VerifySlot(rank=rank, label=label, parity=parity):
-                self._begin(plan.generation, self._verify(plan, rank, label, parity=parity))
+                self.begin(plan.generation, self._verify(plan, rank, label, parity=parity))
+            case do.Scrub(rank=rank, label=label):
+                self.begin(plan.generation, self._scrub(plan, rank, label))
             case _:
                 raise AssertionError(command)
         self.changed()
 
     # ---- threads -----------------------------------------------------------------------------------------------------------
 
-    def _begin(self, generation: int, body: Iterator[float | Vault]) -> None:
+    def begin(self, generation: int, body: Iterator[float | Vault]) -> None:
+        """Starts a thread that ends with its generation's links."""
         work = Work(generation, body)
         self._works.append(work)
         self._go_on(work, CHUNK_S)
@@ -173,7 +181,7 @@ class Vault:
 
     # ---- links -------------------------------------------------------------------------------------------------------------
 
-    def _there(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
+    def there(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
         """Waits until the vault of `rank` has links of this generation, and memory for the label; LinkDown when it never will."""
         other = self.node.cluster.nodes[plan.agent_of(rank)]
         network = self.node.cluster.network
@@ -191,7 +199,8 @@ class Vault:
             else:
                 yield other.vault
 
-    def _at(self, plan: Plan, rank: int, label: Label) -> tuple[Node, Held]:
+    def at(self, plan: Plan, rank: int, label: Label) -> tuple[Node, Held]:
+        """After `there`: the node of `rank`, and what it holds of the label. LinkDown when it was given up meanwhile."""
         other = self.node.cluster.nodes[plan.agent_of(rank)]
         held = other.vault.held.get((rank, label))
         if held is None or not held.members:
@@ -200,25 +209,37 @@ class Vault:
 
     def _read(self, plan: Plan, rank: int, label: Label, position: int) -> tuple[Node, bytes]:
         """A chunk as it is; LinkDown where the other end has none to send."""
-        other, held = self._at(plan, rank, label)
-        geometry = plan.geometry(plan.group_index(rank))
-        if position >= geometry.d:
-            found = held.parity.get(position - geometry.d)
-        elif held.snapshot is not None:
-            found = program.chunk_of(held.snapshot, position, program.chunk_bytes(geometry, held.members))
-        else:
-            found = held.data.get(position)
+        other, found = self.look(plan, rank, label, position)
         if found is None:
             self.node.cluster.checkers.chunk_missing(self.node, rank, label, position)
             raise LinkDown
         return other, found
 
+    def look(self, plan: Plan, rank: int, label: Label, position: int) -> tuple[Node, bytes | None]:
+        """A chunk as it is, if it is there."""
+        other, held = self.at(plan, rank, label)
+        geometry = plan.geometry(plan.group_index(rank))
+        if position >= geometry.d:
+            return other, held.parity.get(position - geometry.d)
+        if held.snapshot is not None:
+            return other, program.chunk_of(held.snapshot, position, program.chunk_bytes(geometry, held.members))
+        return other, held.data.get(position)
+
     def _write(self, plan: Plan, rank: int, label: Label, position: int, part: bytes) -> None:
         """A decoded chunk arrives at its holder, who tells its agent."""
-        other, held = self._at(plan, rank, label)
+        other = self.put(plan, rank, label, position, part)
+        if label == other.plan.base:
+            other.post(ev.ChunkStored(rank=rank, label=label, position=position))
+        else:
+            other.post(ev.ParityStored(rank=rank, label=label, p=position - plan.geometry(plan.group_index(rank)).d))
+
+    def put(self, plan: Plan, rank: int, label: Label, position: int, part: bytes) -> Node:
+        """A chunk into the memory of its holder."""
+        other, held = self.at(plan, rank, label)
         geometry = plan.geometry(plan.group_index(rank))
         if position >= geometry.d:
             held.parity[position - geometry.d] = part
+            held.digests.setdefault(position - geometry.d, zlib.crc32(part))
         else:
             start = position * len(part)
             part = part[: max(0, held.members[plan.member_of(rank)].coded_bytes - start)]
@@ -227,10 +248,7 @@ class Vault:
             else:
                 held.snapshot = held.snapshot[:start] + part + held.snapshot[start + len(part) :]
         self.node.cluster.checkers.chunk_stored(other, plan, rank, label, position, held)
-        if label == other.plan.base:
-            other.post(ev.ChunkStored(rank=rank, label=label, position=position))
-        else:
-            other.post(ev.ParityStored(rank=rank, label=label, p=position - geometry.d))
+        return other
 
     # ---- what the threads do ---------------------------------------------------------------------------------------------
 
@@ -242,7 +260,7 @@ class Vault:
         data = []
         for t in range(geometry.d):
             holder = group[geometry.member(stripe, t)]
-            yield from self._there(plan, holder, label)
+            yield from self.there(plan, holder, label)
             other, part = self._read(plan, holder, label, t)
             other.vault._count(self, (index, label, plan.generation), chunk)
             data.append(part)
@@ -250,7 +268,7 @@ class Vault:
         parities = program.encode(geometry.n, geometry.m, chunk, data)
         for p, part in enumerate(parities):
             holder = group[geometry.member(stripe, geometry.d + p)]
-            yield from self._there(plan, holder, label)
+            yield from self.there(plan, holder, label)
             self._write(plan, holder, label, geometry.d + p, part)
             self._count(self.node.cluster.nodes[plan.agent_of(holder)].vault, (index, label, plan.generation), chunk)
             yield CHUNK_S
@@ -261,21 +279,22 @@ class Vault:
 
     def _restore(self, plan: Plan, command: do.Restore) -> Iterator[float | Vault]:
         source, label, rank = command.source, command.label, command.rank
-        yield from self._there(plan, source.offers_from, label)
-        _, other = self._at(plan, source.offers_from, label)
+        yield from self.there(plan, source.offers_from, label)
+        _, other = self.at(plan, source.offers_from, label)
         yield CHUNK_S
         held = self.held[rank, label]
         held.members = other.members
         self.changed()
         self.node.post(ev.SlotRestored(rank=rank, label=label, member_offers=other.members))
         yield CHUNK_S
-        yield from self._there(plan, source.replicated_from_rank, label)
-        _, other = self._at(plan, source.replicated_from_rank, label)
+        yield from self.there(plan, source.replicated_from_rank, label)
+        _, other = self.at(plan, source.replicated_from_rank, label)
         if other.replicated is None:
             self.node.cluster.checkers.chunk_missing(self.node, source.replicated_from_rank, label, -1)
             raise LinkDown
         held.replicated = other.replicated
-        self.node.post(ev.ReplicatedStored(rank=rank, label=label))
+        right = program.digests(held.replicated) == held.members[plan.member_of(rank)].items[1].blocks
+        self.node.post(ev.ReplicatedStored(rank=rank, label=label, right=right))
 
     def _decode(self, plan: Plan, tasks: tuple[msg.DecodeTask, ...]) -> Iterator[float | Vault]:
         for task in tasks:
@@ -283,7 +302,7 @@ class Vault:
             present: dict[int, bytes] = {}
             chunk = 0
             for position, rank in task.sources:
-                yield from self._there(plan, rank, task.label)
+                yield from self.there(plan, rank, task.label)
                 other, part = self._read(plan, rank, task.label, position)
                 chunk = program.chunk_bytes(geometry, other.vault.held[rank, task.label].members)
                 present[position] = part
@@ -291,7 +310,7 @@ class Vault:
                 yield CHUNK_S
             decoded = program.decode(geometry.n, geometry.m, chunk, present, [position for position, _ in task.wanted])
             for position, rank in task.wanted:
-                yield from self._there(plan, rank, task.label)
+                yield from self.there(plan, rank, task.label)
                 self._write(plan, rank, task.label, position, decoded[position])
                 self.moved_rebuild += chunk if plan.agent_of(rank) != self.node.number else 0
                 yield CHUNK_S
@@ -299,18 +318,26 @@ class Vault:
     def _verify(self, plan: Plan, rank: int, label: Label, *, parity: bool) -> Iterator[float | Vault]:
         """Digests tell which chunks are not what was offered."""
         yield CHUNK_S
+        self.node.post(ev.SlotVerified(rank=rank, label=label, wrong=self.wrong_chunks(plan, rank, label, parity=parity)))
+
+    def _scrub(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
+        """The same at leisure, and only if the label was held all the time."""
+        held = self.held.get((rank, label))
+        for _ in range(plan.geometry(plan.group_index(rank)).n):
+            yield CHUNK_S
+        if held is not None and self.held.get((rank, label)) is held:
+            self.node.post(ev.Scrubbed(rank=rank, label=label, wrong=self.wrong_chunks(plan, rank, label, parity=True)))
+
+    def wrong_chunks(self, plan: Plan, rank: int, label: Label, *, parity: bool) -> msg.Chunks:
+        """What does not have its digest at this moment; of the parity, only what is there can be wrong."""
         held = self.held[rank, label]
         geometry, member = plan.geometry(plan.group_index(rank)), plan.member_of(rank)
         chunk = program.chunk_bytes(geometry, held.members)
-        offered, now = held.members[member].items[0].blocks, program.digests(self.bytes_of(rank, label))
+        offer, whole = held.members[member], self.bytes_of(rank, label)
         wrong_data = 0
         for t in range(geometry.d):
-            part = slice(4 * t * chunk, 4 * (t + 1) * chunk)
             gone = held.snapshot is None and t not in held.data
-            wrong_data |= (gone or offered[part] != now[part]) << t
-        wrong_parity = sum((p not in held.parity) << p for p in range(geometry.m)) if parity else 0
-        self.node.post(
-            ev.SlotVerified(
-                rank=rank, label=label, wrong_data=wrong_data, wrong_parity=wrong_parity, wrong_replicated=held.replicated is None
-            )
-        )
+            wrong_data |= (gone or not program.is_right(offer, t, chunk, program.chunk_of(whole, t, chunk))) << t
+        wrong_parity = sum((zlib.crc32(part) != held.digests[p]) << p for p, part in held.parity.items()) if parity else 0
+        common = held.replicated is not None and program.digests(held.replicated) == offer.items[1].blocks
+        return msg.Chunks(data=wrong_data, parity=wrong_parity, replicated=not common)

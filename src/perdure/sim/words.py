@@ -82,6 +82,7 @@ def short(what: Any) -> str:
     words = [f"{name} {value}" for name in SHOWN if (value := getattr(what, name, None)) is not None]
     if isinstance(what, msg.Sealed | msg.Status):
         words += [_report(report) for report in what.ranks]
+    words += [f"{field} {_chunks(value)}" for field in ("wrong", "repaired", "left") if (value := getattr(what, field, None))]
     if isinstance(what, msg.Assign):
         words.append(_tasks(what.tasks))
     if isinstance(what, msg.Amend):
@@ -94,6 +95,10 @@ def short(what: Any) -> str:
     if isinstance(what, msg.Gathered) and what.missing:
         words.append(f"without {', '.join(map(str, what.missing))}")
     return " ".join([type(what).__name__, ", ".join(words), *([_plan(plan)] if plan is not None else [])]).strip().replace("  ", " ")
+
+
+def _chunks(chunks: msg.Chunks) -> str:
+    return " ".join(f"{what} {number}" for what, number in chunks.named())
 
 
 def _report(report: msg.RankReport) -> str:

@@ -105,6 +105,10 @@ class Worker:
             yield from self._commit(Label(g, 0), 0)
         else:
             self.live = self.node.vault.bytes_of(self.rank, base)
+            if enter.offer is None or program.digests(self.live) != enter.offer.items[0].blocks:
+                yield msg.BaseWrong(generation=g)
+                while True:
+                    yield None
         for superstep in range(first, count):
             if superstep != first:
                 while superstep > max(self._positions):

@@ -1,8 +1,9 @@
 """What does one node do? The state machine of an agent.
 
 `step` takes one event and answers with commands. The rest is split by question: `membership` (seal, install, resume), `commit`
-(slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `workers` (processes and their progress),
-`peers` (heartbeats and silence), `relaying` (words that are passed on, answers that are added up).
+(slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `scrub` (memory that changed by itself),
+`workers` (processes and their progress), `peers` (heartbeats and silence), `relaying` (words that are passed on, answers that are
+added up).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import assert_never
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, membership, peers, relaying, restore, workers
+from perdure.core.agent import commit, membership, peers, relaying, restore, scrub, workers
 from perdure.core.agent.state import AgentState, Phase
 
 __all__ = ["AgentState", "Phase", "step"]
@@ -48,12 +49,18 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
             return commit.parity_stored(state, event, now)
         case ev.SlotRestored() | ev.ReplicatedStored() | ev.ChunkStored() | ev.SlotVerified():
             return restore.stored(state, event, now)
+        case ev.Scrubbed():
+            return scrub.scrubbed(state, event)
+        case ev.Repaired():
+            return scrub.repaired(state, event)
+        case ev.ResultWrong():
+            return restore.result_wrong(state, event)
         case ev.NoMemory(text=text):
             return [commit.job_error(state, "ConfigError", text)]
         case ev.Sampled(samples=samples):
             return workers.sampled(state, samples, now)
         case ev.Tick(late_s=late_s):
-            return peers.tick(state, late_s, now) + workers.tick(state, now) + relaying.tick(state, late_s, now)
+            return peers.tick(state, late_s, now) + workers.tick(state, now) + scrub.tick(state) + relaying.tick(state, late_s, now)
         case _:
             assert_never(event)
 
@@ -133,6 +140,8 @@ def _worker_said(state: AgentState, rank: int, incarnation: int, message: msg.Fr
             return workers.unwound(state, hosted, generation, clean=clean)
         case msg.MainRaised(generation=generation, error=error, text=text):
             return workers.raised(state, hosted, generation, error, text)
+        case msg.BaseWrong(generation=generation):
+            return restore.base_wrong(state, hosted, generation)
         case msg.PeerSuspected():
             return []
         case _:

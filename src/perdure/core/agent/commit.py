@@ -88,7 +88,7 @@ def _all_offered(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> l
     """All n offers are in: they must fit together; then the stripe is encoded, or with m = 0 the label is prepared at once."""
     assert state.plan is not None
     offers = tuple(slot.offers[member] for member in range(len(slot.offers)))
-    wrong = agreement.of_offers(offers)
+    wrong = agreement.of_offers(offers, values=agreement.are_declared(slot.label))
     if wrong:
         return [job_error(state, "UsageError", wrong)]
     out: list[do.AgentCommand] = [do.Protect(rank=hosted.rank, label=slot.label, member_offers=offers)]
@@ -138,8 +138,12 @@ def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.
     known[fact.rank] = fact
     if len(known) < state.plan.size or (state.committed and state.committed >= fact.label):
         return []
-    wrong = agreement.of_facts(known.values())
-    return [job_error(state, "UsageError", wrong)] if wrong else committed(state, fact.label, now)
+    wrong = agreement.of_facts(known.values(), values=agreement.are_declared(fact.label))
+    if wrong:
+        return [job_error(state, "UsageError", wrong)]
+    if state.settings.on_divergence != "report" and agreement.divergences(known.values()):
+        return []  # no commit: the orchestrator counts the same facts, and ends the job or has the label made again
+    return committed(state, fact.label, now)
 
 
 def job_error(state: AgentState, error: str, text: str) -> do.AgentCommand:

@@ -148,6 +148,7 @@ def _enter_generation(state: AgentState, message: msg.Install, now: float) -> li
     state.become(Phase.MEMBER)
     state.resumed = state.installed = False
     state.decode_later = ()
+    state.scrubbing = None
     state.early_offers.clear()
     state.prepared.clear()
     state.committed = None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.agent.state import AgentState, Asked, Phase, reports
+from perdure.core.agent.state import AgentState, Asked, Phase, full_masks, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
 from perdure.core.tree import Gathering, Milestone, Span, Sum, speakable, split
@@ -164,7 +164,7 @@ def _answer(state: AgentState, asked: Asked) -> msg.Gathered:
         first=gathering.span[0],
         stop=gathering.span[1],
         missing=tuple(sorted(gathering.missing)),
-        labels=None if labels is None else tuple(sorted(labels)),
+        labels=None if labels is None else tuple(labels[label] for label in sorted(labels)),
         others=tuple(gathering.sum.others.values()),
         positions=tuple(sorted(gathering.sum.positions)),
         addresses=tuple(gathering.sum.addresses.items()),
@@ -177,8 +177,10 @@ def _add_own(state: AgentState, asked: Asked, total: Sum) -> None:
     if asked.milestone is Milestone.SEALED:
         total.positions.update(state.positions)
         report = next(report for report in reports(state) if report.rank == rank)
-        if all(label.prepared for label in report.labels) and (report.labels or asked.plan.base is None):
-            total.add_labels(label.label for label in report.labels)
+        masks = full_masks(asked.plan, rank)
+        whole = all(one.prepared and one.replicated and (one.data, one.parity) == masks for one in report.labels)
+        if whole and (report.labels or asked.plan.base is None):
+            total.add_labels(msg.UsualLabel(label=one.label, differs=False, witnesses=((rank, one.common),)) for one in report.labels)
         else:
             total.others[rank] = report
     if asked.milestone is Milestone.READY:

@@ -6,10 +6,12 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase, full_masks
+from perdure.core.ids import Label
 
 
 def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, ...], now: float) -> list[do.AgentCommand]:
-    """After an install: a slot that is here is checked, one that is not is fetched. Without a base there is nothing to do.
+    """After an install: a slot that is here is checked, one that is not is fetched. Without a base there is nothing to do. Of a slot that
+    is here, chunks that are wrong come from decoders, and a wrong replicated region from another rank.
 
     A slot whose rebuilding was interrupted is checked when its last chunk has come: its blocks may span a chunk that is still missing.
     """
@@ -18,12 +20,16 @@ def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, .
     if base is None:
         return []
     slot = hosted.slots.get(base)
+    source = next((source for source in sources if source.rank == hosted.rank), None)
     if slot is not None:
         slot.verified = False
+        if slot.wrong:
+            slot.stage, slot.wrong, slot.repairs, slot.restored_at = Stage.REBUILDING, msg.Chunks(), 0, now
+        if not slot.replicated and source is not None:
+            return [do.Restore(rank=hosted.rank, label=base, index=slot.index, source=source)]
         return _check_when_whole(state, hosted, slot)
     index = hosted.free_index()
     hosted.slots[base] = Slot(label=base, index=index, stage=Stage.REBUILDING, restored_at=now)
-    source = next((source for source in sources if source.rank == hosted.rank), None)
     if source is None:
         return []
     return [
@@ -59,7 +65,9 @@ def stored(
         case ev.SlotRestored(member_offers=offers):
             slot.offers = dict(enumerate(offers))
             return say_installed(state)
-        case ev.ReplicatedStored():
+        case ev.ReplicatedStored(right=right):
+            if not right:
+                return [_chunks_lost(state, hosted, slot.label, msg.Chunks(replicated=True))]
             slot.replicated = True
         case ev.ChunkStored(position=position):
             return _chunk_stored(state, hosted, slot, position, now)
@@ -81,24 +89,40 @@ def _chunk_stored(state: AgentState, hosted: Hosted, slot: Slot, position: int, 
 def _check_when_whole(state: AgentState, hosted: Hosted, slot: Slot) -> list[do.AgentCommand]:
     assert state.plan is not None
     whole = slot.data == full_masks(state.plan, hosted.rank)[0] and slot.replicated and slot.offers
-    return [do.VerifySlot(rank=hosted.rank, label=slot.label, parity=slot.stage is Stage.PREPARED)] if whole and not slot.verified else []
+    return [do.VerifySlot(rank=hosted.rank, label=slot.label, parity=slot.parity != 0)] if whole and not slot.verified else []
 
 
 def _verified(state: AgentState, hosted: Hosted, slot: Slot, event: ev.SlotVerified, now: float) -> list[do.AgentCommand]:
-    """R5: a chunk with a wrong digest is an erasure, and an erasure is a matter for a new decision."""
-    if event.wrong_data or event.wrong_parity or event.wrong_replicated:
-        slot.data &= ~event.wrong_data
-        slot.parity &= ~event.wrong_parity
-        slot.replicated = slot.replicated and not event.wrong_replicated
+    """R5: a chunk with a wrong digest is an erasure, and an erasure is a matter for a new decision; one that was known is not another."""
+    known = msg.Chunks(data=~slot.data, parity=~slot.parity, replicated=not slot.replicated)
+    wrong = event.wrong.without(known)
+    if wrong:
+        slot.erase(wrong)
         slot.stage = Stage.REBUILDING
-        wrong = f"data {event.wrong_data:b}, parity {event.wrong_parity:b}, replicated {event.wrong_replicated:d}"
-        text = f"rank {hosted.rank}: chunks of {slot.label} do not have their digests ({wrong})"
-        return [do.TellOrchestrator(message=msg.ChunksLost(generation=state.generation, rank=hosted.rank, text=text))]
+        return [_chunks_lost(state, hosted, slot.label, wrong)]
     slot.verified = True
     out: list[do.AgentCommand] = []
     if slot.stage is Stage.REBUILDING:
         out.append(_rebuilt(state, hosted, slot, now, parity=False))
     return out + say_ready(state, hosted) + _protected_again(state, hosted, slot, now)
+
+
+def base_wrong(state: AgentState, hosted: Hosted, generation: int) -> list[do.AgentCommand]:
+    """R5: memory has changed between the check of a slot and the copy to live. The next generation checks all of it again."""
+    if state.plan is None or state.plan.base is None or generation != state.generation or hosted.worker is not WorkerPhase.RUNNING:
+        return []
+    return [_chunks_lost(state, hosted, state.plan.base, msg.Chunks())]
+
+
+def result_wrong(state: AgentState, event: ev.ResultWrong) -> list[do.AgentCommand]:
+    """R5, C10: the result has changed since it was committed. The next generation starts from the end, with all of it checked."""
+    if state.plan is None or state.phase is not Phase.MEMBER or event.rank not in state.hosted:
+        return []
+    return [_chunks_lost(state, state.hosted[event.rank], event.label, msg.Chunks())]
+
+
+def _chunks_lost(state: AgentState, hosted: Hosted, label: Label, wrong: msg.Chunks) -> do.AgentCommand:
+    return do.TellOrchestrator(message=msg.ChunksLost(generation=state.generation, rank=hosted.rank, label=label, wrong=wrong))
 
 
 def _protected_again(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:

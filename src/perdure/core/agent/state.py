@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from perdure.core import agreement
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import DecodeTask, Gathered, Install, LabelReport, Prepared, RankCosts, RankReport, Relayed
+from perdure.core.messages import Chunks, DecodeTask, Gathered, Install, LabelReport, Prepared, RankCosts, RankReport, Relayed
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
 from perdure.core.tree import Gathering, Milestone, Span
+
+NONE: Final = Chunks()
 
 
 class Phase(StrEnum):
@@ -78,9 +81,19 @@ class Slot:
     parity: int = 0
     replicated: bool = False
     verified: bool = False
+    wrong: Chunks = NONE
+    """Chunks that the scrub found wrong and nobody has repaired yet (rule S2); they are not in the masks."""
+    repairs: int = 0
+    """Attempts at repairing them."""
     snapped_at: float = 0.0
     costs: RankCosts | None = None
     restored_at: float = 0.0
+
+    def erase(self, wrong: Chunks) -> None:
+        """R5: chunks that do not have their digests count as missing."""
+        self.data &= ~wrong.data
+        self.parity &= ~wrong.parity
+        self.replicated = self.replicated and not wrong.replicated
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,6 +185,10 @@ class AgentState:
     """Offers of a label that a rank here has not reached yet, by rank."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
+    scrubbing: tuple[int, Label] | None = None
+    """The rank and label that are being read, or repaired, by the scrub."""
+    scrubbed: int = -1
+    """The rank that was read last."""
     decode_later: tuple[DecodeTask, ...] = ()
     """Stripes that lost only parity, until `main` is entered."""
     protect_s: float = 0.0
@@ -210,8 +227,8 @@ def full_masks(plan: Plan, rank: int) -> tuple[int, int]:
 
 
 def is_of_use(slot: Slot) -> bool:
-    """May the slot count as a holder of the next generation's base? One whose offers or replicated items never came is fetched anew."""
-    return slot.stage is Stage.PREPARED or (slot.stage is Stage.REBUILDING and slot.replicated and bool(slot.offers))
+    """May the slot count as a holder of the next generation's base? One whose offers never came is fetched anew."""
+    return slot.stage is Stage.PREPARED or (slot.stage is Stage.REBUILDING and bool(slot.offers))
 
 
 def reports(state: AgentState) -> tuple[RankReport, ...]:
@@ -222,10 +239,22 @@ def reports(state: AgentState) -> tuple[RankReport, ...]:
             incarnation=hosted.incarnation,
             worker_lives=hosted.worker not in (WorkerPhase.GONE, WorkerPhase.KILLED),
             labels=tuple(
-                LabelReport(label=slot.label, prepared=slot.stage is Stage.PREPARED, data=slot.data, parity=slot.parity)
+                LabelReport(
+                    label=slot.label,
+                    prepared=slot.stage is Stage.PREPARED,
+                    data=slot.data,
+                    parity=slot.parity,
+                    replicated=slot.replicated,
+                    common=_common(state, hosted, slot),
+                )
                 for slot in hosted.slots.values()
                 if is_of_use(slot)
             ),
         )
         for hosted in state.hosted.values()
     )
+
+
+def _common(state: AgentState, hosted: Hosted, slot: Slot) -> int:
+    offer = slot.offers.get(state.plan.member_of(hosted.rank)) if state.plan else None
+    return agreement.common_of(offer) if offer else 0

@@ -60,15 +60,20 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
         case msg.Offered():
             return _offered(state, message)
         case msg.Prepared():
-            return _prepared(state, message)
+            return _prepared(state, message, now)
         case msg.Traffic():
             state.traffic[agent] = message
             return _result_is_whole(state)
         case msg.Rebuilt(parity=parity) if not parity:
             fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
             return [do.Publish(event="rebuilt", fields=fields)]
-        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING):
+        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
             return _chunks_lost(state, message, now)
+        case msg.ChunksWrong() if message.generation == generation:
+            return _named("chunk_wrong", message.rank, message.label, message.wrong)
+        case msg.ChunksRepaired() if message.generation == generation:
+            back = _named("chunk_repaired", message.rank, message.label, message.repaired)
+            return back + _named("chunk_unrepaired", message.rank, message.label, message.left)
         case msg.WorkerStarted():
             started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
             return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
@@ -94,7 +99,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
     return []
 
 
-def _prepared(state: OrchestratorState, fact: msg.Prepared) -> Commands:
+def _prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Commands:
     """C6: committed when every rank of the plan has said so."""
     if state.plan is None or fact.label.generation != state.plan.generation:
         return []
@@ -102,8 +107,40 @@ def _prepared(state: OrchestratorState, fact: msg.Prepared) -> Commands:
     known[fact.rank] = fact
     if len(known) < state.plan.size or (state.committed and fact.label <= state.committed):
         return []
-    wrong = agreement.of_facts(known.values())
-    return deciding.finish(state, "UsageError", wrong) if wrong else _committed(state, fact.label)
+    wrong = agreement.of_facts(known.values(), values=agreement.are_declared(fact.label))
+    if wrong:
+        return deciding.finish(state, "UsageError", wrong)
+    diverged = agreement.divergences(known.values())
+    told = _told_diverged(state, fact.label, diverged)
+    if not diverged or state.settings.on_divergence == "report":
+        return told + _committed(state, fact.label)
+    return told + _not_committed(state, fact.label, diverged, now)
+
+
+def _told_diverged(state: OrchestratorState, label: Label, diverged: tuple[agreement.Divergence, ...]) -> Commands:
+    """Where it is not what was told of the commit before."""
+    if diverged == state.diverged:
+        return []
+    state.diverged = diverged
+    where: dict[str, object] = {"superstep": label.superstep, "end": label.superstep == END}
+    return [
+        do.Publish(event="diverged", fields={**where, "item": one.item, "ranks": list(one.ranks), "majority": one.majority})
+        for one in diverged
+    ]
+
+
+def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agreement.Divergence, ...], now: float) -> Commands:
+    """C6: with "stop" and "repair" a label at which ranks differ is not committed by anyone. Repaired, it is made again from the one
+    before, where they agreed; a program that differs by itself would do so for ever. Heard of while greeting, it is sealed after that."""
+    seen = state.divergences.setdefault(label.superstep, set())
+    seen.add(label)
+    times = len(seen)
+    if state.settings.on_divergence == "repair" and times < state.settings.crash_limit:
+        return deciding.start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING) else []
+    step = "the end" if label.superstep == END else f"superstep {label.superstep}"
+    again = f", {times} times over" if times > 1 else ""
+    advice = "memory has failed, or the program is not deterministic: `perdure rehearse` tells, or use --on-divergence report"
+    return deciding.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
 
 
 def _committed(state: OrchestratorState, label: Label) -> Commands:
@@ -185,10 +222,20 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
 
 def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) -> Commands:
     """R5: an erasure found late is a new decision. The same rank again and again from one base: these bytes can never be right."""
-    times = state.chunk_losses[message.rank] = state.chunk_losses.get(message.rank, 0) + 1
+    named = _named("chunk_wrong", message.rank, message.label, message.wrong)
+    key = (message.rank, bool(message.wrong))
+    times = state.chunk_losses[key] = state.chunk_losses.get(key, 0) + 1
     if times >= state.settings.crash_limit:
-        return deciding.finish(state, "InternalError", f"{message.text}, {times} times over: please report this")
-    return [do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
+        chunks = ", ".join(f"{what} {number}" for what, number in message.wrong.named())
+        text = f"rank {message.rank}: chunks of {message.label} do not have their digests ({chunks}), {times} times over"
+        return named + deciding.finish(state, "InternalError", f"{text}: please report this")
+    return [*named, do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
+
+
+def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
+    """S2, S4: an event for each chunk."""
+    where: dict[str, object] = {"rank": rank, "superstep": label.superstep, "end": label.superstep == END}
+    return [do.Publish(event=event, fields={**where, "what": what, "chunk": number}) for what, number in chunks.named()]
 
 
 def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:

@@ -238,7 +238,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     undisturbed = len(state.members()) == len(plan.agents()) and all(
         status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
     )
-    if undisturbed and workers_live and not state.workers_gone and not silent:
+    if undisturbed and workers_live and not state.workers_gone and not silent and not state.divergences:
         state.become(Phase.COUNTING)
         state.frames_moved_at = now
         return end_if_committed(state)
@@ -261,7 +261,8 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     spares = _seats([node for node in state.spares() if node.status is not None])
     crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
     seats = _seats([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
-    answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state))
+    agreed = state.settings.on_divergence != "report"
+    answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed)
     if isinstance(answer, planner.Lost):
         if absent and now - state.sealing_since < state.settings.unreachable_timeout_s:
             return _wait_for(state, absent)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from perdure.core.agreement import Divergence
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import Offered, Prepared, Relayed, Sealed, Status, Traffic
@@ -164,8 +165,12 @@ class OrchestratorState:
     """(superstep, rank) of the newest one in `offered`."""
     first_end: Offered | None = None
     """The one in `at_end` that had come the least far before."""
-    chunk_losses: dict[int, int] = field(default_factory=dict)
-    """Rank -> how often chunks of it were found wrong since the last commit."""
+    chunk_losses: dict[tuple[int, bool], int] = field(default_factory=dict)
+    """Rank, and whether it is known which -> how often chunks of it were found wrong since the last commit."""
+    diverged: tuple[Divergence, ...] = ()
+    """Told of the newest label that all have prepared."""
+    divergences: dict[int, set[Label]] = field(default_factory=dict)
+    """Superstep -> its labels that were not committed because replicated items differed."""
     traffic: dict[int, Traffic] = field(default_factory=dict)
     result: bytes | None = None
 

@@ -1,0 +1,65 @@
+"""Memory that changes by itself, on real processes: found by its digest before it is used, named, repaired; every bit as if undisturbed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import perdure
+from perdure import Settings, Unrecoverable
+from tests.faults.conftest import Survive, tell
+
+UNREAD = Settings(scrub_bytes_per_s=0)
+SLOW = {"settings": UNREAD, "pause": 0.03}
+"""The commit of superstep 18 is known everywhere before a rank comes to the fault of superstep 20."""
+PLACES = ["snapshot", "parity", "replicated"]
+CALM = {"supersteps": 10, "commit_every": 5, "pause": 0.1}
+"""So few commits that what was found can be repaired before the next one replaces it."""
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_the_scrub_finds_and_repairs_and_nobody_is_held_up(survive: Survive, where: str) -> None:
+    story = survive(f"flip:rank=1,superstep=1,where={where}", **CALM)
+    wrong = story.of("chunk_wrong")
+    assert {(event["rank"], event["superstep"]) for event in wrong} == {(1, 5)}
+    assert {event["what"] for event in wrong} == {"data" if where == "snapshot" else where}
+    assert [(event["what"], event["chunk"]) for event in story.of("chunk_repaired")] == [(event["what"], event["chunk"]) for event in wrong]
+    assert story.report.generations == 1
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_what_changed_before_a_loss_is_rebuilt_with_what_was_lost(survive: Survive, where: str) -> None:
+    """With two parity chunks, one of them is left for it; without the scrub nobody knew."""
+    faults = (f"flip:rank=1,superstep=18,where={where}", "kill:node=2,superstep=20")
+    story = survive(*faults, ranks=5, parity=2, **SLOW)
+    assert {event["rank"] for event in story.of("chunk_wrong")} == {1}
+    assert story.of("chunks_lost")
+
+
+def test_a_crash_alone_makes_the_survivors_look(survive: Survive) -> None:
+    story = survive("flip:rank=0,superstep=18", "crash:rank=3,superstep=20", **SLOW)
+    assert {event["rank"] for event in story.of("chunk_wrong")} == {0}
+
+
+def test_a_flip_and_a_loss_in_one_stripe_are_too_much_for_one_parity_chunk_and_it_is_told() -> None:
+    """What was rebuilt from the wrong bytes is not taken for right."""
+    faults = ["flip:rank=1,superstep=18", "kill:node=0,superstep=20"]
+    with pytest.raises(Unrecoverable, match=r"memory of rank .*does not have its digest.*superstep 18.*--parity 2"):
+        tell(ranks=2, faults=faults, settings=UNREAD, arguments={"supersteps": 40, "pause": 0.03})
+
+
+def a_large_result(job: perdure.Job) -> np.ndarray:
+    job.private("small", np.zeros(1))
+    for _ in job.supersteps(3):
+        pass
+    return np.arange(100_000)
+
+
+def test_the_result_is_checked_before_it_is_given_out() -> None:
+    """It is nearly all of what the last commit holds, so that is where the bit changes."""
+    events: list[dict[str, Any]] = []
+    report = perdure.run(a_large_result, ranks=2, faults=["flip:rank=0,superstep=4"], settings=UNREAD, on_event=events.append)
+    assert (report.result == np.arange(100_000)).all()
+    assert {(event["rank"], event["end"]) for event in events if event["event"] == "chunk_wrong"} == {(0, True)}
