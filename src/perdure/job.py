@@ -289,9 +289,8 @@ class Job:
         if base is None:
             self._commit(0)
             return
-        if not items.has_digests(base.offer, base.slot):
+        if not items.unpack(self._entries.values(), base.offer, base.slot):
             self._session.base_is_wrong()
-        items.unpack(self._entries.values(), base.offer, base.slot)
         random_states.put_back(self._random, self.rng)
 
     def _is_position(self, superstep: int) -> bool:

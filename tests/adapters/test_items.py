@@ -55,7 +55,7 @@ def test_everything_comes_back_into_the_same_objects() -> None:
         else:
             entry.live.clear()
     lives = [entry.live for entry in now]
-    items.unpack(now, offer, slot)
+    assert items.unpack(now, offer, slot)
     for old, new, live in zip(before, now, lives, strict=True):
         assert new.live is live
         if old.own is not None and new.own is not None:
@@ -92,7 +92,7 @@ def test_ghost_rows_are_neither_kept_nor_counted_in_the_digest() -> None:
 def test_ghost_rows_hold_nothing_that_could_pass_for_a_value(dtype: Any, axis: int) -> None:
     entry = array("plate", np.zeros((6, 6), dtype), halo=2, axis=axis)
     offer, slot = pack(entry)
-    items.unpack([entry], offer, slot)
+    assert items.unpack([entry], offer, slot)
     ghosts = np.concatenate([np.take(entry.live, range(2), axis), np.take(entry.live, range(4, 6), axis)], axis)
     zero = np.zeros((), entry.live.dtype)
     assert not any(ghost.tobytes() == zero.tobytes() for ghost in ghosts.ravel())

@@ -58,13 +58,17 @@ def store(target: Bytes, array: Array) -> bytes:
     return block_digests(target)
 
 
-def load(array: Array, source: Bytes) -> None:
-    """Sets an array of any memory order from the bytes that `store` made of one like it."""
-    if array.nbytes >= STREAM_BYTES and array.flags.c_contiguous:
-        Stream(as_bytes(array), source).copy(0, array.nbytes)
-    elif array.nbytes:
+def load(array: Array, source: Bytes, blocks: bytes) -> bool:
+    """Sets an array of any memory order from the bytes that `store` made of one like it. False: they do not have these block digests any
+    more, and the array may hold a part of them."""
+    if array.flags.c_contiguous and array.nbytes:
+        return copy_hashed(as_bytes(array), source) == blocks
+    if block_digests(source) != blocks:
+        return False
+    if array.nbytes:
         array = _whole_elements(array)
         np.copyto(array, source.view(array.dtype).reshape(array.shape))
+    return True
 
 
 def _whole_elements(array: Array) -> Array:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from perdure.adapters import arrays, boxes, canonical
@@ -39,18 +38,25 @@ class Entry:
         """Array or box."""
         return Form.BOX if self.own is None else Form.ARRAY
 
-    def restore(self, item: Item, source: Bytes) -> None:
-        """Sets the live object from the bytes of a snapshot; ghost rows become NaN, so that a forgotten exchange shows."""
+    def restore(self, item: Item, source: Bytes) -> bool:
+        """Sets the live object from the bytes of a snapshot; ghost rows become NaN, so that a forgotten exchange shows.
+
+        Every block has its digest before anything of it is used, for memory may have changed since the agent's check (rule R5). False: one
+        has not; what was set until then is of no use.
+        """
         if self.own is None:
+            if arrays.block_digests(source) != item.blocks:
+                return False
             boxes.refill(self.live, boxes.thaw(source))
-            return
+            return True
         if item.shape != self.own.shape or item.dtype != arrays.dtype_text(self.own.dtype):
             raise UsageError(
                 f"the item {self.name!r} was committed as {item.dtype} {item.shape} and is declared as "
                 f"{arrays.dtype_text(self.own.dtype)} {self.own.shape}: declare it alike at every entry"
             )
-        arrays.load(self.own, source)
+        is_right = arrays.load(self.own, source, item.blocks)
         spoil_ghosts(self)
+        return is_right
 
 
 def spoil_ghosts(entry: Entry) -> None:
@@ -128,19 +134,8 @@ def _store(one: _Packed, region: Bytes) -> Item:
     )  # fmt: skip
 
 
-def has_digests(offer: Offer, slot: Bytes) -> bool:
-    """Is a slot what was offered? Asked before anything of it is used: memory may have changed since the agent's check (rule R5)."""
-    start = replicated_start(offer.coded_bytes)
-    return all(
-        xxhash.xxh3_64_intdigest(slot[at + block.start : at + block.stop].data) == block.digest
-        for item in offer.items
-        for at in [start if item.kind is Kind.REPLICATED else 0]
-        for block in item.checks()
-    )
-
-
-def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> None:
-    """Sets all items from a slot. UsageError when the declarations are not those of the snapshot."""
+def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> bool:
+    """Sets all items from a slot. False: as of `restore`. UsageError when the declarations are not those of the snapshot."""
     declared = {entry.name: entry for entry in entries}
     start = replicated_start(offer.coded_bytes)
     for item in offer.items:
@@ -152,7 +147,9 @@ def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> None:
                 f"the item {item.name!r} was committed as a {item.kind} {item.form} and is declared as another: declare it alike"
             )
         at = item.offset + (start if item.kind is Kind.REPLICATED else 0)
-        entry.restore(item, slot[at : at + item.nbytes])
+        if not entry.restore(item, slot[at : at + item.nbytes]):
+            return False
     if declared:
         names = ", ".join(map(repr, declared))
         raise UsageError(f"{names} was not declared when the state was committed: declare the same items at every entry")
+    return True
