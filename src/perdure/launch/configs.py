@@ -62,3 +62,6 @@ class OrchestratorConfig(msgspec.Struct, kw_only=True):
     shape: JobShape
     settings: Settings
     supervisor_fd: int
+    faults: list[Fault]
+    ledger_fd: int
+    notify_fd: int

@@ -24,6 +24,7 @@ import msgspec
 
 from perdure import job
 from perdure.coding import copying
+from perdure.core.faults import NOBODY
 from perdure.errors import PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.program import load
@@ -100,7 +101,10 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
 def run_orchestrator(config: OrchestratorConfig, _pulse: int) -> None:
     """The life of an orchestrator; it holds little memory, so the pulse is its own."""
     sock = socket.socket(fileno=config.supervisor_fd)
-    OrchestratorProcess(job=config.job, number=config.round, shape=config.shape, settings=config.settings, supervisor=sock).run()
+    injector = Injector(config.faults, config.ledger_fd, config.notify_fd, node=NOBODY)
+    OrchestratorProcess(
+        job=config.job, number=config.round, shape=config.shape, settings=config.settings, supervisor=sock, injector=injector
+    ).run()
 
 
 def _main(what: str, fd: int, pulse: int) -> None:

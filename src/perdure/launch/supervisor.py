@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import random
 import selectors
 import socket
 import time
@@ -19,11 +18,11 @@ from typing import Any, Final
 
 import msgspec
 
-from perdure.core.faults import Fault
 from perdure.core.plan import Plan
 from perdure.engines import Engine, Process
 from perdure.errors import BY_NAME, EngineFailed, InternalError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
+from perdure.launch.striking import Hands, Striker
 from perdure.runtime.orchestrator import plan_from_json
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
@@ -87,28 +86,28 @@ class Supervisor:
         self._announced: set[tuple[int, int]] = set()
         self._clocks: list[_Clock] = []
         self._loadable = False
-        self._undisturbed = False
         self._ending = Ending()
         self._lifeline_read, self._lifeline_write = os.pipe()
-        self._notify_read, self._notify_write = os.pipe()
         self._verdicts, self._judges = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._ledger = os.memfd_create("perdure-faults")
-        os.ftruncate(self._ledger, 4096)
+        hands = Hands(
+            tell=self._emit, after=self._after, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
+            can_be_lost=self._can_be_lost,
+        )  # fmt: skip
+        self._striker = Striker(order.faults, hands)
 
     # ---- the life of the job ----------------------------------------------------------------------------------------------
 
     def run(self) -> Ending:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
-            self._watch(self._notify_read, self._fault_happened)
+            self._emit("started", job=self._job)
+            self._watch(self._striker.notices, self._striker.noticed)
             self._watch(self._verdicts, self._program_judged)
             for node in range(self._order.nodes):
                 self._start_agent(node)
             self._judges.close()
             self._start_orchestrator()
-            for fault in self._order.faults:
-                if fault.every_s:
-                    self._strike_again(fault, random.Random(fault.seed))
+            self._striker.start()
             while not self._ending.over:
                 self._turn()
             return self._ending
@@ -136,8 +135,10 @@ class Supervisor:
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._clocks.append(_Clock(time.monotonic() + seconds, action))
 
-    def _emit(self, event: str, **fields: Any) -> None:
-        self._on_event({"t": round(time.monotonic() - self._began, 6), "event": event, **fields})
+    def _emit(self, event: str, *, t: float | None = None, **fields: Any) -> None:
+        """`t` (s, monotonic): when it happened, if that is not now."""
+        since = (time.monotonic() if t is None else t) - self._began
+        self._on_event({"t": round(since, 6), "event": event, **fields})
 
     def _finish(self, error: str, text: str, payload: bytes = b"") -> None:
         self._ending = Ending(error, text, payload, over=True)
@@ -161,7 +162,8 @@ class Supervisor:
             self._orchestrator.sock.close()
         self._verdicts.close()
         self._judges.close()
-        for fd in (self._lifeline_read, self._lifeline_write, self._notify_read, self._notify_write, self._ledger):
+        self._striker.close()
+        for fd in (self._lifeline_read, self._lifeline_write):
             os.close(fd)
 
     # ---- agents -----------------------------------------------------------------------------------------------------------
@@ -173,10 +175,10 @@ class Supervisor:
         config = AgentConfig(
             job=self._job, parent=os.getpid(), agent=number, node=node, program=order.program, settings=order.settings, means=order.means,
             faults=list(order.faults), transport=order.transport, lifeline_fd=self._lifeline_read, ready_fd=ready_write,
-            ledger_fd=self._ledger, notify_fd=self._notify_write, verdict_fd=self._judges.fileno(),
+            ledger_fd=self._striker.ledger, notify_fd=self._striker.notify, verdict_fd=self._judges.fileno(),
         )  # fmt: skip
         judges = [self._judges.fileno()] if self._judges.fileno() >= 0 else []  # closed when the first nodes were started
-        fds = (self._lifeline_read, ready_write, self._ledger, self._notify_write, *judges)
+        fds = (self._lifeline_read, ready_write, self._striker.ledger, self._striker.notify, *judges)
         process = self._engine.start(node, "agent", msgspec.json.encode(config), fds)
         os.close(ready_write)
         agent = self._agents[number] = _Agent(number, node, process, ready_read)
@@ -255,9 +257,10 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         config = OrchestratorConfig(
             job=self._job, parent=os.getpid(), round=self._rounds, shape=self._order.shape, settings=self._order.settings,
-            supervisor_fd=theirs.fileno(),
+            supervisor_fd=theirs.fileno(), faults=list(self._order.faults), ledger_fd=self._striker.ledger, notify_fd=self._striker.notify,
         )  # fmt: skip
-        process = self._engine.start(-1, "orchestrator", msgspec.json.encode(config), (theirs.fileno(),))
+        fds = (theirs.fileno(), self._striker.ledger, self._striker.notify)
+        process = self._engine.start(-1, "orchestrator", msgspec.json.encode(config), fds)
         theirs.close()
         self._orchestrator = _Orchestrator(process, ours, self._rounds, time.monotonic() + HEARTBEAT_TIMEOUT_S)
         self._watch(ours, self._orchestrator_said)
@@ -343,33 +346,32 @@ class Supervisor:
         if event == "committed":
             self._restarts = 0
         if event in ("committed", "node_lost", "worker_lost"):
-            self._undisturbed = event == "committed"
+            self._striker.undisturbed = event == "committed"
         self._emit(event, **fields)
 
     # ---- faults -----------------------------------------------------------------------------------------------------------
 
-    def _fault_happened(self) -> None:
-        for index in os.read(self._notify_read, 64):
-            fault = self._order.faults[index]
-            self._emit("fault", fault=str(fault))
-            if fault.kind == "orchestrator" and self._orchestrator is not None:
-                self._engine.kill(self._orchestrator.process)
+    def _end_node(self, node: int) -> None:
+        for agent in self._agents.values():
+            if agent.node == node and not agent.ended:
+                self._engine.kill(agent.process)
 
-    def _strike_again(self, fault: Fault, dice: random.Random) -> None:
-        """`kill:every`: the next node; one that the job can lose now, for it shall show that it survives, and not how it ends."""
-        victims = [agent for agent in self._agents.values() if self._can_be_lost(agent.number)] if self._undisturbed else []
-        if victims:
-            victim = dice.choice(victims)
-            self._emit("fault", fault=f"kill:node={victim.node}")
-            self._undisturbed = False
-            self._engine.kill(victim.process)
-        self._after(fault.every_s if victims or not self._undisturbed else 0.5, lambda: self._strike_again(fault, dice))
+    def _end_orchestrator(self) -> None:
+        if self._orchestrator is not None:
+            self._engine.kill(self._orchestrator.process)
 
-    def _can_be_lost(self, agent: int) -> bool:
+    def _can_be_lost(self) -> list[int]:
+        """Nodes with ranks that the parity covers, one at a time."""
         plan = self._register
-        if plan is None or agent not in plan.agents() or self._agents[agent].ended or len(plan.agents()) < 2:
-            return False
-        return all(sum(plan.agent_of(rank) == agent for rank in group) <= plan.parity for group in plan.groups)
+        if plan is None or len(plan.agents()) < 2:
+            return []
+        return [
+            agent.node
+            for agent in self._agents.values()
+            if agent.number in plan.agents()
+            and not agent.ended
+            and all(sum(plan.agent_of(rank) == agent.number for rank in group) <= plan.parity for group in plan.groups)
+        ]
 
 
 def error_of(ending: Ending) -> Exception | None:

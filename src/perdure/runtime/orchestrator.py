@@ -19,10 +19,12 @@ import msgspec
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import orchestrator as machine
+from perdure.core.faults import orchestrator_instant
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.runtime.channel import Channel, abstract_name, connect
+from perdure.runtime.injector import Injector
 from perdure.runtime.links import HELLO
 from perdure.runtime.loop import Loop
 
@@ -40,8 +42,11 @@ def plan_from_json(value: Any) -> Plan | None:
 class OrchestratorProcess:
     """One orchestrator of round `number`. `run` returns when the job is over."""
 
-    def __init__(self, *, job: str, number: int, shape: JobShape, settings: Settings, supervisor: socket.socket) -> None:
+    def __init__(
+        self, *, job: str, number: int, shape: JobShape, settings: Settings, supervisor: socket.socket, injector: Injector
+    ) -> None:
         self._job = job
+        self._injector = injector
         self._state = OrchestratorState(round=number, shape=shape, settings=settings)
         self._supervisor = supervisor
         self._lines = b""
@@ -64,6 +69,9 @@ class OrchestratorProcess:
     def _step(self, event: ev.OrchestratorEvent) -> None:
         for command in machine.step(self._state, event, time.monotonic()):
             self._execute(command)
+            phase, superstep = orchestrator_instant(command, self._state.round)
+            if phase:
+                self._injector.at(phase, superstep)
 
     def _execute(self, command: do.OrchestratorCommand) -> None:
         match command:
