@@ -93,12 +93,10 @@ def verdict(tally: Tally) -> str:
 
 def table(tally: Tally) -> Table:
     """By fault and phase; times in milliseconds, of faults of the row."""
-    found = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", caption_style="dim", caption_justify="left"
-    )
+    found = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, header_style="bold", caption_style="dim", caption_justify="left")
     found.caption = (
-        "hit: runs in which all that they are about happened. Times in ms, p50/p95. detected: from the strike until it was known; recovered: from "
-        "then until main was entered again, or, after the end of an orchestrator, until the next commit."
+        "hit: runs in which all that they are about happened. Times in ms, p50/p95. detected: from the strike until it was known; "
+        "recovered: from then until main was entered again, or, after the end of an orchestrator, until the next commit."
     )
     found.add_column("fault, phase", no_wrap=True)
     for name in ("runs", "hit", "survived", "detected", "recovered", "wrong", "hung", "left"):
