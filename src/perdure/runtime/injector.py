@@ -10,16 +10,19 @@ import mmap
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 
-from perdure.core.faults import Fault
+from perdure.core.faults import NOBODY, Fault
 from perdure.runtime.words import line
 
 
 class Injector:
-    """Knows the faults of the job, and whose process this is. `words`: the stream to the supervisor, told before a fault happens."""
+    """Knows the faults of the job, and whose process this is; `node` and `rank` as of `Fault.strikes`. `words`: the stream to the
+    supervisor, told before a fault happens; and when, for it may read that later, and how long a detection took is to be known to the
+    millisecond."""
 
-    def __init__(self, faults: Sequence[Fault], ledger: int, words: int, *, node: int, rank: int = -1) -> None:
+    def __init__(self, faults: Sequence[Fault], ledger: int, words: int, *, node: int, rank: int = NOBODY) -> None:
         self._faults = list(enumerate(faults))
         self._ledger = mmap.mmap(ledger, mmap.PAGESIZE) if faults else None
         self._words, self._node, self._rank = words, node, rank
@@ -37,10 +40,12 @@ class Injector:
             due = fault.strikes(node=self._node, rank=self._rank, superstep=superstep, phase=phase)
             if due and not self._ledger[index]:
                 self._ledger[index] = 1
-                os.write(self._words, line({"fault": index}))
-                self._strike(fault)
+                os.write(self._words, line({"fault": index, "at": time.monotonic()}))
+                if not fault.delay_ms:
+                    self._strike(fault)
 
     def _strike(self, fault: Fault) -> None:
+        """What is delayed, and the end of an orchestrator at a superstep, are the supervisor's part."""
         match fault.kind:
             case "kill":
                 os.killpg(0, signal.SIGKILL)
@@ -50,6 +55,8 @@ class Injector:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hang":
                 threading.Event().wait()
+            case "orchestrator" if self._node == NOBODY:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def ledger(spent: Sequence[int]) -> int:
