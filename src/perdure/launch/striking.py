@@ -25,7 +25,8 @@ _PARTS: Final = ("the process of a node or the orchestrator", "a nursery", "a wo
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hands:
     """What the supervisor lends. `tell` takes an event and its fields, `t` (s, monotonic) among them if it is not now; `spend` lets all
-    nodes know that a fault has happened; `can_be_lost` gives the nodes with ranks that the parity covers, one at a time."""
+    nodes know that a fault has happened; `can_be_lost` gives the nodes with ranks that the parity covers, one at a time;
+    `processes` those that an engine has started here, by their process ids."""
 
     tell: Callable[..., None]
     after: Callable[[float, Callable[[], None]], None]
@@ -33,6 +34,7 @@ class Hands:
     end_node: Callable[[int], None]
     end_orchestrator: Callable[[], None]
     can_be_lost: Callable[[], list[int]]
+    processes: Callable[[], list[int]]
 
 
 class Striker:
@@ -85,11 +87,15 @@ class Striker:
         self._hands.after(fault.every_s if victims or not self.undisturbed else TRY_AGAIN_S, lambda: self._strike_again(fault, dice))
 
     def _striking_any(self, fault: Fault) -> Callable[[], None]:
-        """`process` and `freeze`: any process of the job, whatever it does."""
+        """`process` and `freeze`: any process of the job on this machine, whatever it does; none that the program's caller has besides."""
         sign = signal.SIGKILL if fault.kind == "process" else signal.SIGSTOP
 
         def strike() -> None:
-            processes = descendants(os.getpid())
+            started = self._hands.processes()
+            ours = descendants(*started).keys() | {*started}
+            processes = {pid: depth for pid, depth in descendants(os.getpid()).items() if pid in ours}
+            if not processes:
+                return  # all have just ended, which the supervisor is about to hear
             pid = random.Random(fault.seed).choice(sorted(processes))
             fields: dict[str, Any] = {"fault": str(fault), "pid": pid, "what": _PARTS[min(processes[pid], len(_PARTS)) - 1]}
             self._hands.tell("fault", **fields)

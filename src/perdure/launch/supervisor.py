@@ -80,7 +80,7 @@ class Supervisor:
         self._ending = Ending()
         hands = Hands(
             tell=self._emit, after=self._after, spend=self._spend, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
-            can_be_lost=self._can_be_lost,
+            can_be_lost=self._can_be_lost, processes=self._processes,
         )  # fmt: skip
         self._striker = Striker(order.faults, hands)
 
@@ -362,3 +362,7 @@ class Supervisor:
 
     def _can_be_lost(self) -> list[int]:
         return [agent.node for agent in self._agents.values() if not agent.ended and self._register.can_spare(agent.number)]
+
+    def _processes(self) -> list[int]:
+        found = [agent.process.pid for agent in self._agents.values() if not agent.ended]
+        return found if self._orchestrator is None else [*found, self._orchestrator.process.pid]

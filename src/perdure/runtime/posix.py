@@ -38,8 +38,8 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def descendants(ancestor: int) -> dict[int, int]:
-    """The living processes below one: process id -> how far below, 1 for its children."""
+def descendants(*ancestors: int) -> dict[int, int]:
+    """The living processes below some: process id -> how far below, 1 for children."""
     parents: dict[int, int] = {}
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
@@ -47,7 +47,7 @@ def descendants(ancestor: int) -> dict[int, int]:
             if state not in "ZX":
                 parents[int(entry.name)] = int(parent)
     found: dict[int, int] = {}
-    level, depth = {ancestor}, 1
+    level, depth = set(ancestors), 1
     while level := {pid for pid, parent in parents.items() if parent in level}:
         found |= dict.fromkeys(level, depth)
         depth += 1
