@@ -16,6 +16,8 @@ DELAYS_MS: Final = (0, 0, 1, 2, 4)
 """After the instant; what a phase does takes some milliseconds in a small job."""
 START_S: Final = 0.1
 """Before that a job has hardly a process."""
+LATEST: Final = 0.8
+"""Of the undisturbed run's time: on a quieter machine the job is over sooner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +59,12 @@ class _Dice:
         self._random = random.Random(seed)
         self._nodes = list(range(ground.nodes))
         self._random.shuffle(self._nodes)
-        self.losses = self._random.randint(1, ground.parity)
+        self.losses = self._random.randint(1, max(1, ground.parity))
         later = ground.commits[1:] or ground.commits
         self.commit = self._random.choice(later)
         self.superstep = self._random.randrange(1, max(2, ground.supersteps * 3 // 4))
         """Not among the last, so that something is left for the recovery, and for what strikes it."""
-        self.early = 1 + self.superstep // 4
+        self.early = 1 + self.superstep // 16
         """A new orchestrator takes a while to come, and is to find the job at work."""
 
     def node(self) -> int:
@@ -81,7 +83,7 @@ class _Dice:
 
     def seconds(self) -> float:
         """Some time in the life of the job."""
-        return round(self._random.uniform(START_S, max(self.ground.wall_s, 2 * START_S)), 3)
+        return round(self._random.uniform(START_S, max(LATEST * self.ground.wall_s, 2 * START_S)), 3)
 
     def number(self) -> int:
         """For a fault that has a seed of its own."""
