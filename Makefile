@@ -3,13 +3,24 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-peers clean
+.PHONY: demo test test-faults lint bench bench-peers clean
 
 demo: .venv/ready
 	$(BIN)/perdure demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+# 200 runs of the examples with losses at the dangerous instants, about ten minutes on two cores. Another SEED: other losses.
+SEED ?= 0
+CAMPAIGN := $(BIN)/perdure rehearse --campaign --seed $(SEED) --commit-every 5
+HEAT := examples/heat/heat.py -- --n 64 --supersteps 600
+TSUNAMI := examples/tsunami/tsunami.py -- --coarsen 6 --hours 20 --steps-per-superstep 1
+test-faults: .venv/installed
+	$(CAMPAIGN) --runs 64 --parity 1 --spares 1 $(HEAT)
+	$(CAMPAIGN) --runs 64 --parity 2 --spares 2 $(HEAT)
+	$(CAMPAIGN) --runs 36 --parity 1 --spares 1 $(TSUNAMI)
+	$(CAMPAIGN) --runs 42 --parity 2 --spares 2 $(TSUNAMI)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

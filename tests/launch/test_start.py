@@ -7,11 +7,17 @@ import signal
 from typing import Any
 
 import pytest
-from tests.faults.campaign import descendants
 from tests.faults.conftest import tell, undisturbed
 
 from perdure.core.settings import Settings
 from perdure.errors import EngineFailed
+from perdure.runtime.posix import descendants
+
+
+def starting_nodes(orchestrator: int) -> list[int]:
+    """Of the job that this process supervises, in the order of their numbers. By their parent, for their command lines may not be there
+    yet: a process that has just begun another program has none for a moment."""
+    return sorted(pid for pid, depth in descendants(os.getpid()).items() if depth == 1 and pid != orchestrator)
 
 
 @pytest.mark.parametrize(
@@ -26,8 +32,7 @@ def test_a_node_that_is_lost_while_it_starts_holds_nobody_up(
 
     def strike(event: dict[str, Any]) -> None:
         if event["event"] == "orchestrator_started":
-            starting = sorted(pid for pid, command in descendants().items() if " agent " in command)
-            os.kill(starting[victim], sign)
+            os.kill(starting_nodes(event["pid"])[victim], sign)
 
     story = tell(strike, ranks=3, spares=1, arguments={"supersteps": 9}, settings=Settings(start_timeout_s=start_timeout_s))
     assert [(event["node"], event["reason"]) for event in story.of("node_lost")] == [(victim, reason)]
@@ -37,7 +42,7 @@ def test_a_node_that_is_lost_while_it_starts_holds_nobody_up(
 def test_a_job_of_which_no_node_starts_is_an_error_that_says_so() -> None:
     def strike(event: dict[str, Any]) -> None:
         if event["event"] == "orchestrator_started":
-            for pid in [pid for pid, command in descendants().items() if " agent " in command]:
+            for pid in starting_nodes(event["pid"]):
                 os.kill(pid, signal.SIGSTOP)
 
     with pytest.raises(EngineFailed, match="no node was up after 1 s"):

@@ -14,12 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from perdure.cli.display import display
+from perdure.cli.settings import parse_settings
 from perdure.cli.simulate import simulate
 from perdure.core.faults import GRAMMAR
 from perdure.core.settings import Settings
 from perdure.engines.hosts import SSH, HostsEngine, parse_hosts
 from perdure.errors import ConfigError, UsageError
 from perdure.launch import Report, run
+from perdure.launch.campaign import Shape
 from perdure.launch.rehearsal import rehearse
 
 app = typer.Typer(
@@ -50,6 +52,10 @@ CommitEvery = Annotated[
     str | None, typer.Option(metavar="K|auto", help="Supersteps between commits. Default: what the program says.", rich_help_panel="Shape")
 ]
 HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=SECONDS", help="A time or limit of the protocol: silence_s, start_timeout_s, ...", rich_help_panel="Shape"),
+]
 Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
 Transport = Annotated[str, typer.Option(help="Between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
 BestTransport = Annotated[
@@ -104,6 +110,7 @@ def run_command(
     group_size: GroupSize = None,
     commit_every: CommitEvery = None,
     hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
+    setting: Setting = None,
     seed: Seed = 0,
     transport: BestTransport = None,
     fault: Faults = None,
@@ -133,7 +140,7 @@ def run_command(
             program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
             group_size=group_size,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
-            settings=Settings(hang_timeout_s=hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
+            settings=parse_settings(setting or [], hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
             on_divergence=on_divergence,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
@@ -171,6 +178,14 @@ def rehearse_command(
     program: Program,
     rehearsals: Annotated[int, typer.Option(help="Runs with a loss each, after the undisturbed one.")] = 3,
     seed: Annotated[int, typer.Option(help="Chooses what is lost, and when.")] = 0,
+    campaign: Annotated[
+        bool, typer.Option("--campaign", help="Strike at the dangerous instants, many times.", rich_help_panel="Campaign")
+    ] = False,
+    runs: Annotated[int, typer.Option(help="Runs with 1 to --parity losses each.", rich_help_panel="Campaign")] = 200,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The last line of standard output is the table as JSON.", rich_help_panel="Campaign")
+    ] = False,
+    engine: Engine = "local",
     ranks: Ranks = 4,
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
@@ -182,8 +197,28 @@ def rehearse_command(
 
     `perdure rehearse examples/heat/heat.py -- --n 128 --supersteps 40`
 
+    With `--campaign` the losses come while state is copied and encoded, at the commit decision, while a generation is revoked or rebuilt,
+    while the orchestrator is handed over, and during another recovery; nodes, workers and the orchestrator are killed, stopped or hung.
+    A table says, by fault and phase, how many runs survived, how soon the loss was known, and how soon the job went on. Run number i has
+    seed `--seed` + i; of one that goes wrong the seed and the one command that replays it are printed. The program must run for some
+    hundreds of supersteps, or the last faults find it at its end:
+
+    `perdure rehearse examples/heat/heat.py --campaign --parity 2 --spares 2 --commit-every 5 -- --n 64 --supersteps 400`
+
     Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
     """
+    if campaign:
+        from perdure.cli.campaign import run_campaign
+
+        shape = Shape(
+            program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+            group_size=group_size, commit_every=commit_every, raw_arguments=parse_arguments(context.args),
+        )  # fmt: skip
+        if not run_campaign(shape, runs=runs, seed=seed, as_json=as_json):
+            raise typer.Exit(1)
+        return
+    if as_json or engine != "local":
+        raise ConfigError("--json and --engine go with --campaign")
     if rehearsals < 1:
         raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")
 

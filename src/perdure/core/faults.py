@@ -8,9 +8,12 @@
     orchestrator:superstep=30       SIGKILL to the orchestrator
     flip:rank=1,superstep=9,where=parity    a bit in memory changes, in what that rank keeps of the first commit from that superstep on:
                                     of its `snapshot`, its `parity` or its `replicated` items; `seed=` chooses the bit
+    process:after=1.2s,seed=7       SIGKILL to one process of the job, chosen by the seed, so long after the start
+    freeze:after=1.2s,seed=7        SIGSTOP to one
 
-`phase=` in place of the superstep, or beside it, names the instant inside a commit or a recovery (see `PHASES`); `kill`, `stop` and
-`crash` take it. Each fault happens once, however often its superstep is computed; `every` goes on until the job ends.
+`phase=` in place of the superstep, or beside it, names the instant inside a commit or a recovery (see `PHASES`); `kill`, `stop`, `crash`
+and `orchestrator` take it. `delay_ms=` strikes so many milliseconds after that instant; `kill` and `orchestrator` take it. Each fault
+happens once, however often its superstep is computed; `every` goes on until the job ends.
 """
 
 from __future__ import annotations
@@ -18,23 +21,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.core import commands as do
+from perdure.core import messages as msg
 from perdure.errors import ConfigError
 
-PHASES: Final = ("copying", "encoding", "prepared", "sealed", "rebuilding", "entering")
-"""A rank copies its state; its agent encodes; a rank's label was prepared; a node stopped for a new generation; a node decodes; `main`
-is about to be entered again."""
+WORKER_PHASES: Final = ("copying", "unwinding", "entering")
+"""A rank copies its state; `main` has been left because the generation is over; it is about to be entered again."""
+NODE_PHASES: Final = ("encoding", "prepared", "sealed", "installing", "restoring", "rebuilding", "greeted")
+"""An agent encodes; has said that a label is prepared; stops a generation; has opened the links of the next one; fetches what a lost rank
+needs; decodes; has answered another orchestrator than the first."""
+ORCHESTRATOR_PHASES: Final = ("committing", "sealing", "choosing", "installing", "assigning", "resuming", "greeting")
+"""The orchestrator has published a commit and told nobody; has told one node, of all, to stop the generation; has proposed a plan; has told
+one node of it, of what to decode, to resume; has, as another than the first, greeted one node."""
+PHASES: Final = tuple(dict.fromkeys((*WORKER_PHASES, *NODE_PHASES, *ORCHESTRATOR_PHASES)))
+NOBODY: Final = -1
+"""The node of an orchestrator, and the rank of all that is no worker."""
+_PHASES_OF: Final = {
+    "kill": WORKER_PHASES + NODE_PHASES, "stop": WORKER_PHASES + NODE_PHASES, "crash": WORKER_PHASES, "orchestrator": ORCHESTRATOR_PHASES,
+}  # fmt: skip
 WHERE: Final = ("snapshot", "parity", "replicated")
 """What of a rank's memory a flipped bit is in."""
 _KEYS: Final = {
-    "kill": {"node", "superstep", "phase", "every", "seed"},
+    "kill": {"node", "superstep", "phase", "every", "seed", "delay_ms"},
     "stop": {"node", "superstep", "phase"},
     "crash": {"rank", "superstep", "phase"},
     "hang": {"rank", "superstep"},
-    "orchestrator": {"superstep"},
+    "orchestrator": {"superstep", "phase", "delay_ms"},
     "flip": {"rank", "superstep", "where", "seed"},
+    "process": {"after", "seed"},
+    "freeze": {"after", "seed"},
 }
 GRAMMAR: Final = "kill:node=N,superstep=S | crash:rank=R,superstep=S | stop:node=N,superstep=S | hang:rank=R,superstep=S | " + (
-    "kill:every=5s,seed=7 | orchestrator:superstep=S | flip:rank=R,superstep=S,where=snapshot|parity|replicated"
+    "kill:every=5s,seed=7 | orchestrator:superstep=S | flip:rank=R,superstep=S,where=snapshot|parity|replicated | "
+    "process:after=1.2s,seed=7 | freeze:after=1.2s,seed=7"
 )
 
 
@@ -48,27 +67,60 @@ class Fault:
     superstep: int = -1
     phase: str = ""
     every_s: float = 0.0
+    after_s: float = 0.0
     seed: int = 0
     where: str = ""
+    delay_ms: int = 0
 
     def __str__(self) -> str:
-        if self.every_s:
-            return f"{self.kind}:every={self.every_s:g}s,seed={self.seed}"
+        for key, seconds in (("every", self.every_s), ("after", self.after_s)):
+            if seconds:
+                return f"{self.kind}:{key}={seconds:g}s,seed={self.seed}"
         given = [f"{key}={value}" for key in ("node", "rank", "superstep") if (value := getattr(self, key)) >= 0]
-        more = [f"{key}={value}" for key in ("phase", "where") if (value := getattr(self, key))]
-        return f"{self.kind}:" + ",".join([*given, *more])
+        given += [f"{key}={value}" for key in ("phase", "where") if (value := getattr(self, key))]
+        given += [f"delay_ms={self.delay_ms}"] if self.delay_ms else []
+        return f"{self.kind}:" + ",".join(given)
+
+    @property
+    def has_clock(self) -> bool:
+        """Does the time of day choose its instant, and no process of the job?"""
+        return bool(self.every_s or self.after_s)
 
     def strikes(self, *, node: int, rank: int, superstep: int, phase: str) -> bool:
-        """Is this its instant? `rank` -1: at an agent; an empty `phase`: a superstep begins."""
-        if phase != self.phase or self.every_s or self.kind == "flip" or (self.superstep >= 0 and superstep != self.superstep):
+        """Is this its instant? `rank` NOBODY: at an agent; `node` too: at the orchestrator; an empty `phase`: a superstep begins.
+
+        An orchestrator has no supersteps: the worker of rank 0 strikes for it.
+        """
+        if phase != self.phase or self.has_clock or self.kind == "flip" or (self.superstep >= 0 and superstep != self.superstep):
             return False
         if self.kind == "orchestrator":
-            return rank >= 0
+            return node == NOBODY if self.phase else rank == 0
         return node == self.node if self.node >= 0 else rank == self.rank
 
     def flips(self, *, rank: int, superstep: int) -> bool:
         """Is this its instant? The label of `superstep` is known to be committed where `rank` lives."""
         return self.kind == "flip" and rank == self.rank and superstep >= self.superstep
+
+
+def orchestrator_instant(command: do.OrchestratorCommand, orchestrator: int) -> tuple[str, int]:
+    """The phase, and the superstep or -1, of the instant after a command; an empty phase for most. `orchestrator`: 1 for the first."""
+    match command:
+        case do.Publish(event="committed", fields={"superstep": int(superstep)}):
+            return "committing", superstep
+        case do.Propose():
+            return "choosing", -1
+        case do.TellAgent(message=msg.Seal()):
+            return "sealing", -1
+        case do.TellAgent(message=msg.Install() | msg.Amend()):
+            return "installing", -1
+        case do.TellAgent(message=msg.Assign()):
+            return "assigning", -1
+        case do.TellAgent(message=msg.Resume()):
+            return "resuming", -1
+        case do.TellAgent(message=msg.Greet()) if orchestrator > 1:
+            return "greeting", -1
+        case _:
+            return "", -1
 
 
 def parse_fault(text: str, *, nodes: int, ranks: int) -> Fault:
@@ -88,9 +140,11 @@ def parse_fault(text: str, *, nodes: int, ranks: int) -> Fault:
         rank=_number(text, values, "rank"),
         superstep=_number(text, values, "superstep"),
         phase=values.get("phase", ""),
-        every_s=_seconds(text, values.get("every")),
+        every_s=_seconds(text, values, "every"),
+        after_s=_seconds(text, values, "after"),
         seed=max(_number(text, values, "seed"), 0),
         where=values.get("where", "snapshot" if kind == "flip" else ""),
+        delay_ms=max(_number(text, values, "delay_ms"), 0),
     )
     _check(text, fault, nodes, ranks)
     return fault
@@ -104,15 +158,15 @@ def _number(text: str, values: dict[str, str], key: str) -> int:
     return int(values[key])
 
 
-def _seconds(text: str, value: str | None) -> float:
-    if value is None:
+def _seconds(text: str, values: dict[str, str], key: str) -> float:
+    if key not in values:
         return 0.0
     try:
-        seconds = float(value.removesuffix("s"))
+        seconds = float(values[key].removesuffix("s"))
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise ConfigError(f"--fault {text}: every must be a time such as 5s, not {value!r}")
+        raise ConfigError(f"--fault {text}: {key} must be a time such as 5s, not {values[key]!r}")
     return seconds
 
 
@@ -121,12 +175,14 @@ def _check(text: str, fault: Fault, nodes: int, ranks: int) -> None:
         raise ConfigError(f"--fault {text}: there is no phase {fault.phase!r}; phases are {', '.join(PHASES)}")
     if fault.where and fault.where not in WHERE:
         raise ConfigError(f"--fault {text}: where is {', '.join(WHERE)}, not {fault.where!r}")
-    if fault.kind == "crash" and fault.phase not in ("", "copying", "entering"):
-        raise ConfigError(f"--fault {text}: a worker has the phases copying and entering only; use kill:node=N for the others")
-    if fault.every_s:
-        if fault.node >= 0 or fault.superstep >= 0 or fault.phase:
-            raise ConfigError(f"--fault {text}: every goes with seed only")
+    if fault.phase and fault.phase not in _PHASES_OF[fault.kind]:
+        raise ConfigError(f"--fault {text}: {fault.kind} has the phases {', '.join(_PHASES_OF[fault.kind])}, not {fault.phase}")
+    if fault.has_clock:
+        if fault.node >= 0 or fault.superstep >= 0 or fault.phase or fault.delay_ms:
+            raise ConfigError(f"--fault {text}: every and after go with seed only")
         return
+    if fault.kind in ("process", "freeze"):
+        raise ConfigError(f"--fault {text}: say how long after the start, as in {fault.kind}:after=1.2s,seed=7")
     what, count = ("node", nodes) if fault.kind in ("kill", "stop") else ("rank", ranks)
     target = 0 if fault.kind == "orchestrator" else fault.node if what == "node" else fault.rank
     if target < 0 or (fault.superstep < 0 and not fault.phase):

@@ -50,9 +50,11 @@ class AgentConfig(msgspec.Struct, kw_only=True):
 
 
 class OrchestratorConfig(msgspec.Struct, kw_only=True):
-    """All that an orchestrator must know."""
+    """All that an orchestrator must know; `spent` as of an agent."""
 
     token: str
     round: int
     shape: JobShape
     settings: Settings
+    faults: list[Fault]
+    spent: list[int]

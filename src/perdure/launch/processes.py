@@ -23,6 +23,7 @@ import msgspec
 
 from perdure import job
 from perdure.coding import copying
+from perdure.core.faults import NOBODY
 from perdure.errors import PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.program import load
@@ -104,7 +105,10 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
 def run_orchestrator(config: OrchestratorConfig, _pulse: int, words: Words) -> None:
     """The life of an orchestrator; it holds little memory, so the pulse is its own."""
     admission = Admission(bytes.fromhex(config.token))
-    OrchestratorProcess(number=config.round, shape=config.shape, settings=config.settings, admission=admission, words=words).run()
+    injector = Injector(config.faults, ledger(config.spent), words.fileno(), node=NOBODY)
+    OrchestratorProcess(
+        number=config.round, shape=config.shape, settings=config.settings, admission=admission, words=words, injector=injector
+    ).run()
 
 
 def _main(what: str, fd: int, pulse: int, words: int, parent: int) -> None:

@@ -7,7 +7,6 @@ Its end is the job's end: every process that an engine has started holds one end
 from __future__ import annotations
 
 import base64
-import random
 import secrets
 import selectors
 import sys
@@ -18,12 +17,12 @@ from typing import Any, Final
 
 import msgspec
 
-from perdure.core.faults import Fault
 from perdure.engines import Engine, Process
 from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
 from perdure.launch.ending import Ending
 from perdure.launch.register import Register
+from perdure.launch.striking import Hands, Striker
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
@@ -78,21 +77,23 @@ class Supervisor:
         self._announced: set[tuple[int, int]] = set()
         self._clocks: list[_Clock] = []
         self._judged = self._loadable = False
-        self._spent: set[int] = set()
-        self._undisturbed = False
         self._ending = Ending()
+        hands = Hands(
+            tell=self._emit, after=self._after, spend=self._spend, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
+            can_be_lost=self._can_be_lost, processes=self._processes,
+        )  # fmt: skip
+        self._striker = Striker(order.faults, hands)
 
     # ---- the life of the job ----------------------------------------------------------------------------------------------
 
     def run(self) -> Ending:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
+            self._emit("started", job=self._job)
             for node in range(self._order.nodes):
                 self._start_agent(node)
             self._start_orchestrator()
-            for fault in self._order.faults:
-                if fault.every_s:
-                    self._strike_again(fault, random.Random(fault.seed))
+            self._striker.start()
             while not self._ending.over:
                 self._turn()
             return self._ending
@@ -120,8 +121,10 @@ class Supervisor:
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._clocks.append(_Clock(time.monotonic() + seconds, action))
 
-    def _emit(self, event: str, **fields: Any) -> None:
-        self._on_event({"t": round(time.monotonic() - self._began, 6), "event": event, **fields})
+    def _emit(self, event: str, *, t: float | None = None, **fields: Any) -> None:
+        """`t` (s, monotonic): when it happened, if that is not now."""
+        since = (time.monotonic() if t is None else t) - self._began
+        self._on_event({"t": round(since, 6), "event": event, **fields})
 
     def _finish(self, error: str, text: str, payload: bytes = b"") -> None:
         self._ending = Ending(error, text, payload, over=True)
@@ -147,7 +150,7 @@ class Supervisor:
         order = self._order
         config = AgentConfig(
             token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number, node=node,
-            program=order.program, settings=order.settings, means=order.means, faults=list(order.faults), spent=sorted(self._spent),
+            program=order.program, settings=order.settings, means=order.means, faults=list(order.faults), spent=sorted(self._striker.spent),
             transport=order.transport,
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))
@@ -174,8 +177,9 @@ class Supervisor:
                     self._agent_up(agent, address)
                 case {"verdict": verdict}:
                     self._program_judged(verdict)
-                case {"fault": int(index)}:
-                    self._fault_happened(index)
+                case {"fault": int(index), "at": float(struck_at)}:
+                    # another machine's clock says nothing here
+                    self._striker.noticed(index, struck_at if self._engine.shares_memory else time.monotonic())
                 case {"ended": str(how)}:
                     self._agent_ended(agent, how)
                 case other:  # of a login shell, most likely
@@ -184,7 +188,7 @@ class Supervisor:
 
     def _agent_up(self, agent: _Agent, address: str) -> None:
         agent.address = address
-        for index in self._spent:  # also what has happened since its configuration was written
+        for index in self._striker.spent:  # also what has happened since its configuration was written
             agent.process.words.say(spent=index)
         self._introduce(agent)
         self._perhaps_no_more_nodes()
@@ -255,7 +259,10 @@ class Supervisor:
 
     def _start_orchestrator(self) -> None:
         self._rounds += 1
-        config = OrchestratorConfig(token=self._token, round=self._rounds, shape=self._order.shape, settings=self._order.settings)
+        config = OrchestratorConfig(
+            token=self._token, round=self._rounds, shape=self._order.shape, settings=self._order.settings, faults=list(self._order.faults),
+            spent=sorted(self._striker.spent),
+        )  # fmt: skip
         process = self._engine.start(-1, "orchestrator", msgspec.json.encode(config))
         self._orchestrator = _Orchestrator(process, time.monotonic() + HEARTBEAT_TIMEOUT_S)
         self._watch(process.words, self._orchestrator_said)
@@ -307,17 +314,19 @@ class Supervisor:
         return bool(lines)
 
     def _obey(self, fields: dict[str, Any]) -> None:
-        match fields["what"]:
-            case "heartbeat":
+        match fields:
+            case {"what": "heartbeat"}:
                 pass
-            case "propose":
-                self._tell(what="register", plan=self._register.propose(fields["plan"]))
-            case "kill":
-                self._engine.kill(self._agents[fields["agent"]].process)
-            case "event":
-                self._publish(fields["event"], fields["fields"])
-            case "finish":
-                self._finish(fields["error"], fields["text"], base64.b64decode(fields["payload"]))
+            case {"what": "propose", "plan": plan}:
+                self._tell(what="register", plan=self._register.propose(plan))
+            case {"what": "kill", "agent": agent}:
+                self._engine.kill(self._agents[agent].process)
+            case {"what": "event", "event": event, "fields": told}:
+                self._publish(event, told)
+            case {"what": "finish", "error": error, "text": text, "payload": payload}:
+                self._finish(error, text, base64.b64decode(payload))
+            case {"fault": int(index), "at": float(struck_at)}:
+                self._striker.noticed(index, struck_at)
             case other:
                 raise InternalError(f"the orchestrator said {other!r}")
 
@@ -331,30 +340,29 @@ class Supervisor:
         if event == "committed":
             self._restarts = 0
         if event in ("committed", "node_lost", "worker_lost"):
-            self._undisturbed = event == "committed"
+            self._striker.undisturbed = event == "committed"
         self._emit(event, **fields)
 
     # ---- faults -----------------------------------------------------------------------------------------------------------
 
-    def _fault_happened(self, index: int) -> None:
-        """Each once, although several processes may come to its instant together, and again after a recovery."""
-        if index in self._spent:
-            return
-        self._spent.add(index)
+    def _spend(self, index: int) -> None:
+        """All nodes that are up shall know; the others are told when they are."""
         for agent in self._agents.values():
             if agent.up and not agent.ended:
                 agent.process.words.say(spent=index)
-        fault = self._order.faults[index]
-        self._emit("fault", fault=str(fault))
-        if fault.kind == "orchestrator" and self._orchestrator is not None:
+
+    def _end_node(self, node: int) -> None:
+        for agent in self._agents.values():
+            if agent.node == node and not agent.ended:
+                self._engine.kill(agent.process)
+
+    def _end_orchestrator(self) -> None:
+        if self._orchestrator is not None:
             self._engine.kill(self._orchestrator.process)
 
-    def _strike_again(self, fault: Fault, dice: random.Random) -> None:
-        """`kill:every`: the next node; one that the job can lose now, for it shall show that it survives, and not how it ends."""
-        victims = [agent for agent in self._agents.values() if not agent.ended and self._register.can_spare(agent.number)]
-        if victims and self._undisturbed:
-            victim = dice.choice(victims)
-            self._emit("fault", fault=f"kill:node={victim.node}")
-            self._undisturbed = False
-            self._engine.kill(victim.process)
-        self._after(fault.every_s if victims or not self._undisturbed else 0.5, lambda: self._strike_again(fault, dice))
+    def _can_be_lost(self) -> list[int]:
+        return [agent.node for agent in self._agents.values() if not agent.ended and self._register.can_spare(agent.number)]
+
+    def _processes(self) -> list[int]:
+        found = [agent.process.pid for agent in self._agents.values() if not agent.ended]
+        return found if self._orchestrator is None else [*found, self._orchestrator.process.pid]

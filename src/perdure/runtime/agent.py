@@ -197,8 +197,11 @@ class AgentProcess:
             case do.TellOrchestrator(message=message):
                 if self._orchestrator is not None:
                     self._loop.send(self._orchestrator, message)
-                if isinstance(message, msg.Prepared):
-                    self._injector.at("prepared", message.label.superstep)
+                match message:
+                    case msg.Prepared(label=label):
+                        self._injector.at("prepared", label.superstep)
+                    case msg.Status() if self._round > 1:
+                        self._injector.at("greeted", -1)
             case do.TellPeer(agent=agent, message=message):
                 self._tell_peer(agent, message)
             case do.TellWorker(rank=rank, message=message):
@@ -213,6 +216,8 @@ class AgentProcess:
                 self._nursery.kill(rank, incarnation)
             case do.OpenLinks(plan=plan):
                 self._links.open(plan.generation)
+                if plan.generation > 1:
+                    self._injector.at("installing", -1)
             case do.ShutLinks(generation=generation):
                 self._injector.at("sealed", -1)
                 self._shut_links(generation)
@@ -247,6 +252,7 @@ class AgentProcess:
                 self._injector.at("encoding", command.label.superstep)
             case do.Restore():
                 self._on_links(lambda task: restore(task, command, self._post), "restore", command.rank)
+                self._injector.at("restoring", command.label.superstep)
             case do.Decode(tasks=tasks):
                 self._decode(tasks)
                 self._injector.at("rebuilding", tasks[0].label.superstep)

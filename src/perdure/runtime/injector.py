@@ -10,16 +10,19 @@ import mmap
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 
-from perdure.core.faults import Fault
+from perdure.core.faults import NOBODY, Fault
 from perdure.runtime.words import line
 
 
 class Injector:
-    """Knows the faults of the job, and whose process this is. `words`: the stream to the supervisor, told before a fault happens."""
+    """Knows the faults of the job, and whose process this is; `node` and `rank` as of `Fault.strikes`. `words`: the stream to the
+    supervisor, told before a fault happens; and when, for it may read that later, and how long a detection took is to be known to the
+    millisecond."""
 
-    def __init__(self, faults: Sequence[Fault], ledger: int, words: int, *, node: int, rank: int = -1) -> None:
+    def __init__(self, faults: Sequence[Fault], ledger: int, words: int, *, node: int, rank: int = NOBODY) -> None:
         self._faults = list(enumerate(faults))
         self._ledger = mmap.mmap(ledger, mmap.PAGESIZE) if faults else None
         self._words, self._node, self._rank = words, node, rank
@@ -35,7 +38,7 @@ class Injector:
             return
         for index, fault in self._faults:
             due = fault.strikes(node=self._node, rank=self._rank, superstep=superstep, phase=phase)
-            if due and self._takes_place(index):
+            if due and self._takes_place(index) and not fault.delay_ms:
                 self._strike(fault)
 
     def flips(self, rank: int, superstep: int) -> list[Fault]:
@@ -47,10 +50,11 @@ class Injector:
         if self._ledger is None or self._ledger[index]:
             return False
         self._ledger[index] = 1
-        os.write(self._words, line({"fault": index}))
+        os.write(self._words, line({"fault": index, "at": time.monotonic()}))
         return True
 
     def _strike(self, fault: Fault) -> None:
+        """What is delayed, and the end of an orchestrator at a superstep, are the supervisor's part."""
         match fault.kind:
             case "kill":
                 os.killpg(0, signal.SIGKILL)
@@ -60,6 +64,8 @@ class Injector:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hang":
                 threading.Event().wait()
+            case "orchestrator" if self._node == NOBODY:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def ledger(spent: Sequence[int]) -> int:

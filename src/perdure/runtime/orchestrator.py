@@ -17,11 +17,13 @@ import msgspec
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import orchestrator as machine
+from perdure.core.faults import orchestrator_instant
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.runtime.addresses import dial
 from perdure.runtime.channel import Channel
+from perdure.runtime.injector import Injector
 from perdure.runtime.loop import Loop
 from perdure.runtime.reception import ORCHESTRATOR, Admission
 from perdure.runtime.words import Words
@@ -40,7 +42,8 @@ def plan_from_json(value: Any) -> Plan | None:
 class OrchestratorProcess:
     """One orchestrator of round `number`. `run` returns when the job is over."""
 
-    def __init__(self, *, number: int, shape: JobShape, settings: Settings, admission: Admission, words: Words) -> None:
+    def __init__(self, *, number: int, shape: JobShape, settings: Settings, admission: Admission, words: Words, injector: Injector) -> None:
+        self._injector = injector
         self._state = OrchestratorState(round=number, shape=shape, settings=settings)
         self._admission, self._words = admission, words
         self._agents: dict[int, Channel] = {}
@@ -62,6 +65,9 @@ class OrchestratorProcess:
     def _step(self, event: ev.OrchestratorEvent) -> None:
         for command in machine.step(self._state, event, time.monotonic()):
             self._execute(command)
+            phase, superstep = orchestrator_instant(command, self._state.round)
+            if phase:
+                self._injector.at(phase, superstep)
 
     def _execute(self, command: do.OrchestratorCommand) -> None:
         match command:

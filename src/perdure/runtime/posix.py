@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import pathlib
 import signal
 import threading
 from typing import Final
@@ -35,6 +36,22 @@ def is_stopped(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] == "T"
     except OSError:
         return False
+
+
+def descendants(*ancestors: int) -> dict[int, int]:
+    """The living processes below some: process id -> how far below, 1 for children."""
+    parents: dict[int, int] = {}
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+            if state not in "ZX":
+                parents[int(entry.name)] = int(parent)
+    found: dict[int, int] = {}
+    level, depth = set(ancestors), 1
+    while level := {pid for pid, parent in parents.items() if parent in level}:
+        found |= dict.fromkeys(level, depth)
+        depth += 1
+    return found
 
 
 def ending(pid: int) -> int | None:

@@ -1,8 +1,8 @@
 """What a process and the one that started it tell one another: JSON objects, one a line, in both directions of one stream.
 
 Agents say that they are there (`begun`, with their process id), where they listen (`up`), whether the program can be loaded (`verdict`),
-that an injected fault happens now (`fault`), and, where a shell is between, how they ended (`ended`). They hear which faults have happened
-elsewhere (`spent`). The end of the stream is the end of who was at the other end: rule T7.
+that an injected fault happens (`fault`, `at`: s of the monotonic clock there), and, where a shell is between, how they ended (`ended`).
+They hear which faults have happened elsewhere (`spent`). The end of the stream is the end of who was at the other end: rule T7.
 """
 
 from __future__ import annotations

@@ -100,10 +100,11 @@ class WorkerProcess:
         before = set(threading.enumerate())
         try:
             comm = self.mesh.enter(generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations)
-            self.place.injector.at("entering", enter.base.superstep if enter.base else 0)
+            if enter.generation > 1:
+                self.place.injector.at("entering", enter.base.superstep if enter.base else 0)
             self._run_main(WorkerSession(self, enter, comm))
         except GenerationRevoked:
-            pass  # the expected way out of a generation that is over
+            self.place.injector.at("unwinding", -1)
         except BaseException as error:
             self._flush()
             self.page.enter("waiting")

@@ -1,0 +1,25 @@
+"""`--setting NAME=NUMBER`: the times and limits of the protocol, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from perdure.core.settings import Settings
+from perdure.errors import ConfigError
+
+
+def parse_settings(words: Sequence[str], hang_timeout_s: float) -> Settings:
+    """`name=number` for any of `Settings`."""
+    names = {name: type(value) for name, value in asdict(Settings()).items()}
+    given: dict[str, Any] = {"hang_timeout_s": hang_timeout_s}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in names:
+            raise ConfigError(f"--setting {word}: there is no setting {name!r}; settings are {', '.join(names)}")
+        try:
+            given[name] = names[name](value)
+        except ValueError:
+            raise ConfigError(f"--setting {word}: {name} is a number, such as {getattr(Settings(), name):g}, not {value!r}") from None
+    return Settings(**given)

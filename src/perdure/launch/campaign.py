@@ -1,0 +1,261 @@
+"""A campaign: one program, many runs, in each of them something is lost, and each is compared bit for bit with an undisturbed run.
+
+A run is the command that a person would type, `perdure run ... --fault ...`, in processes of its own: so one that hangs can be looked at
+and ended, what it leaves behind can be found, and a case that fails is replayed by typing that command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from perdure.core.planner import Seat, first_plan
+from perdure.core.settings import Settings
+from perdure.errors import BY_NAME, ConfigError, EngineFailed
+from perdure.launch import shape_of
+from perdure.launch.cases import Case, Ground, draw
+from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
+from perdure.launch.rehearsal import Digests, first_difference
+
+LIMITS: Final = Settings(hang_timeout_s=3.0, start_timeout_s=8.0)
+"""What is different from the defaults: a campaign waits for each of them many times."""
+DEADLINE_S: Final = 45.0
+"""After which a run hangs: longer than the longest chain of waits of one case (a process stopped while it starts, 8 s; two silences of 3 s;
+an unwinding of 10 s), twice over for a loaded machine. The undisturbed run's time comes on top, as often as `SLOWER`."""
+SLOWER: Final = 10.0
+LOOK_S: Final = 1.0
+"""How long the stacks of a hanging run take to be written."""
+LAST_LINES: Final = 40
+"""Of a run's standard error and of its events, told of a case that failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The job that the campaign is about. `raw_arguments`: the program's, as text; `group_size` None: the default."""
+
+    program: str
+    engine: str = "local"
+    ranks: int = 4
+    ranks_per_node: int = 1
+    spares: int = 1
+    parity: int = 1
+    group_size: int | None = None
+    commit_every: int = 2
+    raw_arguments: Mapping[str, str | bool] = field(default_factory=dict)
+
+    def command(self, faults: Sequence[str], spares: int) -> list[str]:
+        """As it is typed, without what only a campaign adds."""
+        words = ["run", self.program, "--engine", self.engine, "--ranks", str(self.ranks), "--ranks-per-node", str(self.ranks_per_node)]
+        words += ["--spares", str(spares), "--parity", str(self.parity), "--commit-every", str(self.commit_every)]
+        words += ["--group-size", str(self.group_size)] if self.group_size is not None else []
+        for name, value in asdict(LIMITS).items():
+            words += ["--setting", f"{name}={value:g}"] if value != getattr(Settings(), name) else []
+        for fault in faults:
+            words += ["--fault", fault]
+        given = [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.raw_arguments.items()]
+        return [*words, "--", *given] if given else words
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What came of one run. `status`: of the process, None for one that was ended because it hung; `wall_s`: until its last event."""
+
+    status: int | None
+    report: dict[str, Any]
+    events: list[dict[str, Any]]
+    said: str
+    left: list[str]
+
+    @property
+    def digests(self) -> Digests:
+        """Of all its commits; of one that was made again after a loss, the later ones."""
+        return {event["superstep"]: event["digests"] for event in self.events if event["event"] == "committed"}
+
+    @property
+    def wall_s(self) -> float:
+        """Its time, without that of the command."""
+        return max((float(event["t"]) for event in self.events), default=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Of one fault that struck, in seconds. None: there was nothing to know, or nothing to recover."""
+
+    detect_s: float | None
+    recover_s: float | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """A case and what came of it. `wrong`, `hung`, `refused` (it ended with an error) and `left` are to be empty."""
+
+    case: Case
+    command: str
+    timings: list[Timing]
+    wrong: str = ""
+    hung: str = ""
+    refused: str = ""
+    left: list[str] = field(default_factory=list)
+    story: str = ""
+    struck: int = 0
+    wall_s: float = 0.0
+
+    @property
+    def survived(self) -> bool:
+        """It ended, and with every bit right."""
+        return not (self.wrong or self.hung or self.refused)
+
+    def __str__(self) -> str:
+        what = "; ".join(filter(None, (self.wrong, self.hung, self.refused, f"left behind: {', '.join(self.left)}" if self.left else "")))
+        return f"seed {self.case.seed}: {self.case.fault}, {self.case.phase}: {what}\n{self.story}\nagain: {self.command}"
+
+
+class Campaign:
+    """The undisturbed run is made at once; `outcomes` makes the others one after the other.
+
+    Raises:
+        ConfigError: the shape cannot be, or the program is too short. What ended the undisturbed run is raised as it would be by `run`.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        nodes = -(-shape.ranks // shape.ranks_per_node)
+        job = shape_of(shape.ranks, shape.ranks_per_node, shape.spares, shape.parity, shape.group_size)
+        seats = [Seat(agent=node + 1, node=node, address="") for node in range(nodes)]
+        tolerance = first_plan(seats, job.ranks, job.ranks_per_node, job.group_size, job.parity).tolerance()
+        self._expected = _run(shape.command((), spares=shape.spares), deadline_s=None, environment={"PERDURE_DEBUG": "1"})
+        if self._expected.status:
+            raise _error_of(self._expected)
+        commits = sorted(self._expected.digests)[:-1]
+        if len(commits) < 2:
+            raise ConfigError(
+                f"a campaign needs a program that commits before its end, and this one commits at {commits}: let it run longer"
+            )
+        self.ground = Ground(
+            ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, parity=min(tolerance, shape.parity), spares_max=shape.spares,
+            supersteps=self._expected.report["supersteps"], commits=tuple(commits), wall_s=self._expected.wall_s,
+        )  # fmt: skip
+
+    def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """One case a seed."""
+        return (self.outcome(draw(seed, self.ground)) for seed in seeds)
+
+    def outcome(self, case: Case) -> Outcome:
+        """One run, judged."""
+        words = self.shape.command((*case.before, *case.faults), spares=case.spares)
+        run = _run(words, deadline_s=DEADLINE_S + SLOWER * self.ground.wall_s, environment={})
+        outcome = Outcome(case=case, command=shlex.join(["perdure", *words]), timings=[], left=run.left, wall_s=run.wall_s)
+        if run.status is None:
+            outcome.hung = f"it did not end within {DEADLINE_S + SLOWER * self.ground.wall_s:.0f} s"
+        elif run.status:
+            outcome.refused = f"it ended with status {run.status}"
+        else:
+            outcome.wrong = self._difference(run)
+        struck = [event for event in run.events if event["event"] == "fault" and event["fault"] in case.faults]
+        outcome.struck = len(struck)
+        outcome.timings = [timing(fault, run.events) for fault in struck]
+        if not outcome.survived or run.left:
+            events = [json.dumps(event) for event in run.events if event["event"] != "progress"]
+            outcome.story = "\n".join([*run.said.splitlines()[-LAST_LINES:], *events[-LAST_LINES:]])
+        return outcome
+
+    def _difference(self, run: Run) -> str:
+        difference = first_difference(self._expected.digests, run.digests, "the faults")
+        if difference is not None:
+            return str(difference)
+        for what in ("digests", "result", "supersteps"):
+            if run.report[what] != self._expected.report[what]:
+                return f"its {what} are {run.report[what]}, and not {self._expected.report[what]}"
+        return ""
+
+
+def timing(fault: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Timing:
+    """From the strike until it was known, and from then until `main` was entered again; after the end of an orchestrator, until the next
+    commit, for nobody waits for it."""
+    known = next((event for event in events if event["t"] >= fault["t"] and _tells_of(event, str(fault["fault"]))), None)
+    if known is None:
+        return Timing(detect_s=None, recover_s=None)
+    end = "committed" if known["event"] == "orchestrator_lost" else "resumed"
+    again = next((event["t"] - known["t"] for event in events if event["t"] >= known["t"] and event["event"] == end), None)
+    return Timing(detect_s=known["t"] - fault["t"], recover_s=again)
+
+
+def _tells_of(event: Mapping[str, Any], fault: str) -> bool:
+    name = str(event["event"])
+    kind, _, rest = fault.partition(":")
+    wanted = dict(part.split("=") for part in rest.split(","))
+    match kind:
+        case "kill" | "stop":
+            return name == "node_lost" and str(event["node"]) == wanted["node"]
+        case "crash" | "hang":
+            return name == "worker_lost" and str(event["rank"]) == wanted["rank"]
+        case "orchestrator":
+            return name == "orchestrator_lost"
+        case _:
+            return name in ("node_lost", "worker_lost", "orchestrator_lost")
+
+
+def _run(words: list[str], *, deadline_s: float | None, environment: Mapping[str, str]) -> Run:
+    """Runs the command, and looks at what it leaves. Whatever happens here, nothing of it stays."""
+    mark = os.urandom(8).hex()
+    with tempfile.TemporaryDirectory(prefix="perdure-campaign-") as folder:
+        events, room = pathlib.Path(folder, "events"), pathlib.Path(folder, "room")
+        room.mkdir()
+        command = [sys.executable, "-m", "perdure", *_with_output(words, events)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env={**os.environ, "TMPDIR": str(room), MARK: mark, **environment},
+        )  # fmt: skip
+        status: int | None = None
+        try:
+            out, err = process.communicate(timeout=deadline_s)
+            status = process.returncode
+        except subprocess.TimeoutExpired:
+            out, err = _end_hanging(process, mark)
+        finally:
+            if process.poll() is None:
+                end_marked(mark, signal.SIGKILL)
+        lines = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
+        job = next((event["job"] for event in lines if event["event"] == "started"), "")
+        report = json.loads(out.splitlines()[-1]) if status == 0 else {}
+        left = leftovers(mark, job, room)
+        end_marked(mark, signal.SIGKILL)
+    return Run(status=status, report=report, events=lines, said=err, left=left)
+
+
+def _with_output(words: list[str], events: pathlib.Path) -> list[str]:
+    """Before the program's own arguments."""
+    at = words.index("--") if "--" in words else len(words)
+    return [*words[:at], "--events", str(events), "--json", *words[at:]]
+
+
+def _end_hanging(process: subprocess.Popen[str], mark: str) -> tuple[str, str]:
+    """All of it tells where it is (`perdure.launch.processes`), and is ended."""
+    of_job = [pid for pid in marked(mark) if pid != process.pid]
+    for pid in of_job:
+        os.kill(pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGUSR1)
+    timer = threading.Timer(LOOK_S, end_marked, (mark, signal.SIGKILL))
+    timer.start()
+    try:
+        return process.communicate()
+    finally:
+        timer.join()
+
+
+def _error_of(run: Run) -> Exception:
+    """Of an undisturbed run, as the command told it."""
+    last = run.said.strip().splitlines()[-1:] or ["it said nothing"]
+    text = last[0].removeprefix("perdure: error: ")
+    kind = next((kind for kind in BY_NAME.values() if kind.exit_status == run.status), EngineFailed)
+    return kind(f"the undisturbed run failed: {text}")

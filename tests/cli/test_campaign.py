@@ -1,0 +1,97 @@
+"""`perdure rehearse --campaign` on real processes: what a person sees when all is well, and when it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from perdure.cli import app
+from perdure.cli.settings import parse_settings
+from perdure.core.settings import Settings
+from perdure.errors import ConfigError
+
+ROOT = pathlib.Path(__file__).parents[2]
+HEAT = str(ROOT / "examples" / "heat" / "heat.py")
+SMALL = ["--ranks", "2", "--commit-every", "5", "--", "--n", "16", "--supersteps", "60"]
+
+
+def campaign(*words: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["rehearse", *words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_a_program_that_survives_gets_a_table_and_a_line_of_json() -> None:
+    status, out, _ = campaign(HEAT, "--campaign", "--runs", "3", "--seed", "1", "--json", *SMALL)
+    *shown, last = out.splitlines()
+    assert status == 0
+    assert shown[0].split() == ["fault,", "phase", "runs", "hit", "survived", "detected", "recovered", "wrong", "hung", "left"]
+    assert shown[-1].startswith("the program survives: 3 runs")
+    found = json.loads(last)
+    assert {(row["fault"], row["phase"]): row["runs"] for row in found["rows"]} == {
+        ("kill node", "copying"): 1,
+        ("kill node", "encoding"): 2,
+    }
+    assert (found["all"]["runs"], found["all"]["survived"], found["failures"]) == (3, 3, [])
+
+
+def test_a_program_that_forgets_is_told_with_the_command_that_replays_it(tmp_path: pathlib.Path) -> None:
+    program = tmp_path / "forgets.py"
+    program.write_text(
+        "import numpy as np\n"
+        "count = 0\n"
+        "def main(job, supersteps: int = 40):\n"
+        "    global count\n"
+        "    state = job.sharded('state', shape=(8,), init=0.0)\n"
+        "    for _ in job.supersteps(supersteps):\n"
+        "        count += 1\n"
+        "        state += count\n"
+    )
+    status, out, err = campaign(str(program), "--campaign", "--runs", "1", "--seed", "0", "--json", "--ranks", "2")
+    assert status == 1
+    assert "the program does not survive: 1 of 1 runs" in out
+    assert "seed 0: kill node, superstep: 'state' differs on rank" in err
+    command = next(line.removeprefix("again: ") for line in err.splitlines() if line.startswith("again: "))
+    assert json.loads(out.splitlines()[-1])["failures"] == [{"seed": 0, "command": command}]
+    again = subprocess.run([sys.executable, "-m", *shlex.split(command)], stderr=subprocess.PIPE, text=True, env=os.environ, check=True)
+    assert "is lost" in again.stderr, "the same fault"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--campaign", "--runs", "0"], "--runs must be 1 or more"),
+        (["--campaign", "--seed", "-1"], "--seed must be 0 or more"),
+        (["--campaign", "--engine", "threads"], "survives no loss"),
+        (["--campaign", "--parity", "4"], "--parity must be 0, 1, 2 or 3"),
+        (["--json"], "go with --campaign"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_starts(words: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        campaign(HEAT, *words)
+
+
+def test_a_program_that_is_too_short_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="let it run longer"):
+        campaign(HEAT, "--campaign", "--ranks", "2", "--", "--n", "16", "--supersteps", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"), [("lunch=1", "there is no setting 'lunch'"), ("silence_s=soon", "silence_s is a number, such as 3")]
+)
+def test_a_wrong_setting_is_told_with_what_there_is(words: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_settings([words], 60.0)
+
+
+def test_settings_are_of_their_own_type() -> None:
+    assert parse_settings(["silence_s=2", "crash_limit=5"], 9.0) == Settings(hang_timeout_s=9.0, silence_s=2.0, crash_limit=5)

@@ -1,0 +1,59 @@
+"""What the outcomes of a campaign add up to, and how long a loss took."""
+
+from __future__ import annotations
+
+from perdure.launch.campaign import Outcome, Timing, timing
+from perdure.launch.cases import Case
+from perdure.launch.tally import Tally, percentile
+
+
+def outcome(*timings: Timing, phase: str = "copying", **what: str) -> Outcome:
+    case = Case(seed=3, fault="kill node", phase=phase, spares=1, faults=("kill:node=1,superstep=5",))
+    return Outcome(case=case, command="perdure run ...", timings=list(timings), struck=len(timings), **what)
+
+
+def test_a_row_for_each_fault_and_phase_and_the_whole() -> None:
+    tally = Tally()
+    tally.add(outcome(Timing(detect_s=0.01, recover_s=0.05)))
+    tally.add(outcome(phase="encoding"))
+    tally.add(outcome(Timing(detect_s=0.03, recover_s=None), hung="it did not end"))
+    copying, encoding = tally.rows.values()
+    assert (copying.runs, copying.struck, copying.survived, copying.hung) == (2, 2, 1, 1)
+    assert (encoding.runs, encoding.struck, encoding.survived) == (1, 0, 1)
+    whole = tally.to_json()["all"]
+    assert (whole["runs"], whole["hung"], whole["detect_p50_s"], whole["detect_p95_s"], whole["recover_p95_s"]) == (3, 1, 0.01, 0.03, 0.05)
+    assert [one["seed"] for one in tally.to_json()["failures"]] == [3]
+
+
+def test_what_was_left_behind_is_a_failure_although_the_run_survived() -> None:
+    tally = Tally()
+    one = outcome()
+    one.left.append("process 17")
+    tally.add(one)
+    assert tally.failures == [one]
+    assert tally.whole.survived == tally.whole.left == 1
+
+
+def test_percentiles_by_nearest_rank() -> None:
+    assert percentile([], 50) is None
+    assert percentile([4.0, 1.0, 3.0, 2.0], 50) == 2.0
+    assert percentile([float(value) for value in range(1, 101)], 95) == 95.0
+
+
+def test_a_timing_begins_with_the_strike_and_is_of_that_node() -> None:
+    fault = {"t": 1.0, "event": "fault", "fault": "kill:node=2,superstep=5"}
+    events = [
+        {"t": 0.2, "event": "resumed"},
+        fault,
+        {"t": 1.1, "event": "node_lost", "node": 1},
+        {"t": 1.25, "event": "node_lost", "node": 2},
+        {"t": 1.75, "event": "resumed"},
+    ]
+    assert timing(fault, events) == Timing(detect_s=0.25, recover_s=0.5)
+    assert timing(fault, events[:3]) == Timing(detect_s=None, recover_s=None)
+
+
+def test_nobody_waits_for_an_orchestrator_so_the_next_commit_counts() -> None:
+    fault = {"t": 1.0, "event": "fault", "fault": "orchestrator:superstep=5"}
+    events = [fault, {"t": 1.5, "event": "orchestrator_lost"}, {"t": 2.0, "event": "resumed"}, {"t": 2.5, "event": "committed"}]
+    assert timing(fault, events) == Timing(detect_s=0.5, recover_s=1.0)
