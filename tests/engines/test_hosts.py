@@ -159,6 +159,24 @@ def test_what_the_operator_got_wrong_is_one_line(tmp_path: pathlib.Path) -> None
     assert parse_hosts("h1, h2\nh3  # the big one\n# none\n") == ["h1", "h2", "h3"]
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--hosts-file", "nowhere.txt"], "--hosts-file nowhere.txt: "),
+        (["--hosts", " , "], "--hosts names no host"),
+        (["--hosts", "10.0.0.1", "--engine", "threads"], "exclude one another"),
+        (["--hosts", "10.0.0.1", "--hosts-file", "nowhere.txt"], "exclude one another"),
+        (["--shell", "sh -c"], "name them with --hosts"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_wrong_with_hosts(options: list[str], text: str) -> None:
+    command = [sys.executable, "-m", "perdure", "run", PROGRAM, *options]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert text in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
 def test_shells_that_reach_nobody_are_an_error_that_says_so() -> None:
     engine = HostsEngine(["10.0.0.1", "10.0.0.2"], shell=("sh", "-c", "echo hello; exit 7 # {host}"))
     with pytest.raises(perdure.EngineFailed, match=r"no node could be started \(left its shell, which exited with status 7\)"):

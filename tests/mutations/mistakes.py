@@ -228,16 +228,8 @@ MISTAKES = (
         wrong="(found | known)[label] for label in found | known", scenario=with_a_tree,
     ),
     Mutation(
-        name="a rank of a lost node counts because it answered before", rule="D2", function=fanning.holdings,
-        right="(gathering.missing | dead)", wrong="gathering.missing", scenario=with_a_tree,
-    ),
-    Mutation(
-        name="the tree waits for ranks whose memory comes back only when it has answered", rule="R1", function=deciding._concerned,
-        right="    found |= {plan.agent_of(rank) for rank in lacking}\n", wrong="", scenario=with_a_tree,
-    ),
-    Mutation(
-        name="who was passed by is not spoken to", rule="D1, D6, R4", function=fanning.heard,
-        right="return _speak_to_the_missing(state)", wrong="return []", scenario=with_a_tree,
+        name="who was passed by is not spoken to", rule="D8", function=fanning._speak_to_the_missing,
+        right="sorted(missing - state.directly)", wrong="()", scenario=with_a_tree,
     ),
     Mutation(
         name="members of a group share a node", rule="G1", function=layout.parity_groups,

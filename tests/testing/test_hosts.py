@@ -105,15 +105,20 @@ def test_the_shell_is_a_shell(hosts: MakeHosts) -> None:
 
 
 HOLDER = """
-import sys, time
+import time
 from perdure.testing.hosts import Hosts
+def until(condition):
+    while not condition():
+        time.sleep(0.01)
 with Hosts(2) as two:
-    for host in two:
-        host.popen(["sleep", "1000"])
+    sleepers = [host.popen(["sleep", "1000"]) for host in two]
+    until(lambda: two[1].pids())
     two[1].stop()
+    until(lambda: open(f"/proc/{sleepers[1].pid}/stat").read().rpartition(")")[2].split()[0] == "T")
     print(two.switch.init, *(host.init for host in two), flush=True)
     time.sleep(1000)
 """
+"""The way in to a stopped process stops too, a moment later; it must not keep the host."""
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])

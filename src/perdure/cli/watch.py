@@ -61,7 +61,6 @@ class Watch:
         self.superstep = self.committed = self.generation = 0
         self.commits = 0
         self.degraded = False
-        self.placement: dict[int, int] = {}
         self.finished: float | None = None
 
     @property
@@ -132,7 +131,7 @@ class Watch:
 
     def _on_generation_started(self, event: Event) -> None:
         self.generation, self.degraded = event["generation"], event["degraded"]
-        placement = self.placement = self.placement | {int(rank): number for rank, number in event["placement"].items()}
+        placement = {int(rank): number for rank, number in event["placement"].items()}
         for number in set(placement.values()):
             before = self.nodes.get(number)
             held = before.ranks if before else []

@@ -207,6 +207,7 @@ class Supervisor:
         if agent.process.words in self._selector.get_map():
             self._selector.unregister(agent.process.words)
         self._engine.kill(agent.process)
+        agent.process.words.close()
         if agent.up:
             self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
         else:
@@ -270,7 +271,7 @@ class Supervisor:
 
     def _orchestrator_ended(self) -> None:
         assert self._orchestrator is not None
-        while not self._ending.over and self._orchestrator_said():
+        while not self._ending.over and self._orchestrator.process.words in self._selector.get_map() and self._orchestrator_said():
             pass  # its last words count
         if self._orchestrator.process.words in self._selector.get_map():
             self._selector.unregister(self._orchestrator.process.words)

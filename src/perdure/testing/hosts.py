@@ -36,6 +36,9 @@ NETWORK: Final = "198.18.0"
 START_TIMEOUT_S: Final = 20.0
 _SHELL: Final = (sys.executable, "-S", "-E", shell_module.__file__)
 _SWITCH: Final = "import os,sys; os.write(int(sys.argv[1]), b'R'); os.close(int(sys.argv[1])); os.read(int(sys.argv[2]), 1)"
+_DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL")
+"""An nsenter stops itself with its child, and process 1 cannot end before every nsenter has taken note of its child's end: a stopped one
+would keep the host for ever, whoever else is killed."""
 _ALL, _NONE = 0xFFFFFFFF, 0
 _RANDOM: Final = 0xFFFFF000 + 56
 """SKF_AD_RANDOM: a classic BPF program loads a random word from there."""
@@ -93,8 +96,8 @@ class _Namespaces:
         return ["nsenter", "-t", str(self.init), *self._enter, "--", *argv]
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """As `subprocess.Popen`, inside. What runs there ends with the host."""
-        process = subprocess.Popen(self.enter(argv), **options)
+        """As `subprocess.Popen`, inside. What runs there ends with the host, and with the thread that has called this."""
+        process = subprocess.Popen([*_DIE_WITH_PARENT, *self.enter(argv)], **options)
         self._procs.append(process)
         return process
 
@@ -116,9 +119,8 @@ class _Namespaces:
         self._holder.kill()  # first: it complains when its child ends before it
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        for process in self._procs:  # process 1 cannot end before they have taken note, and one that was stopped with its child does not
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
+        for process in self._procs:
+            process.kill()
         self._holder.wait()
         select.select([self._pidfd], [], [])
         os.close(self._pidfd)

@@ -140,10 +140,9 @@ def _install(state: OrchestratorState, before: Plan | None, now: float) -> Comma
         state.crash_base = plan.base
     state.committed = plan.base or state.committed
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
-    placed = change.placements if change else plan.placements
     fields: dict[str, object] = {
         "generation": plan.generation,
-        "placement": {str(place.rank): place.node for place in placed},
+        "placement": {str(place.rank): place.node for place in plan.placements},
         "degraded": bool(plan.crowded_groups()),
     }
     out: Commands = [do.Publish(event="generation_started", fields=fields), *_installs(state, plan, before, change, now)]
@@ -185,13 +184,10 @@ def _concerned(
     change: PlanChange | None,
     sources: Mapping[int, tuple[msg.RestoreSource, ...]],
 ) -> list[int]:
-    """Living agents for whom a plan means more than to go on: who comes in, whose seal did not come by the tree, whose chunks are not
-    whole. The tree waits for none of them: what they lack is given back only when everybody else has installed the plan."""
+    """Living agents for whom a plan means more than to go on: who comes in, whose seal did not come by the tree, who restores a rank."""
     if before is None or change is None:
         return []
-    lacking = state.holdings.not_whole(before, plan.base) if state.holdings and plan.base else []
     found = {place.agent for place in change.placements if not before.ranks_of(place.agent)} | sources.keys() | state.sealed.keys()
-    found |= {plan.agent_of(rank) for rank in lacking}
     if (gathering := state.gatherings.get(Milestone.SEALED)) is not None:
         found |= {plan.agent_of(rank) for rank in gathering.missing}
     return sorted(agent for agent in found if plan.ranks_of(agent) and state.alive(agent))
