@@ -6,6 +6,7 @@ and ended, what it leaves behind can be found, and a case that fails is replayed
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -241,10 +242,11 @@ def _with_output(words: list[str], events: pathlib.Path) -> list[str]:
 
 def _end_hanging(process: subprocess.Popen[str], mark: str) -> tuple[str, str]:
     """All of it tells where it is (`perdure.launch.processes`), and is ended."""
-    of_job = [pid for pid in marked(mark) if pid != process.pid]
-    for pid in of_job:
-        os.kill(pid, signal.SIGCONT)
-        os.kill(pid, signal.SIGUSR1)
+    for pid in marked(mark):
+        if pid != process.pid:
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGUSR1)
     timer = threading.Timer(LOOK_S, end_marked, (mark, signal.SIGKILL))
     timer.start()
     try:
