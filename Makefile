@@ -11,12 +11,13 @@ demo: .venv/ready
 test: .venv/installed
 	$(BIN)/python -m pytest
 
-# 200 runs of the examples with losses at the dangerous instants, about ten minutes on two cores. Another SEED: other losses.
+# The long tests, and 200 runs of the examples with losses at the dangerous instants: about a quarter of an hour on two cores. Another SEED: other losses.
 SEED ?= 0
 CAMPAIGN := $(BIN)/perdure rehearse --campaign --seed $(SEED) --commit-every 5
 HEAT := examples/heat/heat.py -- --n 64 --supersteps 600
 TSUNAMI := examples/tsunami/tsunami.py -- --coarsen 6 --hours 20 --steps-per-superstep 1
 test-faults: .venv/installed
+	$(BIN)/python -m pytest -m long
 	$(CAMPAIGN) --runs 64 --parity 1 --spares 1 $(HEAT)
 	$(CAMPAIGN) --runs 64 --parity 2 --spares 2 $(HEAT)
 	$(CAMPAIGN) --runs 36 --parity 1 --spares 1 $(TSUNAMI)

@@ -77,6 +77,7 @@ def assert_as_undisturbed(told: Told, supersteps: int = SUPERSTEPS) -> None:
     assert all(committed[superstep] == theirs[superstep] for superstep in committed.keys() & theirs.keys())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("strike", "reason"),
     [
@@ -109,6 +110,7 @@ def test_a_dead_process_is_known_at_once_and_named(hosts: MakeHosts) -> None:
     assert lost["t"] - fault["t"] < LOADED_S
 
 
+@pytest.mark.long
 def test_a_host_that_comes_back_changes_nothing(hosts: MakeHosts) -> None:
     """It was lost while its link was down: what it says late is fenced, and it ends when it hears that its shell is closed."""
     six = hosts(6)
@@ -128,6 +130,7 @@ def test_a_host_that_comes_back_changes_nothing(hosts: MakeHosts) -> None:
         assert time.monotonic() < deadline, "the lost node still runs"
 
 
+@pytest.mark.long
 def test_a_short_cut_and_a_slow_link_lose_nobody(hosts: MakeHosts) -> None:
     six = hosts(6)
     back = threading.Timer(1.5, lambda: six[3].link_up())

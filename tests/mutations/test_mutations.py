@@ -36,6 +36,7 @@ def test_the_mistake_is_caught(mistake: Mutation) -> None:
     _lines.append(f"| {mistake.rule} | {mistake.name} | {scenarios} | {seeds} | {failure.what}: {failure.text[:110].replace('|', '/')} |\n")
 
 
+@pytest.mark.long
 def test_the_scenarios_made_for_a_mistake_break_nothing_without_it() -> None:
     """Or a catch would say nothing about the mistake. Not so where memory fails: a bit that flips before its chunk is encoded spoils the
     parity too, so the job rightly ends with an error (section 10 of the protocol)."""

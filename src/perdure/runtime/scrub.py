@@ -30,6 +30,9 @@ from perdure.runtime.vault import Held, NotHeld, Vault
 Post = Callable[[ev.AgentEvent], None]
 REST_S: Final = 0.01
 """Shorter rests are saved up: a thread that sleeps for less mostly wakes."""
+LEAD_BYTES: Final = 8 << 20
+"""The time of so many bytes passes before the first is read: a second at the usual rate. A label that is replaced sooner needs no scrub, and
+ranks that have just gone on after a loss have the machine for themselves."""
 
 
 def scrub(task: Task, command: do.Scrub, post: Post) -> None:
@@ -48,6 +51,7 @@ def scrub(task: Task, command: do.Scrub, post: Post) -> None:
         if not vault.still_holds(rank, label, held):
             raise NotHeld(f"{label} of rank {rank}")
 
+    pace(LEAD_BYTES, 0.0)
     wrong = vault.wrong_chunks(rank, label, task.geometry(rank), parity=True, pace=pace)
     pace(0, 0.0)
     post(ev.Scrubbed(rank=rank, label=label, wrong=wrong))
