@@ -29,6 +29,7 @@ def campaign(*words: str) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
+@pytest.mark.long
 def test_a_program_that_survives_gets_a_table_and_a_line_of_json() -> None:
     status, out, _ = campaign(HEAT, "--campaign", "--runs", "3", "--seed", "1", "--json", *SMALL)
     *shown, last = out.splitlines()

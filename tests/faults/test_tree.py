@@ -19,7 +19,7 @@ BY_TREE = Settings(direct_agents_max=1, fan_out=1)
     [
         ("kill:node=1,superstep=20",),
         ("crash:rank=1,superstep=20",),
-        ("stop:node=1,superstep=12",),
+        pytest.param(("stop:node=1,superstep=12",), marks=pytest.mark.long),
         ("kill:node=3,superstep=9", "kill:node=1,phase=rebuilding"),
         ("kill:node=2,superstep=9", "orchestrator:superstep=14"),
     ],

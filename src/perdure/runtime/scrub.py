@@ -31,8 +31,8 @@ Post = Callable[[ev.AgentEvent], None]
 REST_S: Final = 0.01
 """Shorter rests are saved up: a thread that sleeps for less mostly wakes."""
 LEAD_BYTES: Final = 8 << 20
-"""The time of so many bytes passes before the first is read: a second at the usual rate. A label that is replaced sooner needs no scrub, and
-ranks that have just gone on after a loss have the machine for themselves."""
+"""The time of so many bytes passes before the first is read: a second at the usual rate. A label that is replaced sooner needs no scrub,
+and ranks that have just gone on after a loss have the machine for themselves."""
 
 
 def scrub(task: Task, command: do.Scrub, post: Post) -> None:
