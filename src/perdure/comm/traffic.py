@@ -47,9 +47,8 @@ class Traffic:
         self._monitor, self._intake = monitor, Intake(generation, receiver, monitor)
         self._out: dict[int, Outward] = {}
         self._in: dict[int, Inward] = {}
-        self._in_memory: list[Inward] = []
         self._looks: list[tuple[Callable[[], bool], Inward]] = []
-        """Of each of them, how to see whether something came."""
+        """The links in memory, each with how to see whether something came."""
         self._stuck: list[Outward] = []
         self._by_fd: dict[int, Callable[[], object]] = {}
         self._poll = select.poll()
@@ -125,7 +124,7 @@ class Traffic:
             if self._sweep() or self._sweep() or self._sweep():  # a look costs a fourth of giving the processor away
                 until = 0.0
                 continue
-            now = time.perf_counter() if self._in_memory else 0.0
+            now = time.perf_counter() if self._looks else 0.0
             until = until or now + spin_s
             if 0.0 < now < until:
                 os.sched_yield()
@@ -168,7 +167,7 @@ class Traffic:
 
     def _sleep(self, timeout_ms: float | None) -> None:
         """Polls all links, at most so long, and moves what can be moved."""
-        armed = [inward.stream for inward in self._in_memory] + [out.stream for out in self._stuck if out.stream.in_memory]
+        armed = [inward.stream for _, inward in self._looks] + [out.stream for out in self._stuck if out.stream.in_memory]
         for stream in armed:
             stream.arm(armed=True)
         if any(stream.ready() for stream in armed):
@@ -194,7 +193,6 @@ class Traffic:
         for rank, stream in new:
             inward = self._in[rank] = Inward(rank, stream)
             if stream.in_memory:
-                self._in_memory = [*self._in_memory, inward]
                 self._looks = [*self._looks, (stream.ready, inward)]
             self._watch(stream.fd, select.POLLIN, lambda inward=inward: self._readable(inward))  # type: ignore[misc]
 
@@ -315,7 +313,6 @@ class Traffic:
 
     def _ended(self, inward: Inward) -> None:
         self._forget(inward.stream.fd)
-        self._in_memory = [other for other in self._in_memory if other is not inward]
         self._looks = [look for look in self._looks if look[1] is not inward]
         self.lose(inward.rank)
 

@@ -23,7 +23,8 @@ from perdure.core.interval import GROWTH
 from perdure.core.offers import Offer
 from perdure.core.orchestrator.counting import AT_THE_END
 from perdure.errors import GenerationRevoked, InternalError, UsageError
-from perdure.runtime.session import Base, Bytes, Means
+from perdure.mapping import Bytes
+from perdure.runtime.session import Base, Means
 
 Tell = Callable[..., None]
 """tell(event, **fields): to whoever runs the job."""

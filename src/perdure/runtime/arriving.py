@@ -11,18 +11,15 @@ from __future__ import annotations
 
 from collections import deque
 
-import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.offers import Block, Kind, Offer
+from perdure.mapping import Bytes
 from perdure.runtime.asking import LinkDown
 from perdure.runtime.vault import Vault
-
-Bytes = NDArray[np.uint8]
 
 
 class Arriving:

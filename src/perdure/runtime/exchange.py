@@ -20,7 +20,6 @@ from typing import Final, Protocol
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from perdure.coding import Codec, kernels
 from perdure.core import commands as do
@@ -28,6 +27,7 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
 from perdure.core.plan import Plan
+from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
 from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, confirm, receive_into, request, send
 from perdure.runtime.links import UNTIL_THE_END, Links
@@ -35,7 +35,6 @@ from perdure.runtime.rings import RING_FROM_BYTES, Ring
 from perdure.runtime.serving import finish_chunk
 from perdure.runtime.vault import Vault
 
-Bytes = NDArray[np.uint8]
 CREDIT_BYTES: Final = 2 << 20
 """Of each source that comes over a link. Measured: without a limit receivers lose a factor of ten."""
 ASK_BYTES: Final = 1 << 20

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
 from perdure.runtime.asking import (
     CONFIRM,
@@ -43,8 +43,6 @@ from perdure.runtime.vault import Held, NotHeld
 
 if TYPE_CHECKING:
     from perdure.runtime.links import Links
-
-Bytes = NDArray[np.uint8]
 
 
 class Served:

@@ -9,15 +9,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from perdure.core.offers import Offer
+from perdure.mapping import Bytes
 
 if TYPE_CHECKING:
     from perdure.comm import Communicator
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,10 +26,11 @@ from perdure.core.offers import Offer, replicated_start
 from perdure.core.orchestrator.counting import AT_THE_END
 from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, GenerationRevoked, InternalError, PerdureError, UsageError
+from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
 from perdure.runtime.page import Page
-from perdure.runtime.session import Base, Bytes, Means, Session
+from perdure.runtime.session import Base, Means, Session
 from perdure.runtime.slots import Slots
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
