@@ -119,12 +119,16 @@ def test_whatever_ends_the_command_ends_every_process(tmp_path: pathlib.Path, si
         ],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    awaited = '"event": "fault"' if stopped else '"superstep": 4'
-    wait_for(lambda: events.exists() and awaited in events.read_text(), "the job did not start")
-    pids = {json.loads(line)["pid"] for line in events.read_text().splitlines() if '"pid"' in line}
-    assert len(pids) == 10, "an orchestrator, five agents, four workers"
-    process.send_signal(signum)
-    assert process.wait(DEADLINE_S) == status
+    try:
+        awaited = '"event": "fault"' if stopped else '"superstep": 4'
+        wait_for(lambda: events.exists() and awaited in events.read_text(), "the job did not start")
+        pids = {json.loads(line)["pid"] for line in events.read_text().splitlines() if '"pid"' in line}
+        assert len(pids) == 10, f"an orchestrator, five agents, four workers: {pids}"
+        process.send_signal(signum)
+        assert process.wait(DEADLINE_S) == status
+    finally:
+        process.kill()
+        process.wait()
     wait_for(lambda: not any(alive(pid) for pid in pids), f"left behind: {[pid for pid in pids if alive(pid)]}")
 
 

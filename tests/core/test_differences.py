@@ -43,7 +43,7 @@ def test_r4_addresses_that_build_on_a_resume_that_never_came_are_asked_for() -> 
     node = Node()
     node.told(msg.Greet(round=1))
     node.told(msg.Install(plan=plan_of(), restore=()))
-    node.worker(msg.Loaded(address="w0"))
+    node.worker(msg.Loaded(address="w0", pid=7))
     ask = do.TellOrchestrator(message=msg.AskAddresses(generation=1))
     assert node.told(msg.Resume(generation=1, since=7, addresses=((1, "w1"),))) == [ask]
     assert not node.state.resumed

@@ -81,8 +81,7 @@ def node() -> Node:
     node = Node()
     node.told(msg.Greet(round=1))
     node.told(msg.Install(plan=plan_of(), restore=()))
-    node.step(ev.WorkerBorn(rank=0, incarnation=1, pid=7))
-    node.worker(msg.Loaded(address="w0"))
+    node.worker(msg.Loaded(address="w0", pid=7))
     node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1"))))
     return node
 
@@ -230,13 +229,21 @@ def test_r4_a_worker_that_ended_after_it_was_ready_is_not_entered(node: Node) ->
     """Or it would be held for alive, and the agent would wait for its end for ever."""
     node = Node()
     node.told(msg.Install(plan=plan_of(), restore=()))
-    node.worker(msg.Loaded(address="w0"))
+    node.worker(msg.Loaded(address="w0", pid=7))
     node.step(ev.WorkerEnded(rank=0, incarnation=1, how="died"))
     assert node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1")))) == []
     assert node.state.hosted[0].worker is WorkerPhase.GONE
 
 
 # ---- workers --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_started_worker_is_told_of_with_its_process(node: Node) -> None:
+    """By its own word: what the nursery says of it may come later."""
+    node = Node()
+    node.told(msg.Install(plan=plan_of(), restore=()))
+    said = node.worker(msg.Loaded(address="w0", pid=7))
+    assert to_orchestrator(msg.WorkerStarted(generation=1, rank=0, incarnation=1, pid=7)) in said
 
 
 def test_w2_no_new_worker_before_the_exit_of_the_old_one(node: Node) -> None:
@@ -249,7 +256,7 @@ def test_w2_no_new_worker_before_the_exit_of_the_old_one(node: Node) -> None:
         do.KillWorker(rank=0, incarnation=1),
         to_orchestrator(msg.Installed(generation=2)),
     ]
-    assert node.worker(msg.Loaded(address="late")) == []
+    assert node.worker(msg.Loaded(address="late", pid=7)) == []
     assert node.step(ev.WorkerEnded(rank=0, incarnation=1, how="killed")) == [do.StartWorker(rank=0, incarnation=2)]
 
 
@@ -446,7 +453,7 @@ def test_a_trace_says_whether_the_machine_still_answers_the_same() -> None:
     for event in (
         ev.OrchestratorSaid(message=msg.Greet(round=1)),
         ev.OrchestratorSaid(message=msg.Install(plan=plan_of(), restore=())),
-        ev.WorkerSaid(rank=0, incarnation=1, message=msg.Loaded(address="w0")),
+        ev.WorkerSaid(rank=0, incarnation=1, message=msg.Loaded(address="w0", pid=7)),
         ev.Tick(late_s=0.25),
     ):
         lines.append(trace.to_line(trace.Step(now=0.0, event=event, commands=tuple(node.step(event)))))

@@ -70,7 +70,7 @@ def test_d6_a_plan_that_is_installed_already_is_answered_with_all_that_was_said_
     node = Node()
     node.told(msg.Greet(round=1))
     node.told(msg.Install(plan=plan_of(), restore=()))
-    node.worker(msg.Loaded(address="w0"))
+    node.worker(msg.Loaded(address="w0", pid=7))
     status, installed = node.told(msg.Install(plan=plan_of(), restore=()))
     assert isinstance(status, do.TellOrchestrator)
     assert isinstance(status.message, msg.Status)

@@ -42,15 +42,6 @@ class WorkerSaid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerBorn:
-    """The process exists; `Loaded` follows when it has imported the program."""
-
-    rank: int
-    incarnation: int
-    pid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerEnded:
     """The process is gone for certain (its pidfd said so)."""
 
@@ -178,7 +169,7 @@ class Tick:
 
 
 AgentEvent = (
-    OrchestratorSaid | OrchestratorGone | PeerSaid | WorkerSaid | WorkerBorn | WorkerEnded | LinksQuiet | ParityStored | SlotRestored
+    OrchestratorSaid | OrchestratorGone | PeerSaid | WorkerSaid | WorkerEnded | LinksQuiet | ParityStored | SlotRestored
     | ReplicatedStored | ChunkStored | SlotVerified | Scrubbed | Repaired | ResultWrong | NoMemory | Sampled | Tick
 )  # fmt: skip
 

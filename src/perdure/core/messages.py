@@ -569,6 +569,7 @@ class Loaded:
     """The program is imported and the communicator listens."""
 
     address: str
+    pid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,7 +175,6 @@ class AgentProcess:
             return
         if "born" in answer:
             worker.pid = int(str(answer["born"]))
-            self._step(ev.WorkerBorn(rank=rank, incarnation=incarnation, pid=worker.pid))
             return
         del self._workers[rank]
         self._read_last_words(worker)

@@ -88,7 +88,7 @@ class WorkerProcess:
     def run(self) -> None:
         """Enters `main` as often as the agent asks for it."""
         threading.Thread(target=self._listen, name="control", daemon=True).start()
-        self.agent.send(msg.Loaded(address=self.mesh.address))
+        self.agent.send(msg.Loaded(address=self.mesh.address, pid=os.getpid()))
         self.place.slots.prepare(self._slot_fds)  # while the agent does its part
         while True:
             with self.heard.changed:

@@ -227,9 +227,8 @@ class _Job:
                 unwound = msg.Unwound(generation=generation, clean=True)
                 self._agent_step(number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=unwound))
             case do.StartWorker(rank=rank, incarnation=incarnation):
-                self._agent_step(
-                    number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=msg.Loaded(address=f"rank-{rank}.{incarnation}"))
-                )
+                loaded = msg.Loaded(address=f"rank-{rank}.{incarnation}", pid=number)
+                self._agent_step(number, ev.WorkerSaid(rank=rank, incarnation=incarnation, message=loaded))
             case do.ShutLinks(generation=generation):
                 self._agent_step(number, ev.LinksQuiet(generation=generation))
             case do.VerifySlot(rank=rank, label=label):

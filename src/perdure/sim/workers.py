@@ -36,12 +36,11 @@ class Worker:
         self._may_copy: dict[Label, int] = {}
         self._committed: Label | None = None
         self._positions: set[int] = set()
-        self._say(ev.WorkerBorn(rank=rank, incarnation=incarnation, pid=number))
         node.cluster.schedule.about(LOAD_S, self._loaded)
 
     def _loaded(self) -> None:
         if self.alive:
-            self._say_message(msg.Loaded(address=f"rank-{self.rank}.{self.incarnation}"))
+            self._say_message(msg.Loaded(address=f"rank-{self.rank}.{self.incarnation}", pid=self.number))
 
     def end(self, how: str) -> None:
         """SIGKILL. Its agent hears of it after all that it said before."""

@@ -39,8 +39,6 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
             return _peer_said(state, agent, message, now)
         case ev.WorkerSaid(rank=rank, incarnation=incarnation, message=message):
             return _worker_said(state, rank, incarnation, message, now)
-        case ev.WorkerBorn():
-            return workers.born(state, event)
         case ev.WorkerEnded():
             return workers.ended(state, event, now)
         case ev.LinksQuiet(generation=generation):
@@ -129,8 +127,8 @@ def _worker_said(state: AgentState, rank: int, incarnation: int, message: msg.Fr
     if hosted is None or hosted.incarnation != incarnation:
         return []
     match message:
-        case msg.Loaded(address=address):
-            return workers.loaded(state, hosted, address)
+        case msg.Loaded():
+            return workers.loaded(state, hosted, message)
         case msg.AtPosition(label=label):
             hosted.wants = label
             return commit.allow_copy(state, hosted)

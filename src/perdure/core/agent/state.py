@@ -103,7 +103,6 @@ class Hosted:
     rank: int
     incarnation: int
     worker: WorkerPhase
-    pid: int = 0
     address: str = ""
     slots: dict[Label, Slot] = field(default_factory=dict)
     wants: Label | None = None

@@ -31,21 +31,13 @@ def kill(hosted: Hosted, because: str = "") -> list[do.AgentCommand]:
     return [do.KillWorker(rank=hosted.rank, incarnation=hosted.incarnation)]
 
 
-def born(state: AgentState, event: ev.WorkerBorn) -> list[do.AgentCommand]:
-    """The process exists."""
-    hosted = state.hosted.get(event.rank)
-    if hosted and hosted.incarnation == event.incarnation:
-        hosted.pid = event.pid
-    return []
-
-
-def loaded(state: AgentState, hosted: Hosted, address: str) -> list[do.AgentCommand]:
+def loaded(state: AgentState, hosted: Hosted, message: msg.Loaded) -> list[do.AgentCommand]:
     """The program is imported: the worker can enter `main`, unless it was ended meanwhile."""
     if hosted.worker is not WorkerPhase.STARTING:
         return []
     hosted.become(WorkerPhase.IDLE)
-    hosted.address = address
-    started = msg.WorkerStarted(generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, pid=hosted.pid)
+    hosted.address = message.address
+    started = msg.WorkerStarted(generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, pid=message.pid)
     return [do.TellOrchestrator(message=started), *restore.say_ready(state, hosted)]
 
 
