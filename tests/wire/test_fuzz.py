@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import struct
 
@@ -32,8 +31,7 @@ def read(data: bytes) -> str:
     """What came of these bytes; any other exception than WireError passes."""
     try:
         for message in FrameReader().feed(data):
-            assert dataclasses.is_dataclass(message)
-            assert type(message).__module__ == msg.__name__
+            assert isinstance(message, msg.Message)
     except WireError:
         return "refused"
     return "read"

@@ -111,16 +111,22 @@ class _Namespaces:
         except subprocess.CalledProcessError as error:
             raise HostsUnavailable(f"{need}: {error.stderr.strip().splitlines()[0]}") from error
 
-    def end(self) -> None:
-        """SIGKILL for all processes inside; all have ended when this returns. May be called again."""
+    def begin_end(self) -> None:
+        """SIGKILL for all processes inside; `end` waits for them."""
         if self._ended:
             return
-        self._ended = True
         self._holder.kill()  # first: it complains when its child ends before it
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         for process in self._procs:
             process.kill()
+
+    def end(self) -> None:
+        """SIGKILL for all processes inside; all have ended when this returns. May be called again."""
+        if self._ended:
+            return
+        self.begin_end()
+        self._ended = True
         self._holder.wait()
         select.select([self._pidfd], [], [])
         os.close(self._pidfd)
@@ -278,6 +284,8 @@ class Hosts:
 
     def close(self) -> None:
         """All hosts end; nothing is left."""
+        for host in self._all:
+            host.begin_end()
         for host in self._all:
             host.end()
         self.switch.end()

@@ -1,0 +1,281 @@
+"""What an agent says to the orchestrator and to other agents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perdure.core.ids import Ballot, Label
+from perdure.core.messages.values import Chunks, ItemDigest, RankCosts, RankReport, UsualLabel
+from perdure.core.offers import Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot."""
+
+    generation: int
+    phase: str
+    resumed: bool
+    ranks: tuple[RankReport, ...]
+    ready: tuple[tuple[int, str], ...]
+    silent: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """The answer to `Seal`, given once no link of the generation moves any more. `positions` are all commit positions known."""
+
+    ballot: Ballot
+    generation: int
+    ranks: tuple[RankReport, ...]
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newer:
+    """The answer to a `Seal` of a generation that has a successor already."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The plan is installed and memory for the ranks it places here is there."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The rank's data is present and verified, and its worker can enter `main` (rule R3)."""
+
+    generation: int
+    rank: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The answer of all ranks from `first` up to `stop` but `missing`, as one; to whoever asked them (`perdure.core.tree`).
+
+    Attributes:
+        milestone: what they have reached, a `perdure.core.tree.Milestone`.
+        ballot: of the seal that is answered; (0, 0) for the others, which are facts.
+        labels: held whole by each of these ranks but `others`; None: there is no such rank.
+        others: who holds anything but whole labels.
+        positions: all commit positions known.
+        addresses: (rank, address) of the communicator, where they are new.
+    """
+
+    milestone: str
+    generation: int
+    ballot: Ballot
+    first: int
+    stop: int
+    missing: tuple[int, ...] = ()
+    labels: tuple[UsualLabel, ...] | None = None
+    others: tuple[RankReport, ...] = ()
+    positions: tuple[int, ...] = ()
+    addresses: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillGathering:
+    """Said while an answer is not complete: the one who gathers it lives, and need not be passed by."""
+
+    milestone: str
+    generation: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Rank `rank` has prepared the label (rule C5): a fact, told to the orchestrator and to all agents.
+
+    Attributes:
+        digests: of every declared item.
+        next_position: from rank 0: the superstep of the commit after the next one; -1 otherwise.
+        ended_at: the superstep at which the loop ended, for the END label; -1 otherwise.
+    """
+
+    label: Label
+    rank: int
+    digests: tuple[ItemDigest, ...]
+    next_position: int
+    ended_at: int
+    snapshot_bytes: int
+    parity_bytes: int
+    costs: RankCosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """Rank `rank` has copied its state for the label. Shows who waits at the end for whom (rule C10).
+
+    Attributes:
+        ended_at: as in an offer.
+        before: the superstep of the label that the rank had copied, or started from, before this one; -1: none.
+    """
+
+    label: Label
+    rank: int
+    ended_at: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Bytes of chunks that this agent has put on links since its start: for commits, and for rebuilds. Headers are not counted."""
+
+    label: Label
+    parity: int
+    rebuild: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """All data (`parity` false) or all chunks (`parity` true) of a rank are back."""
+
+    generation: int
+    rank: int
+    nbytes: int
+    parity: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunksLost:
+    """Chunks of a rank's base were found wrong by their digest before `main` went on from them (rule R5); `wrong` is empty where the next
+    check has to find out which."""
+
+    generation: int
+    rank: int
+    label: Label
+    wrong: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunksWrong:
+    """Chunks of a committed label were found wrong by the scrub; they are erasures from now on, and are being repaired (rule S2)."""
+
+    generation: int
+    rank: int
+    label: Label
+    wrong: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunksRepaired:
+    """These chunks have their digests again; `left` could not be repaired, and are gone until the next commit (rule S4)."""
+
+    generation: int
+    rank: int
+    label: Label
+    repaired: Chunks
+    left: Chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStarted:
+    """A worker process runs and has the program loaded."""
+
+    generation: int
+    rank: int
+    incarnation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost:
+    """A worker's process has ended, or was ended because it made no progress."""
+
+    generation: int
+    rank: int
+    incarnation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """`main` raised on this rank; `error` is a name of `perdure.errors`."""
+
+    generation: int
+    rank: int
+    error: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """The agent found what no rank can go on from, such as offers that do not fit together."""
+
+    generation: int
+    error: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSilent:
+    """No heartbeat of that agent for the time after which it counts as lost (rule T2)."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerHeard:
+    """That agent is heard again."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The farthest superstep of this generation, of `count` (-1: not known); and per rank: inside a job call for how long (s; -1: in user
+    code), and frames moved so far.
+    """
+
+    superstep: int
+    inside_s: tuple[tuple[int, float, str, int], ...]
+    count: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The bytes of the result item of rank 0."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAddresses:
+    """The `Resume` of this generation builds on one that never came here."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """The answer to `AskAlive`."""
+
+    nonce: int
+
+
+# ---- to other agents ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """`number` counts up; `echo` is the highest number heard from the receiver (rule T4)."""
+
+    number: int
+    echo: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupOffer:
+    """A rank's offer, to the agents of its group (rule C3)."""
+
+    label: Label
+    offer: Offer

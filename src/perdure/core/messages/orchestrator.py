@@ -1,0 +1,107 @@
+"""What the orchestrator says to agents; with a reach, agents pass it on to other agents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perdure.core.ids import Ballot, Label
+from perdure.core.messages.values import DecodeTask, Reach, RestoreSource
+from perdure.core.plan import Plan, PlanChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greet:
+    """A new orchestrator asks for the facts. `round` is its own, higher than any before."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """Stop this generation, freeze its labels, and say what there is (rule D1). Members have its plan, which may be megabytes."""
+
+    ballot: Ballot
+    generation: int
+    reach: Reach | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """A chosen plan (rule D6)."""
+
+    plan: Plan
+    restore: tuple[RestoreSource, ...]
+    reach: Reach | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amend:
+    """The chosen plan of this generation, to those who have the one before it (rule D6): of 100,000 placements a few differ.
+
+    `since`: with a reach, the generation whose `Resume` has told the addresses that need not be told again.
+    """
+
+    generation: int
+    change: PlanChange
+    restore: tuple[RestoreSource, ...]
+    since: int = 0
+    reach: Reach | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Decode these stripes (rule R1). Soft: may be repeated and changed."""
+
+    generation: int
+    tasks: tuple[DecodeTask, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Every rank is ready (rule R4). `addresses` are (rank, address) of the communicator, where they differ from those that the `Resume` of
+    generation `since` has told; of all ranks with `since` 0. `whole`: the addresses of all ranks in their order, in place of `addresses`.
+    """
+
+    generation: int
+    since: int
+    addresses: tuple[tuple[int, str], ...]
+    whole: tuple[str, ...] = ()
+    reach: Reach | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """Every rank has prepared the label (rule C6). `next_position` repeats what rank 0's offer says (rule C1); -1: nothing."""
+
+    label: Label
+    next_position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """To a spare: have memory of these sizes ready and touched, so that a rebuild need not wait for it."""
+
+    snapshot_bytes: int
+    parity_bytes: int
+    ranks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskResult:
+    """Say what was sent; and whoever hosts rank 0, send its result item at this label."""
+
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAlive:
+    """Answer with the same nonce: everything that you said before is then known (rule W3)."""
+
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndJob:
+    """The job is over; end the workers and yourself."""
+
+    reason: str

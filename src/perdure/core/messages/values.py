@@ -1,0 +1,123 @@
+"""Values inside messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perdure.core.ids import Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelReport:
+    """What an agent holds of one label of one rank. Bit i of a mask is set when chunk i is present; `data` has d bits, `parity` m.
+
+    Attributes:
+        prepared: the rank has prepared it. That stays true when a chunk turns out to be wrong later.
+        replicated: the replicated region is here, and right as far as is known.
+        common: a checksum of the values of its replicated items.
+    """
+
+    label: Label
+    prepared: bool
+    data: int
+    parity: int
+    replicated: bool = True
+    common: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualLabel:
+    """A label that many ranks hold, all of them whole. Its size does not depend on how many they are.
+
+    Attributes:
+        differs: the values of replicated items are not the same on all of them.
+        witnesses: (rank, `LabelReport.common`) of a few of them, drawn without regard to what they hold (`perdure.core.tree`).
+    """
+
+    label: Label
+    differs: bool
+    witnesses: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankReport:
+    """One rank in an agent's answer: the worker's incarnation, whether that worker lives, and the labels held."""
+
+    rank: int
+    incarnation: int
+    worker_lives: bool
+    labels: tuple[LabelReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemDigest:
+    """One declared item on one rank: a checksum of what must be equal on all ranks (`Item.signature`), and the digest of its value."""
+
+    name: str
+    kind: str
+    signature: int
+    digest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeTask:
+    """Rebuild some chunks of one stripe: `sources` and `wanted` are (code position, rank). Exactly d sources."""
+
+    label: Label
+    group: int
+    stripe: int
+    sources: tuple[tuple[int, int], ...]
+    wanted: tuple[tuple[int, int], ...]
+    urgent: bool
+    """Some wanted chunk is data: the job cannot resume without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunks:
+    """Some of what a rank holds of a label: masks of its chunks as in `LabelReport`, and whether the replicated region is meant."""
+
+    data: int = 0
+    parity: int = 0
+    replicated: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.data or self.parity or self.replicated)
+
+    def without(self, other: Chunks) -> Chunks:
+        """Those that are not among the others."""
+        return Chunks(data=self.data & ~other.data, parity=self.parity & ~other.parity, replicated=self.replicated and not other.replicated)
+
+    def named(self) -> list[tuple[str, int]]:
+        """Each one: `data`, `parity` or `replicated`, and its number."""
+        masks = (("data", self.data), ("parity", self.parity), ("replicated", int(self.replicated)))
+        return [(what, number) for what, mask in masks for number in range(mask.bit_length()) if mask >> number & 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreSource:
+    """Where the new holder of `rank` finds the group's offers, and the bytes of replicated items (-1: there are none left)."""
+
+    rank: int
+    offers_from: int
+    replicated_from_rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankCosts:
+    """What a rank measured since the last such report: seconds held up by commits, application bytes, replay."""
+
+    protect_s: float
+    application_bytes: int
+    live_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """For whom a word is that agents pass on (`perdure.core.tree`): the ranks from `first` up to `stop`, which is not included.
+
+    Its receiver holds `first`. `without`: agents that are lost, or are spoken to by the orchestrator itself.
+    """
+
+    first: int
+    stop: int
+    without: tuple[int, ...]
