@@ -8,6 +8,7 @@ import pathlib
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from typer.testing import CliRunner
@@ -16,9 +17,11 @@ from perdure.cli import app
 from perdure.cli.settings import parse_settings
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError
+from perdure.testing.hosts import Hosts
 
 ROOT = pathlib.Path(__file__).parents[2]
 HEAT = str(ROOT / "examples" / "heat" / "heat.py")
+LONGER = ["--", "--n", "64", "--supersteps", "600"]
 SMALL = ["--ranks", "2", "--commit-every", "5", "--", "--n", "16", "--supersteps", "60"]
 
 
@@ -42,6 +45,25 @@ def test_a_program_that_survives_gets_a_table_and_a_line_of_json() -> None:
         ("kill node", "encoding"): 2,
     }
     assert (found["all"]["runs"], found["all"]["survived"], found["failures"]) == (3, 3, [])
+
+
+@pytest.mark.long
+def test_hosts_of_its_own_lose_their_power_and_their_links(hosts: Callable[[int], Hosts]) -> None:
+    hosts(1).close()  # or this is skipped, with the reason
+    shape = ("--parity", "2", "--spares", "2", "--commit-every", "5", "--json")
+    status, out, err = campaign(HEAT, "--campaign", "--namespaced", "--runs", "28", *shape, *LONGER)
+    assert status == 0, err
+    found = json.loads(out.splitlines()[-1])
+    assert (found["all"]["survived"], found["all"]["left"], found["failures"]) == (28, 0, [])
+    silences = [row for row in found["rows"] if row["fault"] in ("power off", "cut one way", "stop host") and row["detect_p50_s"]]
+    assert len(silences) > 3
+    assert all(2.0 < row["detect_p50_s"] < 5.0 for row in silences)
+
+
+@pytest.mark.parametrize("words", [["--namespaced"], ["--campaign", "--namespaced", "--hosts", "10.0.0.1"], ["--hosts", "10.0.0.1"]])
+def test_where_the_runs_are_is_said_once(words: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        campaign(HEAT, *words)
 
 
 def test_a_program_that_forgets_is_told_with_the_command_that_replays_it(tmp_path: pathlib.Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich import box
@@ -16,7 +16,9 @@ from rich.text import Text
 
 from perdure.cli.parts import bar, clock
 from perdure.errors import ConfigError
+from perdure.launch import host_cases
 from perdure.launch.campaign import Campaign, Outcome, Shape
+from perdure.launch.places import Here
 from perdure.launch.tally import Row, Tally
 
 EVERY_S: Final = 10.0
@@ -25,8 +27,11 @@ TABLE_WIDTH: Final = 80
 """Where there is no terminal: no column is cut off."""
 
 
-def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool) -> bool:
-    """Runs cases `seed`, `seed + 1`, ... and prints the table. False when anything is wrong. Raises what `Campaign` does."""
+def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool, options: Sequence[str] = (), namespaced: bool = False) -> bool:
+    """Runs cases `seed`, `seed + 1`, ... and prints the table. False when anything is wrong. Raises what `Campaign` does.
+
+    `options` say on which hosts the runs are; `namespaced`: each on hosts that are made for it.
+    """
     if runs < 1:
         raise ConfigError(f"--runs must be 1 or more, not {runs}")
     if seed < 0:
@@ -34,7 +39,7 @@ def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool) -> bool:
     if shape.engine == "threads":
         raise ConfigError("--engine threads survives no loss: there is nothing to rehearse")
     print(f"rehearsing: {shape.program} undisturbed", file=sys.stderr, flush=True)
-    prepared = Campaign(shape)
+    prepared = _campaign(shape, options, namespaced)
     tally = Tally()
     for outcome in _watched(prepared.outcomes(range(seed, seed + runs)), tally, runs):
         print(outcome, file=sys.stderr, flush=True)
@@ -46,6 +51,14 @@ def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool) -> bool:
     if as_json:
         print(json.dumps(tally.to_json()))
     return not tally.failures
+
+
+def _campaign(shape: Shape, options: Sequence[str], namespaced: bool) -> Campaign:
+    if not namespaced:
+        return Campaign(shape, lambda: Here(options))
+    from perdure.testing.place import NamespacedPlace
+
+    return Campaign(shape, lambda: NamespacedPlace(shape.nodes + shape.spares), draw=host_cases.draw)
 
 
 def _watched(outcomes: Iterator[Outcome], tally: Tally, runs: int) -> Iterator[Outcome]:

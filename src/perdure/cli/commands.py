@@ -192,6 +192,13 @@ def rehearse_command(
     parity: Parity = 1,
     group_size: GroupSize = None,
     commit_every: Annotated[int, typer.Option(help="Supersteps between commits.", rich_help_panel="Shape")] = 2,
+    hosts: HostList = None,
+    hosts_file: HostsFile = None,
+    shell: Shell = None,
+    python: Python = None,
+    namespaced: Annotated[
+        bool, typer.Option("--namespaced", help="Each node is a host of its own, made of namespaces.", rich_help_panel="Hosts")
+    ] = False,
 ) -> None:
     """Proves that a program recovers: runs it undisturbed and with seeded losses, and compares every declared item at every commit.
 
@@ -205,6 +212,9 @@ def rehearse_command(
 
     `perdure rehearse examples/heat/heat.py --campaign --parity 2 --spares 2 --commit-every 5 -- --n 64 --supersteps 400`
 
+    With `--hosts` the runs are on these machines. With `--namespaced` each node has a host of its own on this one, and in every other run
+    the power of a host goes, all its processes are stopped or killed, its link is down, lossy or slow, or what it sends to another is lost.
+
     Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
     """
     if campaign:
@@ -214,11 +224,15 @@ def rehearse_command(
             program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
             group_size=group_size, commit_every=commit_every, raw_arguments=parse_arguments(context.args),
         )  # fmt: skip
-        if not run_campaign(shape, runs=runs, seed=seed, as_json=as_json):
+        on_hosts = _hosts_engine(engine, hosts, hosts_file, shell, python)
+        if namespaced and (on_hosts or engine != "local"):
+            raise ConfigError("--namespaced, --hosts and --engine exclude one another")
+        options = on_hosts.options if on_hosts else ()
+        if not run_campaign(shape, runs=runs, seed=seed, as_json=as_json, options=options, namespaced=namespaced):
             raise typer.Exit(1)
         return
-    if as_json or engine != "local":
-        raise ConfigError("--json and --engine go with --campaign")
+    if as_json or engine != "local" or namespaced or hosts or hosts_file:
+        raise ConfigError("--json, --engine, --hosts and --namespaced go with --campaign")
     if rehearsals < 1:
         raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")
 

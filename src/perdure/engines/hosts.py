@@ -105,6 +105,8 @@ class HostsEngine:
         self._hosts = [_host(text) for text in hosts]
         self.nodes_max: int | None = len(self._hosts)
         self._local = LocalEngine()
+        self.options = ("--hosts", ",".join(hosts), "--shell", shlex.join(shell), "--python", python)
+        """Of `perdure run`, that ask for this engine."""
 
     def address(self, node: int, name: str) -> str:
         """See `Engine.address`: any free port of the host."""

@@ -16,18 +16,22 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
-from perdure.launch import shape_of
-from perdure.launch.cases import Case, Ground, draw
+from perdure.launch import cases, shape_of
+from perdure.launch.cases import Case, Ground
 from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
+from perdure.launch.places import Here, HostFault, Listener, MakePlace, Place
 from perdure.launch.rehearsal import Digests, first_difference
 
+Draw = Callable[[int, Ground], Case]
+"""The case of a seed."""
 LIMITS: Final = Settings(hang_timeout_s=3.0, start_timeout_s=8.0)
 """What is different from the defaults: a campaign waits for each of them many times."""
 DEADLINE_S: Final = 45.0
@@ -54,10 +58,16 @@ class Shape:
     commit_every: int = 2
     raw_arguments: Mapping[str, str | bool] = field(default_factory=dict)
 
-    def command(self, faults: Sequence[str], spares: int) -> list[str]:
-        """As it is typed, without what only a campaign adds."""
-        words = ["run", self.program, "--engine", self.engine, "--ranks", str(self.ranks), "--ranks-per-node", str(self.ranks_per_node)]
-        words += ["--spares", str(spares), "--parity", str(self.parity), "--commit-every", str(self.commit_every)]
+    @property
+    def nodes(self) -> int:
+        """With ranks."""
+        return -(-self.ranks // self.ranks_per_node)
+
+    def command(self, faults: Sequence[str], spares: int, options: Sequence[str] = ()) -> list[str]:
+        """As it is typed, without what only a campaign adds. `options` are those of the place."""
+        words = ["run", self.program, *(options or ("--engine", self.engine))]
+        words += ["--ranks", str(self.ranks), "--ranks-per-node", str(self.ranks_per_node), "--spares", str(spares)]
+        words += ["--parity", str(self.parity), "--commit-every", str(self.commit_every)]
         words += ["--group-size", str(self.group_size)] if self.group_size is not None else []
         for name, value in asdict(LIMITS).items():
             words += ["--setting", f"{name}={value:g}"] if value != getattr(Settings(), name) else []
@@ -128,13 +138,14 @@ class Campaign:
         ConfigError: the shape cannot be, or the program is too short. What ended the undisturbed run is raised as it would be by `run`.
     """
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        nodes = -(-shape.ranks // shape.ranks_per_node)
+    def __init__(self, shape: Shape, make_place: MakePlace = Here, *, draw: Draw = cases.draw) -> None:
+        self.shape, self._make_place, self._draw = shape, make_place, draw
         job = shape_of(shape.ranks, shape.ranks_per_node, shape.spares, shape.parity, shape.group_size)
-        seats = [Seat(agent=node + 1, node=node, address="") for node in range(nodes)]
+        seats = [Seat(agent=node + 1, node=node, address="") for node in range(shape.nodes)]
         tolerance = first_plan(seats, job.ranks, job.ranks_per_node, job.group_size, job.parity).tolerance()
-        self._expected = _run(shape.command((), spares=shape.spares), deadline_s=None, environment={"PERDURE_DEBUG": "1"})
+        with make_place() as place:
+            words = shape.command((), shape.spares, place.options)
+            self._expected = _run(words, place, (), deadline_s=None, environment={"PERDURE_DEBUG": "1"})
         if self._expected.status:
             raise _error_of(self._expected)
         commits = sorted(self._expected.digests)[:-1]
@@ -149,22 +160,25 @@ class Campaign:
 
     def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
         """One case a seed."""
-        return (self.outcome(draw(seed, self.ground)) for seed in seeds)
+        return (self.outcome(self._draw(seed, self.ground)) for seed in seeds)
 
     def outcome(self, case: Case) -> Outcome:
         """One run, judged."""
-        words = self.shape.command((*case.before, *case.faults), spares=case.spares)
-        run = _run(words, deadline_s=DEADLINE_S + SLOWER * self.ground.wall_s, environment={})
-        outcome = Outcome(case=case, command=shlex.join(["perdure", *words]), timings=[], left=run.left, wall_s=run.wall_s)
+        with self._make_place() as place:
+            words = self.shape.command((*case.before, *case.faults), case.spares, place.options)
+            run = _run(words, place, case.strikes, deadline_s=DEADLINE_S + SLOWER * self.ground.wall_s, environment={})
+        command = shlex.join(["perdure", *words]) if not case.strikes else f"the same campaign with --runs 1 --seed {case.seed}"
+        outcome = Outcome(case=case, command=command, timings=[], left=run.left, wall_s=run.wall_s)
         if run.status is None:
             outcome.hung = f"it did not end within {DEADLINE_S + SLOWER * self.ground.wall_s:.0f} s"
         elif run.status:
             outcome.refused = f"it ended with status {run.status}"
         else:
             outcome.wrong = self._difference(run)
-        struck = [event for event in run.events if event["event"] == "fault" and event["fault"] in case.faults]
+        about = {*case.faults, *map(str, case.strikes)}
+        struck = [event for event in run.events if event["event"] == "fault" and event["fault"] in about]
         outcome.struck = len(struck)
-        outcome.timings = [timing(fault, run.events) for fault in struck]
+        outcome.timings = [timing(fault, run.events, case.strikes) for fault in struck]
         if not outcome.survived or run.left:
             events = [json.dumps(event) for event in run.events if event["event"] != "progress"]
             outcome.story = "\n".join([*run.said.splitlines()[-LAST_LINES:], *events[-LAST_LINES:]])
@@ -180,10 +194,12 @@ class Campaign:
         return ""
 
 
-def timing(fault: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Timing:
+def timing(fault: Mapping[str, Any], events: Sequence[Mapping[str, Any]], strikes: Sequence[HostFault] = ()) -> Timing:
     """From the strike until it was known, and from then until `main` was entered again; after the end of an orchestrator, until the next
-    commit, for nobody waits for it."""
-    known = next((event for event in events if event["t"] >= fault["t"] and _tells_of(event, str(fault["fault"]))), None)
+    commit, for nobody waits for it. `strikes`: what it may be besides faults of processes."""
+    of_a_host = next((one for one in strikes if str(one) == fault["fault"]), None)
+    tells = of_a_host.explains if of_a_host else partial(_tells_of, fault=str(fault["fault"]))
+    known = next((event for event in events if event["t"] >= fault["t"] and tells(event)), None)
     if known is None:
         return Timing(detect_s=None, recover_s=None)
     end = "committed" if known["event"] == "orchestrator_lost" else "resumed"
@@ -206,17 +222,20 @@ def _tells_of(event: Mapping[str, Any], fault: str) -> bool:
             return name in ("node_lost", "worker_lost", "orchestrator_lost")
 
 
-def _run(words: list[str], *, deadline_s: float | None, environment: Mapping[str, str]) -> Run:
-    """Runs the command, and looks at what it leaves. Whatever happens here, nothing of it stays."""
+def _run(words: list[str], place: Place, strikes: Sequence[HostFault], *, deadline_s: float | None, environment: Mapping[str, str]) -> Run:
+    """Runs the command, does to its hosts what is to be done, and looks at what it leaves. Whatever happens here, nothing of it stays."""
     mark = os.urandom(8).hex()
     with tempfile.TemporaryDirectory(prefix="perdure-campaign-") as folder:
-        events, room = pathlib.Path(folder, "events"), pathlib.Path(folder, "room")
-        room.mkdir()
-        command = [sys.executable, "-m", "perdure", *_with_output(words, events)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, "TMPDIR": str(room), MARK: mark, **environment},
-        )  # fmt: skip
+        room = pathlib.Path(folder)
+        listener = Listener(place, strikes)
+        try:
+            process = place.popen(
+                [sys.executable, "-m", "perdure", *_with_output(words, listener.path)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                pass_fds=(listener.write_fd,), env={**os.environ, "TMPDIR": str(room), MARK: mark, **environment},
+            )  # fmt: skip
+        finally:
+            listener.start()
         status: int | None = None
         try:
             out, err = process.communicate(timeout=deadline_s)
@@ -226,18 +245,19 @@ def _run(words: list[str], *, deadline_s: float | None, environment: Mapping[str
         finally:
             if process.poll() is None:
                 end_marked(mark, signal.SIGKILL)
-        lines = [json.loads(line) for line in events.read_text().splitlines()] if events.exists() else []
-        job = next((event["job"] for event in lines if event["event"] == "started"), "")
         report = json.loads(out.splitlines()[-1]) if status == 0 else {}
+        place.settle()
+        job = next((event["job"] for event in listener.events if event["event"] == "started"), "")
         left = leftovers(mark, job, room)
         end_marked(mark, signal.SIGKILL)
-    return Run(status=status, report=report, events=lines, said=err, left=left)
+        events = listener.finish()
+    return Run(status=status, report=report, events=events, said=err, left=left)
 
 
-def _with_output(words: list[str], events: pathlib.Path) -> list[str]:
+def _with_output(words: list[str], events: str) -> list[str]:
     """Before the program's own arguments."""
     at = words.index("--") if "--" in words else len(words)
-    return [*words[:at], "--events", str(events), "--json", *words[at:]]
+    return [*words[:at], "--events", events, "--json", *words[at:]]
 
 
 def _end_hanging(process: subprocess.Popen[str], mark: str) -> tuple[str, str]:

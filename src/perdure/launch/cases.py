@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.launch.places import HostFault
+
 DELAYS_MS: Final = (0, 0, 1, 2, 4)
 """After the instant; what a phase does takes some milliseconds in a small job."""
 START_S: Final = 0.1
@@ -41,7 +43,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One run. `faults` are what it is about, `before` what leads there; `fault` and `phase` name its row of the table."""
+    """One run. It is about `faults`, and `strikes` from outside; `before` leads there; `fault` and `phase` name its row of the table."""
 
     seed: int
     fault: str
@@ -49,9 +51,10 @@ class Case:
     spares: int
     before: tuple[str, ...] = ()
     faults: tuple[str, ...]
+    strikes: tuple[HostFault, ...] = ()
 
 
-class _Dice:
+class Dice:
     """What recipes choose with."""
 
     def __init__(self, seed: int, ground: Ground) -> None:
@@ -89,12 +92,16 @@ class _Dice:
         """For a fault that has a seed of its own."""
         return self._random.randrange(1_000_000)
 
+    def one_of(self, numbers: tuple[int, ...]) -> int:
+        """Any."""
+        return self._random.choice(numbers)
+
     def spares(self, least: int) -> int:
         """As many as may be."""
         return self._random.randint(least, max(least, self.ground.spares_max))
 
 
-Recipe = Callable[[_Dice], tuple[tuple[str, ...], tuple[str, ...]]]
+Recipe = Callable[[Dice], tuple[tuple[str, ...], tuple[str, ...]]]
 """What leads there, and what it is about."""
 
 
@@ -102,7 +109,7 @@ def draw(seed: int, ground: Ground) -> Case:
     """The case of this number. Seeds that follow one another go through all recipes."""
     able = [one for one in _RECIPES if one[2] <= ground.parity and one[3] < ground.nodes]
     fault, phase, _, _, spares_min, recipe = able[seed % len(able)]
-    dice = _Dice(seed, ground)
+    dice = Dice(seed, ground)
     before, faults = recipe(dice)
     return Case(seed=seed, fault=fault, phase=phase, spares=dice.spares(spares_min), before=before, faults=faults)
 
@@ -115,32 +122,33 @@ def _kills(phase: str) -> Recipe:
     )
 
 
-def _plain(dice: _Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _plain(dice: Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (), tuple(f"kill:node={dice.node()},superstep={dice.superstep}" for _ in range(dice.losses))
 
 
 def _at_commit(fault: str) -> Recipe:
     """`fault` with the place left open: `{node}`, `{rank}`, `{commit}`, `{superstep}`, `{early}`."""
 
-    def recipe(dice: _Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        return (), (_fill(fault, dice),)
+    def recipe(dice: Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (), (fill(fault, dice),)
 
     return recipe
 
 
 def _after(first: str, fault: str) -> Recipe:
     """Two losses, the second at an instant of the recovery from the first."""
-    return lambda dice: ((_fill(first, dice),), (_fill(fault, dice),))
+    return lambda dice: ((fill(first, dice),), (fill(fault, dice),))
 
 
-def _fill(text: str, dice: _Dice) -> str:
+def fill(text: str, dice: Dice) -> str:
+    """A fault with its places filled in: see `_at_commit`."""
     text = text.replace("{node}", str(dice.node())) if "{node}" in text else text
     text = text.replace("{rank}", str(dice.rank())) if "{rank}" in text else text
     text = text.replace("{delay}", dice.delay())
     return text.format(commit=dice.commit, superstep=dice.superstep, early=dice.early, soon=dice.early + 1, spare=dice.ground.nodes)
 
 
-def _together(dice: _Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _together(dice: Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The commit decision: a node that has prepared, and the orchestrator that counts."""
     return (), (
         f"orchestrator:superstep={dice.commit},phase=committing",
@@ -152,19 +160,19 @@ def _by_the_clock(kind: str) -> Recipe:
     return lambda dice: ((), tuple(f"{kind}:after={dice.seconds():g}s,seed={dice.number()}" for _ in range(dice.losses)))
 
 
-_KILL, _CRASH, _ORCHESTRATOR = "kill:node={node},superstep={superstep}", "crash:rank={rank},superstep={superstep}", "orchestrator"
-_LEAVES: Final = f"{_ORCHESTRATOR}:superstep={{early}}"
+KILL, CRASH, _ORCHESTRATOR = "kill:node={node},superstep={superstep}", "crash:rank={rank},superstep={superstep}", "orchestrator"
+LEAVES: Final = f"{_ORCHESTRATOR}:superstep={{early}}"
 
 
 def _recovery(phase: str) -> list[tuple[str, str, int, int, int, Recipe]]:
     """A node is lost in a recovery: from a crash, which costs no parity, or from another loss, which does."""
     fault = f"kill:node={{node}},phase={phase}{{delay}}"
     name = f"recovery: {phase}"
-    return [("kill node", name, 1, 1, 0, _after(_CRASH, fault)), ("kill node", name, 2, 1, 0, _after(_KILL, fault))]
+    return [("kill node", name, 1, 1, 0, _after(CRASH, fault)), ("kill node", name, 2, 1, 0, _after(KILL, fault))]
 
 
 def _leaderless(phase: str) -> list[tuple[str, str, int, int, int, Recipe]]:
-    return [("orchestrator", f"recovery: {phase}", 1, 1, 0, _after(_KILL, f"orchestrator:phase={phase}{{delay}}"))]
+    return [("orchestrator", f"recovery: {phase}", 1, 1, 0, _after(KILL, f"orchestrator:phase={phase}{{delay}}"))]
 
 
 _RECIPES: Final[list[tuple[str, str, int, int, int, Recipe]]] = [
@@ -175,19 +183,19 @@ _RECIPES: Final[list[tuple[str, str, int, int, int, Recipe]]] = [
     ("kill node", "encoding", 1, 0, 0, _kills("encoding")),
     ("kill node", "prepared", 1, 0, 0, _kills("prepared")),
     ("kill node", "prepared", 1, 0, 0, _kills("prepared")),
-    ("crash worker", "superstep", 0, 0, 0, _at_commit(_CRASH)),
+    ("crash worker", "superstep", 0, 0, 0, _at_commit(CRASH)),
     ("crash worker", "copying", 0, 0, 0, _at_commit("crash:rank={rank},superstep={commit},phase=copying")),
-    ("crash worker", "recovery: unwinding", 1, 1, 0, _after(_KILL, "crash:rank={rank},phase=unwinding")),
-    ("crash worker", "recovery: entering", 1, 1, 0, _after(_KILL, "crash:rank={rank},phase=entering")),
+    ("crash worker", "recovery: unwinding", 1, 1, 0, _after(KILL, "crash:rank={rank},phase=unwinding")),
+    ("crash worker", "recovery: entering", 1, 1, 0, _after(KILL, "crash:rank={rank},phase=entering")),
     *_recovery("sealed"),
     *_recovery("unwinding"),
     *_recovery("installing"),
     *_recovery("entering"),
-    ("kill node", "recovery: rebuilding", 2, 1, 0, _after(_KILL, "kill:node={node},phase=rebuilding{delay}")),
-    ("kill node", "recovery: rebuilding", 2, 1, 0, _after(_KILL, "kill:node={node},phase=rebuilding{delay}")),
-    ("kill replacement", "recovery: restoring", 1, 0, 1, _after(_KILL, "kill:node={spare},phase=restoring{delay}")),
-    ("kill replacement", "recovery: entering", 1, 0, 1, _after(_KILL, "kill:node={spare},phase=entering")),
-    ("orchestrator", "superstep", 0, 0, 0, _at_commit(_LEAVES)),
+    ("kill node", "recovery: rebuilding", 2, 1, 0, _after(KILL, "kill:node={node},phase=rebuilding{delay}")),
+    ("kill node", "recovery: rebuilding", 2, 1, 0, _after(KILL, "kill:node={node},phase=rebuilding{delay}")),
+    ("kill replacement", "recovery: restoring", 1, 0, 1, _after(KILL, "kill:node={spare},phase=restoring{delay}")),
+    ("kill replacement", "recovery: entering", 1, 0, 1, _after(KILL, "kill:node={spare},phase=entering")),
+    ("orchestrator", "superstep", 0, 0, 0, _at_commit(LEAVES)),
     ("orchestrator", "committing", 0, 0, 0, _at_commit("orchestrator:superstep={commit},phase=committing")),
     ("orchestrator, node", "committing, prepared", 1, 0, 0, _together),
     *_leaderless("sealing"),
@@ -195,10 +203,10 @@ _RECIPES: Final[list[tuple[str, str, int, int, int, Recipe]]] = [
     *_leaderless("installing"),
     *_leaderless("assigning"),
     *_leaderless("resuming"),
-    ("orchestrator", "hand-over: greeting", 0, 0, 0, _after(_LEAVES, "orchestrator:phase=greeting{delay}")),
-    ("kill node", "hand-over: away", 1, 0, 0, _after(_LEAVES, "kill:node={node},superstep={soon}")),
-    ("kill node", "hand-over: greeted", 1, 0, 0, _after(_LEAVES, "kill:node={node},phase=greeted{delay}")),
-    ("kill node", "hand-over: greeted", 1, 0, 0, _after(_LEAVES, "kill:node={node},phase=greeted{delay}")),
+    ("orchestrator", "hand-over: greeting", 0, 0, 0, _after(LEAVES, "orchestrator:phase=greeting{delay}")),
+    ("kill node", "hand-over: away", 1, 0, 0, _after(LEAVES, "kill:node={node},superstep={soon}")),
+    ("kill node", "hand-over: greeted", 1, 0, 0, _after(LEAVES, "kill:node={node},phase=greeted{delay}")),
+    ("kill node", "hand-over: greeted", 1, 0, 0, _after(LEAVES, "kill:node={node},phase=greeted{delay}")),
     ("any process", "any time", 1, 0, 0, _by_the_clock("process")),
     ("any process", "any time", 1, 0, 0, _by_the_clock("process")),
     ("any process", "any time", 1, 0, 0, _by_the_clock("process")),

@@ -29,7 +29,7 @@ class Row:
     def add(self, outcome: Outcome) -> None:
         """One run more. It struck if all that it is about happened."""
         self.runs += 1
-        self.struck += outcome.struck == len(outcome.case.faults)
+        self.struck += outcome.struck == len(outcome.case.faults) + len(outcome.case.strikes)
         self.survived += outcome.survived
         self.wrong += bool(outcome.wrong)
         self.hung += bool(outcome.hung)

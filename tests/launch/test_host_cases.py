@@ -1,0 +1,47 @@
+"""The cases of a campaign on hosts: no more hosts are lost than the parity covers, and every kind of fault comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from perdure.launch.cases import Ground
+from perdure.launch.host_cases import draw
+from perdure.launch.places import KINDS, LOSES_NOBODY, HostFault
+
+
+def ground(parity: int) -> Ground:
+    return Ground(ranks=5, ranks_per_node=1, parity=parity, spares_max=parity, supersteps=100, commits=tuple(range(0, 100, 5)), wall_s=1.5)
+
+
+@pytest.mark.parametrize("parity", [1, 2, 3])
+def test_a_case_never_loses_more_than_the_parity_covers(parity: int) -> None:
+    for seed in range(0, 400, 2):
+        case = draw(seed, ground(parity))
+        strikes = [one for one in case.strikes if one.kind not in LOSES_NOBODY and not one.ms]
+        assert len(strikes) + sum(fault.startswith("kill:") for fault in case.before) <= parity, case
+        assert len({one.host for one in case.strikes}) == len(case.strikes), "each strikes a host of its own"
+
+
+def test_every_kind_comes_and_so_do_the_faults_of_processes() -> None:
+    drawn = [draw(seed, ground(2)) for seed in range(56)]
+    assert {one.kind for case in drawn for one in case.strikes} == {*KINDS}
+    assert sum(bool(case.faults) for case in drawn) == 28
+    assert drawn == [draw(seed, ground(2)) for seed in range(56)]
+
+
+def test_a_fault_is_due_at_its_superstep_or_its_event() -> None:
+    at_progress = HostFault(kind="power_off", host=2, superstep=9)
+    assert [at_progress.is_due({"event": "progress", "superstep": superstep}) for superstep in (8, 9, 11)] == [False, True, True]
+    assert not at_progress.is_due({"event": "node_lost", "node": 2})
+    in_recovery = HostFault(kind="power_off", host=2, event="node_lost")
+    assert in_recovery.is_due({"event": "node_lost", "node": 1})
+    assert not in_recovery.is_due({"event": "progress", "superstep": 50})
+    assert (str(at_progress), str(in_recovery)) == ("power_off:host=2,superstep=9", "power_off:host=2,event=node_lost")
+
+
+def test_one_end_of_a_cut_is_lost_and_nobody_by_what_is_soon_over() -> None:
+    lost = {"event": "node_lost", "node": 3}
+    assert HostFault(kind="cut", host=2, to=3, superstep=9).explains(lost)
+    assert not HostFault(kind="power_off", host=2, superstep=9).explains(lost)
+    assert not HostFault(kind="link_down", host=3, superstep=9, ms=300).explains(lost)
+    assert not HostFault(kind="lossy", host=3, superstep=9).explains(lost)
