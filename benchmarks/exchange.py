@@ -35,6 +35,7 @@ from perdure.runtime import exchange
 from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.links import Links
 from perdure.runtime.reception import HELLO, Admission
+from perdure.runtime.restoring import restore
 from perdure.runtime.vault import Vault
 
 
@@ -148,7 +149,7 @@ class Rank:
             def ignore(event: ev.AgentEvent) -> None:
                 """Nobody counts here."""
 
-            exchange.restore(task, do.Restore(rank=0, label=label, index=0, source=source), ignore)
+            restore(task, do.Restore(rank=0, label=label, index=0, source=source), ignore)
             self._wait(self.n)
         else:
             for work in self._decode_tasks(label):
