@@ -98,9 +98,8 @@ def main() -> None:
         return
     for row in rows:
         theirs = row["redset"]
-        print(
-            f"{row['ranks']} x {row['mib']} MiB, m = {row['parity']}; redset: commit {theirs['apply']:.3f} s, rebuild {theirs['recover']:.3f} s"
-        )
+        print(f"{row['ranks']} x {row['mib']} MiB, m = {row['parity']}")
+        print(f"    redset  commit {theirs['apply']:.3f} s; rebuild {theirs['recover']:.3f} s")
         for way in ("mapped", "links"):
             ours = row[way]
             print(f"    {way:6}  commit {ours['commit_s']:.3f} s, {ours['commit_faster']:.1f} x as fast;", end=" ")
