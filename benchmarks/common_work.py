@@ -80,6 +80,16 @@ def reference(mb: int) -> tuple[list[int], list[int]]:
     return sums, [checksum(state) for state in states]
 
 
+def reference_of_replicas(mb: int, steps: int) -> tuple[list[int], int]:
+    """As `reference`, of ranks that all hold the state of rank 0 and average instead of adding up, without the ring."""
+    state = initial(0, mb)
+    sums = []
+    for number in range(steps):
+        vector, edge = begin(state, number)
+        sums.append(end(state, vector, edge))
+    return sums, checksum(state)
+
+
 class Log:
     """One line of JSON for each event, one write each, so that a killed process leaves whole lines. Times are CLOCK_MONOTONIC."""
 

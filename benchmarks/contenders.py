@@ -33,6 +33,8 @@ class Contender:
     python: str | None
     program: str
     mode: str = ""
+    has_replicas: bool = False
+    """All ranks have the same state, and nothing else is protected."""
 
     def command(self, folder: str, mb: int, store: str) -> list[str]:
         """What to start."""
@@ -40,7 +42,7 @@ class Contender:
         program = str(HERE / self.program)
         tools = pathlib.Path(self.python).parent
         match self.name.partition(",")[0]:
-            case "perdure":
+            case "perdure" | "torchft":
                 return [self.python, program, folder, str(mb)]
             case "ULFM":
                 root = ["--allow-run-as-root"] if os.getuid() == 0 else []
@@ -57,13 +59,14 @@ class Contender:
         return {**os.environ, **ONE_THREAD, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "TMPDIR": folder}
 
 
-def contenders(mpi_python: str | None, torch_python: str | None) -> tuple[Contender, ...]:
+def contenders(mpi_python: str | None, torch_python: str | None, torchft_python: str | None) -> tuple[Contender, ...]:
     """All of them; the first is perdure."""
     return (
         Contender(name="perdure", python=sys.executable, program="perdure_work.py"),
         Contender(name="ULFM, spawn", python=mpi_python, program="ulfm_work.py", mode="spawn"),
         Contender(name="ULFM, idle spare", python=mpi_python, program="ulfm_work.py", mode="spare"),
         Contender(name="torchrun", python=torch_python, program="torchrun_work.py"),
+        Contender(name="torchft", python=torchft_python, program="torchft_work.py", has_replicas=True),
     )
 
 

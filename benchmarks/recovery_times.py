@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from common_work import FATAL_STEP, PROTECT_EVERY, SIZE, STEPS
+from common_work import FATAL_STEP, PROTECT_EVERY, SIZE, STEPS, reference_of_replicas
 
 Event = dict[str, Any]
 
@@ -20,9 +20,9 @@ class Recovery:
 
     Attributes:
         first_s: until every rank had finished a superstep again.
-        caught_up_s: until every rank had finished the superstep in which the loss happened.
+        caught_up_s: until every rank had finished the superstep in which the loss happened, or the first one together after it.
         from_step: where the ranks went on.
-        protect_s: how long a protection before the loss held its slowest rank up; the median of them.
+        protect_s: how long a protection before the loss held its slowest rank up; the median of them, 0 without any.
         phases: perdure only: by its own events.
     """
 
@@ -55,17 +55,30 @@ def check(events: Iterable[Event], sums: list[int], finals: list[int]) -> None:
         raise WrongResultError(f"{len(done)} of {SIZE * STEPS} steps were done, and ranks {sorted(ends)} have a last state")
 
 
+def check_replicas(events: Iterable[Event], mb: int) -> None:
+    """As `check`, of replicas: they end together, and the one that was lost did not do what the others did without it."""
+    steps = [event for event in events if event["event"] == "step"]
+    ends = {event["rank"]: event["sum"] for event in events if event["event"] == "final"}
+    sums, final = reference_of_replicas(mb, 1 + max((event["step"] for event in steps), default=-1))
+    wrong = [event for event in steps if event["sum"] != sums[event["step"]]]
+    if wrong:
+        raise WrongResultError(f"step {wrong[0]['step']} of replica {wrong[0]['rank']} has another sum than in the undisturbed run")
+    if ends != dict.fromkeys(range(SIZE), final):
+        raise WrongResultError(f"replicas {sorted(ends)} have a last state, and not all of them the undisturbed one")
+
+
 def measure(events: list[Event]) -> Recovery:
     """Of a job that passed `check`."""
     killed = next(event["at"] for event in events if event["event"] == "kill")
     resumed = [event for event in events if event["event"] == "resume" and event["epoch"] == 1]
     again = [event for event in events if event["event"] == "step" and event["epoch"] == 1]
     first = max(min(event["at"] for event in again if event["rank"] == rank) for rank in range(SIZE))
-    caught_up = max(event["at"] for event in again if event["step"] == FATAL_STEP)
+    from_step = min(event["step"] for event in resumed)
+    caught_up = max(event["at"] for event in again if event["step"] == max(FATAL_STEP, from_step))
     return Recovery(
         first_s=first - killed,
         caught_up_s=caught_up - killed,
-        from_step=min(event["step"] for event in resumed),
+        from_step=from_step,
         protect_s=_protect(events, killed),
         phases=_phases(events, killed, first, caught_up),
     )
@@ -79,7 +92,8 @@ def _protect(events: list[Event], killed: float) -> float:
             continue
         number = event["step"] if event["event"] == "protected" else event["superstep"]
         held_up[number] = max(held_up.get(number, 0.0), event["seconds"] if "seconds" in event else event["protect_s"])
-    return statistics.median(seconds for number, seconds in held_up.items() if number > PROTECT_EVERY)
+    late = [seconds for number, seconds in held_up.items() if number > PROTECT_EVERY]
+    return statistics.median(late) if late else 0.0
 
 
 def _phases(events: list[Event], killed: float, first: float, caught_up: float) -> dict[str, float]:
