@@ -50,11 +50,9 @@ class AgentConfig(msgspec.Struct, kw_only=True):
 
 
 class OrchestratorConfig(msgspec.Struct, kw_only=True):
-    """All that an orchestrator must know; `spent` as of an agent."""
+    """All that an orchestrator must know before its turn."""
 
     token: str
-    round: int
     shape: JobShape
     settings: Settings
     faults: list[Fault]
-    spent: list[int]

@@ -31,7 +31,7 @@ from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
 from perdure.runtime.agent import AgentProcess, Seat
 from perdure.runtime.injector import Injector, ledger
-from perdure.runtime.orchestrator import OrchestratorProcess
+from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
 from perdure.runtime.posix import die_with_parent
 from perdure.runtime.reception import Admission
 from perdure.runtime.session import Session
@@ -103,12 +103,11 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
 
 
 def run_orchestrator(config: OrchestratorConfig, _pulse: int, words: Words) -> None:
-    """The life of an orchestrator; it holds little memory, so the pulse is its own."""
+    """The life of an orchestrator, most of which it may wait for its turn; it holds little memory, so the pulse is its own."""
     admission = Admission(bytes.fromhex(config.token))
-    injector = Injector(config.faults, ledger(config.spent), words.fileno(), node=NOBODY)
-    OrchestratorProcess(
-        number=config.round, shape=config.shape, settings=config.settings, admission=admission, words=words, injector=injector
-    ).run()
+    turn = await_turn(words)
+    injector = Injector(config.faults, ledger(turn.spent), words.fileno(), node=NOBODY)
+    OrchestratorProcess(turn=turn, shape=config.shape, settings=config.settings, admission=admission, words=words, injector=injector).run()
 
 
 def _main(what: str, fd: int, pulse: int, words: int, parent: int) -> None:

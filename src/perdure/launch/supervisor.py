@@ -22,6 +22,7 @@ from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
 from perdure.launch.ending import Ending
 from perdure.launch.register import Register
+from perdure.launch.standby import Standby
 from perdure.launch.striking import Hands, Striker
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
@@ -83,6 +84,8 @@ class Supervisor:
             can_be_lost=self._can_be_lost, processes=self._processes,
         )  # fmt: skip
         self._striker = Striker(order.faults, hands)
+        config = OrchestratorConfig(token=self._token, shape=order.shape, settings=order.settings, faults=list(order.faults))
+        self._standby = Standby(engine, msgspec.json.encode(config), self._selector)
 
     # ---- the life of the job ----------------------------------------------------------------------------------------------
 
@@ -134,6 +137,8 @@ class Supervisor:
         processes = [agent.process for agent in self._agents.values() if not agent.ended]
         if self._orchestrator is not None:
             processes.append(self._orchestrator.process)
+        if (standby := self._standby.leave()) is not None:
+            processes.append(standby)
         for process in processes:
             self._engine.kill(process)
         for process in processes:
@@ -259,11 +264,8 @@ class Supervisor:
 
     def _start_orchestrator(self) -> None:
         self._rounds += 1
-        config = OrchestratorConfig(
-            token=self._token, round=self._rounds, shape=self._order.shape, settings=self._order.settings, faults=list(self._order.faults),
-            spent=sorted(self._striker.spent),
-        )  # fmt: skip
-        process = self._engine.start(-1, "orchestrator", msgspec.json.encode(config))
+        process = self._standby.take()
+        process.words.say(what="begin", round=self._rounds, spent=sorted(self._striker.spent))
         self._orchestrator = _Orchestrator(process, time.monotonic() + HEARTBEAT_TIMEOUT_S)
         self._watch(process.words, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
@@ -339,6 +341,7 @@ class Supervisor:
             self._announced.add(seen)
         if event == "committed":
             self._restarts = 0
+            self._standby.prepare()
         if event in ("committed", "node_lost", "worker_lost"):
             self._striker.undisturbed = event == "committed"
         self._emit(event, **fields)

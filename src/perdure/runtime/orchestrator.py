@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import os
+import select
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -39,12 +41,34 @@ def plan_from_json(value: Any) -> Plan | None:
     return None if value is None else msgspec.convert(value, Plan)
 
 
-class OrchestratorProcess:
-    """One orchestrator of round `number`. `run` returns when the job is over."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """An orchestrator begins: its round, the faults that have happened (by index), and what the supervising process said next."""
 
-    def __init__(self, *, number: int, shape: JobShape, settings: Settings, admission: Admission, words: Words, injector: Injector) -> None:
-        self._injector = injector
-        self._state = OrchestratorState(round=number, shape=shape, settings=settings)
+    round: int
+    spent: list[int]
+    said: list[dict[str, Any]]
+
+
+def await_turn(words: Words) -> Turn:
+    """Blocks until the supervising process says that it is this one's turn. The process ends with the supervising one."""
+    lines: list[dict[str, Any]] = []
+    while not lines:
+        select.select([words], [], [])
+        heard = words.hear()
+        if heard is None:
+            os._exit(0)
+        lines = heard
+    begin, *said = lines
+    return Turn(round=begin["round"], spent=begin["spent"], said=said)
+
+
+class OrchestratorProcess:
+    """One orchestrator, from its turn on. `run` returns when the job is over."""
+
+    def __init__(self, *, turn: Turn, shape: JobShape, settings: Settings, admission: Admission, words: Words, injector: Injector) -> None:
+        self._injector, self._said = injector, turn.said
+        self._state = OrchestratorState(round=turn.round, shape=shape, settings=settings)
         self._admission, self._words = admission, words
         self._agents: dict[int, Channel] = {}
         self._loop = Loop()
@@ -54,6 +78,7 @@ class OrchestratorProcess:
     def run(self) -> None:
         """Until `Finish`, or the supervising process is gone."""
         due = time.monotonic()
+        self._obey(self._said)
         while not self._over:
             self._loop.turn(due - time.monotonic())
             now = time.monotonic()
@@ -104,6 +129,9 @@ class OrchestratorProcess:
         lines = self._words.hear()
         if lines is None:
             os._exit(0)
+        self._obey(lines)
+
+    def _obey(self, lines: list[dict[str, Any]]) -> None:
         for fields in lines:
             match fields.pop("what"):
                 case "agent_up":
