@@ -16,6 +16,7 @@ import resource
 import selectors
 import socket
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -24,12 +25,16 @@ import machine
 
 from perdure.core import messages as msg
 from perdure.core.agent.relaying import milestones_of
+from perdure.core.faults import NOBODY
 from perdure.core.ids import Ballot, Label
 from perdure.core.orchestrator.state import JobShape
 from perdure.core.settings import Settings
-from perdure.runtime.channel import Channel, abstract_name, listen
-from perdure.runtime.links import HELLO
+from perdure.runtime.addresses import listen, unix_address
+from perdure.runtime.channel import Channel
+from perdure.runtime.injector import Injector
 from perdure.runtime.orchestrator import OrchestratorProcess, plan_from_json
+from perdure.runtime.reception import HELLO, Admission
+from perdure.runtime.words import Words
 
 GROUP, VICTIM, BASE = 8, 3, Label(1, 0)
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -51,7 +56,7 @@ class Job:
         self._selector = selectors.DefaultSelector()
         self._lines = b""
         self._supervisor, theirs = socket.socketpair()
-        listeners = {number: listen(abstract_name(self.name, f"agent-{number}")) for number in range(1, agents + 2)}
+        listeners = {number: listen(self._address(number)) for number in range(1, agents + 2)}
         self.orchestrator = os.fork()
         if not self.orchestrator:
             for ours in (self._supervisor, *listeners.values()):
@@ -66,9 +71,22 @@ class Job:
         """The process that is measured; it does not come back."""
         shape = JobShape(ranks=self.size, ranks_per_node=1, group_size=GROUP, parity=1)
         try:
-            OrchestratorProcess(job=self.name, number=1, shape=shape, settings=Settings(), supervisor=supervisor).run()
+            words = Words(supervisor)
+            OrchestratorProcess(
+                number=1,
+                shape=shape,
+                settings=Settings(),
+                admission=Admission(bytes(32)),
+                words=words,
+                injector=Injector((), -1, words.fileno(), node=NOBODY),
+            ).run()
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(0)
+
+    def _address(self, number: int) -> str:
+        return unix_address(f"{self.name}-{number}")
 
     def close(self) -> None:
         """The orchestrator ends with its supervisor."""
@@ -158,7 +176,7 @@ class Job:
         lost = VICTIM in reach.without or (self.size + 1) in reach.without
         return msg.Gathered(
             milestone=milestone, generation=generation, ballot=word.ballot if is_seal else Ballot(0, 0), first=reach.first, stop=reach.stop,
-            missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(BASE,) if is_seal else None,
+            missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(msg.UsualLabel(label=BASE, differs=False, witnesses=((reach.first, 0),)),) if is_seal else None,
             positions=(1, 2) if is_seal else (),
             addresses=tuple((rank, f"rank-{rank}") for rank in range(reach.first, reach.stop)) if is_first else (),
         )  # fmt: skip
@@ -169,7 +187,7 @@ class Job:
         """From the engine's first word to the first resume (s)."""
         self.tell(what="register", plan=None)
         for number in range(1, self.size + 2):
-            self.tell(what="agent_up", agent=number, node=number - 1, address=f"agent-{number}", pid=number)
+            self.tell(what="agent_up", agent=number, node=number - 1, address=self._address(number), pid=number)
             self.turn(0.0)
         self.tell(what="no_more_nodes")
         return self.until(lambda: len(self.resumed) >= self.size, "the start")
