@@ -17,7 +17,7 @@ import selectors
 import socket
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +37,8 @@ from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.words import Words
 
 GROUP, VICTIM, BASE = 8, 3, Label(1, 0)
+IN_FLIGHT = 64
+"""Words of the supervisor that the orchestrator has not answered: neither is to wait for the other to read."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 COSTS = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
 
@@ -48,7 +50,7 @@ class Job:
         self.size = agents
         self.name = f"load-{os.getpid()}"
         self.said = self.heard = 0
-        self.events: list[dict[str, Any]] = []
+        self.published: Counter[str] = Counter()
         self.resumed: set[int] = set()
         self.committed = 0
         self.plan: Any = None
@@ -147,6 +149,8 @@ class Job:
             if fields["what"] == "propose":
                 self.plan = plan_from_json(fields["plan"])
                 self.tell(what="register", plan=fields["plan"])
+            elif fields["what"] == "event":
+                self.published[fields["event"]] += 1
             elif fields["what"] == "finish":
                 raise SystemExit(f"the job has ended: {fields['error']}: {fields['text']}")
 
@@ -188,7 +192,7 @@ class Job:
         self.tell(what="register", plan=None)
         for number in range(1, self.size + 2):
             self.tell(what="agent_up", agent=number, node=number - 1, address=self._address(number), pid=number)
-            self.turn(0.0)
+            self.until(lambda: self.published["agent_started"] >= number - IN_FLIGHT, "the start")
         self.tell(what="no_more_nodes")
         return self.until(lambda: len(self.resumed) >= self.size, "the start")
 
@@ -208,9 +212,11 @@ class Job:
         return time.monotonic() - begun
 
     def beat(self, seconds: float) -> tuple[float, float]:
-        """All agents say five times a second that they live and how far they are. (messages a second, share of a core)."""
+        """All agents say five times a second that they live and how far they are. (messages a second, share of a core); the CPU is that of
+        all these words, however late they are heard."""
         queue = deque(range(1, self.size + 1))
         begun, cpu, said, number = time.monotonic(), self.cpu_s(), self.said, 0
+        heard = self.published["progress"]
         while (now := time.monotonic() - begun) < seconds:
             while number < now * self.size / Settings().heartbeat_s:
                 number += 1
@@ -226,6 +232,7 @@ class Job:
                     break
             self.turn(0.001)
         took = time.monotonic() - begun
+        self.until(lambda: self.published["progress"] - heard >= number, "the last word")
         return (self.said - said) / took, (self.cpu_s() - cpu) / took
 
     def lose(self) -> float:
