@@ -200,7 +200,7 @@ MISTAKES = (
     ),
     Mutation(
         name="an old complaint excludes a node that was only stopped", rule="T6", function=counting._heard_again,
-        right="watched.update(dict.fromkeys(watched, now))", wrong="pass", scenario=with_two_stopped,
+        right="complaint.since = now", wrong="pass", scenario=with_two_stopped,
     ),
     Mutation(
         name="nodes that fall silent together wait for each other's complaint", rule="T2", function=watching._is_silent,
