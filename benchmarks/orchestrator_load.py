@@ -17,7 +17,7 @@ import selectors
 import socket
 import time
 import traceback
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +28,9 @@ from perdure.core.agent.relaying import milestones_of
 from perdure.core.faults import NOBODY
 from perdure.core.ids import Ballot, Label
 from perdure.core.orchestrator.state import JobShape
+from perdure.core.progress import CALLS_MAX
 from perdure.core.settings import Settings
+from perdure.core.tree import split
 from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
@@ -117,6 +119,9 @@ class Job:
             self.turn(0.05)
         return time.monotonic() - begun
 
+    def _until_published(self, event: str, times: int) -> None:
+        self.until(lambda: self.published[event] >= times, f"{event}, {times} times")
+
     def _watch(self, what: Any, react: Callable[[], None]) -> None:
         self._selector.register(what, selectors.EVENT_READ, react)
 
@@ -178,9 +183,10 @@ class Job:
         is_first, is_seal = isinstance(word, msg.Install) and milestone == "ready", isinstance(word, msg.Seal)
         generation = word.plan.generation if isinstance(word, msg.Install) else word.generation
         lost = VICTIM in reach.without or (self.size + 1) in reach.without
+        held = msg.UsualLabel(label=BASE, differs=False, witnesses=((reach.first, 0),))
         return msg.Gathered(
             milestone=milestone, generation=generation, ballot=word.ballot if is_seal else Ballot(0, 0), first=reach.first, stop=reach.stop,
-            missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(msg.UsualLabel(label=BASE, differs=False, witnesses=((reach.first, 0),)),) if is_seal else None,
+            missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(held,) if is_seal else None,
             positions=(1, 2) if is_seal else (),
             addresses=tuple((rank, f"rank-{rank}") for rank in range(reach.first, reach.stop)) if is_first else (),
         )  # fmt: skip
@@ -192,7 +198,7 @@ class Job:
         self.tell(what="register", plan=None)
         for number in range(1, self.size + 2):
             self.tell(what="agent_up", agent=number, node=number - 1, address=self._address(number), pid=number)
-            self.until(lambda: self.published["agent_started"] >= number - IN_FLIGHT, "the start")
+            self._until_published("agent_started", number - IN_FLIGHT)
         self.tell(what="no_more_nodes")
         return self.until(lambda: len(self.resumed) >= self.size, "the start")
 
@@ -212,27 +218,30 @@ class Job:
         return time.monotonic() - begun
 
     def beat(self, seconds: float) -> tuple[float, float]:
-        """All agents say five times a second that they live and how far they are. (messages a second, share of a core); the CPU is that of
-        all these words, however late they are heard."""
-        queue = deque(range(1, self.size + 1))
-        begun, cpu, said, number = time.monotonic(), self.cpu_s(), self.said, 0
-        heard = self.published["progress"]
+        """How far the ranks are: from each agent, or in a large job from the heads of the tree for all below them. (messages a second,
+        share of a core); the CPU is that of all these words, however late they are heard."""
+        settings, parts = Settings(), [(first, first + 1) for first in range(self.size)]
+        period_s = settings.heartbeat_s
+        if self.size > settings.direct_agents_max:
+            parts, period_s = split(0, self.size, settings.fan_out), settings.progress_s
+        begun, cpu, said, heard, number = time.monotonic(), self.cpu_s(), self.said, self.published["progress"], 0
         while (now := time.monotonic() - begun) < seconds:
-            while number < now * self.size / Settings().heartbeat_s:
+            while number < now * len(parts) / period_s:
+                first, stop = parts[number % len(parts)]
                 number += 1
-                agent = queue[0]
-                queue.rotate(-1)
-                rank = agent - 1
+                calls = tuple((rank, "comm.Recv") for rank in range(first, stop)[:CALLS_MAX])
                 self.say(
-                    agent,
-                    msg.Heartbeat(number=number, echo=0, generation=1),
-                    msg.Progress(superstep=1, inside_s=((rank, -1.0, "", number),)),
-                )
+                    first + 1,
+                    msg.Progress(
+                        generation=1, ranks=stop - first, superstep=1, frames=number, inside_s=0.0, in_comm=stop - first, elsewhere=0,
+                        calls=calls,
+                    ),
+                )  # fmt: skip
                 if number % 64 == 0 and time.monotonic() - begun > seconds:
                     break
             self.turn(0.001)
         took = time.monotonic() - begun
-        self.until(lambda: self.published["progress"] - heard >= number, "the last word")
+        self._until_published("progress", heard + number)
         return (self.said - said) / took, (self.cpu_s() - cpu) / took
 
     def lose(self) -> float:
