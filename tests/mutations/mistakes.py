@@ -79,9 +79,10 @@ def with_a_dead_job(seed: int) -> Scenario:
 
 
 def with_a_start_cut_short(seed: int) -> Scenario:
-    """A worker ends, and when its successor starts another one ends."""
+    """A worker ends, and when its successor starts another one ends; on one node everything takes its time."""
     first = Fault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
-    return Scenario(ranks=4, parity=1, seed=seed, faults=(first, Fault(kind="crash", phase="StartWorker", nth=5, victim=seed // 4)))
+    second = Fault(kind="crash", phase="StartWorker", nth=5, delay=1, victim=seed // 4)
+    return Scenario(ranks=4, parity=1, seed=seed, slow=1, faults=(first, second))
 
 
 def with_failing_memory(seed: int) -> Scenario:
