@@ -136,9 +136,12 @@ class _Job:
         """Counted of those who may differ, the heads at the top of the tree, and of a few of the others."""
         settings = self.orchestrator.settings
         heads = [first for first, _ in tree.split(0, self.ranks, settings.fan_out)]
-        others = [rank for rank in range(1, self.ranks) if rank not in set(heads)][: len(heads)]
+        others = sorted(set(range(self.ranks)) - set(heads))
+        some = others[: len(heads)]
         said = sum(self._words_of(rank) for rank in heads)
-        return (said + sum(self._words_of(rank) for rank in others) / len(others) * (self.ranks - len(heads))) / UNDISTURBED_S
+        if some:
+            said += round(sum(self._words_of(rank) for rank in some) / len(some) * len(others))
+        return said / UNDISTURBED_S
 
     def _words_of(self, rank: int) -> int:
         """One agent ticks, and hears its peers."""
