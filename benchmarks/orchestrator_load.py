@@ -16,7 +16,8 @@ import resource
 import selectors
 import socket
 import time
-from collections import deque
+import traceback
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,14 +25,22 @@ import machine
 
 from perdure.core import messages as msg
 from perdure.core.agent.relaying import milestones_of
+from perdure.core.faults import NOBODY
 from perdure.core.ids import Ballot, Label
 from perdure.core.orchestrator.state import JobShape
+from perdure.core.progress import CALLS_MAX
 from perdure.core.settings import Settings
-from perdure.runtime.channel import Channel, abstract_name, listen
-from perdure.runtime.links import HELLO
+from perdure.core.tree import split
+from perdure.runtime.addresses import listen, unix_address
+from perdure.runtime.channel import Channel
+from perdure.runtime.injector import Injector
 from perdure.runtime.orchestrator import OrchestratorProcess, plan_from_json
+from perdure.runtime.reception import HELLO, Admission
+from perdure.runtime.words import Words
 
 GROUP, VICTIM, BASE = 8, 3, Label(1, 0)
+IN_FLIGHT = 64
+"""Words of the supervisor that the orchestrator has not answered: neither is to wait for the other to read."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 COSTS = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
 
@@ -43,7 +52,7 @@ class Job:
         self.size = agents
         self.name = f"load-{os.getpid()}"
         self.said = self.heard = 0
-        self.events: list[dict[str, Any]] = []
+        self.published: Counter[str] = Counter()
         self.resumed: set[int] = set()
         self.committed = 0
         self.plan: Any = None
@@ -51,7 +60,7 @@ class Job:
         self._selector = selectors.DefaultSelector()
         self._lines = b""
         self._supervisor, theirs = socket.socketpair()
-        listeners = {number: listen(abstract_name(self.name, f"agent-{number}")) for number in range(1, agents + 2)}
+        listeners = {number: listen(self._address(number)) for number in range(1, agents + 2)}
         self.orchestrator = os.fork()
         if not self.orchestrator:
             for ours in (self._supervisor, *listeners.values()):
@@ -66,9 +75,22 @@ class Job:
         """The process that is measured; it does not come back."""
         shape = JobShape(ranks=self.size, ranks_per_node=1, group_size=GROUP, parity=1)
         try:
-            OrchestratorProcess(job=self.name, number=1, shape=shape, settings=Settings(), supervisor=supervisor).run()
+            words = Words(supervisor)
+            OrchestratorProcess(
+                number=1,
+                shape=shape,
+                settings=Settings(),
+                admission=Admission(bytes(32)),
+                words=words,
+                injector=Injector((), -1, words.fileno(), node=NOBODY),
+            ).run()
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(0)
+
+    def _address(self, number: int) -> str:
+        return unix_address(f"{self.name}-{number}")
 
     def close(self) -> None:
         """The orchestrator ends with its supervisor."""
@@ -96,6 +118,9 @@ class Job:
                 raise SystemExit(f"{what}: not after two minutes; run it with fewer --agents")
             self.turn(0.05)
         return time.monotonic() - begun
+
+    def _until_published(self, event: str, times: int) -> None:
+        self.until(lambda: self.published[event] >= times, f"{event}, {times} times")
 
     def _watch(self, what: Any, react: Callable[[], None]) -> None:
         self._selector.register(what, selectors.EVENT_READ, react)
@@ -129,6 +154,8 @@ class Job:
             if fields["what"] == "propose":
                 self.plan = plan_from_json(fields["plan"])
                 self.tell(what="register", plan=fields["plan"])
+            elif fields["what"] == "event":
+                self.published[fields["event"]] += 1
             elif fields["what"] == "finish":
                 raise SystemExit(f"the job has ended: {fields['error']}: {fields['text']}")
 
@@ -156,9 +183,10 @@ class Job:
         is_first, is_seal = isinstance(word, msg.Install) and milestone == "ready", isinstance(word, msg.Seal)
         generation = word.plan.generation if isinstance(word, msg.Install) else word.generation
         lost = VICTIM in reach.without or (self.size + 1) in reach.without
+        held = msg.UsualLabel(label=BASE, differs=False, witnesses=((reach.first, 0),))
         return msg.Gathered(
             milestone=milestone, generation=generation, ballot=word.ballot if is_seal else Ballot(0, 0), first=reach.first, stop=reach.stop,
-            missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(BASE,) if is_seal else None,
+            missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(held,) if is_seal else None,
             positions=(1, 2) if is_seal else (),
             addresses=tuple((rank, f"rank-{rank}") for rank in range(reach.first, reach.stop)) if is_first else (),
         )  # fmt: skip
@@ -169,8 +197,8 @@ class Job:
         """From the engine's first word to the first resume (s)."""
         self.tell(what="register", plan=None)
         for number in range(1, self.size + 2):
-            self.tell(what="agent_up", agent=number, node=number - 1, address=f"agent-{number}", pid=number)
-            self.turn(0.0)
+            self.tell(what="agent_up", agent=number, node=number - 1, address=self._address(number), pid=number)
+            self._until_published("agent_started", number - IN_FLIGHT)
         self.tell(what="no_more_nodes")
         return self.until(lambda: len(self.resumed) >= self.size, "the start")
 
@@ -190,24 +218,30 @@ class Job:
         return time.monotonic() - begun
 
     def beat(self, seconds: float) -> tuple[float, float]:
-        """All agents say five times a second that they live and how far they are. (messages a second, share of a core)."""
-        queue = deque(range(1, self.size + 1))
-        begun, cpu, said, number = time.monotonic(), self.cpu_s(), self.said, 0
+        """How far the ranks are: from each agent, or in a large job from the heads of the tree for all below them. (messages a second,
+        share of a core); the CPU is that of all these words, however late they are heard."""
+        settings, parts = Settings(), [(first, first + 1) for first in range(self.size)]
+        period_s = settings.heartbeat_s
+        if self.size > settings.direct_agents_max:
+            parts, period_s = split(0, self.size, settings.fan_out), settings.progress_s
+        begun, cpu, said, heard, number = time.monotonic(), self.cpu_s(), self.said, self.published["progress"], 0
         while (now := time.monotonic() - begun) < seconds:
-            while number < now * self.size / Settings().heartbeat_s:
+            while number < now * len(parts) / period_s:
+                first, stop = parts[number % len(parts)]
                 number += 1
-                agent = queue[0]
-                queue.rotate(-1)
-                rank = agent - 1
+                calls = tuple((rank, "comm.Recv") for rank in range(first, stop)[:CALLS_MAX])
                 self.say(
-                    agent,
-                    msg.Heartbeat(number=number, echo=0, generation=1),
-                    msg.Progress(superstep=1, inside_s=((rank, -1.0, "", number),)),
-                )
+                    first + 1,
+                    msg.Progress(
+                        generation=1, ranks=stop - first, superstep=1, frames=number, inside_s=0.0, in_comm=stop - first, elsewhere=0,
+                        calls=calls,
+                    ),
+                )  # fmt: skip
                 if number % 64 == 0 and time.monotonic() - begun > seconds:
                     break
             self.turn(0.001)
         took = time.monotonic() - begun
+        self._until_published("progress", heard + number)
         return (self.said - said) / took, (self.cpu_s() - cpu) / took
 
     def lose(self) -> float:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.agent.peers import watched_by, watchers
 from perdure.core.ids import Ballot
 from perdure.core.orchestrator import Phase
+from tests.core.large import AGENTS, Job
 from tests.core.test_rules import SETTINGS, Chief, Node, plan_of
 
 
@@ -25,6 +29,75 @@ def test_t2_nodes_that_fall_silent_together_are_not_waited_for() -> None:
     answer = chief.step(ev.Tick(late_s=0.0))
     assert [type(command.message) for command in answer if isinstance(command, do.TellAgent)] == [msg.Seal, msg.Seal]
     assert all(node.silent for node in chief.state.nodes.values())
+
+
+def test_t2_a_watcher_doubts_first_and_takes_both_words_back() -> None:
+    """The doubt makes the orchestrator ask; only the second word counts as silence."""
+    node = Node()
+    node.told(msg.Greet(round=1))
+    node.told(msg.Install(plan=plan_of(), restore=()))
+    said = []
+    for tenth in range(33):
+        node.now = tenth / 10
+        answer = node.step(ev.Tick(late_s=0.0))
+        said += [(tenth, type(command.message)) for command in answer if isinstance(command, do.TellOrchestrator)]
+    assert [one for one in said if one[1] is not msg.Heartbeat] == [(21, msg.PeerUnheard), (31, msg.PeerSilent)]
+    heard = do.TellOrchestrator(message=msg.PeerHeard(agent=2))
+    assert node.peer(msg.Heartbeat(number=1, echo=0, generation=1)) == [heard]
+
+
+def test_t6_a_doubt_excludes_nobody() -> None:
+    """Both ends of a slow link live, and one may be heard again before its time is over."""
+    chief = chief_that_counts()
+    chief.said(2, msg.PeerUnheard(agent=1))
+    for chief.now in (0.5, 1.0, 1.5, 2.0):
+        chief.said(1, msg.Heartbeat(number=1, echo=0, generation=1))
+        chief.said(2, msg.Heartbeat(number=1, echo=0, generation=1))
+        assert chief.step(ev.Tick(late_s=0.0)) == []
+    chief.said(2, msg.PeerSilent(agent=1))
+    lost = [command for command in chief.step(ev.Tick(late_s=0.0)) if isinstance(command, do.KillAgent)]
+    assert lost == [do.KillAgent(agent=2)], "one of the two, as soon as the second word has come"
+
+
+@pytest.mark.parametrize("victim", [1, 2, 20])
+def test_t2_in_a_large_job_those_around_a_silent_node_are_asked_and_nobody_else(victim: int) -> None:
+    job = Job()
+    job.live(5.0)
+    job.stopped.add(victim)
+    job.live(10.0)
+    assert job.now - 5.0 <= 3.5
+    assert job.chief.phase is Phase.SEALING
+    assert job.chief.silences == {victim}
+    asked = {command.agent for command in job.of(do.TellAgent) if isinstance(command.message, msg.AskAlive)}
+    assert job.chief.plan is not None
+    assert asked <= {victim, *watchers(job.chief.plan, victim), *watched_by(job.chief.plan, victim)}
+
+
+@pytest.mark.parametrize("stopped", [{7}, {7, 8, 9}, set(range(1, AGENTS + 1))], ids=["one", "neighbours", "all"])
+def test_t2_in_a_large_job_a_stop_that_is_short_enough_is_no_silence(stopped: set[int]) -> None:
+    """Load, or a switch that is restarted: they did not answer for a while, and do."""
+    job = Job()
+    job.live(5.0)
+    job.stopped |= stopped
+    job.live(2.7)
+    job.stopped.clear()
+    job.live(4.0)
+    assert job.chief.phase is Phase.COUNTING
+    assert not job.chief.unheard.get(7)
+
+
+def test_t3_an_orchestrator_that_was_late_gives_those_it_asked_their_time_again() -> None:
+    """Their answers may be waiting for it."""
+    job = Job()
+    job.live(5.0)
+    job.stopped.add(20)
+    job.live(2.6)
+    job.now += 2.0
+    job.decide(ev.Tick(late_s=2.0))
+    job.decide(ev.Tick(late_s=0.0))
+    assert job.chief.phase is Phase.COUNTING
+    job.live(1.0 + 3.0)
+    assert job.chief.silences == {20}
 
 
 def test_t6_an_old_complaint_of_a_node_that_is_heard_again_is_no_broken_link() -> None:

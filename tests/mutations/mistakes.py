@@ -66,10 +66,23 @@ def with_a_tree(seed: int) -> Scenario:
     return Scenario(ranks=9, parity=2, seed=seed, spares=2, fan_out=2, superstep_ms=30, faults=(first, second))
 
 
+def with_a_dead_group(seed: int) -> Scenario:
+    """A group ends with its watcher in the next one, and no engine tells of it; words go by a tree."""
+    faults = tuple(Fault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=victim) for victim in (0, 0, 0, 0))
+    return Scenario(ranks=9, parity=1, seed=seed, group_size=3, fan_out=2, engine="never", faults=faults)
+
+
+def with_a_dead_job(seed: int) -> Scenario:
+    """All nodes end at once, and nobody is left to say so; words went by a tree."""
+    faults = tuple(Fault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=0) for _ in range(6))
+    return Scenario(ranks=6, parity=1, seed=seed, group_size=3, fan_out=2, engine="never", faults=faults)
+
+
 def with_a_start_cut_short(seed: int) -> Scenario:
-    """A worker ends, and when its successor starts another one ends."""
+    """A worker ends, and when its successor starts another one ends; on one node everything takes its time."""
     first = Fault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
-    return Scenario(ranks=4, parity=1, seed=seed, faults=(first, Fault(kind="crash", phase="StartWorker", nth=5, victim=seed // 4)))
+    second = Fault(kind="crash", phase="StartWorker", nth=5, delay=1, victim=seed // 4)
+    return Scenario(ranks=4, parity=1, seed=seed, slow=1, faults=(first, second))
 
 
 def with_failing_memory(seed: int) -> Scenario:
@@ -200,11 +213,19 @@ MISTAKES = (
     ),
     Mutation(
         name="an old complaint excludes a node that was only stopped", rule="T6", function=counting._heard_again,
-        right="watched.update(dict.fromkeys(watched, now))", wrong="pass", scenario=with_two_stopped,
+        right="complaint.since = now", wrong="pass", scenario=with_two_stopped,
     ),
     Mutation(
         name="nodes that fall silent together wait for each other's complaint", rule="T2", function=watching._is_silent,
         right="able = [other for other in able if not _is_quiet(state, other, now)]", wrong="pass", scenario=with_all_nodes_lost,
+    ),
+    Mutation(
+        name="who stands around a silent node is not asked", rule="T2", function=watching._in_question,
+        right="found.union(*(_neighbours(state, state.plan, agent) for agent in found))", wrong="found", scenario=with_a_dead_group,
+    ),
+    Mutation(
+        name="the heads of the tree may fall silent", rule="T2", function=watching._in_question,
+        right="(*_speakers(state), *_heads(state))", wrong="_speakers(state)", scenario=with_a_dead_job,
     ),
     Mutation(
         name="a node that is called lost is not fenced", rule="T1, G3", function=deciding.agent_lost,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from perdure.sim.scale import measure
 from perdure.wire import encode
 
@@ -26,8 +28,12 @@ def test_the_orchestrator_tells_and_hears_as_much_in_a_large_job_as_in_a_very_la
     large, larger = (measure(ranks, lambda message: 0) for ranks in (2048, 8192))
     assert (larger.told, larger.heard) == (large.told, large.heard)
     assert larger.told < 200
+    assert large.words_per_s == pytest.approx(larger.words_per_s, rel=0.1)
+    assert larger.words_per_s <= 40, "in an undisturbed job"
 
 
 def test_where_there_are_few_nodes_each_is_spoken_to() -> None:
     """A tree costs a hop in latency, and a small job has nothing to gain from it."""
-    assert measure(64, lambda message: 0).told >= 3 * 63
+    cost = measure(64, lambda message: 0)
+    assert cost.told >= 3 * 63
+    assert cost.words_per_s == pytest.approx(64 * 5, rel=0.15)

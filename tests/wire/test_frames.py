@@ -25,7 +25,9 @@ MESSAGES = [
         positions=(20, 30), protection=2.5,
     ),
     msg.EndWorker(),
-    msg.Progress(superstep=3, inside_s=((0, 0.5, "comm.Recv", 7),)),
+    msg.Progress(
+        generation=2, ranks=3, superstep=3, frames=7, inside_s=0.5, in_comm=1, elsewhere=1, calls=((0, "comm.Recv"),), count=9
+    ),
 ]  # fmt: skip
 
 

@@ -26,10 +26,12 @@ EVERY_S = 10.0
 
 SCALE_HEAD = "\n".join(
     [
-        f"{'':8} {'milliseconds of core in':^41} {'messages of the':^19} {'bytes said to a':^23} {'work of the group':^25}",
-        f"{'':8} {'orchestrator':>11} {'its step':>9} {'a member':>9} {'another':>9} {'orchestrator':^19} {'member':>11} {'another':>11}",
+        f"{'':8} {'milliseconds of core in':^41} {'messages of the':^19} {'bytes said to a':^23} {'work of the group':^25} "
+        f"{'undisturbed':>11}",
+        f"{'':8} {'orchestrator':>11} {'its step':>9} {'a member':>9} {'another':>9} {'orchestrator':^19} {'member':>11} {'another':>11} "
+        f"{'':25} {'messages':>11}",
         f"{'ranks':>8} {'':>11} {'longest':>9} {'':>9} {'':>9} {'told':>9} {'heard':>9} {'':>11} {'':>11} {'stripes':>8} {'chunks':>7} "
-        f"{'watchers':>8}",
+        f"{'watchers':>8} {'a second':>11}",
     ]
 )
 
@@ -124,7 +126,8 @@ def scale_command(
 
     `perdure simulate scale --ranks 1000,10000,100000`
 
-    Times are of `core` alone; bytes are what the orchestrator says to one node, encoded.
+    Times are of `core` alone; bytes are what the orchestrator says to one node, encoded. The last column is what it hears in a second while
+    nothing happens.
     """
     from perdure.sim.scale import measure
     from perdure.wire import encode
@@ -201,7 +204,7 @@ def cost_in_words(cost: Cost) -> str:
     """One line of the table."""
     times = f"{cost.orchestrator_s * 1e3:11.1f} {cost.longest_step_s * 1e3:9.1f} {cost.member_s * 1e3:9.2f} {cost.bystander_s * 1e3:9.2f}"
     messages = f"{cost.told:9d} {cost.heard:9d} {cost.member_bytes:11d} {cost.bystander_bytes:11d}"
-    return f"{cost.ranks:8d} {times} {messages} {cost.stripes:8d} {cost.chunks:7d} {cost.watched:8d}"
+    return f"{cost.ranks:8d} {times} {messages} {cost.stripes:8d} {cost.chunks:7d} {cost.watched:8d} {cost.words_per_s:11.0f}"
 
 
 def verdict_in_words(verdict: Verdict) -> str:

@@ -14,7 +14,8 @@ class Settings:
 
     Attributes:
         heartbeat_s: between two heartbeats to each watcher; costs a few hundred bytes.
-        suspect_s: silence after which a node is suspected; shown, nothing more.
+        progress_s: with more than `direct_agents_max` agents: between two words on how far the ranks of a part of the tree are.
+        suspect_s: silence after which a node is suspected; and how long a watcher doubts before it calls a node silent (rules T2, T6).
         silence_s: silence after which a watcher calls a node lost (rule T2). Measured: 0.5 s gave false alarms on a loaded machine.
         late_timer_s: a watcher whose own timer fired this much late restarts its deadlines (rule T3).
         echo_s: without echoes from n - m of a group for this long, an agent pauses its workers (rule T4).
@@ -41,6 +42,7 @@ class Settings:
     """
 
     heartbeat_s: float = 0.2
+    progress_s: float = 1.0
     suspect_s: float = 1.0
     silence_s: float = 3.0
     late_timer_s: float = 0.5

@@ -10,6 +10,9 @@ for `Settings.relay_s` is passed by: the word goes to the parts of its span dire
 orchestrator, which speaks to them itself. An answer is a fact about ranks, so it may come twice, late, or by two ways, and whose part of
 the tree it was does not matter.
 
+How far the ranks are (`core.progress`) climbs a tree of the same shape, of the plan's agents in their order: each adds up what those below
+it say, and says the sum to the one above it. There nobody is passed by, for a head that is lost ends the generation.
+
 This module holds the arithmetic and the sum of the answers. Who says what, and when, is for `agent.relaying` and `orchestrator.fanning`.
 """
 
@@ -23,6 +26,8 @@ from typing import Final
 
 from perdure.core.ids import Label
 from perdure.core.messages import Gathered, RankReport, UsualLabel
+from perdure.core.plan import Plan
+from perdure.core.settings import Settings
 
 WITNESSES_MAX: Final = 15
 """Ranks of a label whose values of replicated items are known one by one. Arbitrary; odd, so that two values have a majority."""
@@ -37,6 +42,11 @@ class Milestone(StrEnum):
     INSTALLED = "installed"
     READY = "ready"
     RESUMED = "resumed"
+
+
+def is_large(plan: Plan, settings: Settings) -> bool:
+    """So many agents that words go by a tree (rule D8), and that members speak to the orchestrator only when they are asked (rule T2)."""
+    return len(plan.agents()) > settings.direct_agents_max
 
 
 def split(first: int, stop: int, fan_out: int) -> list[Span]:
@@ -60,6 +70,16 @@ def speakable(spans: Iterable[Span], fan_out: int, is_left_out: Callable[[int], 
         else:
             found.append((first, stop))
     return sorted(found), left_out
+
+
+def head_above(number: int, size: int, fan_out: int) -> int | None:
+    """Of `size` numbers, the one that heads the smallest span in which `number` is not the head; None: there is none above it."""
+    above, spans = None, split(0, size, fan_out)
+    while True:
+        first, stop = next(span for span in spans if span[0] <= number < span[1])
+        if first == number:
+            return above
+        above, spans = first, split(first + 1, stop, fan_out)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from perdure.core import agreement
 from perdure.core.ids import END
 from perdure.core.interval import GROWTH
 from perdure.core.offers import Offer
-from perdure.core.orchestrator.counting import AT_THE_END
+from perdure.core.progress import AT_THE_END
 from perdure.errors import GenerationRevoked, InternalError, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.session import Base, Means

@@ -23,7 +23,7 @@ from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.interval import failure_interval, optimal_interval
 from perdure.core.offers import Offer, replicated_start
-from perdure.core.orchestrator.counting import AT_THE_END
+from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, GenerationRevoked, InternalError, PerdureError, UsageError
 from perdure.mapping import Bytes

@@ -23,6 +23,8 @@ def strike(cluster: Cluster, fault: Fault) -> None:
             cluster.supervisor.kill_orchestrator()
         case "rival":
             cluster.supervisor.start_orchestrator()
+        case "rack":
+            _stop_a_rack(cluster, fault)
         case "join":
             cluster.start_node()
         case "crash":
@@ -61,6 +63,14 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
             _flip(cluster, victim)
         case _:
             raise AssertionError(fault)
+
+
+def _stop_a_rack(cluster: Cluster, fault: Fault) -> None:
+    """A failure domain without power: the same member of every group, as a layout over racks would place them."""
+    plan = cluster.supervisor.chosen[-1] if cluster.supervisor.chosen else None
+    for agent in {plan.agent_of(group[fault.victim % len(group)]) for group in plan.groups} if plan else ():
+        cluster.touched.add(agent)
+        cluster.nodes[agent].freeze(cluster.schedule.now + FROZEN_S["silence"])
 
 
 def _cut_s(fault: Fault) -> float:

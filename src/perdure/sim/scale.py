@@ -35,6 +35,9 @@ BASE: Final = Label(1, 1)
 VICTIM: Final = 3
 """The agent that ends; its rank is one less."""
 COMMON: Final = agreement.common_of(program.offer_of(0, program.state_of(0, 1), program.common_of(1)))
+UNDISTURBED_S: Final = 10.0
+TICK_S: Final = 0.05
+"""As the runtime's."""
 SizeOf = Callable[[msg.Message], int]
 
 
@@ -57,6 +60,8 @@ class Cost:
     chunks: int = 0
     watched: int = 0
     """Peers of one agent, which is what its heartbeats cost."""
+    words_per_s: float = 0.0
+    """To the orchestrator, of all agents, while nothing happens."""
 
 
 def measure(ranks: int, size_of: SizeOf) -> Cost:
@@ -65,6 +70,7 @@ def measure(ranks: int, size_of: SizeOf) -> Cost:
     gc.collect()
     gc.freeze()  # the collector would look through a whole simulated job in the middle of some step
     try:
+        job.cost.words_per_s = job.words_per_s()
         return job.lose_a_node()
     finally:
         gc.unfreeze()
@@ -111,17 +117,42 @@ class _Job:
         del self.agents[VICTIM]
 
     def _member(self, rank: int) -> None:
+        self.agents[self.plan.agent_of(rank)] = self._state_of(rank)
+
+    def _state_of(self, rank: int) -> AgentState:
         """An agent as it is between two commits."""
         number, group = self.plan.agent_of(rank), self.plan.group_of(rank)
         data, parity = full_masks(self.plan, rank)
         offers = {member: program.offer_of(other, program.state_of(other, 1), program.common_of(1)) for member, other in enumerate(group)}
         slot = Slot(label=BASE, index=0, stage=Stage.PREPARED, offers=offers, data=data, parity=parity, replicated=True, verified=True)
         hosted = Hosted(rank=rank, incarnation=1, worker=WorkerPhase.RUNNING, address=f"rank-{rank}", slots={BASE: slot})
-        self.agents[number] = AgentState(
+        return AgentState(
             me=number, node=number - 1, settings=Settings(), phase=AgentPhase.MEMBER, plan=self.plan, resumed=True, installed=True,
             orchestrator=True, committed=BASE, addresses=self.orchestrator.resumed[1], addresses_of=1, positions=(2, 3),
             hosted={rank: hosted},
         )  # fmt: skip
+
+    def words_per_s(self) -> float:
+        """Counted of those who may differ, the heads at the top of the tree, and of a few of the others."""
+        settings = self.orchestrator.settings
+        heads = [first for first, _ in tree.split(0, self.ranks, settings.fan_out)]
+        others = sorted(set(range(self.ranks)) - set(heads))
+        some = others[: len(heads)]
+        said = sum(self._words_of(rank) for rank in heads)
+        if some:
+            said += round(sum(self._words_of(rank) for rank in some) / len(some) * len(others))
+        return said / UNDISTURBED_S
+
+    def _words_of(self, rank: int) -> int:
+        """One agent ticks, and hears its peers."""
+        state, said, now = self._state_of(rank), 0, 0.0
+        while now < UNDISTURBED_S:
+            now += TICK_S
+            for peer in state.peers.values():
+                peer.heard_at = peer.echoed_at = now
+            commands = agent_machine.step(state, ev.Tick(late_s=0.0), now)
+            said += sum(isinstance(command, do.TellOrchestrator) for command in commands)
+        return said
 
     def lose_a_node(self) -> Cost:
         self._orchestrator_step(ev.AgentEnded(agent=VICTIM, how="was killed"))

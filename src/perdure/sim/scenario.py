@@ -16,6 +16,7 @@ from perdure.errors import ConfigError
 KINDS: Final = {
     "kill": "a node ends",
     "domain": "as many nodes as there are parity chunks end together",
+    "rack": "one node of every parity group stops for ever, all at one instant",
     "spare": "a node without ranks ends",
     "crash": "a worker ends",
     "silence": "a node stops for ever",

@@ -2,8 +2,8 @@
 
 `step` takes one event and answers with commands. The rest is split by question: `membership` (seal, install, resume), `commit`
 (slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `scrub` (memory that changed by itself),
-`workers` (processes and their progress), `peers` (heartbeats and silence), `relaying` (words that are passed on, answers that are
-added up).
+`workers` (processes), `progress` (how far their ranks are), `peers` (heartbeats and silence), `relaying` (words that are passed on,
+answers that are added up).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import assert_never
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, membership, peers, relaying, restore, scrub, workers
+from perdure.core.agent import commit, membership, peers, progress, relaying, restore, scrub, workers
 from perdure.core.agent.state import AgentState, Phase
 
 __all__ = ["AgentState", "Phase", "step"]
@@ -111,6 +111,9 @@ def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -
             return commit.offered(state, label, offer, now)
         case msg.Prepared():
             return commit.told_prepared(state, message, now)
+        case msg.Progress():
+            progress.heard(state, agent, message)
+            return []
         case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume():
             return _obey(state, message, agent, now)
         case msg.Gathered():

@@ -8,7 +8,7 @@ from typing import Final
 
 from perdure.core import agreement
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Chunks, DecodeTask, Gathered, Install, LabelReport, Prepared, RankCosts, RankReport, Relayed
+from perdure.core.messages import Chunks, DecodeTask, Gathered, Install, LabelReport, Prepared, Progress, RankCosts, RankReport, Relayed
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
@@ -139,7 +139,9 @@ class Peer:
     heard_at: float
     echoed_at: float
     heard_number: int = 0
+    doubted: bool = False
     silent: bool = False
+    """What the orchestrator was told of it (`PeerUnheard`, `PeerSilent`)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,6 +206,9 @@ class AgentState:
     beat_number: int = 0
     beat_sent: dict[int, float] = field(default_factory=dict)
     next_beat: float = 0.0
+    below: dict[int, Progress] = field(default_factory=dict)
+    """Agent right below this one in the tree -> what it said last."""
+    next_progress: float = 0.0
     paused: bool = False
 
     def become(self, phase: Phase) -> None:

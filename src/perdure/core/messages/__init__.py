@@ -48,6 +48,9 @@ from perdure.core.messages.agent import (
     PeerSilent as PeerSilent,
 )
 from perdure.core.messages.agent import (
+    PeerUnheard as PeerUnheard,
+)
+from perdure.core.messages.agent import (
     Prepared as Prepared,
 )
 from perdure.core.messages.agent import (
@@ -187,10 +190,11 @@ ToAgent = Greet | Seal | Install | Amend | Assign | Resume | Committed | Reserve
 FromAgent = (
     Gathered | StillGathering | Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost
     | ChunksWrong | ChunksRepaired
-    | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat
+    | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerUnheard | PeerSilent | PeerHeard | Progress | Result | Alive
+    | Heartbeat
 )  # fmt: skip
 Relayed = Seal | Install | Amend | Resume
-ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering
+ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering | Progress
 ToWorker = Enter | MayCopy | LabelCommitted | Revoke | Pause | EndWorker
 FromWorker = Loaded | AtPosition | Snapped | Unwound | MainRaised | BaseWrong | PeerSuspected
 Message = ToAgent | FromAgent | ToPeer | ToWorker | FromWorker

@@ -216,6 +216,13 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerUnheard:
+    """No heartbeat of that agent for all but `suspect_s` of that time: no more than a doubt (rule T2)."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSilent:
     """No heartbeat of that agent for the time after which it counts as lost (rule T2)."""
 
@@ -224,19 +231,33 @@ class PeerSilent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerHeard:
-    """That agent is heard again."""
+    """That agent is heard again: takes back either word."""
 
     agent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The farthest superstep of this generation, of `count` (-1: not known); and per rank: inside a job call for how long (s; -1: in user
-    code), and frames moved so far.
+    """How far some ranks are, as one (`perdure.core.progress`): those of an agent, or of all agents of a part of the tree.
+
+    Attributes:
+        ranks: how many.
+        superstep: the farthest of this generation, of `count` (-1: not known).
+        frames: moved so far, of all.
+        inside_s: all have been inside a job call for so long or longer (s); -1: some are in user code.
+        in_comm: how many are inside a call of the communicator.
+        elsewhere: how many are inside another call, but for the wait at the end of `main`.
+        calls: of the first ranks, the call that each is inside of.
     """
 
+    generation: int
+    ranks: int
     superstep: int
-    inside_s: tuple[tuple[int, float, str, int], ...]
+    frames: int
+    inside_s: float
+    in_comm: int
+    elsewhere: int
+    calls: tuple[tuple[int, str], ...]
     count: int = -1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perdure.core import agreement
+from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
@@ -10,8 +10,6 @@ from perdure.core.orchestrator import deciding, fanning, watching
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
-AT_THE_END = "the end of main"
-"""What a worker calls the wait for the last commit."""
 
 
 def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now: float) -> Commands:
@@ -20,6 +18,7 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
     if node is None or node.state is NodeState.LOST:
         return []
     node.heard_at = now
+    state.asked.pop(agent, None)
     back = _heard_again(state, node, now) if node.suspected or node.silent else []
     return back + _take(state, node, agent, message, now)
 
@@ -28,8 +27,8 @@ def _heard_again(state: OrchestratorState, node: Node, now: float) -> Commands:
     """T6: what its watchers said while nobody could hear it says nothing of its links; their word stands from now on."""
     node.suspected = node.silent = False
     state.silences.discard(node.agent)
-    watched = state.unheard.get(node.agent, {})
-    watched.update(dict.fromkeys(watched, now))
+    for complaint in state.unheard.get(node.agent, {}).values():
+        complaint.since = now
     return [do.Publish(event="node_heard", fields={"node": node.node})]
 
 
@@ -41,7 +40,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
             state.ungreeted.discard(agent)
             state.ready.update(dict(message.ready) if message.generation == generation else {})
             for silent in message.silent:
-                state.unheard.setdefault(silent, {})[agent] = now
+                watching.complain(state, silent, agent, now, final=True)
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
         case msg.Gathered():
@@ -85,12 +84,15 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
             return _heard_after_raise(state, agent)
         case msg.JobError() if message.generation == generation:
             return deciding.finish(state, message.error, message.text)
+        case msg.PeerUnheard(agent=unheard):
+            watching.complain(state, unheard, agent, now, final=False)
+            return watching.ask(state, now)
         case msg.PeerSilent(agent=silent):
-            state.unheard.setdefault(silent, {})[agent] = now
+            watching.complain(state, silent, agent, now, final=True)
         case msg.PeerHeard(agent=silent):
             state.unheard.get(silent, {}).pop(agent, None)
         case msg.Progress():
-            return _progress(state, message, now)
+            return _progress(state, agent, message, now)
         case msg.Result(payload=payload) if state.phase is Phase.ENDING:
             state.result = payload
             return _result_is_whole(state)
@@ -256,12 +258,13 @@ def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
     return deciding.finish(state, state.raised.error, state.raised.text)
 
 
-def _progress(state: OrchestratorState, message: msg.Progress, now: float) -> Commands:
-    for rank, inside_s, call, frames in message.inside_s:
-        state.frames_sum += frames - (state.progress[rank][2] if rank in state.progress else 0)
-        state.progress[rank] = (inside_s, call, frames)
-    if state.frames_sum != state.frames or state.frames_moved_at == 0.0:
-        state.frames, state.frames_moved_at = state.frames_sum, now
+def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: float) -> Commands:
+    if state.plan is None or message.generation != state.plan.generation:
+        return []
+    state.progress[agent] = message
+    frames = sum(said.frames for said in state.progress.values())
+    if frames != state.frames or state.frames_moved_at == 0.0:
+        state.frames, state.frames_moved_at = frames, now
     if message.superstep < 0:
         return []
     of = {} if message.count < 0 else {"count": message.count}
@@ -275,14 +278,15 @@ def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:
     """W4: all ranks wait inside job calls, at least one of them for a message, and nothing moves."""
-    if state.phase is not Phase.COUNTING or state.plan is None or len(state.progress) < state.plan.size:
+    if state.phase is not Phase.COUNTING or state.plan is None or not state.progress:
         return []
-    calls = [call for _, call, _ in state.progress.values()]
-    if not any(call.startswith("comm.") for call in calls):
+    known = progress.total(state.progress.values())
+    if known.ranks < state.plan.size or not known.in_comm:
         return []
-    only_messages = all(call.startswith("comm.") or call == AT_THE_END for call in calls)
-    limit = state.settings.deadlock_timeout_s if only_messages else state.settings.hang_timeout_s
-    if any(inside_s < limit for inside_s, _, _ in state.progress.values()) or now - state.frames_moved_at < limit:
+    limit = state.settings.hang_timeout_s if known.elsewhere else state.settings.deadlock_timeout_s
+    if known.inside_s < limit or now - state.frames_moved_at < limit:
         return []
-    where = "; ".join(f"rank {rank} in {call}" for rank, (_, call, _) in sorted(state.progress.items()))
-    return deciding.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}")
+    calls = sorted(call for said in state.progress.values() for call in said.calls)
+    others = f"; and {known.ranks - len(calls)} others" if len(calls) < known.ranks else ""
+    where = "; ".join(f"rank {rank} in {call}" for rank, call in calls)
+    return deciding.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}{others}")

@@ -130,7 +130,6 @@ def _install(state: OrchestratorState, before: Plan | None, now: float) -> Comma
     state.prepared.clear()
     state.workers_gone = {rank: gone for rank, gone in state.workers_gone.items() if plan.placements[rank].incarnation == gone}
     state.progress.clear()
-    state.frames_sum = 0
     state.offered.clear()
     state.at_end.clear()
     state.farthest, state.first_end = (-1, -1), None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
+from perdure.core import tree
 from perdure.core.holdings import Holdings, known_one_by_one
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan
@@ -20,7 +21,7 @@ Commands = list[do.OrchestratorCommand]
 
 def is_large(state: OrchestratorState) -> bool:
     """Too many agents to speak to each?"""
-    return state.plan is not None and len(state.plan.agents()) > state.settings.direct_agents_max
+    return state.plan is not None and tree.is_large(state.plan, state.settings)
 
 
 def ask(state: OrchestratorState, milestones: tuple[Milestone, ...], word: msg.Relayed, directly: Iterable[int], now: float) -> Commands:

@@ -9,7 +9,7 @@ from typing import Final
 from perdure.core.agreement import Divergence
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Offered, Prepared, Relayed, Sealed, Status, Traffic
+from perdure.core.messages import Offered, Prepared, Progress, Relayed, Sealed, Status, Traffic
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
@@ -90,6 +90,19 @@ class JobShape:
     parity: int
 
 
+@dataclass(slots=True, kw_only=True)
+class Complaint:
+    """One watcher's word on an agent that it does not hear (rules T2, T6).
+
+    Attributes:
+        since: when it began, or when both were heard of again after that (s).
+        final: the silence has lasted for `Settings.silence_s`.
+    """
+
+    since: float
+    final: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingError:
     """A rank raised; the job ends with it unless it turns out to be the echo of a loss (rule W3)."""
@@ -141,8 +154,12 @@ class OrchestratorState:
     """The generation that this orchestrator resumed last, and the addresses that it told then."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
-    unheard: dict[int, dict[int, float]] = field(default_factory=dict)
-    """Agent -> watcher -> since when it says that it does not hear that agent."""
+    unheard: dict[int, dict[int, Complaint]] = field(default_factory=dict)
+    """Agent -> watcher -> what that one says of it."""
+    asked: dict[int, float] = field(default_factory=dict)
+    """Who was asked whether it lives, and has said nothing since -> when (s)."""
+    neighbours: tuple[int, dict[int, frozenset[int]]] = (0, {})
+    """Generation, and agent -> who watches it or is watched by it then; looked up as needed."""
     patience_told: bool = False
     """It was published that the job waits for silent nodes (rule T5)."""
     workers_gone: dict[int, int] = field(default_factory=dict)
@@ -152,11 +169,10 @@ class OrchestratorState:
     raised: PendingError | None = None
     raised_unheard: set[int] = field(default_factory=set)
     nonce: int = 0
-    progress: dict[int, tuple[float, str, int]] = field(default_factory=dict)
+    progress: dict[int, Progress] = field(default_factory=dict)
+    """Agent -> what it said last of its ranks, and in a large job of all below it."""
     frames_moved_at: float = 0.0
     frames: int = -1
-    frames_sum: int = 0
-    """Of `progress`, kept as it changes."""
     offered: dict[int, int] = field(default_factory=dict)
     """Rank -> the newest superstep that it has copied in this generation."""
     at_end: dict[int, Offered] = field(default_factory=dict)
@@ -206,6 +222,7 @@ class OrchestratorState:
         """It is lost."""
         self.nodes[agent].become(NodeState.LOST)
         self.idle.discard(agent)
+        self.asked.pop(agent, None)
         self.lost.add(agent)
 
     def spares(self) -> tuple[Node, ...]:
