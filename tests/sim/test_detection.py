@@ -47,6 +47,6 @@ def test_an_hour_of_load_spikes_is_no_loss() -> None:
 
     schedule.after(1.0, spike)
     cluster.watch_for(3600.0)
-    assert cluster.supervisor.chosen
-    assert len(cluster.supervisor.chosen) == 1
+    assert cluster.decisions.chosen
+    assert len(cluster.decisions.chosen) == 1
     assert not cluster.touched, "a node was called lost, and ended"
