@@ -86,8 +86,8 @@ def with_wrong_bytes_to_repair_from(seed: int) -> Scenario:
 
 
 def with_rivals(seed: int) -> Scenario:
-    """A node ends; one of the others is not heard by the orchestrator for a while, and a second orchestrator, which is not heard by another,
-    has everybody's promise when the first one goes on. A worker ends between, so their plans differ."""
+    """A node ends, and one of the others is not heard by the orchestrator for a while. When it is, a second one has the promises of
+    all but one. A worker has ended between, so their plans differ."""
     faults = (
         Fault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4),
         Fault(kind="deaf", phase="Seal", victim=seed % 4),
@@ -123,10 +123,10 @@ def with_a_hand_over_of_groups(seed: int) -> Scenario:
 
 def with_two_votes(seed: int) -> Scenario:
     """One node has voted when the orchestrator ends, and is not heard of while the next one has another plan chosen, and ends too."""
-    first = Fault(kind="kill", phase="Prepared", nth=3 + seed % 19, victim=seed)
-    away = Fault(kind="orchestrator", phase="Accept", cut=True)
+    first = Fault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4)
+    away = Fault(kind="orchestrator", phase="Sealed", nth=4, cut=True)
     doze = Fault(kind="doze", phase="Accepted")
-    again = Fault(kind="orchestrator", phase="Accepted", nth=4 + seed % 2)
+    again = Fault(kind="orchestrator", phase="Accepted", nth=4)
     return Scenario(ranks=5, parity=2, seed=seed, spares=2, group_size=5, engine="late", faults=(first, away, doze, again))
 
 

@@ -20,8 +20,8 @@ class Register:
         self.text: Any = None
 
     def propose(self, text: Any) -> Any:
-        """The plan that is there: this one, if it is the first of its generation. Who proposes it knows that the one before was chosen, even
-        where that was never told here."""
+        """The plan that is there: this one, if it is the first of its generation. Who proposes it knows that the one before was chosen,
+        even where that was never told here."""
         self.note(text)
         return self.text
 

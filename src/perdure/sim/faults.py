@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from perdure.sim.cluster import Cluster
     from perdure.sim.nodes import Node
 
-FROZEN_S: Final = {"pause": 1.0, "doze": 3.8, "stun": 15.0, "silence": 1e9}
+FROZEN_S: Final = {"pause": 1.0, "doze": 3.6, "stun": 15.0, "silence": 1e9}
 CUT_S: Final = (0.5, 2.0, 8.0, 30.0)
 
 

@@ -35,7 +35,8 @@ PHASES: Final = (
     # a commit
     "AtPosition", "MayCopy", "Snapped", "Offered", "GroupOffer", "Protect", "ParityStored", "Prepared", "Committed", "LabelCommitted",
     # a decision and a rebuild: reached after a first fault only
-    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Accept", "Accepted", "Note", "Gathered", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored",
+    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Gathered", "Accept", "Accepted", "Note",
+    "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored",
     "VerifySlot", "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
     # the end
     "AskResult", "Traffic", "Result",
@@ -79,8 +80,8 @@ class Scenario:
         skew: every process has a clock of its own, with its own zero and its own speed.
         repeats: facts are heard twice, the second time much later, in another generation perhaps.
         fan_out: agents pass on the orchestrator's words, each to so many others; 0: it speaks to each of them.
-        engine: `late`: nodes come up, and their ends are told, up to two seconds late, and are ended late too. `never`: one node does not come up, and no node's
-            end is ever told.
+        engine: `late`: nodes come up, and their ends are told, up to two seconds late, and they are ended late. `never`: one node does not
+            come up, and no node's end is ever told.
         scrub: agents read their vaults in the background.
         rivals: an older orchestrator's seals and pleas for votes are still heard when the next one has greeted.
         notes: what votes have chosen is told to the register up to two seconds `late`, or `never`.

@@ -56,7 +56,7 @@ def _is_quiet(state: OrchestratorState, agent: int, now: float) -> bool:
 
 def _broken_link(state: OrchestratorState, now: float) -> Commands:
     """T6: two members that are both heard of here and do not hear each other. The word has to stand for a while, for one that was late
-    itself is heard of by some before it is by others."""
+    itself is heard of by some before it is by others; and both must be heard of well after it came, for one may have ended then."""
     settings = state.settings
     broken = [
         (one, other)
@@ -72,4 +72,4 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
 
 
 def _is_heard(state: OrchestratorState, agent: int, now: float) -> bool:
-    return state.alive(agent) and now - state.nodes[agent].heard_at < state.settings.suspect_s
+    return state.alive(agent) and now - state.nodes[agent].heard_at < state.settings.suspect_s / 2
