@@ -146,9 +146,9 @@ def test_d0_a_spare_has_no_vote() -> None:
 
 
 class Chief:
-    """Counting in generation 1, with a spare; then agent 3 ends."""
+    """Counting in generation 1, with a spare; then agent 3 ends, or is silent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
         shape = JobShape(ranks=3, ranks_per_node=1, group_size=3, parity=1)
         self.state = OrchestratorState(round=2, shape=shape, settings=SETTINGS)
         self.now = 0.0
@@ -159,7 +159,12 @@ class Chief:
         for number in (1, 2, 3, 4):
             has_rank = number < 4
             self.said(number, status(int(has_rank), self.report(number) if has_rank else ()))
-        self.step(ev.AgentEnded(agent=3, how="killed"))
+        if silent:
+            self.state.nodes[3].silent = True
+            self.state.silences.add(3)
+            self.said(1, msg.WorkerLost(generation=1, rank=0, incarnation=1, reason="SIGSEGV"))
+        else:
+            self.step(ev.AgentEnded(agent=3, how="killed"))
 
     def report(self, number: int) -> tuple[msg.RankReport, ...]:
         held = msg.LabelReport(label=BASE, prepared=True, data=3, parity=1, replicated=True, common=7)
@@ -259,6 +264,17 @@ def test_t5_a_silent_voter_is_waited_for() -> None:
     chief.now = SETTINGS.unreachable_timeout_s + 1
     finish = chief.said(1, msg.Alive(nonce=0))[-1]
     assert isinstance(finish, do.Finish)
+
+
+def test_t5_the_silent_are_waited_for_although_there_is_an_accepted_plan() -> None:
+    """Agent 1 has not rebuilt its rank yet: without agent 3 nothing can be decoded, and the plan would have it ended."""
+    chief = Chief(silent=True)
+    bare = msg.RankReport(rank=0, incarnation=1, worker_lives=True, labels=())
+    chief.sealed(2, msg.Vote(ballot=Ballot(1, 4), plan=THEIRS))
+    assert chief.said(1, msg.Sealed(ballot=chief.state.ballot, generation=1, ranks=(bare,), positions=())) == []
+    chief.now = SETTINGS.unreachable_timeout_s + 1
+    answer = chief.said(1, msg.Alive(nonce=0))
+    assert answer == [do.KillAgent(agent=3), *asks(THEIRS)]
 
 
 def test_r8_without_a_commit_and_without_a_quorum_the_start_has_failed() -> None:

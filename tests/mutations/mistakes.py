@@ -300,7 +300,7 @@ MISTAKES = (
     ),
     Mutation(
         name="an accepted plan is not looked at", rule="D3", function=choosing.value,
-        right="if by_votes and answered and vote is not None:", wrong="if False:", scenario=with_a_hand_over_of_votes,
+        right="if answered and vote is not None and not waits:", wrong="if False:", scenario=with_a_hand_over_of_votes,
     ),
     Mutation(
         name="a vote for this generation counts for the next one", rule="D4", function=membership._enter_generation,

@@ -20,22 +20,25 @@ def is_by_votes(state: OrchestratorState) -> bool:
     return state.plan is not None and votes.decide_after(state.plan, state.settings)
 
 
-def value(state: OrchestratorState, absent: list[int]) -> Plan | planner.Lost:
+def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan | planner.Lost:
     """D2 and D3: what those say who have answered the seal. An accepted plan may have been chosen, so it stands, whatever this orchestrator
-    would have made of what they hold: then `holdings` is None."""
+    would have made of what they hold: where that is another plan, `holdings` is None. `patient`: T5 lets the absent be waited for, if
+    the others cannot be decoded; they are not called lost for the sake of a plan either."""
     assert state.plan is not None
     state.holdings = held = fanning.holdings(state)
-    by_votes = is_by_votes(state)
-    answered = not by_votes or votes.are_quorum(state.plan, state.sealed)
-    vote = votes.newest(sealed.accepted for sealed in state.sealed.values())
-    if by_votes and answered and vote is not None:
-        state.holdings = None
-        return vote.plan
     spares = seats_of([node for node in state.spares() if node.status is not None])
     crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
     seats = seats_of([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
     agreed = state.settings.on_divergence != "report"
     answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed)
+    if not is_by_votes(state):
+        return answer
+    answered = votes.are_quorum(state.plan, state.sealed)
+    vote = votes.newest(sealed.accepted for sealed in state.sealed.values())
+    waits = patient and bool(absent) and isinstance(answer, planner.Lost)
+    if answered and vote is not None and not waits:
+        state.holdings = held if vote.plan == answer else None
+        return vote.plan
     if isinstance(answer, Plan) and not answered:
         return planner.Lost(ranks=held.missing, text="too few nodes are left to decide how to go on: start the job again")
     return answer

@@ -272,9 +272,10 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     absent = fanning.absent(state)
     if absent is None or any(not state.nodes[agent].silent for agent in absent):
         return []
-    answer = choosing.value(state, absent)
+    patient = now - state.sealing_since < state.settings.unreachable_timeout_s
+    answer = choosing.value(state, absent, patient=patient)
     if isinstance(answer, planner.Lost):
-        if absent and now - state.sealing_since < state.settings.unreachable_timeout_s:
+        if absent and patient:
             return _wait_for(state, absent)
         return finish(state, "Unrecoverable", answer.text)
     out: Commands = []
