@@ -171,7 +171,7 @@ MISTAKES = (
     ),
     Mutation(
         name="silent nodes are not waited for", rule="T5", function=deciding._decide,
-        right="if absent and now - state.sealing_since", wrong="if not absent and now - state.sealing_since", scenario=with_two_stopped,
+        right="if absent and patient:", wrong="if not absent and patient:", scenario=with_two_stopped,
     ),
     Mutation(
         name="labels of the old generation are kept", rule="D6", function=membership._forget_all_but,
@@ -309,7 +309,7 @@ MISTAKES = (
     Mutation(
         name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=deciding._chosen,
         right="before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))", wrong="True",
-        scenario=with_a_hand_over_of_votes,
+        scenario=with_two_votes,
     ),
     Mutation(
         name="a new orchestrator believes that the register knows the newest plan", rule="D5, D7", function=membership.greeted,
