@@ -8,6 +8,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.faults import NOBODY, Fault, orchestrator_instant, parse_fault
 from perdure.core.ids import Ballot
+from perdure.core.planner import Seat, first_plan
 from perdure.errors import ConfigError
 
 
@@ -82,3 +83,11 @@ def test_instants_of_the_orchestrator() -> None:
     assert orchestrator_instant(seal, 1) == ("sealing", -1)
     assert orchestrator_instant(do.Publish(event="committed", fields={"superstep": 6}), 1) == ("committing", 6)
     assert orchestrator_instant(do.Publish(event="resumed", fields={"superstep": 6}), 1) == ("", -1)
+
+
+def test_instants_of_a_decision_by_votes() -> None:
+    """The orchestrator has asked one agent, all of them, and has told the register what they have chosen."""
+    plan = first_plan([Seat(agent=number, node=number, address="a") for number in (1, 2, 3)], 3, 1, 3, 1)
+    accept = do.TellAgent(agent=1, message=msg.Accept(ballot=Ballot(1, 1), plan=plan))
+    told = (accept, do.Publish(event="proposed", fields={"generation": 2}), do.Note(plan=plan))
+    assert [orchestrator_instant(command, 1) for command in told] == [("accepting", -1), ("choosing", -1), ("chosen", -1)]

@@ -73,6 +73,20 @@ def test_node_and_orchestrator_together(survive: Survive) -> None:
     assert story.report.generations >= 2
 
 
+@pytest.mark.parametrize("phase", ["sealing", "accepting", "choosing", "chosen", "installing"])
+def test_the_orchestrator_is_lost_while_votes_are_cast(survive: Survive, phase: str) -> None:
+    """Of four ranks with one parity chunk, three have to vote. What they may have chosen is what the next orchestrator goes on with."""
+    story = survive("kill:node=1,superstep=20", f"orchestrator:phase={phase}")
+    assert story.of("orchestrator_lost")
+    assert story.of("proposed")
+
+
+def test_a_voter_is_lost_with_the_orchestrator(survive: Survive) -> None:
+    faults = ("kill:node=1,superstep=20", "orchestrator:phase=choosing", "kill:node=3,phase=greeted")
+    story = survive(*faults, ranks=5, parity=2, spares=2)
+    assert len(story.of("node_lost")) == 2
+
+
 @pytest.mark.parametrize("parity", [2, 3])
 def test_as_many_nodes_as_there_is_parity_may_be_lost_at_once(survive: Survive, parity: int) -> None:
     faults = [f"kill:node={node},superstep=20" for node in range(1, 1 + parity)]

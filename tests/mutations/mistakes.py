@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from perdure.core import holdings, layout, planner, tree
+from dataclasses import replace
+
+from perdure.core import holdings, layout, planner, tree, votes
 from perdure.core.agent import commit, membership, relaying, restore, scrub, workers
-from perdure.core.orchestrator import counting, deciding, fanning, watching
+from perdure.core.orchestrator import choosing, counting, deciding, fanning, watching
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Fault, Scenario, draw, with_flips
 from tests.mutations.planting import Mutation
@@ -96,6 +98,51 @@ def with_wrong_bytes_to_repair_from(seed: int) -> Scenario:
     return Scenario(ranks=2, parity=1, seed=seed, superstep_ms=500, scrub=True, faults=flips)
 
 
+def with_rivals(seed: int) -> Scenario:
+    """A node ends, and one of the others is not heard by the orchestrator for a while. When it is, a second one has the promises of
+    all but one. A worker has ended between, so their plans differ."""
+    faults = (
+        Fault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4),
+        Fault(kind="deaf", phase="Seal", victim=seed % 4),
+        Fault(kind="rival", phase="Sealed", nth=4, delay=2),
+        Fault(kind="crash", phase="Sealed", nth=4, delay=1, victim=seed // 4),
+        Fault(kind="pause", phase="Sealed", nth=5, victim=seed // 4 % 4),
+    )
+    return Scenario(ranks=5, parity=2, seed=seed, group_size=5, superstep_ms=30, rivals=True, faults=faults)
+
+
+def with_nobody_left_of_the_first(seed: int) -> Scenario:
+    """All nodes of the first plan end, one after the other, then the orchestrator; and the register was never told of later plans."""
+    losses = tuple(Fault(kind="kill", phase="Rebuilt", nth=nth, delay=20 + seed % 9) for nth in (2, 4))
+    away = Fault(kind="orchestrator", phase="Rebuilt", nth=6, delay=20 + seed % 11)
+    first = Fault(kind="kill", phase="Committed", nth=7)
+    return Scenario(ranks=3, parity=1, seed=seed, spares=3, count=12, superstep_ms=30, notes="never", faults=(first, *losses, away))
+
+
+def with_a_hand_over_of_votes(seed: int) -> Scenario:
+    """A node ends, and the orchestrator when some of the others have voted; before its successor asks, another node ends."""
+    first = Fault(kind="kill", phase="Prepared", nth=3 + seed % 19, victim=seed)
+    away = Fault(kind="orchestrator", phase=("Accept", "Accepted", "Note")[seed % 3], nth=1 + seed // 3 % 4 * (seed % 3 < 2))
+    second = Fault(kind=("kill", "crash")[seed % 2], phase=away.phase, nth=away.nth, delay=1 + seed % 3, victim=seed // 5)
+    notes = ("never", "prompt")[seed % 2]
+    return Scenario(ranks=5, parity=2, seed=seed, spares=2, group_size=5, notes=notes, faults=(first, away, second))
+
+
+def with_a_hand_over_of_groups(seed: int) -> Scenario:
+    """The same, in two groups."""
+    scenario = with_a_hand_over_of_votes(seed)
+    return replace(scenario, ranks=6, parity=1, group_size=3)
+
+
+def with_two_votes(seed: int) -> Scenario:
+    """One node has voted when the orchestrator ends, and is not heard of while the next one has another plan chosen, and ends too."""
+    first = Fault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4)
+    away = Fault(kind="orchestrator", phase="Sealed", nth=4, cut=True)
+    doze = Fault(kind="doze", phase="Accepted")
+    again = Fault(kind="orchestrator", phase="Accepted", nth=4)
+    return Scenario(ranks=5, parity=2, seed=seed, spares=2, group_size=5, engine="late", faults=(first, away, doze, again))
+
+
 MISTAKES = (
     Mutation(
         name="an agent takes a label for committed before the last rank has prepared it", rule="C6", function=commit.told_prepared,
@@ -137,7 +184,7 @@ MISTAKES = (
     ),
     Mutation(
         name="silent nodes are not waited for", rule="T5", function=deciding._decide,
-        right="if absent and now - state.sealing_since", wrong="if not absent and now - state.sealing_since", scenario=with_two_stopped,
+        right="if absent and patient:", wrong="if not absent and patient:", scenario=with_two_stopped,
     ),
     Mutation(
         name="labels of the old generation are kept", rule="D6", function=membership._forget_all_but,
@@ -251,6 +298,43 @@ MISTAKES = (
     Mutation(
         name="who was passed by is not spoken to", rule="D8", function=fanning._speak_to_the_missing,
         right="sorted(missing - state.directly)", wrong="()", scenario=with_a_tree,
+    ),
+    Mutation(
+        name="votes decide where two quorums need not meet", rule="D0", function=votes.decide_after,
+        right="2 * plan.parity < len(group)", wrong="2 * plan.parity <= len(group)",
+    ),
+    Mutation(
+        name="a quorum is one vote too small", rule="D0, D5", function=votes.are_quorum,
+        right=">= len(group) - plan.parity", wrong=">= len(group) - plan.parity - 1",
+    ),
+    Mutation(
+        name="a plan is chosen by the members of one group", rule="D0, D5", function=votes.are_quorum,
+        right="return all(", wrong="return any(", scenario=with_a_hand_over_of_groups,
+    ),
+    Mutation(
+        name="a vote is cast although a higher ballot has the promise", rule="D4", function=membership.accept,
+        right="if message.ballot < state.promised:", wrong="if False:", scenario=with_rivals,
+    ),
+    Mutation(
+        name="the accepted plan of a lower ballot is taken", rule="D3", function=votes.newest,
+        right="return max(", wrong="return min(", scenario=with_two_votes,
+    ),
+    Mutation(
+        name="an accepted plan is not looked at", rule="D3", function=choosing.value,
+        right="if answered and vote is not None and not waits:", wrong="if False:", scenario=with_a_hand_over_of_votes,
+    ),
+    Mutation(
+        name="a vote for this generation counts for the next one", rule="D4", function=membership._enter_generation,
+        right="state.accepted = None", wrong="pass",
+    ),
+    Mutation(
+        name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=deciding._chosen,
+        right="before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))", wrong="True",
+        scenario=with_two_votes,
+    ),
+    Mutation(
+        name="a new orchestrator believes that the register knows the newest plan", rule="D5, D7", function=membership.greeted,
+        right="state.plan if state.generation > known else None", wrong="None", scenario=with_nobody_left_of_the_first,
     ),
     Mutation(
         name="members of a group share a node", rule="G1", function=layout.parity_groups,

@@ -54,13 +54,13 @@ def test_t6_a_link_that_is_cut_one_way_is_known_within_three_and_a_half_seconds(
     """Both ends are heard of, so it takes a watcher's word; its doubt has stood for a second by then."""
     cluster = Cluster(replace(SHAPES[shape], seed=seed), Settings(), log=100_000)
     cluster.watch_for(4.0 + seed / 40)
-    plan = cluster.supervisor.chosen[-1]
+    plan = cluster.decisions.chosen[-1]
     one, other, *_ = (plan.agent_of(rank) for rank in plan.groups[seed % len(plan.groups)])
     cluster.touched |= {one, other}
     cluster.network.cut(one, other, inf)
     cluster.watch_for(10.0)
     assert _sealed_at_s(cluster, 4.0) - (4.0 + seed / 40) <= SOON_S
-    assert len(cluster.supervisor.chosen) == 2, "one of the two has to go, and the job to go on"
+    assert len(cluster.decisions.chosen) == 2, "one of the two has to go, and the job to go on"
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -69,7 +69,7 @@ def test_a_rack_without_power_is_known_within_three_and_a_half_seconds(seed: int
     fault = Fault(kind="rack", phase="Committed", nth=19, victim=seed)
     cluster = Cluster(replace(SHAPES["by a tree"], spares=3, seed=seed, faults=(fault,)), Settings(), log=100_000)
     assert cluster.run().error == ""
-    before, after = cluster.supervisor.chosen[0], cluster.supervisor.chosen[-1]
+    before, after = cluster.decisions.chosen[0], cluster.decisions.chosen[-1]
     assert len(set(before.agents()) - set(after.agents())) == len(before.groups) == 3
     struck_at_s = _struck_at_s(cluster)
     assert _sealed_at_s(cluster, struck_at_s) - struck_at_s <= SOON_S
@@ -82,7 +82,7 @@ def test_t2_dead_nodes_whose_watchers_are_dead_too_are_noticed(seed: int, dead: 
     are waited for (rule T5), and then the job says what was lost."""
     cluster = Cluster(replace(SHAPES["by a tree"], seed=seed), Settings(unreachable_timeout_s=10.0), log=100_000)
     cluster.watch_for(4.0)
-    plan = cluster.supervisor.chosen[-1]
+    plan = cluster.decisions.chosen[-1]
     ranks = [rank for group in plan.groups for rank in group][dead]
     for agent in {plan.agent_of(rank) for rank in ranks}:
         cluster.touched.add(agent)
@@ -112,6 +112,6 @@ def test_an_hour_of_load_spikes_is_no_loss(shape: str) -> None:
 
     schedule.after(1.0, spike)
     cluster.watch_for(3600.0)
-    assert cluster.supervisor.chosen
-    assert len(cluster.supervisor.chosen) == 1
+    assert cluster.decisions.chosen
+    assert len(cluster.decisions.chosen) == 1
     assert not cluster.touched, "a node was called lost, and ended"

@@ -20,6 +20,8 @@ MESSAGES = [
     msg.GroupOffer(label=Label(1, 10), offer=OFFER),
     msg.Install(plan=PLAN, restore=()),
     msg.Seal(ballot=Ballot(1, 2), generation=1),
+    msg.Accept(ballot=Ballot(1, 2), plan=PLAN),
+    msg.Sealed(ballot=Ballot(2, 1), generation=1, ranks=(), positions=(0, 1), accepted=msg.Vote(ballot=Ballot(1, 2), plan=PLAN)),
     msg.Enter(
         generation=2, size=2, addresses=("unix:a", "unix:b"), incarnations=(1, 2), base=Label(1, 10), slot=1, offer=OFFER,
         positions=(20, 30), protection=2.5,

@@ -208,6 +208,13 @@ class Propose:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Tell the register of a plan that was chosen by votes, for who asks it later. Nothing depends on it (rule D5)."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillAgent:
     """Fence a node that was decided lost: have the engine end its processes."""
 
@@ -231,4 +238,4 @@ class Finish:
     payload: bytes
 
 
-OrchestratorCommand = TellAgent | Propose | KillAgent | Publish | Finish
+OrchestratorCommand = TellAgent | Propose | Note | KillAgent | Publish | Finish

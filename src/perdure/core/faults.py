@@ -30,9 +30,12 @@ WORKER_PHASES: Final = ("copying", "unwinding", "entering")
 NODE_PHASES: Final = ("encoding", "prepared", "sealed", "installing", "restoring", "rebuilding", "greeted")
 """An agent encodes; has said that a label is prepared; stops a generation; has opened the links of the next one; fetches what a lost rank
 needs; decodes; has answered another orchestrator than the first."""
-ORCHESTRATOR_PHASES: Final = ("committing", "sealing", "choosing", "installing", "assigning", "resuming", "greeting")
-"""The orchestrator has published a commit and told nobody; has told one node, of all, to stop the generation; has proposed a plan; has told
-one node of it, of what to decode, to resume; has, as another than the first, greeted one node."""
+ORCHESTRATOR_PHASES: Final = (
+    "committing", "sealing", "accepting", "choosing", "chosen", "installing", "assigning", "resuming", "greeting",
+)  # fmt: skip
+"""The orchestrator has published a commit and told nobody; has told one node, of all, to stop the generation; has asked one node for its
+votes; has asked all of them, or has proposed a plan to the register; has told the register what the votes have chosen; has told one node
+of the plan, of what to decode, to resume; has, as another than the first, greeted one node."""
 PHASES: Final = tuple(dict.fromkeys((*WORKER_PHASES, *NODE_PHASES, *ORCHESTRATOR_PHASES)))
 NOBODY: Final = -1
 """The node of an orchestrator, and the rank of all that is no worker."""
@@ -107,8 +110,12 @@ def orchestrator_instant(command: do.OrchestratorCommand, orchestrator: int) -> 
     match command:
         case do.Publish(event="committed", fields={"superstep": int(superstep)}):
             return "committing", superstep
-        case do.Propose():
+        case do.TellAgent(message=msg.Accept()):
+            return "accepting", -1
+        case do.Propose() | do.Publish(event="proposed"):
             return "choosing", -1
+        case do.Note():
+            return "chosen", -1
         case do.TellAgent(message=msg.Seal()):
             return "sealing", -1
         case do.TellAgent(message=msg.Install() | msg.Amend()):

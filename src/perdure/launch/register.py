@@ -1,4 +1,8 @@
-"""The register of a job that has a supervising process: one plan a generation, the first that is proposed (rule D0)."""
+"""The register of a job that has a supervising process: one plan a generation, the first that is proposed (rule D0).
+
+Where agents decide by votes it is told what they have chosen, so that a new orchestrator begins with a plan that is not old; to be told
+late, twice, or never does no harm (rule D5).
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,17 @@ class Register:
         self.text: Any = None
 
     def propose(self, text: Any) -> Any:
-        """The plan that is there: this one, if it is the first of the next generation."""
-        proposed = plan_from_json(text)
-        assert proposed is not None
-        if self._plan is None or proposed.generation == self._plan.generation + 1:
-            self._plan, self.text = proposed, text
+        """The plan that is there: this one, if it is the first of its generation. Who proposes it knows that the one before was chosen,
+        even where that was never told here."""
+        self.note(text)
         return self.text
+
+    def note(self, text: Any) -> None:
+        """A plan that was chosen. One that is not newer says nothing."""
+        plan = plan_from_json(text)
+        assert plan is not None
+        if self._plan is None or plan.generation > self._plan.generation:
+            self._plan, self.text = plan, text
 
     def can_spare(self, agent: int) -> bool:
         """Does it hold ranks, and would the others have what they need without it?"""

@@ -321,6 +321,8 @@ class Supervisor:
                 pass
             case {"what": "propose", "plan": plan}:
                 self._tell(what="register", plan=self._register.propose(plan))
+            case {"what": "note", "plan": plan}:
+                self._register.note(plan)
             case {"what": "kill", "agent": agent}:
                 self._engine.kill(self._agents[agent].process)
             case {"what": "event", "event": event, "fields": told}:

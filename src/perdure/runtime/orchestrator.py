@@ -1,8 +1,8 @@
 """The orchestrator's process: drives `core.orchestrator` over connections to the agents and one to the supervising process.
 
-Its link to the supervising process carries JSON lines: engine events and the register's answers come in; proposals, requests to end a
-node, public events and the end of the job go out. It is on no data path, holds nothing that cannot be asked for again, and may be killed
-at any time.
+Its link to the supervising process carries JSON lines: engine events and the register's answers come in; proposals, notes of what votes
+have chosen, requests to end a node, public events and the end of the job go out. It is on no data path, holds nothing that cannot be asked
+for again, and may be killed at any time.
 """
 
 from __future__ import annotations
@@ -102,6 +102,8 @@ class OrchestratorProcess:
                     self._loop.send(channel, message)
             case do.Propose(plan=plan):
                 self._tell(what="propose", plan=plan_to_json(plan))
+            case do.Note(plan=plan):
+                self._tell(what="note", plan=plan_to_json(plan))
             case do.KillAgent(agent=agent):
                 self._tell(what="kill", agent=agent)
             case do.Publish(event=name, fields=fields):

@@ -72,12 +72,19 @@ class Checkers:
         if not holds:
             raise Broken(what, text)
 
+    def breaks(self, what: str, text: str) -> None:
+        """Somebody else has found it."""
+        raise Broken(what, text)
+
     # ---- after every step --------------------------------------------------------------------------------------------------
 
     def after_agent(self, node: Node, event: Any, commands: list[do.AgentCommand]) -> None:
         """I1, I4 to I7 at this agent; that it believes in no chunk that is not there; G1 where something has changed."""
         state = node.state
-        view = invariants.View(agents={node.number: state}, orchestrator=None, chosen=self.cluster.supervisor.chosen, past=self.past)
+        for command in commands:
+            if isinstance(command, do.TellOrchestrator) and isinstance(command.message, msg.Accepted) and state.accepted is not None:
+                self.cluster.decisions.accepted(node.number, command.message.ballot, state.accepted.plan)
+        view = invariants.View(agents={node.number: state}, orchestrator=None, chosen=self.cluster.decisions.chosen, past=self.past)
         for check in LOCAL:
             for text in check(view):
                 raise Broken(check.__name__, text)
@@ -128,7 +135,7 @@ class Checkers:
         cluster = self.cluster
         living = {node.number: node.state for node in cluster.nodes.values() if node.alive}
         view = invariants.View(
-            agents=living, orchestrator=cluster.supervisor.current.state, chosen=cluster.supervisor.chosen, past=self.past
+            agents=living, orchestrator=cluster.supervisor.current.state, chosen=cluster.decisions.chosen, past=self.past
         )
         for text in invariants.violations(view):
             if not cluster.flipped:
@@ -137,7 +144,7 @@ class Checkers:
     def protected_again(self) -> None:
         """G4: some time after `main` was entered, and with nobody stopped or cut off, no slot is without its parity any more."""
         cluster, now = self.cluster, self.cluster.schedule.now
-        generation = len(cluster.supervisor.chosen)
+        generation = len(cluster.decisions.chosen)
         if now - self.entered_at_s.get(generation, now) < DEGRADED_S or any(cluster.is_hindered(node) for node in cluster.nodes.values()):
             return
         for node in cluster.nodes.values():
@@ -156,7 +163,7 @@ class Checkers:
 
     def _committed(self, label: Label) -> None:
         self.newest = label
-        plan = self.cluster.supervisor.chosen[-1]
+        plan = self.cluster.decisions.chosen[-1]
         self._no_commit_is_lost()
         for index in range(len(plan.groups)):
             self.group(plan, index)
@@ -181,14 +188,14 @@ class Checkers:
             self._require(tolerance >= plan.parity, "G1", f"the loss of {tolerance + 1} nodes is too much for a parity of {plan.parity}")
 
     def _no_commit_is_lost(self) -> None:
-        view = invariants.View(agents={}, orchestrator=None, chosen=self.cluster.supervisor.chosen, past=self.past)
+        view = invariants.View(agents={}, orchestrator=None, chosen=self.cluster.decisions.chosen, past=self.past)
         for text in invariants.no_commit_is_lost(view):
             raise Broken("I2", text)
 
     def groups_of(self, node: Node) -> None:
         """G1 for the groups that have members at this node."""
-        if self.cluster.supervisor.chosen:
-            plan = self.cluster.supervisor.chosen[-1]
+        if self.cluster.decisions.chosen:
+            plan = self.cluster.decisions.chosen[-1]
             for index in {plan.group_index(rank) for rank in plan.ranks_of(node.number)}:
                 self.group(plan, index)
 
@@ -322,7 +329,7 @@ class Checkers:
         for node in self.cluster.nodes.values():
             for key, moved in node.vault.moved_parity.items():
                 totals[key] = totals.get(key, 0) + moved
-        groups = self.cluster.supervisor.chosen[0].groups if self.cluster.supervisor.chosen else ()
+        groups = self.cluster.decisions.chosen[0].groups if self.cluster.decisions.chosen else ()
         for (index, label, _), moved in totals.items():
             n, m = len(groups[index]), self.cluster.scenario.parity
             chunk = -(-max(program.size_of(rank) for rank in groups[index]) // (n - m))
@@ -346,7 +353,7 @@ class Checkers:
 
         T5: a stopped node is an excuse only when it was waited for.
         """
-        chosen = self.cluster.supervisor.chosen
+        chosen = self.cluster.decisions.chosen
         if not chosen or self.newest is None:
             return True
         plan, label, patience_s = chosen[-1], self.newest, self.cluster.settings.unreachable_timeout_s

@@ -18,6 +18,7 @@ from perdure.core.settings import Settings
 from perdure.sim import faults
 from perdure.sim.checkers import Broken, Checkers
 from perdure.sim.clocks import draw_clock
+from perdure.sim.decisions import Decisions
 from perdure.sim.network import Network
 from perdure.sim.nodes import TICK_S, Node
 from perdure.sim.scenario import Scenario
@@ -35,6 +36,8 @@ REPEATED: Final = (
     msg.GroupOffer,
     msg.Prepared,
     msg.Seal,
+    msg.Accept,
+    msg.Accepted,
     msg.Install,
     msg.Amend,
     msg.Resume,
@@ -73,6 +76,7 @@ class Cluster:
         self.schedule = Schedule(str(scenario))
         self.network = Network(self.schedule)
         self.checkers = Checkers(self)
+        self.decisions = Decisions(self.settings.direct_agents_max, self.checkers.plan_chosen, self.checkers.breaks)
         self.log: deque[Moment] = deque(maxlen=log or None)
         self.finished: do.Finish | None = None
         self.nodes: dict[int, Node] = {}
@@ -151,7 +155,7 @@ class Cluster:
         return Verdict(
             error=self.finished.error,
             text=self.finished.text,
-            generations=len(self.supervisor.chosen),
+            generations=len(self.decisions.chosen),
             events=self.events,
             virtual_s=schedule.now,
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from perdure.sim.cluster import Cluster
     from perdure.sim.nodes import Node
 
-FROZEN_S: Final = {"pause": 1.0, "stun": 15.0, "silence": 1e9}
+FROZEN_S: Final = {"pause": 1.0, "doze": 3.6, "stun": 15.0, "silence": 1e9}
 CUT_S: Final = (0.5, 2.0, 8.0, 30.0)
 
 
@@ -49,7 +49,7 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
             spares = [node for node in living if node.state.plan is None]
             if spares:
                 cluster.end_node(spares[fault.victim % len(spares)])
-        case "silence" | "stun" | "pause":
+        case "silence" | "stun" | "doze" | "pause":
             cluster.touched.add(victim.number)
             victim.freeze(cluster.schedule.now + FROZEN_S[fault.kind])
         case "cut":
@@ -67,7 +67,7 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
 
 def _stop_a_rack(cluster: Cluster, fault: Fault) -> None:
     """A failure domain without power: the same member of every group, as a layout over racks would place them."""
-    plan = cluster.supervisor.chosen[-1] if cluster.supervisor.chosen else None
+    plan = cluster.decisions.chosen[-1] if cluster.decisions.chosen else None
     for agent in {plan.agent_of(group[fault.victim % len(group)]) for group in plan.groups} if plan else ():
         cluster.touched.add(agent)
         cluster.nodes[agent].freeze(cluster.schedule.now + FROZEN_S["silence"])

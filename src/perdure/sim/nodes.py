@@ -104,17 +104,20 @@ class Node:
         self.when_awake(self.step, ev.PeerSaid(agent=agent, message=message))
 
     def hear_orchestrator(self, number: int, message: msg.ToAgent | None) -> None:
-        """The newest orchestrator is the only one that is heard: its connection ends the older one's. None: the connection ended."""
+        """The newest orchestrator is the only one that is heard: its connection ends the older one's, whose last words may come all the
+        same. None: the connection ended."""
         self.when_awake(self._hear_orchestrator, number, message)
 
     def _hear_orchestrator(self, number: int, message: msg.ToAgent | None) -> None:
-        if number < self.round or (message is None and number != self.round):
+        is_late = self.cluster.scenario.rivals and isinstance(message, msg.Seal | msg.Accept)
+        if (number < self.round and not is_late) or (message is None and number != self.round):
             return
         if message is None:
             self.step(ev.OrchestratorGone())
         else:
-            self.round = number
+            newest, self.round = self.round, number
             self.step(ev.OrchestratorSaid(message=message))
+            self.round = max(newest, number)
 
     def hear_worker(self, worker: Worker, event: ev.AgentEvent) -> None:
         """A word of a worker, or about it."""

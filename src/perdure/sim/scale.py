@@ -204,6 +204,8 @@ class _Job:
                 report = msg.RankReport(rank=number - 1, incarnation=1, worker_lives=True, labels=(held,))
                 answer = msg.Sealed(ballot=ballot, generation=generation, ranks=(report,), positions=(2, 3))
                 self.to_orchestrator.append((number, answer))
+            case msg.Accept(ballot=ballot):
+                self.to_orchestrator.append((number, msg.Accepted(ballot=ballot)))
             case msg.Amend(reach=None, generation=generation):
                 self.to_orchestrator.append((number, msg.Installed(generation=generation)))
                 self.to_orchestrator.append((number, msg.Ready(generation=generation, rank=number - 1, address=f"rank-{number - 1}")))

@@ -21,6 +21,7 @@ KINDS: Final = {
     "crash": "a worker ends",
     "silence": "a node stops for ever",
     "stun": "a node stops for longer than silence is forgiven",
+    "doze": "a node stops for a little longer than silence is forgiven",
     "pause": "a node stops for a second",
     "cut": "for some seconds nothing that one node says reaches another",
     "deaf": "for some seconds nothing that one node says reaches the orchestrator",
@@ -35,7 +36,8 @@ PHASES: Final = (
     # a commit
     "AtPosition", "MayCopy", "Snapped", "Offered", "GroupOffer", "Protect", "ParityStored", "Prepared", "Committed", "LabelCommitted",
     # a decision and a rebuild: reached after a first fault only
-    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Gathered", "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored",
+    "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Gathered", "Accept", "Accepted", "Note",
+    "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored",
     "VerifySlot", "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
     # the end
     "AskResult", "Traffic", "Result",
@@ -43,7 +45,7 @@ PHASES: Final = (
 MEMORY_PHASES: Final = ("Scrub", "Scrubbed", "ChunksWrong", "Repair", "Repaired", "ChunksLost", "BaseWrong")
 """Of memory that has changed by itself: reached after a flip only, but for the first two."""
 EARLY: Final = PHASES[: PHASES.index("Seal")]
-ENGINES: Final = ("prompt", "late", "never")
+TIMES: Final = {"engine": ("prompt", "late", "never"), "notes": ("prompt", "late", "never")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +81,11 @@ class Scenario:
         skew: every process has a clock of its own, with its own zero and its own speed.
         repeats: facts are heard twice, the second time much later, in another generation perhaps.
         fan_out: agents pass on the orchestrator's words, each to so many others; 0: it speaks to each of them.
-        engine: `late`: nodes come up, and their ends are told, up to two seconds late. `never`: one node does not come up, and no node's
-            end is ever told.
+        engine: `late`: nodes come up, and their ends are told, up to two seconds late, and they are ended late. `never`: one node does not
+            come up, and no node's end is ever told.
         scrub: agents read their vaults in the background.
+        rivals: an older orchestrator's seals and pleas for votes are still heard when the next one has greeted.
+        notes: what votes have chosen is told to the register up to two seconds `late`, or `never`.
     """
 
     ranks: int
@@ -98,6 +102,8 @@ class Scenario:
     fan_out: int = 0
     engine: str = "prompt"
     scrub: bool = False
+    rivals: bool = False
+    notes: str = "prompt"
     faults: tuple[Fault, ...] = ()
 
     def __str__(self) -> str:
@@ -121,9 +127,9 @@ def parse(text: str) -> Scenario:
         name, equals, value = word.partition("=")
         if ":" in word:
             faults.append(_parse_fault(word))
-        elif name == "engine" and value in ENGINES:
+        elif value in TIMES.get(name, ()):
             values[name] = value
-        elif name in ("skew", "repeats", "scrub") and not equals:
+        elif name in ("skew", "repeats", "scrub", "rivals") and not equals:
             values[name] = True
         elif name in _FIELDS and value.isdecimal():
             values[name] = int(value)
@@ -187,6 +193,8 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
         engine=dice.choice(("prompt", "prompt", "prompt", "late", "never")),
         faults=_draw_faults(dice, size),
         fan_out=dice.choice((0, 0, 2, 3)),
+        rivals=dice.random() < 0.3,
+        notes=dice.choice(("prompt", "prompt", "late", "never")),
     )
 
 

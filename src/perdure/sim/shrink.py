@@ -49,8 +49,8 @@ def _simpler(scenario: Scenario) -> Iterator[Scenario]:
     if scenario.parity > 1:
         yield dataclasses.replace(scenario, parity=scenario.parity - 1)
     plain: dict[str, int | bool | str] = {
-        "ranks_per_node": 1, "group_size": 0, "engine": "prompt", "slow": 0, "skew": False, "repeats": False, "spares": 1,
-        "superstep_ms": 4,
+        "ranks_per_node": 1, "group_size": 0, "engine": "prompt", "notes": "prompt", "slow": 0, "skew": False, "rivals": False,
+        "repeats": False, "spares": 1, "superstep_ms": 4,
     }  # fmt: skip
     for name, value in plain.items():
         if getattr(scenario, name) != value:

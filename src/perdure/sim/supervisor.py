@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RESTART_S: Final = 0.05
 LATE_S: Final = 2.0
 """How late an engine may be that is late."""
+KILLS_LATE_S: Final = 0.9
+"""The same when it is to end a node: within `checkers.FENCED_S`."""
 
 
 class Orchestrator:
@@ -50,7 +52,8 @@ class Supervisor:
 
     def __init__(self, cluster: Cluster, shape: JobShape, settings: Settings, wanted: int) -> None:
         self._cluster, self._shape, self._settings = cluster, shape, settings
-        self.chosen: list[Plan] = []
+        self.held: Plan | None = None
+        """The newest plan that the register holds or was told of."""
         self.orchestrators: dict[int, Orchestrator] = {}
         self.known_up: list[int] = []
         self.known_ended: list[int] = []
@@ -117,7 +120,7 @@ class Supervisor:
         number = len(self.orchestrators) + 1
         clock = draw_clock(self._cluster.schedule.dice, skew=self._cluster.scenario.skew)
         self.orchestrators[number] = Orchestrator(self._cluster, number, self._shape, self._settings, clock)
-        self._tell(ev.RegisterHolds(plan=self.chosen[-1] if self.chosen else None))
+        self._tell(ev.RegisterHolds(plan=self.held))
         for agent in self.known_up:
             self._tell(self._up(agent))
             if agent in self.known_ended:
@@ -143,18 +146,27 @@ class Supervisor:
 
     # ---- the register ------------------------------------------------------------------------------------------------------
 
+    def _note(self, plan: Plan) -> None:
+        """D5: it comes late, twice, or after a newer one."""
+        if self.held is None or plan.generation > self.held.generation:
+            self.held = plan
+
     def hear(self, orchestrator: Orchestrator, command: do.OrchestratorCommand) -> None:
         """create_if_absent for everybody; an end only from the newest orchestrator, for the others were left by their supervisor."""
         match command:
             case do.Propose(plan=plan):
-                if plan.generation == (self.chosen[-1].generation + 1 if self.chosen else 1):
-                    self.chosen.append(plan)
-                    self._cluster.checkers.plan_chosen(plan)
+                if self.held is None or plan.generation > self.held.generation:
+                    self.held = plan
+                    self._cluster.decisions.created(plan)
                 if orchestrator.alive:
-                    self._cluster.network.send(0, -orchestrator.number, orchestrator.hear, ev.RegisterHolds(plan=self.chosen[-1]))
+                    self._cluster.network.send(0, -orchestrator.number, orchestrator.hear, ev.RegisterHolds(plan=self.held))
                 self._cluster.notice("RegisterHolds")
+            case do.Note(plan=plan) if self._cluster.scenario.notes != "never":
+                late_s = self._cluster.schedule.dice.random() * LATE_S if self._cluster.scenario.notes == "late" else 0.0
+                self._cluster.schedule.after(late_s, self._note, plan)
             case do.KillAgent(agent=number) if orchestrator is self.current:
-                self._cluster.end_node(self._cluster.nodes[number])
+                late_s = self._cluster.schedule.dice.random() * KILLS_LATE_S if self._cluster.scenario.engine == "late" else 0.0
+                self._cluster.schedule.after(late_s, self._cluster.end_node, self._cluster.nodes[number])
             case do.Finish() if orchestrator is self.current:
                 self._cluster.finished = command
             case _:

@@ -70,6 +70,8 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
             return membership.greet(state, message)
         case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume():
             return _obey(state, message, relaying.THE_ORCHESTRATOR, now)
+        case msg.Accept():
+            return membership.accept(state, message, now)
         case msg.Assign():
             return restore.assigned(state, message)
         case msg.Committed(label=label, next_position=position):

@@ -1,4 +1,4 @@
-"""From one generation to the next, at one agent (rules D1, D6, D7, R4)."""
+"""From one generation to the next, at one agent (rules D1, D4, D6, D7, R4)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from perdure.core.plan import Plan
 def greet(state: AgentState, message: msg.Greet) -> list[do.AgentCommand]:
     """D7. What agents still pass on of an older orchestrator's seals comes too late from now on: the new one would not know of it."""
     state.promised = max(state.promised, Ballot(message.round, 0))
-    return greeted(state)
+    return greeted(state, known=message.generation)
 
 
-def greeted(state: AgentState) -> list[do.AgentCommand]:
-    """D7: a new orchestrator counts the facts anew: everything that was said before is said again."""
+def greeted(state: AgentState, known: int) -> list[do.AgentCommand]:
+    """D7: a new orchestrator counts the facts anew: everything that was said before is said again. `known`: the newest generation that it
+    knows of."""
     ready = tuple((hosted.rank, hosted.address) for hosted in state.hosted.values() if hosted.told_ready)
     silent = tuple(agent for agent, peer in state.peers.items() if peer.silent)
     status = msg.Status(
@@ -27,6 +28,7 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
         ranks=reports(state),
         ready=ready,
         silent=silent,
+        plan=state.plan if state.generation > known else None,
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=status)]
     if state.installed:
@@ -42,18 +44,45 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
 
 def seal(state: AgentState, message: msg.Seal, source: int, now: float) -> list[do.AgentCommand]:
     """D1: promise, revoke, shut the links, freeze. The answer follows when the links are quiet: to the orchestrator, or by the tree."""
-    if state.plan is None or message.generation < state.generation:
-        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+    if state.plan is None:
+        return []
+    if message.generation < state.generation:
+        return [_newer(state)]
     if message.ballot < state.promised or message.generation > state.generation:
         return []
-    if message.ballot > state.promised:
-        state.promised = message.ballot
-        state.seal_to_answer = None
-        state.gatherings.clear()
+    _promise(state, message.ballot)
     out = relaying.pass_on(state, state.plan, message, source, now)
     if message.reach is None:
         state.seal_to_answer = message.ballot
     return [*out, *_stop_generation(state, now), *_answer_seal(state)]
+
+
+def _promise(state: AgentState, ballot: Ballot) -> None:
+    """Older seals that are not answered yet never will be."""
+    if ballot > state.promised:
+        state.promised = ballot
+        state.seal_to_answer = None
+        state.gatherings.clear()
+
+
+def _newer(state: AgentState) -> do.AgentCommand:
+    """D1, D7: what is installed was chosen."""
+    assert state.plan is not None
+    plan = state.plan if len(state.plan.agents()) <= state.settings.direct_agents_max else None
+    return do.TellOrchestrator(message=msg.Newer(generation=state.generation, plan=plan))
+
+
+def accept(state: AgentState, message: msg.Accept, now: float) -> list[do.AgentCommand]:
+    """D4: the votes of the ranks that live here, for those who are members of the generation before; not against an older promise."""
+    if state.plan is None or message.plan.generation > state.generation + 1:
+        return []
+    if message.plan.generation <= state.generation:
+        return [_newer(state)]
+    if message.ballot < state.promised:
+        return []
+    _promise(state, message.ballot)
+    state.accepted = msg.Vote(ballot=message.ballot, plan=message.plan)
+    return [*_stop_generation(state, now), do.TellOrchestrator(message=msg.Accepted(ballot=message.ballot))]
 
 
 def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
@@ -93,7 +122,9 @@ def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
     if not state.quiet or state.seal_to_answer is None:
         return []
     ballot, state.seal_to_answer = state.seal_to_answer, None
-    sealed = msg.Sealed(ballot=ballot, generation=state.generation, ranks=reports(state), positions=state.positions)
+    sealed = msg.Sealed(
+        ballot=ballot, generation=state.generation, ranks=reports(state), positions=state.positions, accepted=state.accepted
+    )
     return [do.TellOrchestrator(message=sealed)]
 
 
@@ -108,7 +139,7 @@ def amend(state: AgentState, message: msg.Amend, source: int, now: float) -> lis
     if state.plan is None or state.generation < message.generation - 1:
         return []
     if state.generation > message.generation:
-        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+        return [_newer(state)]
     plan = state.plan.amended(message.change) if state.generation < message.generation else state.plan
     out = relaying.pass_on(state, plan, message, source, now) if _may_pass_on(state, plan.generation) else []
     return out + _install(state, msg.Install(plan=plan, restore=message.restore, reach=message.reach), now)
@@ -124,12 +155,12 @@ def _install(state: AgentState, message: msg.Install, now: float) -> list[do.Age
     said since: it may come from an orchestrator that did not know then that it was chosen."""
     plan = message.plan
     if plan.generation < state.generation:
-        return [do.TellOrchestrator(message=msg.Newer(generation=state.generation))]
+        return [_newer(state)]
     if state.plan is not None and plan.generation == state.generation:
         if message.reach is not None:
             return []
         state.by_tree = False
-        return greeted(state)
+        return greeted(state, known=state.generation)
     if state.plan is not None:
         out = _stop_generation(state, now)
         if not state.quiet:
@@ -143,6 +174,7 @@ def _install(state: AgentState, message: msg.Install, now: float) -> list[do.Age
 
 def _enter_generation(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
     state.plan = plan = message.plan
+    state.accepted = None
     state.by_tree = message.reach is not None
     state.gatherings = {key: asked for key, asked in state.gatherings.items() if asked.generation == plan.generation}
     state.become(Phase.MEMBER)

@@ -8,7 +8,19 @@ from typing import Final
 
 from perdure.core import agreement
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Chunks, DecodeTask, Gathered, Install, LabelReport, Prepared, Progress, RankCosts, RankReport, Relayed
+from perdure.core.messages import (
+    Chunks,
+    DecodeTask,
+    Gathered,
+    Install,
+    LabelReport,
+    Prepared,
+    Progress,
+    RankCosts,
+    RankReport,
+    Relayed,
+    Vote,
+)  # fmt: skip
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
@@ -176,6 +188,8 @@ class AgentState:
     phase: Phase = Phase.SPARE
     plan: Plan | None = None
     promised: Ballot = field(default_factory=lambda: Ballot(0, 0))
+    accepted: Vote | None = None
+    """For the generation after this one; an agent that ends takes its votes with it."""
     resumed: bool = False
     installed: bool = False
     addresses: tuple[str, ...] = ()

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 from perdure.core.messages.agent import (
+    Accepted as Accepted,
+)
+from perdure.core.messages.agent import (
     Alive as Alive,
 )
 from perdure.core.messages.agent import (
@@ -87,6 +90,9 @@ from perdure.core.messages.agent import (
     WorkerStarted as WorkerStarted,
 )
 from perdure.core.messages.orchestrator import (
+    Accept as Accept,
+)
+from perdure.core.messages.orchestrator import (
     Amend as Amend,
 )
 from perdure.core.messages.orchestrator import (
@@ -146,6 +152,9 @@ from perdure.core.messages.values import (
 from perdure.core.messages.values import (
     UsualLabel as UsualLabel,
 )
+from perdure.core.messages.values import (
+    Vote as Vote,
+)
 from perdure.core.messages.worker import (
     AtPosition as AtPosition,
 )
@@ -186,9 +195,9 @@ from perdure.core.messages.worker import (
     Unwound as Unwound,
 )
 
-ToAgent = Greet | Seal | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
+ToAgent = Greet | Seal | Accept | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
-    Gathered | StillGathering | Status | Sealed | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost
+    Gathered | StillGathering | Status | Sealed | Accepted | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost
     | ChunksWrong | ChunksRepaired
     | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerUnheard | PeerSilent | PeerHeard | Progress | Result | Alive
     | Heartbeat

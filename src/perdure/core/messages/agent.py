@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages.values import Chunks, ItemDigest, RankCosts, RankReport, UsualLabel
+from perdure.core.messages.values import Chunks, ItemDigest, RankCosts, RankReport, UsualLabel, Vote
 from perdure.core.offers import Offer
+from perdure.core.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot."""
+    """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot. `plan`: the one installed here, if it is
+    newer than any that the orchestrator knows of (rule D7)."""
 
     generation: int
     phase: str
@@ -19,23 +21,35 @@ class Status:
     ranks: tuple[RankReport, ...]
     ready: tuple[tuple[int, str], ...]
     silent: tuple[int, ...]
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """The answer to `Seal`, given once no link of the generation moves any more. `positions` are all commit positions known."""
+    """The answer to `Seal`, given once no link of the generation moves any more. `positions` are all commit positions known; `accepted` is
+    the newest vote for the next generation."""
 
     ballot: Ballot
     generation: int
     ranks: tuple[RankReport, ...]
     positions: tuple[int, ...]
+    accepted: Vote | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The answer to `Accept`: the votes of this agent's ranks (rule D4)."""
+
+    ballot: Ballot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newer:
-    """The answer to a `Seal` of a generation that has a successor already."""
+    """The answer to a word of a generation that has a successor already. `plan`: that successor; None: there are so many agents that the
+    register is asked for it."""
 
     generation: int
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

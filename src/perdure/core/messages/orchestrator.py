@@ -11,9 +11,10 @@ from perdure.core.plan import Plan, PlanChange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greet:
-    """A new orchestrator asks for the facts. `round` is its own, higher than any before."""
+    """A new orchestrator asks for the facts. `round` is its own, higher than any before; `generation` the newest that it knows of."""
 
     round: int
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,14 @@ class Seal:
     ballot: Ballot
     generation: int
     reach: Reach | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept:
+    """Vote for this plan, unless a higher ballot has your promise (rule D4)."""
+
+    ballot: Ballot
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

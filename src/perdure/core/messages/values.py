@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perdure.core.ids import Label
+from perdure.core.ids import Ballot, Label
+from perdure.core.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,3 +122,11 @@ class Reach:
     first: int
     stop: int
     without: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """The plan that an agent has accepted, and in which ballot (rule D4)."""
+
+    ballot: Ballot
+    plan: Plan

@@ -38,15 +38,22 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
         case msg.Status():
             node.status = message
             state.ungreeted.discard(agent)
-            state.ready.update(dict(message.ready) if message.generation == generation else {})
             for silent in message.silent:
                 watching.complain(state, silent, agent, now, final=True)
+            found = deciding.told_of(state, message.plan, now)
+            if state.plan is not None and message.generation == state.plan.generation:
+                state.ready.update(message.ready)
+            return found
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
         case msg.Gathered():
             return fanning.heard(state, message)
         case msg.StillGathering():
             fanning.still_gathering(state, message, now)
+        case msg.Accepted() if message.ballot == state.ballot and state.phase is Phase.CHOOSING:
+            state.accepted.add(agent)
+        case msg.Newer(plan=plan) if plan is not None:
+            return deciding.told_of(state, plan, now)
         case msg.Newer(generation=g) if state.plan is not None and g > generation and state.phase is Phase.SEALING:
             return [do.Propose(plan=state.plan)]  # of a generation that there is: the register answers with the newest
         case msg.Installed(generation=g) if g == generation:

@@ -9,7 +9,7 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import planner
 from perdure.core.ids import END, Ballot, Label
-from perdure.core.orchestrator import fanning
+from perdure.core.orchestrator import choosing, fanning
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
 from perdure.core.plan import Plan, PlanChange
 from perdure.core.tree import Milestone
@@ -29,7 +29,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     state.living = None
     state.started_at = now
     return [
-        do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
+        do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round, generation=state.plan.generation if state.plan else 0)),
         do.Publish(event="agent_started", fields={"node": event.node, "pid": event.pid}),
         *reserve(state),
     ]
@@ -93,37 +93,36 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
 
 def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
     """D5: the register's word makes a plan chosen. At the start it may hold an earlier orchestrator's plan."""
-    if plan is None or (state.plan and plan.generation <= state.plan.generation):
-        return []
-    found_at_start, found_while_sealing = state.phase is Phase.STARTING, state.phase is Phase.SEALING
-    before, state.plan = state.plan, plan
+    return _chosen(state, plan, now) if plan is not None and _is_newer(state, plan) else []
+
+
+def told_of(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
+    """D5, D7: an agent has installed this plan, so it was chosen. The register may not know, if votes have chosen it."""
+    return [do.Note(plan=plan), *_chosen(state, plan, now)] if plan is not None and _is_newer(state, plan) else []
+
+
+def _is_newer(state: OrchestratorState, plan: Plan) -> bool:
+    return state.plan is None or plan.generation > state.plan.generation
+
+
+def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
+    """D5: `plan` was chosen. What this orchestrator knows leads on to its own plan only; another one is installed, and sealed again."""
+    phase, before, state.plan = state.phase, state.plan, plan
+    is_own = before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))
     state.living = None
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)
-    if found_at_start:
+    _forget_generation(state, plan)
+    if phase in (Phase.STARTING, Phase.GREETING):
         state.become(Phase.GREETING)
         return []
-    if found_while_sealing:
-        return _seal_the_newer(state, now)
-    return _install(state, before, now)
+    if phase is Phase.CHOOSING and is_own:
+        return _install(state, plan, before, now)
+    return _seal_the_newer(state, plan, now)
 
 
-def _seal_the_newer(state: OrchestratorState, now: float) -> Commands:
-    """D7: an earlier orchestrator's plan was chosen after this one had read the register. Whoever lacks it gets it, and it is sealed."""
-    assert state.plan is not None
-    state.ready.clear()
-    state.prepared.clear()
-    state.committed = state.plan.base or state.committed
-    install = msg.Install(plan=state.plan, restore=())
-    out: Commands = [do.TellAgent(agent=agent, message=install) for agent in state.members()]
-    return out + start_seal(state, now)
-
-
-def _install(state: OrchestratorState, before: Plan | None, now: float) -> Commands:
-    """D6: everybody in the plan gets it, with where to find what was lost; who was sealed in the generation before gets what differs."""
-    assert state.plan is not None
-    plan = state.plan
-    state.become(Phase.REBUILDING)
+def _forget_generation(state: OrchestratorState, plan: Plan) -> None:
+    """What was told of the generation before `plan` says nothing of this one."""
     state.installed.clear()
     state.ready.clear()
     state.assigned = False
@@ -138,6 +137,18 @@ def _install(state: OrchestratorState, before: Plan | None, now: float) -> Comma
         state.crashes.clear()
         state.crash_base = plan.base
     state.committed = plan.base or state.committed
+
+
+def _seal_the_newer(state: OrchestratorState, plan: Plan, now: float) -> Commands:
+    """D7: an earlier orchestrator's plan was chosen after this one had asked. Whoever lacks it gets it, and it is sealed."""
+    install = msg.Install(plan=plan, restore=())
+    out: Commands = [do.TellAgent(agent=agent, message=install) for agent in state.members()]
+    return out + start_seal(state, now)
+
+
+def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: float) -> Commands:
+    """D6: everybody in the plan gets it, with where to find what was lost; who was sealed in the generation before gets what differs."""
+    state.become(Phase.REBUILDING)
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
     fields: dict[str, object] = {
         "generation": plan.generation,
@@ -201,6 +212,8 @@ def advance(state: OrchestratorState, now: float) -> Commands:
             return _after_greeting(state, now)
         case Phase.SEALING:
             return _decide(state, now)
+        case Phase.CHOOSING:
+            return _choose(state, now)
         case Phase.REBUILDING:
             return _rebuild_or_resume(state, now)
         case _:
@@ -220,9 +233,9 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
     if len(up) < len(state.spares()) and now - state.started_at < patience_s:
         return []
     shape = state.shape
-    plan = planner.first_plan(_seats(up[:nodes_wanted]), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
+    plan = planner.first_plan(choosing.seats_of(up[:nodes_wanted]), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
     state.become(Phase.CHOOSING)
-    return [do.Propose(plan=plan)]
+    return choosing.ask(state, plan, now)
 
 
 def _after_greeting(state: OrchestratorState, now: float) -> Commands:
@@ -231,6 +244,8 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     plan = state.plan
     if not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
+    if state.ungreeted and choosing.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
+        return []  # one without ranks in this plan may know a newer one, which the register has not been told
     silent = [agent for agent in state.members() if state.nodes[agent].silent]
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
@@ -256,21 +271,31 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     absent = fanning.absent(state)
     if absent is None or any(not state.nodes[agent].silent for agent in absent):
         return []
-    state.holdings = held = fanning.holdings(state)
-    spares = _seats([node for node in state.spares() if node.status is not None])
-    crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
-    seats = _seats([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
-    agreed = state.settings.on_divergence != "report"
-    answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed)
+    patient = now - state.sealing_since < state.settings.unreachable_timeout_s
+    answer = choosing.value(state, absent, patient=patient)
     if isinstance(answer, planner.Lost):
-        if absent and now - state.sealing_since < state.settings.unreachable_timeout_s:
+        if absent and patient:
             return _wait_for(state, absent)
         return finish(state, "Unrecoverable", answer.text)
     out: Commands = []
     for agent in absent:
         out += _lost_by_silence(state, agent, now)
     state.become(Phase.CHOOSING)
-    return [*out, do.Propose(plan=answer)]
+    return [*out, *choosing.ask(state, answer, now)]
+
+
+def _choose(state: OrchestratorState, now: float) -> Commands:
+    """D5; the register answers by itself. T5: the silent may come back with their votes."""
+    if not choosing.is_by_votes(state) or state.proposal is None:
+        return []
+    if choosing.is_chosen(state):
+        return [do.Note(plan=state.proposal), *_chosen(state, state.proposal, now)]
+    if choosing.may_be_chosen(state, without_the_silent=True):
+        return []
+    patient = now - state.choosing_since < state.settings.unreachable_timeout_s
+    if patient and choosing.may_be_chosen(state, without_the_silent=False):
+        return _wait_for(state, sorted(state.silences))
+    return finish(state, "Unrecoverable", "too many nodes were lost while the others agreed on how to go on: start the job again")
 
 
 def _wait_for(state: OrchestratorState, absent: list[int]) -> Commands:
@@ -364,7 +389,3 @@ def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b""
         do.TellAgent(agent=agent, message=msg.EndJob(reason=error or "finished")) for agent in state.nodes if state.alive(agent)
     ]
     return [*out, do.Finish(error=error, text=text, payload=payload)]
-
-
-def _seats(nodes: list[Node]) -> list[planner.Seat]:
-    return [planner.Seat(agent=node.agent, node=node.node, address=node.address) for node in nodes]

@@ -34,7 +34,7 @@ TRANSITIONS: Final = {
     Phase.GREETING: frozenset({Phase.COUNTING, Phase.SEALING, Phase.ENDED}),
     Phase.COUNTING: frozenset({Phase.SEALING, Phase.ENDING, Phase.ENDED}),
     Phase.SEALING: frozenset({Phase.CHOOSING, Phase.ENDED}),
-    Phase.CHOOSING: frozenset({Phase.REBUILDING, Phase.ENDED}),
+    Phase.CHOOSING: frozenset({Phase.REBUILDING, Phase.SEALING, Phase.ENDED}),
     Phase.REBUILDING: frozenset({Phase.COUNTING, Phase.SEALING, Phase.ENDING, Phase.ENDED}),
     Phase.ENDING: frozenset({Phase.SEALING, Phase.ENDED}),
     Phase.ENDED: frozenset[Phase](),
@@ -144,7 +144,13 @@ class OrchestratorState:
     directly: set[int] = field(default_factory=set)
     """Agents that it did not go to by the tree, or that did not answer there."""
     holdings: Holdings | None = None
-    """What those held whose seals were counted; the plan that is being rebuilt follows from it."""
+    """What those held whose seals were counted; the plan that is being rebuilt follows from it. None: the plan was another
+    orchestrator's."""
+    proposal: Plan | None = None
+    """The plan that was asked for last."""
+    accepted: set[int] = field(default_factory=set)
+    """Who has voted for it in this ballot."""
+    choosing_since: float = 0.0
     told_whole: set[int] = field(default_factory=set)
     """Who was sent the whole plan, and so has no addresses of the generation before."""
     installed: set[int] = field(default_factory=set)

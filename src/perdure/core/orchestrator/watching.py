@@ -141,7 +141,8 @@ def _unheard_s(state: OrchestratorState, agent: int, now: float) -> float:
 
 def _broken_link(state: OrchestratorState, now: float) -> Commands:
     """T6: two members that are both heard of here and do not hear each other. The word has to stand for a while, its doubt included, for
-    one that was late itself is heard of by some before it is by others."""
+    one that was late itself is heard of by some before it is by others; and both must be heard of well after it came, for one may have
+    ended then."""
     settings = state.settings
     broken = [
         (one, other)
@@ -157,4 +158,4 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
 
 
 def _is_heard(state: OrchestratorState, agent: int, now: float) -> bool:
-    return state.alive(agent) and now - state.nodes[agent].heard_at < state.settings.suspect_s
+    return state.alive(agent) and now - state.nodes[agent].heard_at < state.settings.suspect_s / 2

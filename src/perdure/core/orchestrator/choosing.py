@@ -1,0 +1,74 @@
+"""Which plan is asked for, of whom, and is it chosen? (rules D0, D2 to D5)
+
+Looks at what has been answered and remembers what is asked; `deciding` goes on from there.
+"""
+
+from __future__ import annotations
+
+from perdure.core import commands as do
+from perdure.core import messages as msg
+from perdure.core import planner, votes
+from perdure.core.orchestrator import fanning
+from perdure.core.orchestrator.state import Node, OrchestratorState
+from perdure.core.plan import Plan
+
+Commands = list[do.OrchestratorCommand]
+
+
+def is_by_votes(state: OrchestratorState) -> bool:
+    """D0: nobody has a vote for the first plan."""
+    return state.plan is not None and votes.decide_after(state.plan, state.settings)
+
+
+def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan | planner.Lost:
+    """D2 and D3: what those say who have answered the seal. An accepted plan may have been chosen, so it stands, whatever this orchestrator
+    would have made of what they hold: where that is another plan, `holdings` is None. `patient`: T5 lets the absent be waited for, if
+    the others cannot be decoded; they are not called lost for the sake of a plan either."""
+    assert state.plan is not None
+    state.holdings = held = fanning.holdings(state)
+    spares = seats_of([node for node in state.spares() if node.status is not None])
+    crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
+    seats = seats_of([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
+    agreed = state.settings.on_divergence != "report"
+    answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed)
+    if not is_by_votes(state):
+        return answer
+    answered = votes.are_quorum(state.plan, state.sealed)
+    vote = votes.newest(sealed.accepted for sealed in state.sealed.values())
+    waits = patient and bool(absent) and isinstance(answer, planner.Lost)
+    if answered and vote is not None and not waits:
+        state.holdings = held if vote.plan == answer else None
+        return vote.plan
+    if isinstance(answer, Plan) and not answered:
+        return planner.Lost(ranks=held.missing, text="too few nodes are left to decide how to go on: start the job again")
+    return answer
+
+
+def ask(state: OrchestratorState, plan: Plan, now: float) -> Commands:
+    """D4: of every living member, or of the register."""
+    state.proposal, state.choosing_since = plan, now
+    state.accepted.clear()
+    state.patience_told = False
+    if not is_by_votes(state):
+        return [do.Propose(plan=plan)]
+    accept = msg.Accept(ballot=state.ballot, plan=plan)
+    proposed = do.Publish(event="proposed", fields={"generation": plan.generation})
+    return [*(do.TellAgent(agent=agent, message=accept) for agent in state.members()), proposed]
+
+
+def is_chosen(state: OrchestratorState) -> bool:
+    """D5: a quorum has accepted it in this ballot. Votes that were heard count, although the voter may have ended since."""
+    assert state.plan is not None
+    return votes.are_quorum(state.plan, state.accepted)
+
+
+def may_be_chosen(state: OrchestratorState, *, without_the_silent: bool) -> bool:
+    """Could those who live, with those who have accepted, make a quorum?"""
+    assert state.plan is not None
+    waited = {agent for agent in state.members() if not (without_the_silent and agent in state.silences)}
+    return votes.are_quorum(state.plan, state.accepted | waited)
+
+
+def seats_of(nodes: list[Node]) -> list[planner.Seat]:
+    """As the planner wants them."""
+    return [planner.Seat(agent=node.agent, node=node.node, address=node.address) for node in nodes]
