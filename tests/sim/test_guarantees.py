@@ -46,8 +46,8 @@ def test_a_flipped_bit_is_never_used_whatever_else_happens(block: int) -> None:
 
 def test_r1_a_wrong_replicated_region_that_was_copied_does_not_count_as_right() -> None:
     """The rank that it came from would copy it back in the next generation, and so on."""
-    text = "ranks=2 parity=1 count=3 skew kill:ParityStored,nth=6,victim=1 flip:Committed,nth=7,victim=1 flip:Committed,nth=11,victim=14"
-    verdict = verdict_of(parse(text))
+    faults = "kill:ParityStored,nth=6,victim=1 flip:Committed,nth=7,victim=1 flip:Committed,nth=11,victim=14"
+    verdict = verdict_of(parse(f"ranks=2 parity=1 seed=22 count=3 skew {faults}"))
     assert verdict.error == "Unrecoverable"
     assert "right on no rank" in verdict.text
 
