@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from perdure.core.domains import Prefix
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -91,3 +93,37 @@ def parity_groups(ranks: int, ranks_per_node: int, group_size: int) -> tuple[tup
         groups.append(tuple(order[start:stop]))
         start = stop
     return tuple(groups)
+
+
+def dealt_groups(homes: Sequence[Prefix], group_size: int) -> tuple[tuple[int, ...], ...]:
+    """Splits the ranks into ceil(ranks / group_size) parity groups that have as few members in one failure domain as can be.
+
+    Ranks in the order of their domains are dealt to the groups in turn, as cards are. A domain of whatever kind is a run of that order, so
+    each group gets the c ranks of a domain shared out evenly: at most ceil(c / groups), and no other split gives every group fewer.
+
+    Args:
+        homes: where each rank lives, `Domains.path` of its node.
+
+    Returns:
+        As of `parity_groups`.
+    """
+    order = sorted(range(len(homes)), key=lambda rank: (homes[rank], rank))
+    count = -(-len(homes) // group_size)
+    return tuple(tuple(sorted(order[index::count])) for index in range(count))
+
+
+def domain_group_size(ranks: int, fullest: Sequence[int], parity: int, largest: int) -> int:
+    """The largest group size up to `largest` with which no group has more than `parity` members in one failure domain; where no size does
+    that for all kinds of domains, as many kinds as can be have it, the outer ones before the inner.
+
+    Args:
+        fullest: the most ranks in one domain of each kind, the outermost first.
+        largest: one that makes groups of more than `parity` ranks, as all that are tried do.
+    """
+    sizes = [size for size in range(parity + 1, largest) if ranks // -(-ranks // size) > parity]
+
+    def holds(size: int) -> list[bool]:
+        groups = -(-ranks // size)
+        return [count <= parity * groups for count in fullest]
+
+    return max([*sizes, largest], key=lambda size: (holds(size), size))

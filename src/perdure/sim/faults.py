@@ -43,6 +43,9 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
         case "domain":
             for node in (living[fault.victim :] + living[: fault.victim])[: max(cluster.scenario.parity, 1)]:
                 cluster.end_node(node)
+        case "rack":
+            for node in _of_one_rack(cluster, victim, living):
+                cluster.end_node(node)
         case "spare":
             spares = [node for node in living if node.state.plan is None]
             if spares:
@@ -61,6 +64,11 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
             _flip(cluster, victim)
         case _:
             raise AssertionError(fault)
+
+
+def _of_one_rack(cluster: Cluster, victim: Node, living: list[Node]) -> list[Node]:
+    racks = cluster.scenario.racks
+    return [node for node in living if (node.number - victim.number) % racks == 0] if racks else [victim]
 
 
 def _cut_s(fault: Fault) -> float:

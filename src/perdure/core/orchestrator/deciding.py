@@ -8,6 +8,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import planner
+from perdure.core.domains import risk
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.orchestrator import fanning
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
@@ -144,6 +145,7 @@ def _install(state: OrchestratorState, before: Plan | None, now: float) -> Comma
         "generation": plan.generation,
         "placement": {str(place.rank): place.node for place in plan.placements},
         "degraded": bool(plan.crowded_groups()),
+        "risk": risk(plan.groups, lambda rank: plan.placements[rank].node, plan.parity, state.shape.domains),
     }
     out: Commands = [do.Publish(event="generation_started", fields=fields), *_installs(state, plan, before, change, now)]
     known = all(map(state.nodes.__contains__, plan.agents()))
@@ -221,7 +223,7 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
     if len(up) < len(state.spares()) and now - state.started_at < patience_s:
         return []
     shape = state.shape
-    plan = planner.first_plan(_seats(up[:nodes_wanted]), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
+    plan = planner.first_plan(_seats(up), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
     state.become(Phase.CHOOSING)
     return [do.Propose(plan=plan)]
 
@@ -262,7 +264,9 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
     seats = _seats([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
     agreed = state.settings.on_divergence != "report"
-    answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed)
+    answer = planner.next_plan(
+        state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed, domains=state.shape.domains
+    )
     if isinstance(answer, planner.Lost):
         if absent and now - state.sealing_since < state.settings.unreachable_timeout_s:
             return _wait_for(state, absent)
