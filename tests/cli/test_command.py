@@ -84,6 +84,10 @@ def test_json_and_events_hold_what_is_promised(tmp_path: pathlib.Path) -> None:
         (["run", PROGRAM, "--", "--nix", "3"], 2, "main takes no argument --nix; it takes --supersteps"),
         (["run", PROGRAM, "--", "--supersteps", "x"], 2, "--supersteps: 'x' is no int"),
         (["run", PROGRAM, "--", "5"], 2, "written --name value"),
+        (["run", PROGRAM, "--node-label", "0:rack=a"], 2, "goes with --failure-domains"),
+        (["run", PROGRAM, "--failure-domains", "rack", "--node-label", "0:rack=a"], 2, "node 1 has no label 'rack'"),
+        (["plan", PROGRAM, "--racks", "0"], 2, "--racks must be 1 or more"),
+        (["plan", PROGRAM, "--hosts", "h1 rack=a rack=b", "--failure-domains", "rack"], 2, "two values for the label 'rack'"),
         (["run", PROGRAM, "--commit-every", "sometimes"], 2, "--commit-every"),
         (["run", PROGRAM, "--events", "/nowhere/e.jsonl"], 2, "No such file"),
         (["run", PROGRAM, "--parity", "0", "--fault", "kill:node=1,superstep=3"], 3, "use --parity 1"),
@@ -105,6 +109,18 @@ def test_a_failed_program_shows_its_traceback_once_and_exits_with_1(tmp_path: pa
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "RuntimeError: no" in done.stderr
+
+
+def test_a_rack_that_holds_too_much_is_told_by_plan_and_run() -> None:
+    shape = ["--racks", "2", "--group-size", "4", "--spares", "0"]
+    text = "warning: rack 0 holds 2 members of group 0 (ranks 0, 2): its loss is more than parity 1 gives back"
+    assert text in command("plan", PROGRAM, *shape).stdout
+    done = command("run", PROGRAM, *shape, "--", "--supersteps", "3")
+    assert text in done.stderr
+    assert text.replace(": rack", "      rack") in done.stdout
+    spread = command("plan", PROGRAM, "--racks", "2")
+    assert "warning" not in spread.stdout
+    assert "parity groups: 2, of 2 ranks" in spread.stdout
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])

@@ -56,8 +56,8 @@ def fullest(homes: Sequence[int], domains: Domains) -> tuple[int, ...]:
 
 
 def risk(groups: Sequence[Sequence[int]], home: Callable[[int], int], parity: int, domains: Domains) -> str:
-    """The worst that the loss of one domain would do, as a sentence; empty where no domain holds more than `parity` members of a group, where
-    no domains are known, and where there is no parity. `home`: the node of a rank."""
+    """The worst that the loss of one domain would do, as a sentence; empty where no domain holds more than `parity` members of a group,
+    where no domains are known, and where there is no parity. `home`: the node of a rank."""
     if not domains.names or not parity:
         return ""
     over: list[tuple[int, int, Prefix, int]] = []

@@ -12,14 +12,16 @@ import numpy as np
 
 from perdure.adapters import boxes
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
+from perdure.core.domains import Domains, fullest, spread
 from perdure.core.faults import parse_fault
-from perdure.core.layout import default_group_size
+from perdure.core.layout import default_group_size, domain_group_size, initial_nodes
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import ON_DIVERGENCE, Settings
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
 from perdure.launch.configs import Order
+from perdure.launch.domains import domains_of, joined
 from perdure.launch.ending import error_of
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
@@ -42,6 +44,8 @@ def run(
     spares: int = 1,
     parity: int = 1,
     group_size: int | None = None,
+    failure_domains: Sequence[str] = (),
+    node_labels: Mapping[int, Mapping[str, str]] | None = None,
     commit_every: int | str | None = None,
     arguments: Mapping[str, Any] | None = None,
     raw_arguments: Mapping[str, str | bool] | None = None,
@@ -66,6 +70,9 @@ def run(
         spares: nodes without ranks, ready to take the place of a lost one.
         parity: nodes that may be lost at the same time; 0 to 3.
         group_size: ranks that share parity; None: up to eight.
+        failure_domains: labels of nodes that say which fail together, the outermost first, such as `("rack", "node")`. A parity group then
+            has at most `parity` members in one domain; where that cannot be, the report says so (`risk`).
+        node_labels: node -> its labels, besides those that the engine knows. Spares have the numbers after the nodes that are needed.
         commit_every: supersteps between two commits, or "auto"; None: what the program says.
         arguments: keyword arguments of `main`.
         raw_arguments: the same as text, converted by the annotations of `main`.
@@ -114,9 +121,10 @@ def run(
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
         account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=take)
         return account.report
+    labels = joined(dict(enumerate(chosen.labels)), node_labels or {})
+    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size, failure_domains, labels)
     order = _order(
-        describe(main, arguments, raw_arguments), means, ranks, ranks_per_node, spares, parity, group_size, faults, settings,
-        _transport(transport, chosen), return_after_s,
+        describe(main, arguments, raw_arguments), means, shape, spares, faults, settings, _transport(transport, chosen), return_after_s,
     )  # fmt: skip
     if chosen.nodes_max is not None and order.nodes > chosen.nodes_max:
         raise ConfigError(
@@ -150,15 +158,25 @@ def check_means(means: Means, ranks: int) -> None:
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
 
 
-def shape_of(ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None) -> JobShape:
-    """How ranks lie on nodes and in parity groups. ConfigError: it cannot be."""
+def shape_of(
+    ranks: int,
+    ranks_per_node: int,
+    spares: int,
+    parity: int,
+    group_size: int | None,
+    failure_domains: Sequence[str] = (),
+    labels: Mapping[int, Mapping[str, str]] | None = None,
+) -> JobShape:
+    """How ranks lie on nodes, in failure domains and in parity groups; see `run`. ConfigError: it cannot be."""
     if ranks_per_node < 1:
         raise ConfigError(f"--ranks-per-node must be 1 or more, not {ranks_per_node}")
     if spares < 0:
         raise ConfigError(f"--spares must be 0 or more, not {spares}")
     if parity not in (0, 1, 2, 3):
         raise ConfigError(f"--parity must be 0, 1, 2 or 3, not {parity}")
-    size = group_size if group_size is not None else default_group_size(ranks, ranks_per_node, parity)
+    nodes = -(-ranks // ranks_per_node) + spares
+    domains = domains_of(failure_domains, labels or {}, nodes)
+    size = group_size if group_size is not None else _group_size(ranks, ranks_per_node, nodes, parity, domains)
     smallest = ranks // -(-ranks // max(size, 1))
     if size < 1 or smallest <= parity:
         raise ConfigError(
@@ -167,7 +185,17 @@ def shape_of(ranks: int, ranks_per_node: int, spares: int, parity: int, group_si
         )
     if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
         raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
-    return JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
+    return JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity, domains=domains)
+
+
+def _group_size(ranks: int, ranks_per_node: int, nodes: int, parity: int, domains: Domains) -> int:
+    """The default; smaller where groups of that size would have too many members in one failure domain."""
+    size = default_group_size(ranks, ranks_per_node, parity)
+    if not domains.names or not parity:
+        return size
+    wanted = initial_nodes(ranks, ranks_per_node)
+    seats = sorted(spread(range(nodes), domains)[: wanted[-1] + 1])
+    return domain_group_size(ranks, fullest([seats[node] for node in wanted], domains), parity, size)
 
 
 def _check_settings(settings: Settings) -> None:
@@ -178,12 +206,11 @@ def _check_settings(settings: Settings) -> None:
 
 
 def _order(
-    program: Program, means: Means, ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None,
-    faults: Sequence[str], settings: Settings, transport: Kind, return_after_s: float | None,
+    program: Program, means: Means, shape: JobShape, spares: int, faults: Sequence[str], settings: Settings, transport: Kind,
+    return_after_s: float | None,
 ) -> Order:  # fmt: skip
-    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
-    nodes = -(-ranks // ranks_per_node) + spares
+    nodes = -(-shape.ranks // shape.ranks_per_node) + spares
     return Order(
         program=program, shape=shape, spares=spares, settings=settings, means=means,
-        faults=[parse_fault(fault, nodes=nodes, ranks=ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
+        faults=[parse_fault(fault, nodes=nodes, ranks=shape.ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
     )  # fmt: skip

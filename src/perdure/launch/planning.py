@@ -6,10 +6,11 @@ group divided by n - m. A spare has ready what the largest rank needs, as often 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from perdure.core.domains import risk
 from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
@@ -43,13 +44,15 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine."""
+    """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine;
+    `risk`: as of `perdure.Report`."""
 
     nodes: tuple[Holding, ...]
     groups: tuple[tuple[int, ...], ...]
     parity: int
     tolerance: int
     available: int
+    risk: str
 
     @property
     def total(self) -> int:
@@ -75,6 +78,8 @@ def plan(
     spares: int = 1,
     parity: int = 1,
     group_size: int | None = None,
+    failure_domains: Sequence[str] = (),
+    node_labels: Mapping[int, Mapping[str, str]] | None = None,
     arguments: Mapping[str, Any] | None = None,
     raw_arguments: Mapping[str, str | bool] | None = None,
     seed: int = 0,
@@ -86,7 +91,7 @@ def plan(
     """
     means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes(), debug=False)
     check_means(means, ranks)
-    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
+    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size, failure_domains, node_labels)
     seen: list[Declaration] = []
 
     def note(declarations: list[Declaration]) -> None:
@@ -104,15 +109,22 @@ def plan(
 
 
 def _planned(shape: JobShape, spares: int, declared: list[Declaration]) -> JobPlan:
-    seats = [Seat(agent=node + 1, node=node, address="") for node in range(-(-shape.ranks // shape.ranks_per_node))]
-    first = first_plan(seats, shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
+    wanted = -(-shape.ranks // shape.ranks_per_node)
+    seats = [Seat(agent=node + 1, node=node, address="") for node in range(wanted + spares)]
+    first = first_plan(seats, shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
     of_rank = [_of_rank(first, declared, rank) for rank in range(shape.ranks)]
-    nodes = [_on_node(seat.node, first.ranks_of(seat.agent), of_rank) for seat in seats]
     slots, parity = (shape.ranks_per_node * max(column) for column in list(zip(*of_rank, strict=True))[1:])
-    ready = [Holding(node=len(seats) + spare, ranks=(), live=slots // COPIES, snapshots=slots, parity=parity) for spare in range(spares)]
+
+    def holding(seat: Seat) -> Holding:
+        ranks = first.ranks_of(seat.agent)
+        if ranks:
+            return _on_node(seat.node, ranks, of_rank)
+        return Holding(node=seat.node, ranks=(), live=slots // COPIES, snapshots=slots, parity=parity)
+
     return JobPlan(
-        nodes=(*nodes, *ready), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(), available=available_bytes()
-    )
+        nodes=tuple(map(holding, seats)), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(),
+        available=available_bytes(), risk=risk(first.groups, lambda rank: first.placements[rank].node, shape.parity, shape.domains),
+    )  # fmt: skip
 
 
 def _of_rank(plan: Plan, declared: list[Declaration], rank: int) -> tuple[int, int, int]:

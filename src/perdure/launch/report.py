@@ -30,6 +30,7 @@ class Report:
         bytes: that were sent, by purpose, without headers.
         memory_bytes: of all ranks together at the last commit.
         degraded: the job ended with less redundancy than it was asked for, because nodes were missing.
+        risk: where failure domains are known, the one whose loss would have been too much at the end, as a sentence; else empty.
     """
 
     result: Any = None
@@ -42,6 +43,7 @@ class Report:
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("application", "parity", "rebuild"), 0))
     memory_bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("live", "snapshots", "parity"), 0))
     degraded: bool = False
+    risk: str = ""
 
     def to_json(self) -> str:
         """One line."""
@@ -89,6 +91,7 @@ class Account:
     def _on_generation_started(self, event: Event) -> None:
         self.report.generations = event["generation"]
         self.report.degraded = event["degraded"]
+        self.report.risk = event.get("risk", "")
         if self._lost_at:
             self.report.seconds["reform"] += event["t"] - self._lost_at
         self._reformed_at, self._lost_at = event["t"], 0.0
