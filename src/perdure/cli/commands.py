@@ -7,6 +7,7 @@ import io
 import json
 import pathlib
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -382,6 +383,8 @@ def in_words(report: Report) -> str:
         f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
         f"seconds      {seconds}",
     ]
+    if report.interval:
+        lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
     if report.risk:
         lines.append(f"warning      {report.risk}")
     if report.engine == "threads":

@@ -109,7 +109,7 @@ def run(
     settings = settings or DEFAULTS
     settings = replace(settings, on_divergence=on_divergence or settings.on_divergence)
     _check_settings(settings)
-    account = Account(name)
+    account = Account(name, settings)
 
     def take(event: dict[str, Any]) -> None:
         account.take(event)
