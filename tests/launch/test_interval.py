@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.faults.conftest import tell
 
-from perdure.cli.commands import in_words
+from perdure.cli.summary import in_words
 from perdure.core.interval import every
 from perdure.core.settings import Settings
 

@@ -7,22 +7,22 @@ import io
 import json
 import pathlib
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
 
 from perdure.cli.display import display
-from perdure.cli.domains import FailureDomains, NodeLabel, Racks, wish
+from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import host_names, hosts_engine
 from perdure.cli.settings import parse_settings
 from perdure.cli.simulate import simulate
+from perdure.cli.summary import in_words
 from perdure.core.faults import GRAMMAR
 from perdure.core.settings import Settings
 from perdure.engines.hosts import labels_of
 from perdure.errors import ConfigError, UsageError
-from perdure.launch import Report, run
+from perdure.launch import run
 from perdure.launch.campaign import Shape
 from perdure.launch.domains import joined
 from perdure.launch.rehearsal import rehearse
@@ -110,7 +110,8 @@ def run_command(
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
     parity: Parity = 1,
-    group_size: GroupSize = None,
+    group_size: ChosenGroupSize = None,
+    node_memory: NodeMemory = None,
     failure_domains: FailureDomains = None,
     node_label: NodeLabel = None,
     racks: Racks = None,
@@ -134,7 +135,8 @@ def run_command(
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
     """
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
-    domains = wish(failure_domains, node_label, racks, nodes=-(-ranks // max(ranks_per_node, 1)) + spares)
+    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    domains = wish(failure_domains, node_label, racks, nodes)
     with contextlib.ExitStack() as stack:
         shown = dispensable("the display", stack.enter_context(display(to_terminal=sys.stderr.isatty())))
         written = dispensable(f"--events {events}", stack.enter_context(_event_file(events)))
@@ -145,7 +147,8 @@ def run_command(
 
         report = run(
             program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
-            group_size=group_size, failure_domains=domains.failure_domains, node_labels=domains.node_labels,
+            group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
+            failure_domains=domains.failure_domains, node_labels=domains.node_labels,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=parse_settings(setting or [], hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
             on_divergence=on_divergence,
@@ -161,12 +164,14 @@ def plan_command(
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
     parity: Parity = 1,
-    group_size: GroupSize = None,
+    group_size: ChosenGroupSize = None,
+    node_memory: NodeMemory = None,
     failure_domains: FailureDomains = None,
     node_label: NodeLabel = None,
     racks: Racks = None,
     hosts: HostList = None,
     hosts_file: HostsFile = None,
+    setting: Setting = None,
     seed: Seed = 0,
 ) -> None:
     """Says what each node will hold: runs the program up to its first superstep, on threads of this process, and no further.
@@ -176,11 +181,14 @@ def plan_command(
     from perdure.cli.plan import show
     from perdure.launch.planning import plan
 
-    named = dict(enumerate(map(labels_of, host_names(hosts, hosts_file))))
-    domains = wish(failure_domains, node_label, racks, nodes=-(-ranks // max(ranks_per_node, 1)) + spares)
+    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    named = dict(enumerate(map(labels_of, host_names(hosts, hosts_file)[:nodes])))
+    domains = wish(failure_domains, node_label, racks, nodes)
     show(
         plan(
-            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size, seed=seed,
+            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+            group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
+            settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), seed=seed,
             failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
             raw_arguments=parse_arguments(context.args),
         )
@@ -372,21 +380,3 @@ def dispensable(what: str, take: TakeEvent) -> TakeEvent:
                 print(f"perdure: warning: {what}: {error.strerror}; the job goes on without it", file=sys.stderr, flush=True)
 
     return carefully
-
-
-def in_words(report: Report) -> str:
-    """The report for a person."""
-    seconds = ", ".join(f"{cause} {value:.2f}" for cause, value in report.seconds.items() if value >= 0.005)
-    lines = [
-        f"result       {report.result}",
-        f"supersteps   {report.supersteps}",
-        f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
-        f"seconds      {seconds}",
-    ]
-    if report.interval:
-        lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
-    if report.risk:
-        lines.append(f"warning      {report.risk}")
-    if report.engine == "threads":
-        lines.append("engine       threads: nothing was protected, and no loss would have been survived")
-    return "\n".join(lines)

@@ -113,17 +113,18 @@ def dealt_groups(homes: Sequence[Prefix], group_size: int) -> tuple[tuple[int, .
 
 
 def domain_group_size(ranks: int, fullest: Sequence[int], parity: int, largest: int) -> int:
-    """The largest group size up to `largest` with which no group has more than `parity` members in one failure domain; where no size does
-    that for all kinds of domains, as many kinds as can be have it, the outer ones before the inner.
+    """The largest of the group sizes up to `largest` that spread the groups best over the failure domains; see `well_spread`."""
+    return max(well_spread(ranks, fullest, parity, [*range(parity + 1, largest), largest]), default=largest)
+
+
+def well_spread(ranks: int, fullest: Sequence[int], parity: int, sizes: Sequence[int]) -> list[int]:
+    """Those of the group sizes with which no group has more than `parity` members in one failure domain; where no size does that for all
+    kinds of domains, those with as many kinds as can be, the outer ones before the inner. Sizes that make too small groups are left out.
 
     Args:
         fullest: the most ranks in one domain of each kind, the outermost first.
-        largest: one that makes groups of more than `parity` ranks, as all that are tried do.
     """
-    sizes = [size for size in range(parity + 1, largest) if ranks // -(-ranks // size) > parity]
-
-    def holds(size: int) -> list[bool]:
-        groups = -(-ranks // size)
-        return [count <= parity * groups for count in fullest]
-
-    return max([*sizes, largest], key=lambda size: (holds(size), size))
+    count_of = {size: -(-ranks // size) for size in sizes if ranks // -(-ranks // size) > parity}
+    holds = {size: [fill <= parity * count for fill in fullest] for size, count in count_of.items()}
+    best = max(holds.values(), default=[])
+    return [size for size, held in holds.items() if held == best]

@@ -12,19 +12,19 @@ import numpy as np
 
 from perdure.adapters import boxes
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
-from perdure.core.domains import Domains, fullest, spread
 from perdure.core.faults import parse_fault
-from perdure.core.layout import default_group_size, domain_group_size, initial_nodes
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import ON_DIVERGENCE, Settings
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
 from perdure.launch.configs import Order
-from perdure.launch.domains import domains_of, joined
+from perdure.launch.domains import joined
 from perdure.launch.ending import error_of
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
+from perdure.launch.shapes import shape_of
+from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
@@ -43,7 +43,8 @@ def run(
     ranks_per_node: int = 1,
     spares: int = 1,
     parity: int = 1,
-    group_size: int | None = None,
+    group_size: int | str | None = None,
+    node_memory_bytes: int | None = None,
     failure_domains: Sequence[str] = (),
     node_labels: Mapping[int, Mapping[str, str]] | None = None,
     commit_every: int | str | None = None,
@@ -69,7 +70,9 @@ def run(
         ranks_per_node: how many of them share a node, and so a fate.
         spares: nodes without ranks, ready to take the place of a lost one.
         parity: nodes that may be lost at the same time; 0 to 3.
-        group_size: ranks that share parity; None: up to eight.
+        group_size: ranks that share parity; None: up to eight; "auto": chosen by the memory of a node and the rate of failures, with a
+            reason, which is an event.
+        node_memory_bytes: for "auto"; None: what this machine has to spare, shared by the nodes if they are on it.
         failure_domains: labels of nodes that say which fail together, the outermost first, such as `("rack", "node")`. A parity group then
             has at most `parity` members in one domain; where that cannot be, the report says so (`risk`).
         node_labels: node -> its labels, besides those that the engine knows. Spares have the numbers after the nodes that are needed.
@@ -121,8 +124,15 @@ def run(
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
         account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=take)
         return account.report
-    labels = joined(dict(enumerate(chosen.labels)), node_labels or {})
-    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size, failure_domains, labels)
+    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    labels = joined(dict(enumerate(chosen.labels[:nodes])), node_labels or {})
+    shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, labels)
+    if group_size == AUTO:
+        share = available_bytes() // (nodes if chosen.shares_memory else 1)
+        node_bytes = share if node_memory_bytes is None else node_memory_bytes
+        shape, choice = sized(shape, spares, settings, state_bytes=None, node_bytes=node_bytes)
+        if choice is not None:
+            take({"t": 0.0, "event": "group_size", "size": choice.size, "reason": choice.reason})
     order = _order(
         describe(main, arguments, raw_arguments), means, shape, spares, faults, settings, _transport(transport, chosen), return_after_s,
     )  # fmt: skip
@@ -156,46 +166,6 @@ def check_means(means: Means, ranks: int) -> None:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
     if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
-
-
-def shape_of(
-    ranks: int,
-    ranks_per_node: int,
-    spares: int,
-    parity: int,
-    group_size: int | None,
-    failure_domains: Sequence[str] = (),
-    labels: Mapping[int, Mapping[str, str]] | None = None,
-) -> JobShape:
-    """How ranks lie on nodes, in failure domains and in parity groups; see `run`. ConfigError: it cannot be."""
-    if ranks_per_node < 1:
-        raise ConfigError(f"--ranks-per-node must be 1 or more, not {ranks_per_node}")
-    if spares < 0:
-        raise ConfigError(f"--spares must be 0 or more, not {spares}")
-    if parity not in (0, 1, 2, 3):
-        raise ConfigError(f"--parity must be 0, 1, 2 or 3, not {parity}")
-    nodes = -(-ranks // ranks_per_node) + spares
-    domains = domains_of(failure_domains, labels or {}, nodes)
-    size = group_size if group_size is not None else _group_size(ranks, ranks_per_node, nodes, parity, domains)
-    smallest = ranks // -(-ranks // max(size, 1))
-    if size < 1 or smallest <= parity:
-        raise ConfigError(
-            f"--parity {parity} needs parity groups of more than {parity} ranks, and {ranks} ranks in groups of up to {size} make one of "
-            f"{smallest}: use a smaller --parity, or more ranks"
-        )
-    if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
-        raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
-    return JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity, domains=domains)
-
-
-def _group_size(ranks: int, ranks_per_node: int, nodes: int, parity: int, domains: Domains) -> int:
-    """The default; smaller where groups of that size would have too many members in one failure domain."""
-    size = default_group_size(ranks, ranks_per_node, parity)
-    if not domains.names or not parity:
-        return size
-    wanted = initial_nodes(ranks, ranks_per_node)
-    seats = sorted(spread(range(nodes), domains)[: wanted[-1] + 1])
-    return domain_group_size(ranks, fullest([seats[node] for node in wanted], domains), parity, size)
 
 
 def _check_settings(settings: Settings) -> None:

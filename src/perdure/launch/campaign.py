@@ -23,10 +23,10 @@ from typing import Any, Final
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
-from perdure.launch import shape_of
 from perdure.launch.cases import Case, Ground, draw
 from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
 from perdure.launch.rehearsal import Digests, first_difference
+from perdure.launch.shapes import shape_of
 
 LIMITS: Final = Settings(hang_timeout_s=3.0, start_timeout_s=8.0)
 """What is different from the defaults: a campaign waits for each of them many times."""

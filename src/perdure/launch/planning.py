@@ -7,7 +7,7 @@ group divided by n - m. A spare has ready what the largest rank needs, as often 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from perdure.core.domains import risk
@@ -16,8 +16,10 @@ from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
-from perdure.launch import check_means, shape_of
+from perdure.launch import check_means
 from perdure.launch.board import Declaration
+from perdure.launch.shapes import shape_of
+from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means
@@ -45,7 +47,7 @@ class Holding:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
     """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine;
-    `risk`: as of `perdure.Report`."""
+    `risk`: as of `perdure.Report`; `grouping`: why the groups have their size, where that was left to perdure."""
 
     nodes: tuple[Holding, ...]
     groups: tuple[tuple[int, ...], ...]
@@ -53,6 +55,7 @@ class JobPlan:
     tolerance: int
     available: int
     risk: str
+    grouping: str = ""
 
     @property
     def total(self) -> int:
@@ -77,7 +80,9 @@ def plan(
     ranks_per_node: int = 1,
     spares: int = 1,
     parity: int = 1,
-    group_size: int | None = None,
+    group_size: int | str | None = None,
+    node_memory_bytes: int | None = None,
+    settings: Settings | None = None,
     failure_domains: Sequence[str] = (),
     node_labels: Mapping[int, Mapping[str, str]] | None = None,
     arguments: Mapping[str, Any] | None = None,
@@ -91,7 +96,8 @@ def plan(
     """
     means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes(), debug=False)
     check_means(means, ranks)
-    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size, failure_domains, node_labels)
+    shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, node_labels)
+    settings = settings or Settings()
     seen: list[Declaration] = []
 
     def note(declarations: list[Declaration]) -> None:
@@ -99,13 +105,20 @@ def plan(
         raise _Seen
 
     try:
-        run_threads(main, arguments, raw_arguments, means=means, settings=Settings(), on_event=lambda event: None, declared=note)
+        run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=lambda event: None, declared=note)
     except ProgramFailed:
         if not seen:
             raise
     if all(item.name.startswith("__") for one in seen for item in one.offer.items):
         raise UsageError("the program declares nothing, so nothing would be protected: see job.sharded and job.private")
-    return _planned(shape, spares, seen)
+    reason = ""
+    if group_size == AUTO:
+        state_bytes = max(one.offer.coded_bytes for one in seen)
+        share = available_bytes() // (-(-ranks // ranks_per_node) + spares)
+        node_bytes = share if node_memory_bytes is None else node_memory_bytes
+        shape, choice = sized(shape, spares, settings, state_bytes=state_bytes, node_bytes=node_bytes)
+        reason = choice.reason if choice is not None else ""
+    return replace(_planned(shape, spares, seen), grouping=reason)
 
 
 def _planned(shape: JobShape, spares: int, declared: list[Declaration]) -> JobPlan:

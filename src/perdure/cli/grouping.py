@@ -1,4 +1,4 @@
-"""The options that say which nodes fail together."""
+"""The options of parity groups: which nodes fail together, and how many ranks share parity."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ FailureDomains = Annotated[
 ]
 NodeLabel = Annotated[list[str] | None, typer.Option(metavar="NODE:NAME=VALUE", help="A label of a node.", rich_help_panel=PANEL)]
 Racks = Annotated[int | None, typer.Option(help="So many racks, to which the nodes are dealt in turn.", rich_help_panel=PANEL)]
+ChosenGroupSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K|auto", help="Ranks that share parity; auto: by memory and failures. Default: up to eight.", rich_help_panel="Shape"
+    ),
+]
+NodeMemory = Annotated[
+    float | None,
+    typer.Option(metavar="GB", help="Of a node, for --group-size auto. Default: its share of this machine.", rich_help_panel="Shape"),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +49,13 @@ def wish(domains: str | None, labels: Sequence[str] | None, rack_count: int | No
     if labels and not kinds:
         raise ConfigError("--node-label goes with --failure-domains: name the labels that say what fails together, as in rack,node")
     return Wish(failure_domains=tuple(kinds.split(",")) if kinds else (), node_labels=joined(made, parse_labels(labels or ())))
+
+
+def group_size_of(text: str | None) -> int | str | None:
+    """`K`; what else it may be, `perdure.run` knows."""
+    return int(text) if text is not None and text.isdecimal() else text
+
+
+def bytes_of(gigabytes: float | None) -> int | None:
+    """Of 10^9 each."""
+    return None if gigabytes is None else int(gigabytes * 1e9)
