@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perdure.core import seating
 from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import END, Label
 from perdure.core.layout import dealt_groups, initial_nodes, parity_groups
 from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.plan import Placement, Plan, PlanChange
-from perdure.core.seating import Seat, choose_seats, place
+from perdure.core.seating import Seat
 
 __all__ = ["Lost", "Seat", "choose_base", "decode_tasks", "erased_chunks", "first_plan", "next_plan", "restore_sources"]
 NO_DOMAINS = Domains()
@@ -33,7 +34,7 @@ def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_siz
     """Generation 1: consecutive ranks share a node; nodes that did not come up are made good by the ones that did. Seats that are left over
     are spares. Where failure domains are known, they choose those, and the groups."""
     wanted = initial_nodes(ranks, ranks_per_node)
-    chosen = choose_seats(seats, wanted[-1] + 1, domains)
+    chosen = seating.choose_seats(seats, wanted[-1] + 1, domains)
     homes = [chosen[node % len(chosen)] for node in wanted]
     return Plan(
         generation=1,
@@ -100,13 +101,13 @@ def next_plan(
         return Lost(ranks=missing, text="every node was lost before a first commit could be told: start the job again")
     if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
-    homes = place(plan, missing, seats, spares, domains)
+    homes = seating.place(plan, missing, seats, spares, domains)
     renewed = {*missing, *workers_gone} if base is not None else set(range(plan.size))
     placed = []
     for rank in sorted(renewed):
-        old = plan.placements[rank]
-        seat = homes.get(rank) or Seat(agent=old.agent, node=old.node, address=plan.address_of(old.agent))
-        placed.append(Placement(rank=rank, agent=seat.agent, node=seat.node, incarnation=old.incarnation + 1))
+        place = plan.placements[rank]
+        seat = homes.get(rank) or Seat(agent=place.agent, node=place.node, address=plan.address_of(place.agent))
+        placed.append(Placement(rank=rank, agent=seat.agent, node=seat.node, incarnation=place.incarnation + 1))
     return plan.amended(
         PlanChange(
             base=base,
