@@ -32,10 +32,10 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Every figure a ratio in one run: bench-results/results.json and page.html. BENCH=--quick: small sizes, to see that it works.
+BENCH ?=
 bench: .venv/installed
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/recovery.py
-	$(BIN)/python benchmarks/revoke.py
+	$(BIN)/python benchmarks/suite.py $(BENCH)
 
 # What the benchmarks compare with, each in an environment of its own; `make bench` does without what is missing.
 bench-peers: .venv-mpi/installed .venv-torch/installed

@@ -1,11 +1,12 @@
 """What do a commit and a rebuild move a second, against a raw ring of sockets and against memcpy? Ratios of medians in one run.
 
-    python benchmarks/exchange.py [--mib 64] [--ranks 4] [--parity 1 2] [--turns 5] [--json]
+    python benchmarks/exchange.py [--mib 64] [--ranks 4] [--parity 1 2] [--turns 5] [--over unix] [--json]
 
 Each rank is a process with a vault and links of its own; no agent, no core, no program. A turn is, one after the other: memcpy of the
-state on all ranks at once, a ring in which every rank sends its state to the next over a Unix socket, the second commit of a
-generation, and a rebuild of rank 0 on a spare. `links` moves everything over sockets, as between machines; `mapped` reads chunks of the
-same machine in place. GB/s are of state: bytes of one rank's state over the time until the last rank is done.
+state on all ranks at once, a ring in which every rank sends its state to the next over a socket, the second commit of a generation, and
+a rebuild of rank 0 on a spare. `links` moves everything over sockets of the same kind, as between machines; `mapped` reads chunks of the
+same machine in place, which is done over Unix sockets only. GB/s are of state: bytes of one rank's state over the time until the last
+rank is done.
 """
 
 from __future__ import annotations
@@ -31,19 +32,21 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.offers import Offer
 from perdure.core.plan import Placement, Plan
-from perdure.runtime import exchange
-from perdure.runtime.addresses import listen, unix_address
+from perdure.runtime import exchange, restoring
+from perdure.runtime.addresses import dial, listen, tcp_address, unix_address
 from perdure.runtime.links import Links
 from perdure.runtime.reception import HELLO, Admission
-from perdure.runtime.restoring import restore
 from perdure.runtime.vault import Vault
+
+PORTS = range(20_000, 30_000)
+"""Below those that the kernel gives out by itself."""
 
 
 class Rank:
     """One process: does what it is told over a pipe, and answers when it is done."""
 
-    def __init__(self, me: int, ranks: int, m: int, nbytes: int, job: str, *, maps_peers: bool) -> None:
-        self.me, self.n, self.nbytes, self.job = me, ranks, nbytes, job
+    def __init__(self, me: int, ranks: int, m: int, nbytes: int, job: str, port: int, *, maps_peers: bool) -> None:
+        self.me, self.n, self.nbytes, self.job, self.port = me, ranks, nbytes, job, port
         self.geometry = Geometry(ranks, m)
         self.vault = Vault()
         self.links = Links(self.vault, lambda rank: self.geometry, self._stored, Admission(bytes(32)), maps_peers=maps_peers)
@@ -55,12 +58,15 @@ class Rank:
             Offer(rank=rank, items=(), coded_bytes=nbytes, replicated_bytes=0, next_position=-1, ended_at=-1) for rank in range(ranks)
         )
         self.plan = self._plan(0, list(range(ranks)))
-        self.listener = listen(self._address(me))
+        self.listener, self.ring_listener = listen(self._address(me)), listen(self._address(me, "ring"))
         threading.Thread(target=self._accept, daemon=True).start()
         kernels.warm(m)
 
-    def _address(self, agent: int) -> str:
-        return unix_address(f"{self.job}-agent-{agent}")
+    def _address(self, agent: int, what: str = "agent") -> str:
+        """Over TCP every listener has an address of its own of the loopback network, and all have the same port."""
+        if self.port:
+            return tcp_address(f"127.0.{1 + (what == 'ring')}.{agent + 1}", self.port)
+        return unix_address(f"{self.job}-{what}-{agent}")
 
     def _plan(self, generation: int, agents: list[int]) -> Plan:
         addresses = tuple((agent, self._address(agent)) for agent in sorted(set(agents)))
@@ -108,20 +114,19 @@ class Rank:
 
     def ring(self) -> None:
         """The state to the next rank over a socket, that of the one before into touched memory."""
-        server = listen(unix_address(f"{self.job}-ring-{self.me}"))
         self.say("listening")
         self.hear()
-        out = socket.socket(socket.AF_UNIX)
-        out.connect(f"\0{self.job}-ring-{(self.me + 1) % self.n}")
-        into, _ = server.accept()
+        out = dial(self._address((self.me + 1) % self.n, "ring"))
+        out.setblocking(True)
+        into, _ = self.ring_listener.accept()
         sender = threading.Thread(target=lambda: out.sendall(self.state.data))
         sender.start()
         view = memoryview(self.copy)
         while view:
             view = view[into.recv_into(view, min(len(view), 1 << 20), socket.MSG_WAITALL) :]
         sender.join()
-        for sock in (server, out, into):
-            sock.close()
+        out.close()
+        into.close()
 
     def snap(self, label: Label, index: int) -> None:
         """The state is in the slot and everybody's sizes are known; not timed."""
@@ -149,7 +154,7 @@ class Rank:
             def ignore(event: ev.AgentEvent) -> None:
                 """Nobody counts here."""
 
-            restore(task, do.Restore(rank=0, label=label, index=0, source=source), ignore)
+            restoring.restore(task, do.Restore(rank=0, label=label, index=0, source=source), ignore)
             self._wait(self.n)
         else:
             for work in self._decode_tasks(label):
@@ -199,13 +204,14 @@ def process(pipe: Connection, arguments: tuple[Any, ...], maps_peers: bool) -> N
 class Ranks:
     """All processes, from outside."""
 
-    def __init__(self, ranks: int, m: int, nbytes: int, *, maps_peers: bool) -> None:
+    def __init__(self, ranks: int, m: int, nbytes: int, *, maps_peers: bool, over: str) -> None:
         context = mp.get_context("spawn")
+        port = PORTS.start + os.getpid() % len(PORTS) if over == "tcp" else 0
         job = f"bench-{os.getpid()}-{m}-{maps_peers:d}"
         self._pipes, self._processes = [], []
         for me in range(ranks + 1):
             ours, theirs = context.Pipe()
-            started = context.Process(target=process, args=(theirs, (me, ranks, m, nbytes, job), maps_peers), daemon=True)
+            started = context.Process(target=process, args=(theirs, (me, ranks, m, nbytes, job, port), maps_peers), daemon=True)
             started.start()
             self._pipes.append(ours)
             self._processes.append(started)
@@ -237,9 +243,9 @@ class Ranks:
             each.join()
 
 
-def measure(ranks: int, m: int, nbytes: int, turns: int, *, maps_peers: bool) -> dict[str, object]:
+def measure(ranks: int, m: int, nbytes: int, turns: int, *, maps_peers: bool, over: str) -> dict[str, object]:
     """Medians for one code and one way; the first turn, which touches the memory, does not count."""
-    group = Ranks(ranks, m, nbytes, maps_peers=maps_peers)
+    group = Ranks(ranks, m, nbytes, maps_peers=maps_peers, over=over)
     times: dict[str, list[float]] = {name: [] for name in ("memcpy", "ring", "commit", "commit_cpu", "rebuild")}
     sent = 0
     homes, moved = list(range(ranks)), [ranks, *range(1, ranks)]
@@ -264,7 +270,7 @@ def measure(ranks: int, m: int, nbytes: int, turns: int, *, maps_peers: bool) ->
     median = {name: statistics.median(values) for name, values in times.items()}
     gb = {name: nbytes / median[name] / 1e9 for name in ("memcpy", "ring", "commit", "rebuild")}
     return {
-        "ranks": ranks, "parity": m, "mib": nbytes >> 20, "way": "mapped" if maps_peers else "links", "gb_s": gb,
+        "ranks": ranks, "parity": m, "mib": nbytes >> 20, "way": "mapped" if maps_peers else "links", "over": over, "gb_s": gb,
         "commit_to_ring": gb["commit"] / gb["ring"], "commit_bytes_to_ring": gb["commit"] / gb["ring"] * sent / (ranks * nbytes),
         "commit_to_memcpy": gb["commit"] / gb["memcpy"], "rebuild_to_ring": gb["rebuild"] / gb["ring"],
         "commit_core_s_per_gb": median["commit_cpu"] / (ranks * nbytes / 1e9), "kernel": kernels.warm(m),
@@ -283,10 +289,14 @@ def main() -> None:
     options.add_argument("--ranks", type=int, default=4)
     options.add_argument("--parity", type=int, nargs="+", default=[1, 2])
     options.add_argument("--turns", type=int, default=5)
+    options.add_argument("--over", choices=("unix", "tcp"), default="unix", help="what the ring and the links are")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
+    ways = (False, True) if given.over == "unix" else (False,)
     rows = [
-        measure(given.ranks, m, given.mib << 20, given.turns, maps_peers=maps_peers) for m in given.parity for maps_peers in (False, True)
+        measure(given.ranks, m, given.mib << 20, given.turns, maps_peers=maps_peers, over=given.over)
+        for m in given.parity
+        for maps_peers in ways
     ]
     if given.json:
         print(json.dumps(rows))

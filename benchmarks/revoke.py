@@ -1,6 +1,6 @@
 """How long from the SIGKILL of a peer until all survivors are out of an all-reduce?
 
-    python benchmarks/revoke.py [--runs 9] [--bytes 8 1048576] [--mpi-python PATH]
+    python benchmarks/revoke.py [--runs 9] [--bytes 8 1048576] [--mpi-python PATH] [--json]
 
 Perdure (the process of a rank is killed, or its node) and Open MPI's ULFM with mpi4py, in turn. `make bench-peers` installs the latter.
 """
@@ -8,6 +8,7 @@ Perdure (the process of a rank is killed, or its node) and Open MPI's ULFM with 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pathlib
 import statistics
@@ -27,16 +28,18 @@ PERDURE, NODE, THEIRS = "perdure, process", "perdure, node", "Open MPI ULFM"
 
 
 def main() -> None:
-    """Runs everybody in turn and prints a table for each size."""
+    """Runs everybody in turn and prints a table for each size, and with --json one object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--bytes", type=int, nargs="+", default=[8, 1 << 20], help="that are reduced")
     installed = ROOT / ".venv-mpi" / "bin" / "python"
     parser.add_argument("--mpi-python", default=str(installed) if installed.exists() else None)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     names = [PERDURE, NODE, *([THEIRS] if options.mpi_python else [])]
     if not options.mpi_python:
         print("Open MPI ULFM: missing (make bench-peers installs it)")
+    summary = {}
     for nbytes in options.bytes:
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         loads = []
@@ -48,6 +51,9 @@ def main() -> None:
                     found[name].append(out)
         print(f"\n{RANKS} ranks, all-reduce of {nbytes} B; {machine.describe(loads)}; {options.runs} runs each, in turn")
         print_table(found, options.runs)
+        summary[nbytes] = {"results": found, "ratios": ratios(found), "busy_cores": loads}
+    if options.json:
+        print(json.dumps(summary))
 
 
 def print_table(found: dict[str, list[tuple[float, float]]], runs: int) -> None:
@@ -60,11 +66,17 @@ def print_table(found: dict[str, list[tuple[float, float]]], runs: int) -> None:
         firsts, lasts = zip(*times, strict=True)
         spread = f"{min(lasts):.1f} .. {max(lasts):.1f}"
         print(f"{name:18}{statistics.median(firsts):15.1f}{statistics.median(lasts):13.1f}{spread:>18}   {len(times)} of {runs}")
+    for name, ratio in ratios(found).items():
+        print(f"{name} / {THEIRS}: {ratio:.2f} (target: at most 1.00: {'met' if ratio <= 1 else 'missed'})")
+
+
+def ratios(found: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
+    """Of the medians of the last survivor's times, perdure's to ULFM's."""
     theirs = found.get(THEIRS)
-    for name in (PERDURE, NODE):
-        if theirs and found[name]:
-            ratio = statistics.median(last for _, last in found[name]) / statistics.median(last for _, last in theirs)
-            print(f"{name} / {THEIRS}: {ratio:.2f} (target: at most 1.00: {'met' if ratio <= 1 else 'missed'})")
+    if not theirs:
+        return {}
+    median = {name: statistics.median(last for _, last in times) for name, times in found.items() if times}
+    return {name: median[name] / median[THEIRS] for name in (PERDURE, NODE) if name in median}
 
 
 def measure(name: str, nbytes: int, mpi_python: str | None) -> tuple[float, float] | None:

@@ -84,6 +84,13 @@ def test_json_and_events_hold_what_is_promised(tmp_path: pathlib.Path) -> None:
         (["run", PROGRAM, "--", "--nix", "3"], 2, "main takes no argument --nix; it takes --supersteps"),
         (["run", PROGRAM, "--", "--supersteps", "x"], 2, "--supersteps: 'x' is no int"),
         (["run", PROGRAM, "--", "5"], 2, "written --name value"),
+        (["run", PROGRAM, "--node-label", "0:rack=a"], 2, "goes with --failure-domains"),
+        (["run", PROGRAM, "--failure-domains", "rack", "--node-label", "0:rack=a"], 2, "node 1 has no label 'rack'"),
+        (["run", PROGRAM, "--group-size", "some"], 2, "--group-size is a number of ranks or auto, not 'some'"),
+        (["plan", PROGRAM, "--group-size", "1"], 2, "needs parity groups of more than 1 ranks"),
+        (["plan", PROGRAM, "--group-size", "auto", "--node-memory", "0"], 2, "--node-memory must be more than 0 GB"),
+        (["plan", PROGRAM, "--racks", "0"], 2, "--racks must be 1 or more"),
+        (["plan", PROGRAM, "--hosts", "h1 rack=a rack=b", "--failure-domains", "rack"], 2, "two values for the label 'rack'"),
         (["run", PROGRAM, "--commit-every", "sometimes"], 2, "--commit-every"),
         (["run", PROGRAM, "--events", "/nowhere/e.jsonl"], 2, "No such file"),
         (["run", PROGRAM, "--parity", "0", "--fault", "kill:node=1,superstep=3"], 3, "use --parity 1"),
@@ -105,6 +112,37 @@ def test_a_failed_program_shows_its_traceback_once_and_exits_with_1(tmp_path: pa
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "RuntimeError: no" in done.stderr
+
+
+def test_a_rack_that_holds_too_much_is_told_by_plan_and_run() -> None:
+    shape = ["--racks", "2", "--group-size", "4", "--spares", "0"]
+    text = "warning: rack 0 holds 2 members of group 0 (ranks 0, 2): its loss is more than parity 1 gives back"
+    assert text in command("plan", PROGRAM, *shape).stdout
+    done = command("run", PROGRAM, *shape, "--", "--supersteps", "3")
+    assert text in done.stderr
+    assert text.replace(": rack", "      rack") in done.stdout
+    spread = command("plan", PROGRAM, "--racks", "2")
+    assert "warning" not in spread.stdout
+    assert "parity groups: 2, of 2 ranks" in spread.stdout
+
+
+def test_labels_of_hosts_that_are_not_needed_do_not_matter() -> None:
+    hosts = ",".join(f"h{number} rack={number % 3}" for number in range(9))
+    done = command("plan", PROGRAM, "--failure-domains", "rack,node", "--hosts", hosts, "--parity", "2")
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stdout
+
+
+def test_the_chosen_group_size_is_told_with_its_reason() -> None:
+    """By plan from the state that was declared; by run before there is one."""
+    planned = command("plan", PROGRAM, "--ranks", "16", "--group-size", "auto")
+    assert "group size: 8 ranks a group: memory 3.29 times the state; with 1 days between a node's failures" in planned.stdout
+    assert "parity groups: 2, of 8 ranks" in planned.stdout
+    often = command("plan", PROGRAM, "--ranks", "16", "--group-size", "auto", "--setting", "mean_time_between_failures_s=20000")
+    assert "in groups of 8 or more it is above 0.001" in often.stdout
+    done = command("run", PROGRAM, "--group-size", "auto", "--", "--supersteps", "3")
+    assert done.returncode == 0, done.stderr
+    assert "group size: 4 ranks a group: memory 3.67 times the state; " in done.stderr
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])

@@ -80,6 +80,12 @@ def with_a_dead_job(seed: int) -> Scenario:
     return Scenario(ranks=6, parity=1, seed=seed, group_size=3, fan_out=2, engine="never", faults=faults)
 
 
+def with_a_rack_lost(seed: int) -> Scenario:
+    """All nodes of a rack end at once; the groups were laid out for that."""
+    loss = Fault(kind="rack", phase="Prepared", nth=9 + seed % 31, victim=seed)
+    return Scenario(ranks=8, parity=1, seed=seed, spares=4, racks=4, group_size=4, faults=(loss,))
+
+
 def with_a_start_cut_short(seed: int) -> Scenario:
     """A worker ends, and when its successor starts another one ends; on one node everything takes its time."""
     first = Fault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
@@ -339,5 +345,10 @@ MISTAKES = (
     Mutation(
         name="members of a group share a node", rule="G1", function=layout.parity_groups,
         right="key=lambda rank: (rank % ranks_per_node, rank // ranks_per_node)", wrong="",
+    ),
+    Mutation(
+        name="members of a group share a rack", rule="G1", function=layout.dealt_groups,
+        right="order[index::count]", wrong="order[index * -(-len(order) // count) : (index + 1) * -(-len(order) // count)]",
+        scenario=with_a_rack_lost,
     ),
 )  # fmt: skip

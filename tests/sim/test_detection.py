@@ -66,7 +66,7 @@ def test_t6_a_link_that_is_cut_one_way_is_known_within_three_and_a_half_seconds(
 @pytest.mark.parametrize("seed", range(10))
 def test_a_rack_without_power_is_known_within_three_and_a_half_seconds(seed: int) -> None:
     """One node of each group, all at one instant: what is left can be decoded, and the job goes on without them."""
-    fault = Fault(kind="rack", phase="Committed", nth=19, victim=seed)
+    fault = Fault(kind="row", phase="Committed", nth=19, victim=seed)
     cluster = Cluster(replace(SHAPES["by a tree"], spares=3, seed=seed, faults=(fault,)), Settings(), log=100_000)
     assert cluster.run().error == ""
     before, after = cluster.decisions.chosen[0], cluster.decisions.chosen[-1]

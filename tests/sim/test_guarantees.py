@@ -64,6 +64,24 @@ def test_every_fault_at_every_phase_breaks_no_promise(kind: str) -> None:
         verdict_of(Scenario(ranks=ranks, parity=parity, seed=number, spares=number % 3, faults=faults))
 
 
+@pytest.mark.parametrize(
+    "shape", ["ranks=6 parity=2 spares=3 racks=3 group_size=6", "ranks=8 ranks_per_node=2 parity=2 spares=2 racks=2 group_size=4"]
+)
+def test_the_loss_of_a_whole_rack_at_any_phase_is_survived(shape: str) -> None:
+    """A rack holds as many members of each group as the parity gives back, and no more."""
+    for number, phase in enumerate(PHASES):
+        first = "" if phase in EARLY else "crash:Prepared,nth=5"
+        verdict = verdict_of(parse(f"{shape} seed={number} {first} rack:{phase},nth={1 + number % 3},victim={number}"))
+        assert verdict.error == "", phase
+
+
+def test_the_same_loss_where_nobody_knows_of_racks_is_not() -> None:
+    """Or the test above would show nothing: in the order of nodes a group of two lies in one rack."""
+    kills = "kill:Committed,nth=9,victim=0 kill:Committed,nth=9,victim=0"
+    assert verdict_of(parse(f"ranks=4 parity=1 group_size=2 seed=1 {kills}")).error == "Unrecoverable"
+    assert verdict_of(parse("ranks=4 parity=1 group_size=2 spares=2 racks=2 seed=1 rack:Committed,nth=9")).error == ""
+
+
 def test_t5_more_silent_nodes_than_the_parity_gives_back_are_waited_for() -> None:
     """Two of four nodes are stopped for a while, and one chunk of a stripe is all that may be missing."""
     for seed in range(20):

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import pathlib
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
@@ -14,14 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from perdure.cli.display import display
+from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
+from perdure.cli.hosts import host_names, hosts_engine
 from perdure.cli.settings import parse_settings
 from perdure.cli.simulate import simulate
+from perdure.cli.summary import in_words
 from perdure.core.faults import GRAMMAR
 from perdure.core.settings import Settings
-from perdure.engines.hosts import SSH, HostsEngine, parse_hosts
+from perdure.engines.hosts import labels_of
 from perdure.errors import ConfigError, UsageError
-from perdure.launch import Report, run
+from perdure.launch import run
 from perdure.launch.campaign import Shape
+from perdure.launch.domains import joined
 from perdure.launch.rehearsal import rehearse
 
 app = typer.Typer(
@@ -107,7 +110,11 @@ def run_command(
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
     parity: Parity = 1,
-    group_size: GroupSize = None,
+    group_size: ChosenGroupSize = None,
+    node_memory: NodeMemory = None,
+    failure_domains: FailureDomains = None,
+    node_label: NodeLabel = None,
+    racks: Racks = None,
     commit_every: CommitEvery = None,
     hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
     setting: Setting = None,
@@ -127,7 +134,9 @@ def run_command(
 
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
     """
-    on_hosts = _hosts_engine(engine, hosts, hosts_file, shell, python)
+    on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
+    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    domains = wish(failure_domains, node_label, racks, nodes)
     with contextlib.ExitStack() as stack:
         shown = dispensable("the display", stack.enter_context(display(to_terminal=sys.stderr.isatty())))
         written = dispensable(f"--events {events}", stack.enter_context(_event_file(events)))
@@ -138,7 +147,8 @@ def run_command(
 
         report = run(
             program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
-            group_size=group_size,
+            group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
+            failure_domains=domains.failure_domains, node_labels=domains.node_labels,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=parse_settings(setting or [], hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
             on_divergence=on_divergence,
@@ -154,7 +164,14 @@ def plan_command(
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
     parity: Parity = 1,
-    group_size: GroupSize = None,
+    group_size: ChosenGroupSize = None,
+    node_memory: NodeMemory = None,
+    failure_domains: FailureDomains = None,
+    node_label: NodeLabel = None,
+    racks: Racks = None,
+    hosts: HostList = None,
+    hosts_file: HostsFile = None,
+    setting: Setting = None,
     seed: Seed = 0,
 ) -> None:
     """Says what each node will hold: runs the program up to its first superstep, on threads of this process, and no further.
@@ -164,9 +181,15 @@ def plan_command(
     from perdure.cli.plan import show
     from perdure.launch.planning import plan
 
+    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    named = dict(enumerate(map(labels_of, host_names(hosts, hosts_file)[:nodes])))
+    domains = wish(failure_domains, node_label, racks, nodes)
     show(
         plan(
-            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size, seed=seed,
+            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+            group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
+            settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), seed=seed,
+            failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
             raw_arguments=parse_arguments(context.args),
         )
     )  # fmt: skip
@@ -224,7 +247,7 @@ def rehearse_command(
             program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
             group_size=group_size, commit_every=commit_every, raw_arguments=parse_arguments(context.args),
         )  # fmt: skip
-        on_hosts = _hosts_engine(engine, hosts, hosts_file, shell, python)
+        on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
         if namespaced and (on_hosts or engine != "local"):
             raise ConfigError("--namespaced, --hosts and --engine exclude one another")
         options = on_hosts.options if on_hosts else ()
@@ -312,23 +335,6 @@ def doctor_command() -> None:
         raise typer.Exit(1)
 
 
-def _hosts_engine(engine: str, hosts: str | None, file: pathlib.Path | None, shell: str | None, python: str | None) -> HostsEngine | None:
-    """What --hosts and its companions ask for; None: nothing."""
-    if hosts is None and file is None:
-        if shell is not None or python is not None:
-            raise ConfigError("--shell and --python say how hosts are reached: name them with --hosts or --hosts-file")
-        return None
-    if engine != "local" or (hosts is not None and file is not None):
-        raise ConfigError("--hosts, --hosts-file and --engine exclude one another")
-    try:
-        names = parse_hosts(file.read_text() if file is not None else hosts or "")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--hosts-file {file}: {error}") from error
-    if not names:
-        raise ConfigError("--hosts names no host")
-    return HostsEngine(names, shell=SSH if shell is None else shlex.split(shell), python=python or sys.executable)
-
-
 def parse_interval(text: str | None) -> int | str | None:
     """`K` or `auto`."""
     if text is None or text == "auto":
@@ -388,17 +394,3 @@ def dispensable(what: str, take: TakeEvent) -> TakeEvent:
                 print(f"perdure: warning: {what}: {error.strerror}; the job goes on without it", file=sys.stderr, flush=True)
 
     return carefully
-
-
-def in_words(report: Report) -> str:
-    """The report for a person."""
-    seconds = ", ".join(f"{cause} {value:.2f}" for cause, value in report.seconds.items() if value >= 0.005)
-    lines = [
-        f"result       {report.result}",
-        f"supersteps   {report.supersteps}",
-        f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
-        f"seconds      {seconds}",
-    ]
-    if report.engine == "threads":
-        lines.append("engine       threads: nothing was protected, and no loss would have been survived")
-    return "\n".join(lines)

@@ -28,7 +28,12 @@ def in_words(event: Event) -> str:
         case "rebuilt":
             return f"rank {event['rank']} is rebuilt: {event['bytes'] / 1e6:.1f} MB in {event['seconds'] * 1000:.0f} ms"
         case "generation_started" if event["generation"] > 1:
-            return f"generation {event['generation']} is formed" + (", degraded: nodes are missing" if event["degraded"] else "")
+            formed = f"generation {event['generation']} is formed" + (", degraded: nodes are missing" if event["degraded"] else "")
+            return formed + (f"; warning: {event['risk']}" if event.get("risk") else "")
+        case "group_size":
+            return f"group size: {event['reason']}"
+        case "generation_started" if event.get("risk"):
+            return f"warning: {event['risk']}"
         case "resumed" if event["generation"] > 1:
             return f"the job goes on from superstep {event['superstep']}"
         case "chunk_wrong":

@@ -27,6 +27,8 @@ def show(plan: JobPlan) -> None:
         f"nodes that may be lost together, whichever they are: {plan.tolerance}",
         f"protection holds {plan.extra:.2f} times the live items",
         f"together {in_bytes(plan.total)}; this machine has {in_bytes(plan.available)} to spare",
+        *([f"group size: {plan.grouping}"] if plan.grouping else []),
+        *([f"warning: {plan.risk}"] if plan.risk else []),
         sep="\n", highlight=False, soft_wrap=True,
     )  # fmt: skip
 

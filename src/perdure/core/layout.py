@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from perdure.core.domains import Prefix
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -91,3 +93,38 @@ def parity_groups(ranks: int, ranks_per_node: int, group_size: int) -> tuple[tup
         groups.append(tuple(order[start:stop]))
         start = stop
     return tuple(groups)
+
+
+def dealt_groups(homes: Sequence[Prefix], group_size: int) -> tuple[tuple[int, ...], ...]:
+    """Splits the ranks into ceil(ranks / group_size) parity groups that have as few members in one failure domain as can be.
+
+    Ranks in the order of their domains are dealt to the groups in turn, as cards are. A domain of whatever kind is a run of that order, so
+    each group gets the c ranks of a domain shared out evenly: at most ceil(c / groups), and no other split gives every group fewer.
+
+    Args:
+        homes: where each rank lives, `Domains.path` of its node.
+
+    Returns:
+        As of `parity_groups`.
+    """
+    order = sorted(range(len(homes)), key=lambda rank: (homes[rank], rank))
+    count = -(-len(homes) // group_size)
+    return tuple(tuple(sorted(order[index::count])) for index in range(count))
+
+
+def domain_group_size(ranks: int, fullest: Sequence[int], parity: int, largest: int) -> int:
+    """The largest of the group sizes up to `largest` that spread the groups best over the failure domains; see `well_spread`."""
+    return max(well_spread(ranks, fullest, parity, [*range(parity + 1, largest), largest]), default=largest)
+
+
+def well_spread(ranks: int, fullest: Sequence[int], parity: int, sizes: Sequence[int]) -> list[int]:
+    """Those of the group sizes with which no group has more than `parity` members in one failure domain; where no size does that for all
+    kinds of domains, those with as many kinds as can be, the outer ones before the inner. Sizes that make too small groups are left out.
+
+    Args:
+        fullest: the most ranks in one domain of each kind, the outermost first.
+    """
+    count_of = {size: -(-ranks // size) for size in sizes if ranks // -(-ranks // size) > parity}
+    holds = {size: [fill <= parity * count for fill in fullest] for size, count in count_of.items()}
+    best = max(holds.values(), default=[])
+    return [size for size, held in holds.items() if held == best]

@@ -9,20 +9,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perdure.core import seating
+from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import END, Label
-from perdure.core.layout import initial_nodes, parity_groups
+from perdure.core.layout import dealt_groups, initial_nodes, parity_groups
 from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.plan import Placement, Plan, PlanChange
+from perdure.core.seating import Seat
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seat:
-    """A living node that ranks may be placed on."""
-
-    agent: int
-    node: int
-    address: str
+__all__ = ["Lost", "Seat", "choose_base", "decode_tasks", "erased_chunks", "first_plan", "next_plan", "restore_sources"]
+NO_DOMAINS = Domains()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +30,18 @@ class Lost:
     text: str
 
 
-def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_size: int, parity: int) -> Plan:
-    """Generation 1: consecutive ranks share a node; nodes that did not come up are made good by the ones that did."""
+def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_size: int, parity: int, domains: Domains = NO_DOMAINS) -> Plan:
+    """Generation 1: consecutive ranks share a node; nodes that did not come up are made good by the ones that did. Seats that are left over
+    are spares. Where failure domains are known, they choose those, and the groups."""
     wanted = initial_nodes(ranks, ranks_per_node)
-    homes = [seats[node % len(seats)] for node in wanted]
+    chosen = seating.choose_seats(seats, wanted[-1] + 1, domains)
+    homes = [chosen[node % len(chosen)] for node in wanted]
     return Plan(
         generation=1,
         placements=tuple(Placement(rank=rank, agent=home.agent, node=home.node, incarnation=1) for rank, home in enumerate(homes)),
-        groups=parity_groups(ranks, ranks_per_node, group_size),
+        groups=dealt_groups([domains.path(home.node) for home in homes], group_size)
+        if domains.names
+        else parity_groups(ranks, ranks_per_node, group_size),
         parity=parity,
         base=None,
         positions=(0, 1),
@@ -86,6 +87,7 @@ def next_plan(
     positions: Sequence[int],
     *,
     agreed: bool = False,
+    domains: Domains = NO_DOMAINS,
 ) -> Plan | Lost:
     """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks; `agreed`:
     see `choose_base`."""
@@ -99,7 +101,7 @@ def next_plan(
         return Lost(ranks=missing, text="every node was lost before a first commit could be told: start the job again")
     if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
-    homes = _place(plan, missing, seats, spares)
+    homes = seating.place(plan, missing, seats, spares, domains)
     renewed = {*missing, *workers_gone} if base is not None else set(range(plan.size))
     placed = []
     for rank in sorted(renewed):
@@ -164,28 +166,6 @@ def _listed(ranks: Sequence[int]) -> str:
 
 def _step(base: Label) -> str:
     return "the end" if base.superstep == END else f"superstep {base.superstep}"
-
-
-def _place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat]) -> dict[int, Seat]:
-    """Lost ranks go together from their old node to one spare; without a spare, to the node with the fewest ranks of their group."""
-    free = list(spares)
-    moved: dict[int, Seat] = {}
-    homes: dict[int, Seat] = {}
-    load: dict[int, list[int]] = {seat.agent: [] for seat in (*seats, *spares)}
-    for place in plan.placements if len({plan.agent_of(rank) for rank in missing}) > len(spares) else ():
-        if place.agent in load and place.rank not in missing:
-            load[place.agent].append(place.rank)
-    for rank in missing:
-        old = plan.agent_of(rank)
-        if old not in moved and free:
-            moved[old] = free.pop(0)
-        seat = moved.get(old) or min(
-            [*seats, *moved.values()],
-            key=lambda seat: (len(set(load[seat.agent]) & set(plan.group_of(rank))), len(load[seat.agent]), seat.node),
-        )
-        load[seat.agent].append(rank)
-        homes[rank] = seat
-    return homes
 
 
 def restore_sources(plan: Plan, held: Holdings) -> dict[int, tuple[RestoreSource, ...]]:

@@ -6,6 +6,7 @@ Its word is a hint: what a loss means is decided by the orchestrator.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from perdure.comm.transports import Kind
@@ -47,12 +48,14 @@ class Engine(Protocol):
         nodes_max: how many nodes it has; None: as many as are asked for.
         transports: what ranks on its nodes can talk through, the best first.
         shares_memory: all nodes take their memory from one machine.
+        labels: of each node, in their order, as far as the engine knows any.
     """
 
     name: str
     nodes_max: int | None
     transports: tuple[Kind, ...]
     shares_memory: bool
+    labels: Sequence[Mapping[str, str]]
 
     def address(self, node: int, name: str) -> str:
         """Where an agent of a node shall listen; see `perdure.runtime.addresses`. `name` is unique in the world."""

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from perdure.comm.transports import Kind
@@ -94,15 +94,17 @@ class HostsEngine:
     shares_memory = False
 
     def __init__(self, hosts: Sequence[str], *, shell: Sequence[str] = SSH, python: str = sys.executable) -> None:
-        """A host is a name for the shell, or `NAME=ADDRESS` where other hosts know it by another address. `python`: the interpreter there.
+        """A host is a name for the shell, or `NAME=ADDRESS` where other hosts know it by another address; labels follow it, as in
+        `h1 rack=a`. `python`: the interpreter there.
 
         Raises:
-            ConfigError: a host has no address, or the shell no place for a host.
+            ConfigError: a host has no address, or two values for a label, or the shell no place for a host.
         """
         if not any("{host}" in word for word in shell):
             raise ConfigError(f"the shell {shlex.join(shell)!r} does not say where the host stands: write {{host}} in its place")
         self._shell, self._python = tuple(shell), python
-        self._hosts = [_host(text) for text in hosts]
+        self._hosts = [_host(text.split()[0]) for text in hosts]
+        self.labels: Sequence[Mapping[str, str]] = [labels_of(text) for text in hosts]
         self.nodes_max: int | None = len(self._hosts)
         self._local = LocalEngine()
         self.options = ("--hosts", ",".join(hosts), "--shell", shlex.join(shell), "--python", python)
@@ -160,6 +162,40 @@ def _host(text: str) -> tuple[str, str]:
 
 
 def parse_hosts(text: str) -> list[str]:
-    """`h1,h2,h3`, or the lines of a file; what follows a # in a line is left out."""
-    lines = [line.partition("#")[0] for line in text.splitlines()]
-    return [host for line in lines for host in line.replace(",", " ").split()]
+    """`h1,h2,h3`, or the lines of a file; labels follow a host as `NAME=VALUE`; what follows a # in a line is left out."""
+    found: list[str] = []
+    for line in text.splitlines():
+        for piece in line.partition("#")[0].split(","):
+            for place, word in enumerate(piece.split()):
+                if place and "=" in word:
+                    found[-1] += f" {word}"
+                else:
+                    found.append(word)
+    return found
+
+
+def labels_of(host: str) -> dict[str, str]:
+    """Those that follow a host.
+
+    Raises:
+        ConfigError: two values for one, or an address where a label should stand.
+    """
+    name, *words = host.split()
+    found: dict[str, str] = {}
+    for word in words:
+        label, _, value = word.partition("=")
+        if not label or not value or _is_address(value):
+            raise ConfigError(
+                f"{word!r} after the host {name} is no label NAME=VALUE; another host goes on a line of its own, or after a comma"
+            )
+        if found.setdefault(label, value) != value:
+            raise ConfigError(f"the host {name} has two values for the label {label!r}, {found[label]} and {value}: give it one")
+    return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
@@ -66,6 +67,7 @@ class LocalEngine:
     nodes_max: int | None = None
     transports: tuple[Kind, ...] = BETWEEN_PROCESSES
     shares_memory = True
+    labels: Sequence[Mapping[str, str]] = ()
 
     def address(self, node: int, name: str) -> str:
         """See `Engine.address`."""

@@ -13,16 +13,18 @@ import numpy as np
 from perdure.adapters import boxes
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
-from perdure.core.layout import default_group_size
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import ON_DIVERGENCE, Settings
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
 from perdure.launch.configs import Order
+from perdure.launch.domains import joined
 from perdure.launch.ending import error_of
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
+from perdure.launch.shapes import shape_of
+from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
@@ -41,7 +43,10 @@ def run(
     ranks_per_node: int = 1,
     spares: int = 1,
     parity: int = 1,
-    group_size: int | None = None,
+    group_size: int | str | None = None,
+    node_memory_bytes: int | None = None,
+    failure_domains: Sequence[str] = (),
+    node_labels: Mapping[int, Mapping[str, str]] | None = None,
     commit_every: int | str | None = None,
     arguments: Mapping[str, Any] | None = None,
     raw_arguments: Mapping[str, str | bool] | None = None,
@@ -65,7 +70,12 @@ def run(
         ranks_per_node: how many of them share a node, and so a fate.
         spares: nodes without ranks, ready to take the place of a lost one.
         parity: nodes that may be lost at the same time; 0 to 3.
-        group_size: ranks that share parity; None: up to eight.
+        group_size: ranks that share parity; None: up to eight; "auto": chosen by the memory of a node and the rate of failures, with a
+            reason, which is an event.
+        node_memory_bytes: for "auto"; None: what this machine has to spare, shared by the nodes if they are on it.
+        failure_domains: labels of nodes that say which fail together, the outermost first, such as `("rack", "node")`. A parity group then
+            has at most `parity` members in one domain; where that cannot be, the report says so (`risk`).
+        node_labels: node -> its labels, besides those that the engine knows. Spares have the numbers after the nodes that are needed.
         commit_every: supersteps between two commits, or "auto"; None: what the program says.
         arguments: keyword arguments of `main`.
         raw_arguments: the same as text, converted by the annotations of `main`.
@@ -102,7 +112,7 @@ def run(
     settings = settings or DEFAULTS
     settings = replace(settings, on_divergence=on_divergence or settings.on_divergence)
     _check_settings(settings)
-    account = Account(name)
+    account = Account(name, settings)
 
     def take(event: dict[str, Any]) -> None:
         account.take(event)
@@ -114,9 +124,17 @@ def run(
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
         account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=take)
         return account.report
+    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    labels = joined(dict(enumerate(chosen.labels[:nodes])), node_labels or {})
+    shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, labels)
+    if group_size == AUTO:
+        share = available_bytes() // (nodes if chosen.shares_memory else 1)
+        node_bytes = share if node_memory_bytes is None else node_memory_bytes
+        shape, choice = sized(shape, spares, settings, state_bytes=None, node_bytes=node_bytes)
+        if choice is not None:
+            take({"t": 0.0, "event": "group_size", "size": choice.size, "reason": choice.reason})
     order = _order(
-        describe(main, arguments, raw_arguments), means, ranks, ranks_per_node, spares, parity, group_size, faults, settings,
-        _transport(transport, chosen), return_after_s,
+        describe(main, arguments, raw_arguments), means, shape, spares, faults, settings, _transport(transport, chosen), return_after_s,
     )  # fmt: skip
     if chosen.nodes_max is not None and order.nodes > chosen.nodes_max:
         raise ConfigError(
@@ -150,26 +168,6 @@ def check_means(means: Means, ranks: int) -> None:
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
 
 
-def shape_of(ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None) -> JobShape:
-    """How ranks lie on nodes and in parity groups. ConfigError: it cannot be."""
-    if ranks_per_node < 1:
-        raise ConfigError(f"--ranks-per-node must be 1 or more, not {ranks_per_node}")
-    if spares < 0:
-        raise ConfigError(f"--spares must be 0 or more, not {spares}")
-    if parity not in (0, 1, 2, 3):
-        raise ConfigError(f"--parity must be 0, 1, 2 or 3, not {parity}")
-    size = group_size if group_size is not None else default_group_size(ranks, ranks_per_node, parity)
-    smallest = ranks // -(-ranks // max(size, 1))
-    if size < 1 or smallest <= parity:
-        raise ConfigError(
-            f"--parity {parity} needs parity groups of more than {parity} ranks, and {ranks} ranks in groups of up to {size} make one of "
-            f"{smallest}: use a smaller --parity, or more ranks"
-        )
-    if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
-        raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
-    return JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity)
-
-
 def _check_settings(settings: Settings) -> None:
     if settings.on_divergence not in ON_DIVERGENCE:
         raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
@@ -178,12 +176,11 @@ def _check_settings(settings: Settings) -> None:
 
 
 def _order(
-    program: Program, means: Means, ranks: int, ranks_per_node: int, spares: int, parity: int, group_size: int | None,
-    faults: Sequence[str], settings: Settings, transport: Kind, return_after_s: float | None,
+    program: Program, means: Means, shape: JobShape, spares: int, faults: Sequence[str], settings: Settings, transport: Kind,
+    return_after_s: float | None,
 ) -> Order:  # fmt: skip
-    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
-    nodes = -(-ranks // ranks_per_node) + spares
+    nodes = -(-shape.ranks // shape.ranks_per_node) + spares
     return Order(
         program=program, shape=shape, spares=spares, settings=settings, means=means,
-        faults=[parse_fault(fault, nodes=nodes, ranks=ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
+        faults=[parse_fault(fault, nodes=nodes, ranks=shape.ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
     )  # fmt: skip

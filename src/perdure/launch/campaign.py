@@ -24,11 +24,12 @@ from typing import Any, Final
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
-from perdure.launch import cases, shape_of
+from perdure.launch import cases
 from perdure.launch.cases import Case, Ground
 from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
 from perdure.launch.places import Here, HostFault, Listener, MakePlace, Place
 from perdure.launch.rehearsal import Digests, first_difference
+from perdure.launch.shapes import shape_of
 
 Draw = Callable[[int, Ground], Case]
 """The case of a seed."""

@@ -6,17 +6,20 @@ group divided by n - m. A spare has ready what the largest rank needs, as often 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from perdure.core.domains import risk
 from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
-from perdure.launch import check_means, shape_of
+from perdure.launch import check_means
 from perdure.launch.board import Declaration
+from perdure.launch.shapes import shape_of
+from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means
@@ -43,13 +46,16 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine."""
+    """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine;
+    `risk`: as of `perdure.Report`; `grouping`: why the groups have their size, where that was left to perdure."""
 
     nodes: tuple[Holding, ...]
     groups: tuple[tuple[int, ...], ...]
     parity: int
     tolerance: int
     available: int
+    risk: str
+    grouping: str = ""
 
     @property
     def total(self) -> int:
@@ -74,7 +80,11 @@ def plan(
     ranks_per_node: int = 1,
     spares: int = 1,
     parity: int = 1,
-    group_size: int | None = None,
+    group_size: int | str | None = None,
+    node_memory_bytes: int | None = None,
+    settings: Settings | None = None,
+    failure_domains: Sequence[str] = (),
+    node_labels: Mapping[int, Mapping[str, str]] | None = None,
     arguments: Mapping[str, Any] | None = None,
     raw_arguments: Mapping[str, str | bool] | None = None,
     seed: int = 0,
@@ -86,7 +96,8 @@ def plan(
     """
     means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes(), debug=False)
     check_means(means, ranks)
-    shape = shape_of(ranks, ranks_per_node, spares, parity, group_size)
+    shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, node_labels)
+    settings = settings or Settings()
     seen: list[Declaration] = []
 
     def note(declarations: list[Declaration]) -> None:
@@ -94,25 +105,39 @@ def plan(
         raise _Seen
 
     try:
-        run_threads(main, arguments, raw_arguments, means=means, settings=Settings(), on_event=lambda event: None, declared=note)
+        run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=lambda event: None, declared=note)
     except ProgramFailed:
         if not seen:
             raise
     if all(item.name.startswith("__") for one in seen for item in one.offer.items):
         raise UsageError("the program declares nothing, so nothing would be protected: see job.sharded and job.private")
-    return _planned(shape, spares, seen)
+    reason = ""
+    if group_size == AUTO:
+        state_bytes = max(one.offer.coded_bytes for one in seen)
+        share = available_bytes() // (-(-ranks // ranks_per_node) + spares)
+        node_bytes = share if node_memory_bytes is None else node_memory_bytes
+        shape, choice = sized(shape, spares, settings, state_bytes=state_bytes, node_bytes=node_bytes)
+        reason = choice.reason if choice is not None else ""
+    return replace(_planned(shape, spares, seen), grouping=reason)
 
 
 def _planned(shape: JobShape, spares: int, declared: list[Declaration]) -> JobPlan:
-    seats = [Seat(agent=node + 1, node=node, address="") for node in range(-(-shape.ranks // shape.ranks_per_node))]
-    first = first_plan(seats, shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
+    wanted = -(-shape.ranks // shape.ranks_per_node)
+    seats = [Seat(agent=node + 1, node=node, address="") for node in range(wanted + spares)]
+    first = first_plan(seats, shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
     of_rank = [_of_rank(first, declared, rank) for rank in range(shape.ranks)]
-    nodes = [_on_node(seat.node, first.ranks_of(seat.agent), of_rank) for seat in seats]
     slots, parity = (shape.ranks_per_node * max(column) for column in list(zip(*of_rank, strict=True))[1:])
-    ready = [Holding(node=len(seats) + spare, ranks=(), live=slots // COPIES, snapshots=slots, parity=parity) for spare in range(spares)]
+
+    def holding(seat: Seat) -> Holding:
+        ranks = first.ranks_of(seat.agent)
+        if ranks:
+            return _on_node(seat.node, ranks, of_rank)
+        return Holding(node=seat.node, ranks=(), live=slots // COPIES, snapshots=slots, parity=parity)
+
     return JobPlan(
-        nodes=(*nodes, *ready), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(), available=available_bytes()
-    )
+        nodes=tuple(map(holding, seats)), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(),
+        available=available_bytes(), risk=risk(first.groups, lambda rank: first.placements[rank].node, shape.parity, shape.domains),
+    )  # fmt: skip
 
 
 def _of_rank(plan: Plan, declared: list[Declaration], rank: int) -> tuple[int, int, int]:

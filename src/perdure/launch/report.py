@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from perdure.core.interval import Choice, every, explained
+from perdure.core.settings import Settings
+
 Event = dict[str, Any]
 CAUSES = ("compute", "protect", "detect", "reform", "rebuild", "replay")
 
@@ -30,6 +33,9 @@ class Report:
         bytes: that were sent, by purpose, without headers.
         memory_bytes: of all ranks together at the last commit.
         degraded: the job ended with less redundancy than it was asked for, because nodes were missing.
+        interval: between commits: which, and why, with the numbers, as a sentence.
+        interval_numbers: the same: the fields of `perdure.core.interval.Choice` and `recovery_s`; empty where the interval was asked for.
+        risk: where failure domains are known, the one whose loss would have been too much at the end, as a sentence; else empty.
     """
 
     result: Any = None
@@ -42,6 +48,9 @@ class Report:
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("application", "parity", "rebuild"), 0))
     memory_bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("live", "snapshots", "parity"), 0))
     degraded: bool = False
+    interval: str = ""
+    interval_numbers: dict[str, Any] = field(default_factory=dict)
+    risk: str = ""
 
     def to_json(self) -> str:
         """One line."""
@@ -57,8 +66,11 @@ def _plain(value: Any) -> Any:
 class Account:
     """Takes events in order and keeps a `Report` up to date."""
 
-    def __init__(self, engine: str = "local") -> None:
+    def __init__(self, engine: str = "local", settings: Settings | None = None) -> None:
         self.report = Report(engine=engine)
+        self._settings = settings or Settings()
+        self._positions: list[int] = []
+        self._commits = 0
         self._started = self._resumed = 0.0
         self._trouble_since = 0.0
         self._lost_at = 0.0
@@ -89,6 +101,7 @@ class Account:
     def _on_generation_started(self, event: Event) -> None:
         self.report.generations = event["generation"]
         self.report.degraded = event["degraded"]
+        self.report.risk = event.get("risk", "")
         if self._lost_at:
             self.report.seconds["reform"] += event["t"] - self._lost_at
         self._reformed_at, self._lost_at = event["t"], 0.0
@@ -118,9 +131,32 @@ class Account:
         report.memory_bytes = {
             "live": event["live_bytes"], "snapshots": 2 * event["snapshot_bytes"], "parity": 2 * event["parity_bytes"],
         }  # fmt: skip
+        self._take_interval(event)
         if event["end"]:
             report.supersteps = event["superstep"]
             report.digests = {name: _together(ranks) for name, ranks in event["digests"].items()}
+
+    def _take_interval(self, event: Event) -> None:
+        if event["end"]:
+            return
+        self._commits += 1
+        self._positions = [*self._positions[-1:], event["superstep"]]
+        self.report.interval_numbers = event.get("interval") or {}
+
+    def _explain_interval(self) -> None:
+        """Nothing is protected by threads, so nothing is explained."""
+        report = self.report
+        if report.engine == "threads":
+            return
+        if report.interval_numbers:
+            seconds = report.seconds
+            trouble_s = seconds["detect"] + seconds["reform"] + seconds["rebuild"]
+            recovery_s = trouble_s / report.losses if report.losses else None
+            why = explained(Choice(**report.interval_numbers), recovery_s, self._settings)
+            report.interval = f"{self._commits} of them; the last choice was {why}"
+            report.interval_numbers = {**report.interval_numbers, "recovery_s": recovery_s}
+        elif len(self._positions) == 2:
+            report.interval = f"{every(self._positions[1] - self._positions[0])}, as was asked for"
 
     def _on_traffic(self, event: Event) -> None:
         self.report.bytes |= {"parity": event["parity"], "rebuild": event["rebuild"]}
@@ -131,6 +167,7 @@ class Account:
         others = sum(seconds[cause] for cause in CAUSES if cause != "compute")
         seconds["compute"] = max(0.0, event["t"] - self._started - others)
         self.report.seconds = {cause: round(value, 6) for cause, value in seconds.items()}
+        self._explain_interval()
 
 
 def _together(digests: list[str]) -> str:

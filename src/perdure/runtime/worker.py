@@ -21,7 +21,7 @@ from perdure.comm import Communicator, Mesh
 from perdure.comm.transports import Kind
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.interval import failure_interval, optimal_interval
+from perdure.core.interval import Choice, choose_interval, failure_interval
 from perdure.core.offers import Offer, replicated_start
 from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
@@ -210,6 +210,7 @@ class WorkerSession:
         self._commit_s, self._commits = 0.0, 0
         self._loop_since = time.monotonic()
         self._supersteps = 0
+        self._interval: Choice | None = None
         self._application_bytes = 0
 
     def check(self) -> None:
@@ -256,16 +257,15 @@ class WorkerSession:
             return superstep + 1
         settings = self._worker.place.settings
         now = time.monotonic()
-        failure_s = failure_interval(nodes=self.size, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
-        superstep_s = (now - self._loop_since - self._commit_s) / self._supersteps if self._supersteps else 1e9
-        interval = optimal_interval(
-            superstep_s=superstep_s,
+        failures = failure_interval(nodes=self.size, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
+        self._interval = choose_interval(
+            superstep_s=(now - self._loop_since - self._commit_s) / self._supersteps if self._supersteps else None,
             commit_s=self._commit_s / max(self._commits, 1) + self._heard.protect_s,
-            failure_every_s=failure_s,
+            failures=failures,
             previous=max(later[0] - superstep, 1),
             settings=settings,
         )
-        return later[0] + interval
+        return later[0] + self._interval.supersteps
 
     def begin_snapshot(self, superstep: int) -> None:
         label = Label(self.generation, superstep)
@@ -283,7 +283,9 @@ class WorkerSession:
         label = Label(self.generation, superstep)
         held_up_s = time.monotonic() - self._held_up_since
         sent = self._worker.calls.application_bytes
-        costs = msg.RankCosts(protect_s=held_up_s, application_bytes=sent - self._application_bytes, live_bytes=live_bytes)
+        costs = msg.RankCosts(
+            protect_s=held_up_s, application_bytes=sent - self._application_bytes, live_bytes=live_bytes, interval=self._interval
+        )
         self._application_bytes = sent
         self._worker.agent.send(msg.Snapped(label=label, offer=offer, costs=costs))
         if superstep == END or (self.base is None and superstep == 0):

@@ -13,6 +13,7 @@ from perdure.core import events as ev
 from perdure.core import invariants
 from perdure.core import messages as msg
 from perdure.core.agent.state import Phase, Stage
+from perdure.core.domains import fullest, risk
 from perdure.core.ids import END, Label
 from perdure.core.offers import Offer
 from perdure.core.orchestrator.state import NodeState
@@ -180,12 +181,16 @@ class Checkers:
             self.group(plan, index)
 
     def spread(self, plan: Plan) -> None:
-        """G1: where there are nodes enough, the loss of any m nodes is no more than m losses to every group."""
+        """G1: where there are nodes enough, the loss of any m nodes is no more than m losses to every group; nor is that of a rack, where
+        its ranks are few enough."""
         widest = max(len(group) for group in plan.groups)
         wanted = -(-plan.size // self.cluster.scenario.ranks_per_node)
         if len(plan.agents()) == wanted >= widest:
             tolerance = plan.tolerance()
             self._require(tolerance >= plan.parity, "G1", f"the loss of {tolerance + 1} nodes is too much for a parity of {plan.parity}")
+        homes, domains = [place.node for place in plan.placements], self.cluster.scenario.domains
+        if max(fullest(homes, domains)[:-1], default=0) <= plan.parity * len(plan.groups):
+            self._require(not (found := risk(plan.groups, homes.__getitem__, plan.parity, domains)), "G1", found)
 
     def _no_commit_is_lost(self) -> None:
         view = invariants.View(agents={}, orchestrator=None, chosen=self.cluster.decisions.chosen, past=self.past)

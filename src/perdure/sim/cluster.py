@@ -96,7 +96,9 @@ class Cluster:
     def _start(self) -> None:
         scenario = self.scenario
         size = scenario.group_size or default_group_size(scenario.ranks, scenario.ranks_per_node, scenario.parity)
-        shape = JobShape(ranks=scenario.ranks, ranks_per_node=scenario.ranks_per_node, group_size=size, parity=scenario.parity)
+        shape = JobShape(
+            ranks=scenario.ranks, ranks_per_node=scenario.ranks_per_node, group_size=size, parity=scenario.parity, domains=scenario.domains
+        )  # fmt: skip
         wanted = -(-scenario.ranks // scenario.ranks_per_node) + scenario.spares
         self.network.slow.update(self.schedule.dice.sample(range(1, wanted + 1), min(scenario.slow, wanted)))
         self.supervisor = Supervisor(self, shape, self.settings, wanted)

@@ -23,8 +23,8 @@ def strike(cluster: Cluster, fault: Fault) -> None:
             cluster.supervisor.kill_orchestrator()
         case "rival":
             cluster.supervisor.start_orchestrator()
-        case "rack":
-            _stop_a_rack(cluster, fault)
+        case "row":
+            _stop_a_row(cluster, fault)
         case "join":
             cluster.start_node()
         case "crash":
@@ -44,6 +44,9 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
             cluster.end_node(victim)
         case "domain":
             for node in (living[fault.victim :] + living[: fault.victim])[: max(cluster.scenario.parity, 1)]:
+                cluster.end_node(node)
+        case "rack":
+            for node in _of_one_rack(cluster, victim, living):
                 cluster.end_node(node)
         case "spare":
             spares = [node for node in living if node.state.plan is None]
@@ -65,12 +68,17 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
             raise AssertionError(fault)
 
 
-def _stop_a_rack(cluster: Cluster, fault: Fault) -> None:
+def _stop_a_row(cluster: Cluster, fault: Fault) -> None:
     """A failure domain without power: the same member of every group, as a layout over racks would place them."""
     plan = cluster.decisions.chosen[-1] if cluster.decisions.chosen else None
     for agent in {plan.agent_of(group[fault.victim % len(group)]) for group in plan.groups} if plan else ():
         cluster.touched.add(agent)
         cluster.nodes[agent].freeze(cluster.schedule.now + FROZEN_S["silence"])
+
+
+def _of_one_rack(cluster: Cluster, victim: Node, living: list[Node]) -> list[Node]:
+    racks = cluster.scenario.racks
+    return [node for node in living if (node.number - victim.number) % racks == 0] if racks else [victim]
 
 
 def _cut_s(fault: Fault) -> float:

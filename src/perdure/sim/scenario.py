@@ -10,13 +10,15 @@ import random
 from dataclasses import dataclass, replace
 from typing import Final
 
+from perdure.core.domains import Domains
 from perdure.core.layout import default_group_size
 from perdure.errors import ConfigError
 
 KINDS: Final = {
     "kill": "a node ends",
     "domain": "as many nodes as there are parity chunks end together",
-    "rack": "one node of every parity group stops for ever, all at one instant",
+    "row": "one node of every parity group stops for ever, all at one instant",
+    "rack": "all nodes of a rack end together; without racks, one node",
     "spare": "a node without ranks ends",
     "crash": "a worker ends",
     "silence": "a node stops for ever",
@@ -86,6 +88,7 @@ class Scenario:
         scrub: agents read their vaults in the background.
         rivals: an older orchestrator's seals and pleas for votes are still heard when the next one has greeted.
         notes: what votes have chosen is told to the register up to two seconds `late`, or `never`.
+        racks: nodes lie in so many racks, one after the other in turn, and the groups are laid out by them; 0: nobody knows of racks.
     """
 
     ranks: int
@@ -104,7 +107,14 @@ class Scenario:
     scrub: bool = False
     rivals: bool = False
     notes: str = "prompt"
+    racks: int = 0
     faults: tuple[Fault, ...] = ()
+
+    @property
+    def domains(self) -> Domains:
+        """Of the nodes that the job begins with, in the order in which they are started."""
+        nodes = -(-self.ranks // self.ranks_per_node) + self.spares
+        return Domains(names=("rack",), paths=tuple((str(node % self.racks),) for node in range(nodes))) if self.racks else Domains()
 
     def __str__(self) -> str:
         words = [f"ranks={self.ranks}", f"parity={self.parity}"]
@@ -212,7 +222,7 @@ def with_flips(scenario: Scenario) -> Scenario:
 
 def _draw_faults(dice: random.Random, ranks: int) -> tuple[Fault, ...]:
     """The first one early, or nothing would ever be sealed; the others at any phase."""
-    kinds = [kind for kind in KINDS if kind != "flip"]
+    kinds = [kind for kind in KINDS if kind not in ("flip", "rack")]
     weights = [{"kill": 4, "crash": 3, "orchestrator": 3}.get(kind, 1) for kind in kinds]
     faults: list[Fault] = []
     for _ in range(dice.choice((0, 1, 1, 1, 2, 2, 2, 3, 3))):

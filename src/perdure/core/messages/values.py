@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perdure.core.ids import Ballot, Label
+from perdure.core.interval import Choice
 from perdure.core.plan import Plan
 
 
@@ -105,11 +106,13 @@ class RestoreSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankCosts:
-    """What a rank measured since the last such report: seconds held up by commits, application bytes, replay."""
+    """What a rank measured since the last such report: seconds held up by commits, application bytes, replay. `interval`: of rank 0, where
+    it chooses the positions of commits by what they cost."""
 
     protect_s: float
     application_bytes: int
     live_bytes: int
+    interval: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,9 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
     seats = seats_of([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
     agreed = state.settings.on_divergence != "report"
-    answer = planner.next_plan(state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed)
+    answer = planner.next_plan(
+        state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed, domains=state.shape.domains
+    )
     if not is_by_votes(state):
         return answer
     answered = votes.are_quorum(state.plan, state.sealed)

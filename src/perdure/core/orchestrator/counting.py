@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
@@ -172,6 +174,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
         "live_bytes": sum(fact.costs.live_bytes for fact in facts.values()),
         "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
         "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
+        "interval": asdict(choice) if (choice := facts[0].costs.interval) else None,
     }
     out: Commands = [do.Publish(event="committed", fields=fields)]
     committed = msg.Committed(label=label, next_position=facts[0].next_position)

@@ -8,6 +8,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import planner
+from perdure.core.domains import risk
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.orchestrator import choosing, fanning
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
@@ -154,6 +155,7 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
         "generation": plan.generation,
         "placement": {str(place.rank): place.node for place in plan.placements},
         "degraded": bool(plan.crowded_groups()),
+        "risk": risk(plan.groups, lambda rank: plan.placements[rank].node, plan.parity, state.shape.domains),
     }
     out: Commands = [do.Publish(event="generation_started", fields=fields), *_installs(state, plan, before, change, now)]
     known = all(map(state.nodes.__contains__, plan.agents()))
@@ -233,7 +235,7 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
     if len(up) < len(state.spares()) and now - state.started_at < patience_s:
         return []
     shape = state.shape
-    plan = planner.first_plan(choosing.seats_of(up[:nodes_wanted]), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity)
+    plan = planner.first_plan(choosing.seats_of(up), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
     state.become(Phase.CHOOSING)
     return choosing.ask(state, plan, now)
 

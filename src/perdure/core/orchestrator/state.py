@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core.agreement import Divergence
+from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import Offered, Prepared, Progress, Relayed, Sealed, Status, Traffic
@@ -88,6 +89,7 @@ class JobShape:
     ranks_per_node: int
     group_size: int
     parity: int
+    domains: Domains = field(default_factory=Domains)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,0 +1,139 @@
+"""The benchmarks of the suite, with the arguments of each, and how its JSON becomes rows: a ratio beside what it must reach."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One ratio. `must` and `aim`: what it is to reach, from below if `more_is_better`, else from above; None: nothing was set."""
+
+    benchmark: str
+    name: str
+    ratio: float
+    more_is_better: bool
+    must: float | None = None
+    aim: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Does it reach `must`? None: nothing was set."""
+        if self.must is None:
+            return None
+        return self.ratio >= self.must if self.more_is_better else self.ratio <= self.must
+
+
+Rows = Callable[[Any], Iterator[Row]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """`title` says what is divided by what."""
+
+    name: str
+    title: str
+    script: str
+    rows: Rows
+    arguments: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+
+
+ENCODE: Final = {1: (1.8, 2.5), 2: (1.2, 2.0), 3: (0.9, 1.7)}
+DECODE: Final = {1: (1.5, 2.0), 2: (1.0, 1.7)}
+"""Of k = 4 chunks on one thread: at least, and the aim. The ones of all other figures are below, beside them."""
+
+
+def _codec(found: Any) -> Iterator[Row]:
+    for row in found:
+        compiled = not str(row["kernel"]).startswith("NumPy")
+        lost = row["lost"]
+        must, aim = (DECODE if lost else ENCODE).get(lost or row["m"], (None, None)) if compiled else (None, None)
+        what = f"decode {lost} lost, m = {row['m']}" if lost else f"encode, m = {row['m']}"
+        yield Row(
+            benchmark="codec", name=f"{what}{'' if compiled else ', NumPy'}", ratio=row["ratio"], more_is_better=True, must=must, aim=aim
+        )
+
+
+def _exchange(found: Any) -> Iterator[Row]:
+    for row in found:
+        shape = f"m = {row['parity']}, {row['ranks']} ranks of {row['mib']} MiB"
+        yield Row(
+            benchmark="exchange", name=f"commit, a byte sent, {shape}", ratio=row["commit_bytes_to_ring"], more_is_better=True,
+            must=0.6, aim=0.8,
+        )  # fmt: skip
+        yield Row(benchmark="exchange", name=f"rebuild of one rank, {shape}", ratio=row["rebuild_to_ring"], more_is_better=True)
+
+
+def _memory(found: Any) -> Iterator[Row]:
+    for row in found:
+        name = f"n = {row['ranks']}, m = {row['parity']}, {row['mib']} MiB a rank (formula {row['formula']:.2f})"
+        yield Row(
+            benchmark="memory", name=name, ratio=row["extra"], more_is_better=False,
+            must=2.7 if (row["ranks"], row["parity"]) == (8, 2) else None, aim=row["formula"],
+        )  # fmt: skip
+
+
+def _overhead(found: Any) -> Iterator[Row]:
+    for mb, one in found.items():
+        if mb == "undisturbed":
+            ratio = statistics.fmean(one["on"]) / statistics.fmean(one["off"])
+            yield Row(
+                benchmark="overhead", name="undisturbed, against no protection", ratio=ratio, more_is_better=False, must=1.02, aim=1.01
+            )
+            inside = statistics.fmean(one["inside"])
+            yield Row(benchmark="overhead", name="the same, inside each run", ratio=inside, more_is_better=False, must=1.02, aim=1.01)
+        else:
+            times = one["hold_up"]
+            ratio = statistics.median(times["commit"]) / statistics.median(times["at once"])
+            name = f"a commit holds up, against memcpy, {mb} MiB a rank"
+            yield Row(benchmark="overhead", name=name, ratio=ratio, more_is_better=False, must=1.5, aim=1.1)
+
+
+RECOVERY: Final = {"ULFM, spawn": (0.35, 0.2), "torchrun": (0.05, 0.03)}
+
+
+def _recovery(found: Any) -> Iterator[Row]:
+    for mb, one in found.items():
+        for peer, ratio in one["ratios"].items():
+            must, aim = RECOVERY.get(peer, (None, None))
+            name = f"SIGKILL to first superstep, against {peer}, {mb} MiB a rank"
+            yield Row(benchmark="recovery", name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
+
+
+def _revoke(found: Any) -> Iterator[Row]:
+    for nbytes, one in found.items():
+        for what, ratio in one["ratios"].items():
+            name = f"out of an all-reduce of {nbytes} B, {what}, against ULFM"
+            yield Row(benchmark="revoke", name=name, ratio=ratio, more_is_better=False, must=1.0)
+
+
+BENCHMARKS: Final = (
+    Benchmark(
+        name="codec", title="speed of the codec on one thread, divided by memcpy's", script="codec.py", rows=_codec, quick=("--mib", "1"),
+    ),
+    Benchmark(
+        name="exchange", title="commit and rebuild, divided by a raw ring of TCP sockets", script="exchange.py", rows=_exchange,
+        arguments=("--over", "tcp"), quick=("--over", "tcp", "--mib", "4", "--turns", "2", "--parity", "1"),
+    ),
+    Benchmark(
+        name="memory", title="what protection holds (PSS), divided by the state", script="memory.py", rows=_memory,
+        quick=("--mib", "4", "--ranks", "4", "--parity", "1"),
+    ),
+    Benchmark(
+        name="overhead", title="what protection costs a job that loses nothing", script="overhead.py", rows=_overhead,
+        quick=("--mb", "8", "--commits", "3", "--steps", "3000", "--pairs", "2"),
+    ),
+    Benchmark(
+        name="recovery", title="perdure's time after a SIGKILL, divided by its peers'", script="recovery.py", rows=_recovery,
+        quick=("--mb", "8", "--runs", "1"),
+    ),
+    Benchmark(
+        name="revoke", title="time until all survivors are out of a call, divided by ULFM's", script="revoke.py", rows=_revoke,
+        quick=("--runs", "1", "--bytes", "8"),
+    ),
+)  # fmt: skip
+"""In the order of the page."""

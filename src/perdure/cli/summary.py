@@ -1,0 +1,25 @@
+"""What a person reads when a job is over."""
+
+from __future__ import annotations
+
+import textwrap
+
+from perdure.launch import Report
+
+
+def in_words(report: Report) -> str:
+    """The report for a person."""
+    seconds = ", ".join(f"{cause} {value:.2f}" for cause, value in report.seconds.items() if value >= 0.005)
+    lines = [
+        f"result       {report.result}",
+        f"supersteps   {report.supersteps}",
+        f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
+        f"seconds      {seconds}",
+    ]
+    if report.interval:
+        lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
+    if report.risk:
+        lines.append(f"warning      {report.risk}")
+    if report.engine == "threads":
+        lines.append("engine       threads: nothing was protected, and no loss would have been survived")
+    return "\n".join(lines)

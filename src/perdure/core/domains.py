@@ -1,0 +1,74 @@
+"""Which nodes fail together, and which parity groups would lose too much with them.
+
+A failure domain lies in the one named before it: rack 1 of row a is another than rack 1 of row b. The innermost domain is the node
+itself, and is not named here. (CRUSH, Weil et al. 2006, places by the same tree; SCR calls the groups redundancy sets.)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Path = tuple[str, ...]
+Prefix = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domains:
+    """`names`: the kinds of failure domains, the outermost first, such as ("row", "rack"); empty: a node shares its fate with no other.
+    `paths`: of each node, in the order of nodes, its domain of each kind."""
+
+    names: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+
+    def path(self, node: int) -> Prefix:
+        """The domains of a node, the outermost first, and the node itself. Nodes that nothing is known of count as one domain."""
+        return (*(self.paths[node] if node < len(self.paths) else ("",) * len(self.names)), node)
+
+    def prefixes(self, node: int) -> tuple[Prefix, ...]:
+        """What fails with a node: each of its domains by its whole path, the outermost first; the node last."""
+        path = self.path(node)
+        return tuple(path[: depth + 1] for depth in range(len(path)))
+
+
+def spread(nodes: Sequence[int], domains: Domains) -> list[int]:
+    """Nodes in an order of which each beginning lies as evenly in the domains as can be, the outermost first; else in their own order."""
+    order = sorted(nodes)
+    for depth in range(len(domains.names), 0, -1):
+        seen: Counter[Prefix] = Counter()
+        turn: dict[int, int] = {}
+        for node in order:
+            domain = domains.path(node)[:depth]
+            turn[node] = seen[domain]
+            seen[domain] += 1
+        order.sort(key=turn.__getitem__)
+    return order
+
+
+def fullest(homes: Sequence[int], domains: Domains) -> tuple[int, ...]:
+    """The most ranks in one domain, of each kind, the outermost first; the node last. `homes`: the node of each rank."""
+    counts: list[Counter[Prefix]] = [Counter() for _ in range(len(domains.names) + 1)]
+    for node in homes:
+        for count, prefix in zip(counts, domains.prefixes(node), strict=True):
+            count[prefix] += 1
+    return tuple(max(count.values(), default=0) for count in counts)
+
+
+def risk(groups: Sequence[Sequence[int]], home: Callable[[int], int], parity: int, domains: Domains) -> str:
+    """The worst that the loss of one domain would do, as a sentence; empty where no domain holds more than `parity` members of a group,
+    where no domains are known, and where there is no parity. `home`: the node of a rank."""
+    if not domains.names or not parity:
+        return ""
+    over: list[tuple[int, int, Prefix, int]] = []
+    for index, group in enumerate(groups):
+        counts = Counter(prefix for rank in group for prefix in domains.prefixes(home(rank)))
+        over += [(len(prefix), -count, prefix, index) for prefix, count in counts.items() if count > parity]
+    if not over:
+        return ""
+    depth, count, prefix, index = min(over, key=lambda one: (*one[:2], one[3], str(one[2])))
+    kind = (*domains.names, "node")[depth - 1]
+    ranks = ", ".join(str(rank) for rank in groups[index] if domains.path(home(rank))[:depth] == prefix)
+    more = f" ({len(over) - 1} more like it)" if len(over) > 1 else ""
+    held = f"{kind} {prefix[-1]} holds {-count} members of group {index} (ranks {ranks})"
+    return f"{held}: its loss is more than parity {parity} gives back{more}; use more {kind}s, smaller groups or more parity"

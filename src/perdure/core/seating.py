@@ -1,0 +1,163 @@
+"""Which nodes hold ranks: at the start, and after a loss.
+
+At the start ranks lie as evenly in the failure domains as the nodes allow. After a loss each lost node's ranks go together to the spare
+with which the fewest domains hold more than `parity` members of a group.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.core.domains import Domains, Prefix, spread
+from perdure.core.plan import Plan
+
+SEARCHED_MAX: Final = 12
+"""Lost nodes up to which every choice of spares is looked at where the first choice is not good enough. Arbitrary."""
+TRIED_MAX: Final = 2000
+"""Steps of that search; arbitrary, a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A living node that ranks may be placed on."""
+
+    agent: int
+    node: int
+    address: str
+
+
+def choose_seats(seats: Sequence[Seat], wanted: int, domains: Domains) -> list[Seat]:
+    """Those that get ranks at the start, in the order of nodes; the others are spares. No domain gets one more while another could."""
+    by_node = {seat.node: seat for seat in seats}
+    return [by_node[node] for node in sorted(spread(list(by_node), domains)[:wanted])]
+
+
+class _Crowd:
+    """How many members of each group lie in each domain, and how many are too many."""
+
+    def __init__(self, plan: Plan, missing: Sequence[int], domains: Domains) -> None:
+        self._plan, self._domains = plan, domains
+        self._held: Counter[tuple[int, Prefix]] = Counter()
+        gone = set(missing)
+        if domains.names:
+            for group in sorted({plan.group_index(rank) for rank in missing}):
+                self._add(group, (plan.placements[rank].node for rank in plan.groups[group] if rank not in gone), 1)
+
+    def _add(self, group: int, nodes: Iterable[int], sign: int) -> None:
+        for node in nodes:
+            for prefix in self._domains.prefixes(node):
+                self._held[group, prefix] += sign
+
+    def put(self, ranks: Sequence[int], node: int) -> tuple[int, ...]:
+        """Places ranks. Answers how many members more are too many now, of each kind of domain, the outermost first."""
+        worse = [0] * (len(self._domains.names) + 1)
+        for rank in ranks if self._domains.names else ():
+            group = self._plan.group_index(rank)
+            self._add(group, (node,), 1)
+            for depth, prefix in enumerate(self._domains.prefixes(node)):
+                worse[depth] += self._held[group, prefix] > self._plan.parity
+        return tuple(worse)
+
+    def take(self, ranks: Sequence[int], node: int) -> None:
+        """Takes them away again."""
+        for rank in ranks if self._domains.names else ():
+            self._add(self._plan.group_index(rank), (node,), -1)
+
+    def would(self, ranks: Sequence[int], node: int) -> tuple[int, ...]:
+        """What `put` would answer."""
+        worse = self.put(ranks, node)
+        self.take(ranks, node)
+        return worse
+
+
+Choice = tuple[tuple[int, ...], list[Seat]]
+
+
+def _greedy(crowd: _Crowd, moving: Sequence[Sequence[int]], spares: Sequence[Seat]) -> Choice:
+    """One lost node after the other to the spare that is best for it."""
+    free, chosen = list(spares), list[Seat]()
+    total: tuple[int, ...] = ()
+    for ranks in moving:
+        seat = min(free, key=lambda seat: (crowd.would(ranks, seat.node), seat.node))
+        worse = crowd.put(ranks, seat.node)
+        total = tuple(map(sum, zip(total, worse, strict=True))) if total else worse
+        free.remove(seat)
+        chosen.append(seat)
+    for ranks, seat in zip(moving, chosen, strict=True):
+        crowd.take(ranks, seat.node)
+    return total, chosen
+
+
+class _Search:
+    """Branch and bound over all choices of spares; a choice never gets better by a further node."""
+
+    def __init__(self, crowd: _Crowd, moving: Sequence[Sequence[int]], domains: Domains, best: Choice) -> None:
+        self._crowd, self._moving, self._domains, self.best = crowd, moving, domains, best
+        self._steps = 0
+
+    def look(self, index: int, free: Sequence[Seat], cost: tuple[int, ...], chosen: list[Seat]) -> None:
+        """Goes on with node number `index`; `cost` is that of those before it."""
+        self._steps += 1
+        if cost >= self.best[0] or self._steps > TRIED_MAX:
+            return
+        if index == len(self._moving):
+            self.best = cost, chosen
+            return
+        ranks = self._moving[index]
+        alike = {self._domains.path(seat.node)[:-1]: seat for seat in reversed(free)}
+        for seat in sorted(alike.values(), key=lambda seat: (self._crowd.would(ranks, seat.node), seat.node)):
+            worse = self._crowd.put(ranks, seat.node)
+            further = tuple(map(sum, zip(cost, worse, strict=True)))
+            self.look(index + 1, [other for other in free if other is not seat], further, [*chosen, seat])
+            self._crowd.take(ranks, seat.node)
+
+
+def _choose_spares(crowd: _Crowd, moving: Sequence[Sequence[int]], spares: Sequence[Seat], domains: Domains) -> list[Seat]:
+    best = _greedy(crowd, moving, spares)
+    if any(best[0]) and len(moving) <= SEARCHED_MAX:
+        search = _Search(crowd, moving, domains, best)
+        search.look(0, spares, (0,) * len(best[0]), [])
+        best = search.best
+    return best[1]
+
+
+def place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat], domains: Domains) -> dict[int, Seat]:
+    """Lost ranks go together from their old node to one spare; without a spare, to the node with the fewest ranks of their group, in a
+    domain that has room for them if there is one."""
+    crowd = _Crowd(plan, missing, domains)
+    ranks_of: dict[int, list[int]] = {}
+    for rank in missing:
+        ranks_of.setdefault(plan.agent_of(rank), []).append(rank)
+    moving = list(ranks_of.values())
+    chosen = _choose_spares(crowd, moving[: len(spares)], spares, domains)
+    homes = {rank: seat for ranks, seat in zip(moving, chosen, strict=False) for rank in ranks}
+    if len(moving) > len(chosen):
+        for ranks, seat in zip(moving, chosen, strict=False):
+            crowd.put(ranks, seat.node)
+        homes |= _crowded(plan, missing, homes, [*seats, *chosen], crowd)
+    return homes
+
+
+def _crowded(plan: Plan, missing: Sequence[int], homes: Mapping[int, Seat], seats: Sequence[Seat], crowd: _Crowd) -> dict[int, Seat]:
+    """Seats for those of `missing` that have none in `homes`."""
+    load: dict[int, list[int]] = {seat.agent: [] for seat in seats}
+    for place in plan.placements:
+        if place.agent in load and place.rank not in missing:
+            load[place.agent].append(place.rank)
+    for rank, seat in homes.items():
+        load[seat.agent].append(rank)
+    found: dict[int, Seat] = {}
+    for rank in missing:
+        if rank in homes:
+            continue
+        group = set(plan.group_of(rank))
+        seat = min(
+            seats, key=lambda seat: (crowd.would((rank,), seat.node), len(set(load[seat.agent]) & group), len(load[seat.agent]), seat.node)
+        )
+        crowd.put((rank,), seat.node)
+        load[seat.agent].append(rank)
+        found[rank] = seat
+    return found

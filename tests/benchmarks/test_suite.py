@@ -1,0 +1,91 @@
+"""The suite of benchmarks: what becomes of its results. No benchmark is run here."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parent.parent.parent / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+import page  # noqa: E402
+import rows  # noqa: E402
+
+
+def results(*found: rows.Row, **more: Any) -> dict[str, Any]:
+    machine = {"processor": "P <1>", "cores": 2, "busy_cores": 0.1, "kernel": "6", "python": "3", "numpy": "2", "codec": "c"}
+    told = [vars_of(row) for row in found]
+    usual = {"quick": False, "machine": machine, "rows": told, "raw": {}, "failed": {}, "missing": {}, "finished": "now"}
+    return {**usual, **more}
+
+
+def vars_of(row: rows.Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in rows.Row.__dataclass_fields__}
+
+
+def row(ratio: float, **given: Any) -> rows.Row:
+    usual: dict[str, Any] = {"benchmark": "codec", "name": "encode <m>", "more_is_better": True}
+    return rows.Row(ratio=ratio, **{**usual, **given})
+
+
+def test_a_bar_is_as_long_as_its_ratio_and_says_whether_it_is_enough() -> None:
+    text = page.page(results(row(2.0, must=1.5, aim=2.0), row(1.0, must=1.5), row(1.0)))
+    (svg,) = re.findall(r"<svg.*?</svg>", text, re.S)
+    bars = [(bar.get("class"), float(bar.get("width", 0))) for bar in ElementTree.fromstring(svg) if bar.tag == "rect"]
+    assert [kind for kind, _ in bars] == ["met", "missed", "plain"]
+    assert bars[0][1] == pytest.approx(2 * bars[1][1])
+
+
+def test_less_is_better_for_some() -> None:
+    assert row(0.3, more_is_better=False, must=0.35).met is True
+    assert row(0.4, more_is_better=False, must=0.35).met is False
+    assert row(0.4).met is None
+
+
+@pytest.mark.parametrize(
+    ("largest", "step", "top"), [(1.0, 0.2, 1.0), (2.5, 0.5, 2.5), (0.35, 0.1, 0.4), (13.8, 5.0, 15.0), (0.02, 0.005, 0.02)]
+)
+def test_an_axis_ends_just_past_the_largest(largest: float, step: float, top: float) -> None:
+    assert page.scale(largest) == pytest.approx((step, top))
+
+
+def test_what_failed_or_is_missing_is_on_the_page_and_nothing_is_fetched() -> None:
+    text = page.page(results(quick=True, failed={"memory": "it broke"}, raw={"revoke": []}, missing={"torchrun": "make bench-peers"}))
+    for words in ("it broke", "none of its peers is installed", "torchrun: make bench-peers", "Its numbers say nothing", "P &lt;1&gt;"):
+        assert words in text
+    assert "http" not in re.sub(r"<li>.*?</li>", "", text)
+    assert "<script" not in text
+
+
+def test_rows_of_every_benchmark() -> None:
+    found = {one.name: one for one in rows.BENCHMARKS}
+    codec = [{"kernel": "LLVM", "m": 2, "lost": 0, "ratio": 1.3}, {"kernel": "NumPy 2", "m": 2, "lost": 1, "ratio": 0.3}]
+    assert [(one.name, one.met) for one in found["codec"].rows(codec)] == [
+        ("encode, m = 2", True),
+        ("decode 1 lost, m = 2, NumPy", None),
+    ]
+    times = {"64": {"hold_up": {"commit": [3.0], "at once": [2.0]}}, "undisturbed": {"on": [1.01], "off": [1.0], "inside": [1.03]}}
+    assert [one.met for one in found["overhead"].rows(times)] == [True, True, False]
+    assert [one.met for one in found["recovery"].rows({"64": {"ratios": {"torchrun": 0.04}}})] == [True]
+    assert [one.met for one in found["memory"].rows([{"ranks": 8, "parity": 2, "mib": 64, "extra": 2.69, "formula": 2.667}])] == [True]
+    for one in rows.BENCHMARKS:
+        assert (FOLDER / one.script).is_file()
+
+
+def test_a_peer_that_prints_no_rows_is_a_failure_and_the_page_is_written(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "peer.py").write_text("print('[{\"nome\": 1}]')")
+    nothing_of_ours = "import suite; suite.BENCHMARKS = (); raise SystemExit(suite.main())"
+    command = [sys.executable, "-c", nothing_of_ours, "--out", str(tmp_path), "--peer", f"redset={sys.executable} {tmp_path / 'peer.py'}"]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert "no JSON list of rows" in written["failed"]["redset"]
+    assert "torchft" in written["missing"]
+    assert "redset" not in written["missing"]
+    assert "did not run to its end" in (tmp_path / "page.html").read_text()
