@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import xxhash
 from numpy.typing import NDArray
 
 from perdure.coding import Codec
@@ -21,6 +20,7 @@ from perdure.core.ids import Label
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
 from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
+from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.reception import DATA
 from perdure.runtime.restoring import restore
@@ -210,7 +210,7 @@ def test_a_chunk_that_was_changed_on_its_way_does_not_count() -> None:
         with linked(group, 0, 1) as sock:
             request(sock, WRITE, X, 0, geometry.d, 0, length)
             send(sock, bytes(length))
-            request(sock, FINISH, X, 0, geometry.d, 0, 0, digest=xxhash.xxh3_64_intdigest(bytes(length - 1) + b"\1"))
+            request(sock, FINISH, X, 0, geometry.d, 0, 0, digest=joint(of_blocks(np.frombuffer(bytes(length - 1) + b"\1", np.uint8))))
             assert sock.recv(1) == b"", "the link of a wrong chunk stays"
         assert not node.stored
         assert not node.failures
@@ -363,7 +363,7 @@ def test_a_second_attempt_tells_of_a_chunk_again_and_does_not_touch_it() -> None
                 length = len(node.vault.chunk_view(2, X, group.geometry, position))
                 request(sock, WRITE, X, 2, position, 0, length)
                 send(sock, bytes(length))
-                request(sock, FINISH, X, 2, position, 0, 0, digest=xxhash.xxh3_64_intdigest(bytes(length)))
+                request(sock, FINISH, X, 2, position, 0, 0, digest=joint(of_blocks(np.zeros(length, np.uint8))))
             assert sock.recv(1) == b"", "parity of another digest is refused"
         group.wait_stored({(2, X, data)})
         check_slot(group, 2, states[2])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from perdure.adapters import arrays, boxes, canonical
 from perdure.core.offers import ALIGNMENT, Form, Item, Kind, Offer, replicated_start
 from perdure.errors import UsageError
+from perdure.runtime.digests import of_blocks
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
@@ -45,7 +46,7 @@ class Entry:
         has not; what was set until then is of no use.
         """
         if self.own is None:
-            if arrays.block_digests(source) != item.blocks:
+            if of_blocks(source) != item.blocks:
                 return False
             boxes.refill(self.live, boxes.thaw(source))
             return True
@@ -122,7 +123,7 @@ def _store(one: _Packed, region: Bytes) -> Item:
     entry, target = one.entry, region[one.offset : one.offset + one.nbytes]
     if one.frozen is not None:
         one.frozen.store(target)
-        dtype, shape, blocks = "", (), arrays.block_digests(target)
+        dtype, shape, blocks = "", (), of_blocks(target)
         digest = canonical.digest(entry.live)
     else:
         assert entry.own is not None
