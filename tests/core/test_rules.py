@@ -161,8 +161,8 @@ def test_c7_a_slot_is_used_again_only_when_a_newer_label_is_known_to_be_committe
     assert node.peer(prepared(SECOND, 1)) == [
         do.TellWorker(rank=0, message=msg.LabelCommitted(label=SECOND, positions=(0, 1), protect_s=0.0)),
         do.ForgetLabel(rank=0, label=FIRST),
-        do.BindSlot(rank=0, label=THIRD, index=0),
-        do.TellWorker(rank=0, message=msg.MayCopy(label=THIRD, slot=0)),
+        do.BindSlot(rank=0, label=THIRD, index=0, since=FIRST),
+        do.TellWorker(rank=0, message=msg.MayCopy(label=THIRD, slot=0, since=FIRST)),
     ]
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from perdure.core import holdings, layout, planner, tree
+from perdure.core import changes, holdings, layout, planner, tree
 from perdure.core.agent import commit, membership, relaying, restore, scrub, workers
 from perdure.core.orchestrator import counting, deciding, fanning, watching
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Fault, Scenario, draw, with_flips
 from tests.mutations.planting import Mutation
+
+
+def with_quick_supersteps(seed: int) -> Scenario:
+    """A node ends, and the ranks commit again and again while the parity of its ranks is still decoded."""
+    loss = Fault(kind="kill", phase="Prepared", nth=3 + seed % 17, victim=seed)
+    return Scenario(ranks=4 + seed % 3, parity=1, seed=seed, superstep_ms=1, faults=(loss,))
 
 
 def with_a_flipped_bit(seed: int) -> Scenario:
@@ -95,6 +101,18 @@ MISTAKES = (
     Mutation(
         name="a slot is reused although nothing newer is committed", rule="C7", function=commit._superseded,
         right="slot.label < state.committed", wrong="slot.label <= state.committed",
+    ),
+    Mutation(
+        name="parity is taken over although one rank does not say since when it is the same", rule="C4'", function=changes.common_since,
+        right="labels.pop() if len(labels) == 1 else None", wrong="next((label for label in labels if label), None)",
+    ),
+    Mutation(
+        name="one data chunk of a stripe counts as unchanged without comparison", rule="C4'", function=changes.columns,
+        right="range(geometry.d)", wrong="range(geometry.d - 1)",
+    ),
+    Mutation(
+        name="parity is taken over from a label that is still being rebuilt", rule="C4'", function=commit._is_whole,
+        right="return is_there and slot.stage is Stage.PREPARED", wrong="return True", scenario=with_quick_supersteps,
     ),
     Mutation(
         name="a label counts as prepared with its first parity chunk", rule="C5", function=commit.parity_stored,

@@ -98,7 +98,7 @@ class Offer:
         replicated_bytes: the length of the replicated region; equal on all ranks.
         next_position: from rank 0 only: the superstep of the commit after the next one (rule C1); -1 from others.
         ended_at: for the END label, the superstep at which the loop ended; -1 otherwise.
-        since: the label of the same rank and generation that `changed` refers to, with the same items at the same places; None: nothing
+        since: the label of the same rank that `changed` refers to, with the same items at the same places; None: nothing
             was compared.
         changed: the stretches of the coded region whose bytes may differ from those of `since`; ascending and apart.
     """

@@ -185,11 +185,10 @@ def _superseded(state: AgentState, slot: Slot) -> bool:
 
 
 def _is_whole(state: AgentState, hosted: Hosted, slot: Slot) -> bool:
-    """C4': may the next label in this slot take over what has not changed? Committed in this generation, so it was whole everywhere, and
-    nothing of it was found wrong here since."""
+    """C4': may the next label in this slot take over what has not changed? Not if something of it was found wrong, or is being rebuilt."""
     assert state.plan is not None
-    masks = (slot.data, slot.parity) == full_masks(state.plan, hosted.rank) and slot.replicated
-    return masks and slot.stage is Stage.PREPARED and slot.label.generation == state.generation
+    is_there = (slot.data, slot.parity) == full_masks(state.plan, hosted.rank) and slot.replicated
+    return is_there and slot.stage is Stage.PREPARED
 
 
 def _note_position(state: AgentState, label: Label, position: int) -> None:

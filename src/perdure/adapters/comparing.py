@@ -1,0 +1,89 @@
+"""What has changed since the label that a slot still holds? Found by comparing bytes, block by block, and by nothing else (rule C4').
+
+Bytes that are equal must have the digest that they had, too: a slot's bit may have changed by itself, and live in the same way by the
+program; parity would still be that of the old bit. Hashing what has just been read costs a third of the comparison.
+
+A comparison reads what a copy would write, and ends at the first byte that differs. So blocks that change at every commit cost little more
+than their copy; and where they are known to (`Memo`), they are compared in one commit of `PROBE_EVERY` only, a part of them each time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from perdure.coding.copying import STREAM_BYTES, Stream
+from perdure.core.offers import BLOCK_BYTES, Range
+from perdure.mapping import Bytes
+from perdure.runtime.digests import DIGEST_BYTES, of_block
+
+PROBE_EVERY: Final = 8
+"""Commits. Arbitrary: a block that stops changing is copied seven times in vain at most, and an eighth of the others read in vain."""
+ROOM_STEP: Final = 4096
+"""Bytes by which the room of a box grows, so that a box whose length changes a little moves nothing else."""
+_COMPARE: Final = ctypes.CDLL(None).memcmp
+_COMPARE.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
+@dataclass(slots=True)
+class Memo:
+    """What one entry of `main` remembers from commit to commit.
+
+    Attributes:
+        hot: by item, for each block, 1 if it had changed at the last commit.
+        rooms: by box, the bytes that are kept for it.
+        commits: how many there were.
+    """
+
+    hot: dict[str, bytes] = field(default_factory=dict)
+    rooms: dict[str, int] = field(default_factory=dict)
+    commits: int = 0
+
+    def room(self, name: str, nbytes: int) -> int:
+        """For a box of `nbytes`: what it had, if that is enough and not too much."""
+        kept = self.rooms.get(name, 0)
+        if not nbytes <= kept <= 2 * nbytes + ROOM_STEP:
+            kept = self.rooms[name] = -(-(nbytes + nbytes // 8) // ROOM_STEP) * ROOM_STEP
+        return kept
+
+    def is_hot(self, name: str, block: int) -> bool:
+        """Is a block to count as changed without a look?"""
+        flags = self.hot.get(name, b"")
+        return block < len(flags) and bool(flags[block]) and (block + self.commits) % PROBE_EVERY != 0
+
+
+def copy_changed(target: Bytes, source: Bytes, blocks: bytes, memo: Memo, name: str) -> tuple[bytes, bytes]:
+    """Copies those blocks of an item that differ from what is there.
+
+    Args:
+        target: (n,) uint8, what the item was when its blocks had the digests `blocks`.
+        source: (n,) uint8, contiguous, that nothing else changes meanwhile.
+
+    Returns:
+        The block digests, and for each block 1 if it was copied.
+    """
+    digests, flags = bytearray(blocks), bytearray(-(-len(source) // BLOCK_BYTES))
+    stream = Stream(target, source) if len(source) >= STREAM_BYTES else None
+    there, here = target.ctypes.data, source.ctypes.data
+    for number, start in enumerate(range(0, len(source), BLOCK_BYTES)):
+        stop = min(start + BLOCK_BYTES, len(source))
+        place = slice(DIGEST_BYTES * number, DIGEST_BYTES * (number + 1))
+        is_same = not memo.is_hot(name, number) and not _COMPARE(there + start, here + start, stop - start)
+        digest = b"" if not is_same else of_block(source[start:stop])
+        if is_same and digest == digests[place]:
+            continue
+        if stream is not None:
+            stream.copy(start, stop)
+        else:
+            target[start:stop] = source[start:stop]
+        digests[place] = digest or of_block(source[start:stop])
+        flags[number] = 1
+    return bytes(digests), bytes(flags)
+
+
+def stretches(flags: Sequence[int], offset: int, nbytes: int) -> list[Range]:
+    """The flagged blocks of an item of `nbytes` at `offset`."""
+    starts = [offset + number * BLOCK_BYTES for number, flag in enumerate(flags) if flag]
+    return [(start, min(start + BLOCK_BYTES, offset + nbytes)) for start in starts]
