@@ -10,12 +10,6 @@ from perdure.sim.scenario import Fault, Scenario, draw, with_flips
 from tests.mutations.planting import Mutation
 
 
-def with_quick_supersteps(seed: int) -> Scenario:
-    """A node ends, and the ranks commit again and again while the parity of its ranks is still decoded."""
-    loss = Fault(kind="kill", phase="Prepared", nth=3 + seed % 17, victim=seed)
-    return Scenario(ranks=4 + seed % 3, parity=1, seed=seed, superstep_ms=1, faults=(loss,))
-
-
 def with_a_flipped_bit(seed: int) -> Scenario:
     """Memory fails, and a crash a moment later makes everybody look at theirs."""
     faults = (
@@ -111,8 +105,8 @@ MISTAKES = (
         right="range(geometry.d)", wrong="range(geometry.d - 1)",
     ),
     Mutation(
-        name="parity is taken over from a label that is still being rebuilt", rule="C4'", function=commit._is_whole,
-        right="return is_there and slot.stage is Stage.PREPARED", wrong="return True", scenario=with_quick_supersteps,
+        name="the label in the other slot is named as the one to take over from", rule="C4'", function=commit.allow_copy,
+        right="next((slot.label for slot in given_up if", wrong="next((state.committed for slot in given_up if",
     ),
     Mutation(
         name="a label counts as prepared with its first parity chunk", rule="C5", function=commit.parity_stored,

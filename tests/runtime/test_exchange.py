@@ -123,31 +123,31 @@ def test_every_pattern_of_losses_is_rebuilt(n: int, m: int, kind: str, maps_peer
                 check_parity(group, states)
 
 
-def rebuild(group: Cluster, lost: Sequence[int]) -> None:
+def rebuild(group: Cluster, lost: Sequence[int], label: Label = X) -> None:
     """What the core's commands do after a loss."""
-    group.lose(lost, X)
+    group.lose(lost, label)
     survivors = [rank for rank in range(group.geometry.n) if rank not in lost]
     for rank in lost:
         node = group.node(rank)
-        node.vault.bind(rank, X, 0)
+        node.vault.bind(rank, label, 0)
         source = RestoreSource(rank=rank, offers_from=survivors[0], replicated_from_rank=survivors[-1])
-        command = do.Restore(rank=rank, label=X, index=0, source=source)
+        command = do.Restore(rank=rank, label=label, index=0, source=source)
 
         def post(event: ev.AgentEvent, rank: int = rank, group: Cluster = group) -> None:
             if isinstance(event, ev.ReplicatedStored):
-                group.node(rank)._note(rank, X, -1)
+                group.node(rank)._note(rank, label, -1)
 
         node.run(lambda task, command=command, post=post: restore(task, command, post))
-    for decoder, work in group.decode_tasks(X, lost):
+    for decoder, work in group.decode_tasks(label, lost):
         group.node(decoder).run(lambda task, work=work: exchange.decode(task, work))
-    group.wait_stored({(rank, X, position) for rank in lost for position in range(-1, group.geometry.n)})
+    group.wait_stored({(rank, label, position) for rank in lost for position in range(-1, group.geometry.n)})
 
 
-def check_slot(group: Cluster, rank: int, state: Bytes) -> None:
+def check_slot(group: Cluster, rank: int, state: Bytes, label: Label = X) -> None:
     vault = group.node(rank).vault
-    np.testing.assert_array_equal(vault.slot(rank, X)[: len(state)], state)
-    np.testing.assert_array_equal(vault.replicated_view(rank, X), np.arange(5, dtype=np.uint8))
-    assert vault.wrong_chunks(rank, X, group.geometry, parity=True) == Chunks()
+    np.testing.assert_array_equal(vault.slot(rank, label)[: len(state)], state)
+    np.testing.assert_array_equal(vault.replicated_view(rank, label), np.arange(5, dtype=np.uint8))
+    assert vault.wrong_chunks(rank, label, group.geometry, parity=True) == Chunks()
 
 
 @BOTH_WAYS

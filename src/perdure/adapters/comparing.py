@@ -4,7 +4,8 @@ Bytes that are equal must have the digest that they had, too: a slot's bit may h
 program; parity would still be that of the old bit. Hashing what has just been read costs a third of the comparison.
 
 A comparison reads what a copy would write, and ends at the first byte that differs. So blocks that change at every commit cost little more
-than their copy; and where they are known to (`Memo`), they are compared in one commit of `PROBE_EVERY` only, a part of them each time.
+than their copy. Where they are known to (`Memo`), only an eighth of them is compared at each commit, until it turns out that most of those
+do not change any more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from perdure.runtime.digests import DIGEST_BYTES, of_block
 
 PROBE_EVERY: Final = 8
 """Commits. Arbitrary: a block that stops changing is copied seven times in vain at most, and an eighth of the others read in vain."""
+TRUST: Final = 4
+"""Blocks in a row, or nearly, that were expected to change and have not: then the others are compared. Arbitrary."""
 ROOM_STEP: Final = 4096
 """Bytes by which the room of a box grows, so that a box whose length changes a little moves nothing else."""
 _COMPARE: Final = ctypes.CDLL(None).memcmp
@@ -41,17 +44,17 @@ class Memo:
     rooms: dict[str, int] = field(default_factory=dict)
     commits: int = 0
 
+    def hot_of(self, name: str, blocks: int) -> bytes:
+        """For each block of an item, 1 if it is expected to have changed."""
+        known = self.hot.get(name, b"")
+        return known if len(known) == blocks else bytes(blocks)
+
     def room(self, name: str, nbytes: int) -> int:
         """For a box of `nbytes`: what it had, if that is enough and not too much."""
         kept = self.rooms.get(name, 0)
         if not nbytes <= kept <= 2 * nbytes + ROOM_STEP:
             kept = self.rooms[name] = -(-(nbytes + nbytes // 8) // ROOM_STEP) * ROOM_STEP
         return kept
-
-    def is_hot(self, name: str, block: int) -> bool:
-        """Is a block to count as changed without a look?"""
-        flags = self.hot.get(name, b"")
-        return block < len(flags) and bool(flags[block]) and (block + self.commits) % PROBE_EVERY != 0
 
 
 def copy_changed(target: Bytes, source: Bytes, blocks: bytes, memo: Memo, name: str) -> tuple[bytes, bytes]:
@@ -65,15 +68,20 @@ def copy_changed(target: Bytes, source: Bytes, blocks: bytes, memo: Memo, name: 
         The block digests, and for each block 1 if it was copied.
     """
     digests, flags = bytearray(blocks), bytearray(-(-len(source) // BLOCK_BYTES))
+    hot, trust = memo.hot_of(name, len(flags)), TRUST
     stream = Stream(target, source) if len(source) >= STREAM_BYTES else None
     there, here = target.ctypes.data, source.ctypes.data
     for number, start in enumerate(range(0, len(source), BLOCK_BYTES)):
         stop = min(start + BLOCK_BYTES, len(source))
         place = slice(DIGEST_BYTES * number, DIGEST_BYTES * (number + 1))
-        is_same = not memo.is_hot(name, number) and not _COMPARE(there + start, here + start, stop - start)
+        is_hot = bool(hot[number]) and trust > 0
+        is_looked_at = not is_hot or (number + memo.commits) % PROBE_EVERY == 0
+        is_same = is_looked_at and not _COMPARE(there + start, here + start, stop - start)
         digest = b"" if not is_same else of_block(source[start:stop])
         if is_same and digest == digests[place]:
+            trust -= is_hot
             continue
+        trust = min(trust + (is_hot and is_looked_at), TRUST)
         if stream is not None:
             stream.copy(start, stop)
         else:
