@@ -34,6 +34,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/partial.py
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/revoke.py
 

@@ -26,6 +26,8 @@ TRUST: Final = 4
 """Blocks in a row, or nearly, that were expected to change and have not: then the others are compared. Arbitrary."""
 ROOM_STEP: Final = 4096
 """Bytes by which the room of a box grows, so that a box whose length changes a little moves nothing else."""
+SPARE_MAX: Final = 64 << 10
+"""Bytes that a box may have to spare: an eighth of its length, and no more than this. Arbitrary."""
 _COMPARE: Final = ctypes.CDLL(None).memcmp
 _COMPARE.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
@@ -52,8 +54,8 @@ class Memo:
     def room(self, name: str, nbytes: int) -> int:
         """For a box of `nbytes`: what it had, if that is enough and not too much."""
         kept = self.rooms.get(name, 0)
-        if not nbytes <= kept <= 2 * nbytes + ROOM_STEP:
-            kept = self.rooms[name] = -(-(nbytes + nbytes // 8) // ROOM_STEP) * ROOM_STEP
+        if not nbytes <= kept <= nbytes + min(nbytes, 2 * SPARE_MAX) + ROOM_STEP:
+            kept = self.rooms[name] = -(-(nbytes + min(nbytes // 8, SPARE_MAX)) // ROOM_STEP) * ROOM_STEP
         return kept
 
 

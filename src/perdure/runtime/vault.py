@@ -69,8 +69,8 @@ class Vault:
         self._maps: dict[tuple[int, int], Bytes] = {}
         self._held: dict[tuple[int, Label], Held] = {}
         self._parity: dict[tuple[int, int], Bytes] = {}
-        self._given_up: dict[tuple[int, int], tuple[Label, Held]] = {}
-        """What slot and parity of a rank still hold, though nobody may read it any more."""
+        self._given_up: dict[tuple[int, int], tuple[Label, dict[int, bytes]]] = {}
+        """What slot and parity of a rank still hold, though nobody may read it any more, and the digests of that parity."""
         self._reserve = Reserve()
         self._memory = threading.RLock()
         """For files, mappings and parity. Apart from `changed`: making memory takes long, and `bind` and `forget` must not wait for it."""
@@ -94,7 +94,7 @@ class Vault:
             held = self._held[rank, label] = Held(index)
             last = self._given_up.pop((rank, index), None)
             if last is not None and last[0] == since:
-                held.before = last[1].digests
+                held.before = last[1]
 
     def expose(self, rank: int, label: Label, offer: Offer) -> None:
         """The worker's copy is complete: others may read it."""
@@ -107,7 +107,7 @@ class Vault:
         with self.changed:
             given_up = self._held.pop((rank, label), None)
             if given_up is not None:
-                self._given_up[rank, given_up.index] = label, given_up
+                self._given_up[rank, given_up.index] = label, given_up.digests
         if given_up is not None:
             with given_up.lock:
                 pass
