@@ -20,6 +20,7 @@ import numpy.random  # NumPy imports it at its first use, which would be in the 
 from numpy.typing import NDArray
 
 from perdure.adapters import boxes, items, random_states
+from perdure.adapters.comparing import Memo
 from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
 from perdure.comm import Communicator
@@ -90,6 +91,7 @@ class Job:
         """The superstep that runs now, or comes next."""
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
+        self._memo = Memo()
         self._loop = "before"
         self._ended_at = 0
         self._every: int | None = None
@@ -307,7 +309,10 @@ class Job:
         self._random.update(random_states.taken(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
         ended_at = self._ended_at if superstep == END else -1
-        offer = items.pack(self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at)
+        offer = items.pack(
+            self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at,
+            previous=session.previous, memo=self._memo,
+        )  # fmt: skip
         live = sum(entry.live.nbytes if entry.own is not None else 0 for entry in self._entries.values())
         session.finish_snapshot(superstep, offer, live)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from perdure.adapters import arrays
 from perdure.coding import copying
 from perdure.core.offers import BLOCK_BYTES
+from perdure.runtime.digests import of_blocks
 
 STRUCTURED = np.dtype([("position", "f8", (3,)), ("name", "U4"), ("at", "M8[ms]"), ("inner", [("flag", "?"), ("count", "<i2")])])
 ALIGNED = np.dtype([("flag", "u1"), ("value", "f8")], align=True)
@@ -33,7 +34,7 @@ def there_and_back(array: np.ndarray, into: np.ndarray) -> bytes:
     slot = np.full(array.nbytes, 0xEE, np.uint8)
     blocks = arrays.store(slot, array)
     assert slot.tobytes() == array.tobytes(), "a slot holds an array in C order, whatever its own order is"
-    assert blocks == arrays.block_digests(slot)
+    assert blocks == of_blocks(slot)
     assert arrays.load(into, slot, blocks)
     assert into.tobytes() == array.tobytes()
     if array.nbytes:
@@ -95,9 +96,9 @@ def test_there_is_one_digest_a_block_and_a_short_one_at_the_end(length: int) -> 
 
 def test_a_changed_bit_changes_the_digest_of_its_block_only() -> None:
     data = np.zeros(3 * BLOCK_BYTES, np.uint8)
-    before = np.frombuffer(arrays.block_digests(data), "<u8")
+    before = np.frombuffer(of_blocks(data), "<u8")
     data[BLOCK_BYTES + 5] ^= 1
-    assert (before != np.frombuffer(arrays.block_digests(data), "<u8")).tolist() == [False, True, False]
+    assert (before != np.frombuffer(of_blocks(data), "<u8")).tolist() == [False, True, False]
 
 
 def test_bytes_are_those_of_the_array_and_not_a_copy() -> None:
@@ -110,7 +111,7 @@ def test_bytes_are_those_of_the_array_and_not_a_copy() -> None:
 
 
 def test_the_value_digest_tells_dtype_and_shape_apart() -> None:
-    blocks = arrays.block_digests(np.zeros(16, np.uint8))
+    blocks = of_blocks(np.zeros(16, np.uint8))
     kinds = {arrays.value_digest(dtype, shape, blocks) for dtype in ("<f8", "<i8") for shape in ((2,), (2, 1))}
     assert len(kinds) == 4
 
@@ -126,7 +127,7 @@ def test_a_large_array_is_stored_and_loaded_past_the_cache() -> None:
     array = np.random.default_rng(5).random((copying.STREAM_BYTES // 8 + 1001,))
     slot = np.zeros(array.nbytes, np.uint8)
     blocks = arrays.store(slot, array)
-    assert blocks == arrays.block_digests(slot)
+    assert blocks == of_blocks(slot)
     again = np.zeros_like(array)
     assert arrays.load(again, slot, blocks)
     assert (again == array).all()

@@ -161,9 +161,21 @@ def test_c7_a_slot_is_used_again_only_when_a_newer_label_is_known_to_be_committe
     assert node.peer(prepared(SECOND, 1)) == [
         do.TellWorker(rank=0, message=msg.LabelCommitted(label=SECOND, positions=(0, 1), protect_s=0.0)),
         do.ForgetLabel(rank=0, label=FIRST),
-        do.BindSlot(rank=0, label=THIRD, index=0),
-        do.TellWorker(rank=0, message=msg.MayCopy(label=THIRD, slot=0)),
+        do.BindSlot(rank=0, label=THIRD, index=0, since=FIRST),
+        do.TellWorker(rank=0, message=msg.MayCopy(label=THIRD, slot=0, since=FIRST)),
     ]
+
+
+@pytest.mark.parametrize("wrong", [msg.Chunks(data=1), msg.Chunks(parity=1), msg.Chunks(replicated=True)], ids=str)
+def test_c4_what_was_found_wrong_is_not_taken_over(node: Node, wrong: msg.Chunks) -> None:
+    """The next label in its place is copied and encoded as a whole."""
+    node.prepare(FIRST)
+    node.peer(prepared(FIRST, 1))
+    node.state.hosted[0].slots[FIRST].erase(wrong)
+    node.prepare(SECOND)
+    node.worker(msg.AtPosition(label=THIRD))
+    bound = next(command for command in node.peer(prepared(SECOND, 1)) if isinstance(command, do.BindSlot))
+    assert bound == do.BindSlot(rank=0, label=THIRD, index=0)
 
 
 def test_c2_a_worker_that_ends_while_it_copies_leaves_its_slot_free(node: Node) -> None:

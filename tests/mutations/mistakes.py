@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from perdure.core import holdings, layout, planner, tree, votes
+from perdure.core import changes, holdings, layout, planner, tree, votes
 from perdure.core.agent import commit, membership, relaying, restore, scrub, workers
 from perdure.core.orchestrator import choosing, counting, deciding, fanning, watching
 from perdure.sim.repairs import _has_its_digest
@@ -161,6 +161,18 @@ MISTAKES = (
     Mutation(
         name="a slot is reused although nothing newer is committed", rule="C7", function=commit._superseded,
         right="slot.label < state.committed", wrong="slot.label <= state.committed",
+    ),
+    Mutation(
+        name="parity is taken over although one rank does not say since when it is the same", rule="C4'", function=changes.common_since,
+        right="labels.pop() if len(labels) == 1 else None", wrong="next((label for label in labels if label), None)",
+    ),
+    Mutation(
+        name="one data chunk of a stripe counts as unchanged without comparison", rule="C4'", function=changes.columns,
+        right="range(geometry.d)", wrong="range(geometry.d - 1)",
+    ),
+    Mutation(
+        name="the label in the other slot is named as the one to take over from", rule="C4'", function=commit.allow_copy,
+        right="next((slot.label for slot in given_up if", wrong="next((state.committed for slot in given_up if",
     ),
     Mutation(
         name="a label counts as prepared with its first parity chunk", rule="C5", function=commit.parity_stored,

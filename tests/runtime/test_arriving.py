@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import xxhash
 from numpy.typing import NDArray
 
 from perdure.core.ids import Label
@@ -16,6 +15,7 @@ from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, replicated_start
 from perdure.runtime.arriving import Arriving, blocks_inside
 from perdure.runtime.asking import LinkDown
+from perdure.runtime.digests import of_blocks
 from perdure.runtime.vault import Vault
 from tests.runtime.cluster import DEADLINE_S, offer_of
 
@@ -82,10 +82,10 @@ def test_the_digest_of_parity_is_of_what_was_stored(vault: Vault) -> None:
     parity = np.random.default_rng(6).integers(0, 256, CHUNK, np.uint8)
     arriving = Arriving(vault, 0, X, GEOMETRY, GEOMETRY.d)
     bring(arriving, parity)
-    assert arriving.digest() == xxhash.xxh3_64_intdigest(parity.data)
+    assert arriving.digests() == of_blocks(parity)
     half = Arriving(vault, 0, X, GEOMETRY, GEOMETRY.d)
     half.store(0, parity[:PIECE])
-    assert half.digest() is None
+    assert half.digests() is None
 
 
 def test_a_late_bringer_does_not_touch_the_memory_of_the_next_label(vault: Vault) -> None:

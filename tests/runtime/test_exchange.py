@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import xxhash
 from numpy.typing import NDArray
 
 from perdure.coding import Codec
@@ -21,6 +20,7 @@ from perdure.core.ids import Label
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
 from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
+from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.reception import DATA
 from perdure.runtime.restoring import restore
@@ -123,31 +123,31 @@ def test_every_pattern_of_losses_is_rebuilt(n: int, m: int, kind: str, maps_peer
                 check_parity(group, states)
 
 
-def rebuild(group: Cluster, lost: Sequence[int]) -> None:
+def rebuild(group: Cluster, lost: Sequence[int], label: Label = X) -> None:
     """What the core's commands do after a loss."""
-    group.lose(lost, X)
+    group.lose(lost, label)
     survivors = [rank for rank in range(group.geometry.n) if rank not in lost]
     for rank in lost:
         node = group.node(rank)
-        node.vault.bind(rank, X, 0)
+        node.vault.bind(rank, label, 0)
         source = RestoreSource(rank=rank, offers_from=survivors[0], replicated_from_rank=survivors[-1])
-        command = do.Restore(rank=rank, label=X, index=0, source=source)
+        command = do.Restore(rank=rank, label=label, index=0, source=source)
 
         def post(event: ev.AgentEvent, rank: int = rank, group: Cluster = group) -> None:
             if isinstance(event, ev.ReplicatedStored):
-                group.node(rank)._note(rank, X, -1)
+                group.node(rank)._note(rank, label, -1)
 
         node.run(lambda task, command=command, post=post: restore(task, command, post))
-    for decoder, work in group.decode_tasks(X, lost):
+    for decoder, work in group.decode_tasks(label, lost):
         group.node(decoder).run(lambda task, work=work: exchange.decode(task, work))
-    group.wait_stored({(rank, X, position) for rank in lost for position in range(-1, group.geometry.n)})
+    group.wait_stored({(rank, label, position) for rank in lost for position in range(-1, group.geometry.n)})
 
 
-def check_slot(group: Cluster, rank: int, state: Bytes) -> None:
+def check_slot(group: Cluster, rank: int, state: Bytes, label: Label = X) -> None:
     vault = group.node(rank).vault
-    np.testing.assert_array_equal(vault.slot(rank, X)[: len(state)], state)
-    np.testing.assert_array_equal(vault.replicated_view(rank, X), np.arange(5, dtype=np.uint8))
-    assert vault.wrong_chunks(rank, X, group.geometry, parity=True) == Chunks()
+    np.testing.assert_array_equal(vault.slot(rank, label)[: len(state)], state)
+    np.testing.assert_array_equal(vault.replicated_view(rank, label), np.arange(5, dtype=np.uint8))
+    assert vault.wrong_chunks(rank, label, group.geometry, parity=True) == Chunks()
 
 
 @BOTH_WAYS
@@ -210,7 +210,7 @@ def test_a_chunk_that_was_changed_on_its_way_does_not_count() -> None:
         with linked(group, 0, 1) as sock:
             request(sock, WRITE, X, 0, geometry.d, 0, length)
             send(sock, bytes(length))
-            request(sock, FINISH, X, 0, geometry.d, 0, 0, digest=xxhash.xxh3_64_intdigest(bytes(length - 1) + b"\1"))
+            request(sock, FINISH, X, 0, geometry.d, 0, 0, digest=joint(of_blocks(np.frombuffer(bytes(length - 1) + b"\1", np.uint8))))
             assert sock.recv(1) == b"", "the link of a wrong chunk stays"
         assert not node.stored
         assert not node.failures
@@ -363,7 +363,7 @@ def test_a_second_attempt_tells_of_a_chunk_again_and_does_not_touch_it() -> None
                 length = len(node.vault.chunk_view(2, X, group.geometry, position))
                 request(sock, WRITE, X, 2, position, 0, length)
                 send(sock, bytes(length))
-                request(sock, FINISH, X, 2, position, 0, 0, digest=xxhash.xxh3_64_intdigest(bytes(length)))
+                request(sock, FINISH, X, 2, position, 0, 0, digest=joint(of_blocks(np.zeros(length, np.uint8))))
             assert sock.recv(1) == b"", "parity of another digest is refused"
         group.wait_stored({(2, X, data)})
         check_slot(group, 2, states[2])

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import xxhash
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
 from perdure.errors import ConfigError
+from perdure.runtime.digests import of_blocks
 from perdure.runtime.memory import grow
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.vault import NotHeld, Vault
@@ -47,7 +47,7 @@ def fill(vault: Vault, label: Label = X, index: int = 0) -> Offer:
     assert held.parity is not None
     held.parity[:] = np.random.default_rng(4).integers(0, 256, len(held.parity), np.uint8)
     for p in range(GEOMETRY.m):
-        held.digests[p] = xxhash.xxh3_64_intdigest(vault.chunk_view(0, label, GEOMETRY, GEOMETRY.d + p).data)
+        held.digests[p] = of_blocks(vault.chunk_view(0, label, GEOMETRY, GEOMETRY.d + p))
         held.complete.add(GEOMETRY.d + p)
     return offer
 

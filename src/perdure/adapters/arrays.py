@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.offers import BLOCK_BYTES
+from perdure.runtime.digests import of_block, of_blocks
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[Any]
@@ -39,14 +40,8 @@ def copy_hashed(target: Bytes, source: Bytes) -> bytes:
             stream.copy(start, start + len(block))
         else:
             target[start : start + len(block)] = block
-        digests += xxhash.xxh3_64_intdigest(block.data).to_bytes(8, "little")
+        digests += of_block(block)
     return bytes(digests)
-
-
-def block_digests(data: Bytes) -> bytes:
-    """The digests of the blocks of `data`, 8 bytes each."""
-    starts = range(0, len(data), BLOCK_BYTES)
-    return b"".join(xxhash.xxh3_64_intdigest(data[start : start + BLOCK_BYTES].data).to_bytes(8, "little") for start in starts)
 
 
 def store(target: Bytes, array: Array) -> bytes:
@@ -55,7 +50,7 @@ def store(target: Bytes, array: Array) -> bytes:
         return copy_hashed(target, as_bytes(array))
     array = _whole_elements(array)
     np.copyto(target.view(array.dtype).reshape(array.shape), array)
-    return block_digests(target)
+    return of_blocks(target)
 
 
 def load(array: Array, source: Bytes, blocks: bytes) -> bool:
@@ -63,7 +58,7 @@ def load(array: Array, source: Bytes, blocks: bytes) -> bool:
     more, and the array may hold a part of them."""
     if array.flags.c_contiguous and array.nbytes:
         return copy_hashed(as_bytes(array), source) == blocks
-    if block_digests(source) != blocks:
+    if of_blocks(source) != blocks:
         return False
     if array.nbytes:
         array = _whole_elements(array)

@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.adapters import arrays, boxes, canonical
-from perdure.core.offers import ALIGNMENT, Form, Item, Kind, Offer, replicated_start
+from perdure.adapters.comparing import Memo, copy_changed, stretches
+from perdure.core.changes import joined
+from perdure.core.offers import ALIGNMENT, BLOCK_BYTES, Form, Item, Kind, Offer, replicated_start
 from perdure.errors import UsageError
+from perdure.runtime.digests import DIGEST_BYTES, of_blocks
+from perdure.runtime.session import Previous
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
@@ -45,7 +49,7 @@ class Entry:
         has not; what was set until then is of no use.
         """
         if self.own is None:
-            if arrays.block_digests(source) != item.blocks:
+            if of_blocks(source) != item.blocks:
                 return False
             boxes.refill(self.live, boxes.thaw(source))
             return True
@@ -90,48 +94,105 @@ class _Packed:
     entry: Entry
     frozen: boxes.Frozen | None
     nbytes: int
+    room: int
+    """Bytes that are kept for it; zeros beyond its end."""
     offset: int = 0
 
+    @property
+    def replicated(self) -> bool:
+        """Does it lie in the replicated region?"""
+        return self.entry.kind is Kind.REPLICATED
 
-def pack(entries: Iterable[Entry], slot_of: Callable[[int], Bytes], *, rank: int, next_position: int, ended_at: int) -> Offer:
-    """Copies all items into a slot, hashing them on the way, and says what lies where."""
-    packed = [_freeze(entry) for entry in entries]
+
+def pack(
+    entries: Iterable[Entry],
+    slot_of: Callable[[int], Bytes],
+    *,
+    rank: int,
+    next_position: int,
+    ended_at: int,
+    previous: Previous | None = None,
+    memo: Memo | None = None,
+) -> Offer:
+    """Copies all items into a slot, hashing them on the way, and says what lies where.
+
+    With `previous`, whose bytes the slot still holds, only what has changed is copied, if everything lies where it lay. `memo` is the same
+    at all commits of one entry.
+    """
+    memo = memo or Memo()
+    memo.commits += 1
+    packed = [_freeze(entry, memo) for entry in entries]
     lengths = {True: 0, False: 0}
     for one in packed:
-        replicated = one.entry.kind is Kind.REPLICATED
-        one.offset = -(-lengths[replicated] // ALIGNMENT) * ALIGNMENT
-        lengths[replicated] = one.offset + one.nbytes
+        one.offset = -(-lengths[one.replicated] // ALIGNMENT) * ALIGNMENT
+        lengths[one.replicated] = one.offset + one.room
     coded_bytes, replicated_bytes = lengths[False], lengths[True]
     start = replicated_start(coded_bytes)
     slot = slot_of(start + replicated_bytes)
     regions = {True: slot[start : start + replicated_bytes], False: slot[:coded_bytes]}
-    items = tuple(_store(one, regions[one.entry.kind is Kind.REPLICATED]) for one in packed)
+    if previous is not None and not _lies_alike(packed, coded_bytes, replicated_bytes, previous.offer):
+        previous = None
+    old = {item.name: item for item in previous.offer.items} if previous else {}
+    ends = {True: 0, False: 0}
+    found, changed = [], []
+    for one in packed:
+        region = regions[one.replicated]
+        region[ends[one.replicated] : one.offset] = 0
+        item, flags = _store(one, region, old.get(one.entry.name), memo)
+        ends[one.replicated] = one.offset + one.nbytes
+        found.append(item)
+        if previous is not None:
+            memo.hot[item.name] = flags
+        if not one.replicated:
+            changed += stretches(flags, one.offset, one.nbytes if one.frozen is None else one.room)
+    regions[False][ends[False] :] = 0
     return Offer(
-        rank=rank, items=items, coded_bytes=coded_bytes, replicated_bytes=replicated_bytes, next_position=next_position, ended_at=ended_at
+        rank=rank, items=tuple(found), coded_bytes=coded_bytes, replicated_bytes=replicated_bytes, next_position=next_position,
+        ended_at=ended_at, since=previous.label if previous else None, changed=joined(changed) if previous else (),
+    )  # fmt: skip
+
+
+def _freeze(entry: Entry, memo: Memo) -> _Packed:
+    if entry.own is not None:
+        return _Packed(entry, None, entry.own.nbytes, entry.own.nbytes)
+    frozen = boxes.freeze(entry.name, entry.live)
+    room = frozen.nbytes if entry.kind is Kind.REPLICATED else memo.room(entry.name, frozen.nbytes)
+    return _Packed(entry, frozen, frozen.nbytes, room)
+
+
+def _lies_alike(packed: list[_Packed], coded_bytes: int, replicated_bytes: int, offer: Offer) -> bool:
+    """Do all items lie where they lay? The length of a box may differ within its room."""
+    if len(offer.items) != len(packed) or (coded_bytes, replicated_bytes) != (offer.coded_bytes, offer.replicated_bytes):
+        return False
+    return all(
+        (one.entry.name, one.entry.kind, one.entry.form, one.offset) == (item.name, item.kind, item.form, item.offset)
+        and (one.frozen is not None or one.nbytes == item.nbytes)
+        for one, item in zip(packed, offer.items, strict=True)
     )
 
 
-def _freeze(entry: Entry) -> _Packed:
-    if entry.own is not None:
-        return _Packed(entry, None, entry.own.nbytes)
-    frozen = boxes.freeze(entry.name, entry.live)
-    return _Packed(entry, frozen, frozen.nbytes)
-
-
-def _store(one: _Packed, region: Bytes) -> Item:
+def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo) -> tuple[Item, bytes]:
+    """The item, and for each of its blocks whether it was written. With `old`, which lies there, only what has changed is."""
     entry, target = one.entry, region[one.offset : one.offset + one.nbytes]
+    dtype, shape = "", ()
     if one.frozen is not None:
         one.frozen.store(target)
-        dtype, shape, blocks = "", (), arrays.block_digests(target)
-        digest = canonical.digest(entry.live)
+        blocks, digest = of_blocks(target), canonical.digest(entry.live)
+        flags = b"\1" * -(-one.room // BLOCK_BYTES)
     else:
         assert entry.own is not None
-        dtype, shape, blocks = arrays.dtype_text(entry.own.dtype), entry.own.shape, arrays.store(target, entry.own)
+        dtype, shape = arrays.dtype_text(entry.own.dtype), entry.own.shape
+        if old is not None and entry.own.flags.c_contiguous:
+            blocks, flags = copy_changed(target, arrays.as_bytes(entry.own), old.blocks, memo, entry.name)
+        else:
+            blocks = arrays.store(target, entry.own)
+            flags = b"\1" * (len(blocks) // DIGEST_BYTES)
         digest = arrays.value_digest(dtype, shape, blocks)
-    return Item(
+    item = Item(
         name=entry.name, kind=entry.kind, form=entry.form, dtype=dtype, shape=shape, global_shape=entry.global_shape,
         axis=entry.axis, offset=one.offset, nbytes=one.nbytes, blocks=blocks, digest=digest,
     )  # fmt: skip
+    return item, flags
 
 
 def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> bool:

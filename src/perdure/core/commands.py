@@ -67,11 +67,12 @@ class ShutLinks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindSlot:
-    """Slot `index` of `rank` is for this label from now on."""
+    """Slot `index` of `rank` is for this label from now on. `since`: the label that slot and parity still hold, all of it (rule C4')."""
 
     rank: int
     label: Label
     index: int
+    since: Label | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from perdure.core.offers import Offer
 from perdure.core.progress import AT_THE_END
 from perdure.errors import GenerationRevoked, InternalError, UsageError
 from perdure.mapping import Bytes
-from perdure.runtime.session import Base, Means
+from perdure.runtime.session import Base, Means, Previous
 
 Tell = Callable[..., None]
 """tell(event, **fields): to whoever runs the job."""
@@ -149,6 +149,7 @@ class ThreadSession:
 
     generation = 1
     base: Base | None = None
+    previous: Previous | None = None
     protection = 1.0
     """The snapshot, while it is hashed."""
     alone = False

@@ -238,8 +238,8 @@ class AgentProcess:
         | do.Scrub | do.Repair,
     ) -> None:  # fmt: skip
         match command:
-            case do.BindSlot(rank=rank, label=label, index=index):
-                self._vault.bind(rank, label, index)
+            case do.BindSlot(rank=rank, label=label, index=index, since=since):
+                self._vault.bind(rank, label, index, since)
             case do.ExposeSlot():
                 self._vault.expose(command.rank, command.label, command.offer)
             case do.ForgetLabel(rank=rank, label=label):

@@ -10,14 +10,16 @@ What arrives is hashed while it is in the cache, so that a rebuilt slot need not
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import xxhash
 
 from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Block, Kind, Offer
+from perdure.core.offers import Block, Kind, Offer, Range
 from perdure.mapping import Bytes
+from perdure.runtime import digests
 from perdure.runtime.asking import LinkDown
 from perdure.runtime.vault import Vault
 
@@ -25,12 +27,16 @@ from perdure.runtime.vault import Vault
 class Arriving:
     """One chunk from one bringer, which is the only one from now on."""
 
-    def __init__(self, vault: Vault, rank: int, label: Label, geometry: Geometry, position: int) -> None:
-        """Raises NotHeld."""
+    def __init__(
+        self, vault: Vault, rank: int, label: Label, geometry: Geometry, position: int, pieces: Sequence[Range] | None = None
+    ) -> None:
+        """`pieces`: what comes of it; None: all of it. Raises NotHeld."""
         self._vault, self._rank, self._label, self._position = vault, rank, label, position
         self._held = held = vault.held(rank, label)
         self._view = vault.chunk_view(rank, label, geometry, position)
-        self._stored = 0
+        whole = ((0, len(self._view)),) if len(self._view) else ()
+        self._due = deque(whole if pieces is None else pieces)
+        self._digests = digests.Running()
         self._mark = object()
         self._hash = xxhash.xxh3_64()
         self._is_parity = position >= geometry.d
@@ -48,8 +54,9 @@ class Arriving:
         Raises:
             LinkDown: the label was given up, another brings the chunk now, or this is not the next piece.
         """
-        if start != self._stored or start + len(piece) > len(self._view):
-            raise LinkDown(f"bytes {start} to {start + len(piece)} after {self._stored} of {len(self._view)}: the peer counts differently")
+        due, end = self._due[0] if self._due else (len(self._view), len(self._view))
+        if start != due or start + len(piece) > end:
+            raise LinkDown(f"bytes {start} to {start + len(piece)} where {due} to {end} are due: the peer counts differently")
         with self._held.lock:
             if not self._vault.still_holds(self._rank, self._label, self._held):
                 raise LinkDown(f"{self._label} of rank {self._rank} was given up while it was written")
@@ -61,18 +68,21 @@ class Arriving:
                     Stream(place, piece).copy(0, len(piece))
                 else:
                     place[:] = piece
-                self._check(self._offset + start, piece)
-        self._stored += len(piece)
+                self._check(self._offset + start, piece, end)
+        if start + len(piece) < end:
+            self._due[0] = start + len(piece), end
+        else:
+            self._due.popleft()
 
-    def digest(self) -> int | None:
-        """Of a whole chunk of parity, as it was stored; None if it was not, or is data."""
-        is_whole = self._is_parity and self._stored == len(self._view) and self._position not in self._held.complete
-        return self._hash.intdigest() if is_whole else None
+    def digests(self) -> bytes | None:
+        """Of the blocks of the pieces of a chunk of parity, as they were stored; None if they were not, or are data."""
+        is_whole = self._is_parity and not self._due and self._position not in self._held.complete
+        return self._digests.blocks() if is_whole else None
 
-    def _check(self, start: int, piece: Bytes) -> None:
-        """Hashes blocks that lie in this chunk altogether; pieces come in order."""
+    def _check(self, start: int, piece: Bytes, end: int) -> None:
+        """Hashes blocks that lie in this chunk altogether; pieces come in order. `end`: of parity, where the stretch ends."""
         if self._is_parity:
-            self._hash.update(piece.data)
+            self._digests.update(start, piece, end)
         while self._blocks:
             block = self._blocks[0]
             first, last = max(start, block.start), min(start + len(piece), block.stop)

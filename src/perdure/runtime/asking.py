@@ -26,7 +26,8 @@ Home = tuple[int, int]
 """A rank, and the agent that hosts it."""
 
 REQUEST: Final = struct.Struct("<BIqIIQQQ")
-"""verb, label (generation, superstep), rank, code position, offset, length, digest of the whole chunk (FINISH) or place (TAKE)."""
+"""verb, label (generation, superstep), rank, code position, offset, length, digest of the chunk (FINISH), place (TAKE) or bytes that
+will be read (MAP)."""
 READ, WRITE, FINISH, OFFERS, REPLICATED, MAP, CONFIRM, RING, TAKE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 MAPPED: Final = struct.Struct("<Q")
 """The answer to MAP beside the file descriptor: where in the file the chunk begins."""
@@ -119,9 +120,10 @@ class PeerMaps:
         self._lock = threading.Lock()
         self._maps: dict[tuple[int, int], tuple[Home, Bytes]] = {}
 
-    def view(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int) -> Bytes:
-        """A chunk of data in place, (nbytes,) uint8, read-only; it stays mapped for as long as it is held, or the rank is at home there."""
-        request(sock, MAP, label, rank, position, 0, nbytes)
+    def view(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int, read: int) -> Bytes:
+        """A chunk of data in place, (nbytes,) uint8, read-only, of which `read` bytes will be read; it stays mapped for as long as it
+        is held, or the rank is at home there."""
+        request(sock, MAP, label, rank, position, 0, nbytes, read)
         with received_file(sock, MAPPED.size) as (head, fd):
             (start,) = MAPPED.unpack(head)
             return self._map(fd, (rank, agent))[start : start + nbytes]

@@ -15,21 +15,24 @@ finished before every source was *confirmed*: its label was held without interru
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
-import xxhash
 
 from perdure.coding import Codec, kernels
+from perdure.core import changes
 from perdure.core import commands as do
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
+from perdure.core.offers import BLOCK_BYTES, Range
 from perdure.core.plan import Plan
 from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
 from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, confirm, receive_into, request, send
+from perdure.runtime.digests import joint, of_blocks, tiles_of
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.rings import RING_FROM_BYTES, Ring
 from perdure.runtime.serving import finish_chunk
@@ -37,8 +40,6 @@ from perdure.runtime.vault import Vault
 
 CREDIT_BYTES: Final = 2 << 20
 """Of each source that comes over a link. Measured: without a limit receivers lose a factor of ten."""
-ASK_BYTES: Final = 1 << 20
-"""What one request asks for."""
 
 
 class Task:
@@ -85,10 +86,10 @@ class Task:
 
 
 class Source(Protocol):
-    """A chunk that is read from its beginning to its end."""
+    """A chunk of which some stretches are read, in ascending order."""
 
-    def tile(self, start: int) -> Bytes:
-        """The bytes [start, start + TILE_BYTES) of the chunk, as far as there are any; borrowed until the next call."""
+    def tile(self, start: int, width: int) -> Bytes:
+        """The bytes [start, start + width) of the chunk, as far as there are any; borrowed until the next call."""
 
     def confirm(self) -> None:
         """After the last tile: LinkDown unless all of them were bytes of the label."""
@@ -103,8 +104,8 @@ class LocalSource:
         self._held = task.vault.held(rank, label)
         self._view = task.vault.chunk_view(rank, label, task.geometry(rank), position)
 
-    def tile(self, start: int) -> Bytes:
-        return self._view[start : start + TILE_BYTES]
+    def tile(self, start: int, width: int) -> Bytes:
+        return self._view[start : start + width]
 
     def confirm(self) -> None:
         if not self._vault.still_holds(self._rank, self._label, self._held):
@@ -117,30 +118,33 @@ class MappedSource:
     def __init__(self, sock: socket.socket, label: Label, rank: int, view: Bytes) -> None:
         self._sock, self._label, self._rank, self._view = sock, label, rank, view
 
-    def tile(self, start: int) -> Bytes:
-        return self._view[start : start + TILE_BYTES]
+    def tile(self, start: int, width: int) -> Bytes:
+        return self._view[start : start + width]
 
     def confirm(self) -> None:
         confirm(self._sock, self._label, self._rank)
 
 
 class StreamedSource:
-    """Comes over a link, asked for ahead of need."""
+    """Comes over a link, asked for ahead of need: the tiles [start, stop) that will be read."""
 
-    def __init__(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> None:
-        self._sock, self._label, self._rank, self._position, self._nbytes = sock, label, rank, position, nbytes
+    def __init__(self, sock: socket.socket, label: Label, rank: int, position: int, tiles: Sequence[Range]) -> None:
+        self._sock, self._label, self._rank, self._position = sock, label, rank, position
+        self._nbytes = sum(stop - start for start, stop in tiles)
+        self._to_ask = deque(tiles)
         self._asked = self._received = 0
-        self._buffer = np.empty(min(TILE_BYTES, nbytes), np.uint8)
+        self._buffer = np.empty(max((stop - start for start, stop in tiles), default=0), np.uint8)
+        self._ends = {start: stop for start, stop in tiles}
         self._ask()
 
     def _ask(self) -> None:
-        while self._asked < self._nbytes and self._asked + ASK_BYTES <= self._received + CREDIT_BYTES:
-            length = min(ASK_BYTES, self._nbytes - self._asked)
-            request(self._sock, READ, self._label, self._rank, self._position, self._asked, length)
-            self._asked += length
+        while self._to_ask and self._asked + TILE_BYTES <= self._received + CREDIT_BYTES:
+            start, stop = self._to_ask.popleft()
+            request(self._sock, READ, self._label, self._rank, self._position, start, stop - start)
+            self._asked += stop - start
 
-    def tile(self, start: int) -> Bytes:
-        view = self._buffer[: max(0, min(TILE_BYTES, self._nbytes - start))]
+    def tile(self, start: int, width: int) -> Bytes:
+        view = self._buffer[: self._ends.get(start, start) - start]
         receive_into(self._sock, view.data)
         self._received += len(view)
         self._ask()
@@ -151,22 +155,25 @@ class StreamedSource:
             confirm(self._sock, self._label, self._rank)
 
 
-def open_source(task: Task, label: Label, rank: int, position: int, nbytes: int) -> Source:
-    """The cheapest way to read a chunk of `nbytes`."""
+def open_source(task: Task, label: Label, rank: int, position: int, nbytes: int, tiles: Sequence[Range]) -> Source:
+    """The cheapest way to read these tiles of a chunk of `nbytes`, as far as there are any bytes."""
     sock = task.to(rank, READ)
     if sock is None:
         return LocalSource(task, label, rank, position)
+    there = [(start, min(stop, nbytes)) for start, stop in tiles if start < nbytes]
     is_data = position < task.geometry(rank).d
     if is_data and task.links.peer_maps is not None and sock.family == socket.AF_UNIX:
-        return MappedSource(sock, label, rank, task.links.peer_maps.view(sock, label, rank, task.plan.agent_of(rank), position, nbytes))
-    return StreamedSource(sock, label, rank, position, nbytes)
+        read = sum(stop - start for start, stop in there)
+        view = task.links.peer_maps.view(sock, label, rank, task.plan.agent_of(rank), position, nbytes, read)
+        return MappedSource(sock, label, rank, view)
+    return StreamedSource(sock, label, rank, position, there)
 
 
 # ---- outputs --------------------------------------------------------------------------------------------------------------
 
 
 class Output(Protocol):
-    """A chunk that is computed from its beginning to its end."""
+    """A chunk of which some stretches are computed, in ascending order."""
 
     def room(self, start: int, width: int) -> Bytes:
         """(width,) uint8: where the tile at `start` is to be put; it may reach beyond a short chunk's end."""
@@ -183,13 +190,15 @@ class EncodedOutput:
         self._links, self._rank, self._label, self._position = task.links, rank, label, position
         self._geometry = task.geometry(rank)
         self._view = task.vault.chunk_view(rank, label, self._geometry, position)
+        self._digests = bytearray()
 
     def room(self, start: int, width: int) -> Bytes:
         return self._view[start : start + width]
 
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        self._digests += of_blocks(tile)
         if last:
-            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, None)
+            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, bytes(self._digests))
 
 
 class StoredOutput:
@@ -210,18 +219,20 @@ class StoredOutput:
         if len(part):
             self._arriving.store(start, part)
         if last:
-            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, self._arriving.digest())
+            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, self._arriving.digests())
 
 
 class SentOutput:
-    """Goes to its holder over a link, on the same machine through a ring; parity with the digest of the whole chunk at the end, for data
-    has the digests of its items."""
+    """Goes to its holder over a link, on the same machine through a ring; parity with the digest of all its blocks at the end, for
+    data has the digests of its items."""
 
-    def __init__(self, task: Task, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> None:
+    def __init__(self, task: Task, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int, sent: int) -> None:
+        """`sent`: how many bytes of the chunk of `nbytes` will be put."""
         self._links, self._sock, self._nbytes = task.links, sock, nbytes
         self._label, self._rank, self._position = label, rank, position
-        self._hash = xxhash.xxh3_64() if position >= task.geometry(rank).d else None
-        self._ring = task.ring(sock, label, rank, position, nbytes)
+        self._digests = bytearray()
+        self._is_parity = position >= task.geometry(rank).d
+        self._ring = task.ring(sock, label, rank, position, sent)
         self._buffer = np.empty(TILE_BYTES if self._ring is None else 0, np.uint8)
 
     def room(self, start: int, width: int) -> Bytes:
@@ -230,8 +241,8 @@ class SentOutput:
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
         part = tile[: max(0, self._nbytes - start)]
         if len(part):
-            if self._hash is not None:
-                self._hash.update(part.data)
+            if self._is_parity:
+                self._digests += of_blocks(part)
             self._links.count(self._label, len(part))
             if self._ring is not None:
                 self._ring.put(start, len(part))
@@ -241,56 +252,58 @@ class SentOutput:
         if last:
             if self._ring is not None:
                 self._ring.drain()
-            digest = self._hash.intdigest() if self._hash is not None else 0
+            digest = joint(bytes(self._digests)) if self._is_parity else 0
             request(self._sock, FINISH, self._label, self._rank, self._position, 0, 0, digest)
 
 
-def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int, *, encoded: bool) -> Output:
-    """The way to the holder of a chunk of `nbytes`, which is `encoded` for a commit or else rebuilt."""
+def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int, *, encoded: int | None = None) -> Output:
+    """The way to the holder of a chunk of `nbytes`, of which so many bytes are `encoded` for a commit, or which else is rebuilt."""
     sock = task.to(rank, 16 + position)
     if sock is not None:
-        return SentOutput(task, sock, label, rank, position, nbytes)
-    return EncodedOutput(task, label, rank, position) if encoded else StoredOutput(task, label, rank, position, nbytes)
+        return SentOutput(task, sock, label, rank, position, nbytes, nbytes if encoded is None else encoded)
+    return EncodedOutput(task, label, rank, position) if encoded is not None else StoredOutput(task, label, rank, position, nbytes)
 
 
 # ---- work -----------------------------------------------------------------------------------------------------------------
 
 
 def _transform(
-    chunk: int, sources: Sequence[Source], outputs: Sequence[Output], compute: Callable[[list[Bytes], list[Bytes]], None]
+    tiles: Sequence[Range], sources: Sequence[Source], outputs: Sequence[Output], compute: Callable[[list[Bytes], list[Bytes]], None]
 ) -> None:
-    """Reads tile by tile, computes, puts; the last tile after all sources were confirmed."""
-    for start in range(0, max(chunk, 1), TILE_BYTES):
-        width = min(TILE_BYTES, chunk - start)
-        last = start + width == chunk
-        tiles = [output.room(start, width) for output in outputs]
-        compute([source.tile(start) for source in sources], tiles)
+    """Reads tile by tile, computes, puts; the last tile, which is empty where there is none, after all sources were confirmed."""
+    for number, (start, stop) in enumerate(tiles or ((0, 0),)):
+        width, last = stop - start, number + 1 >= len(tiles)
+        rooms = [output.room(start, width) for output in outputs]
+        if width:
+            compute([source.tile(start, width) for source in sources], rooms)
         if last:
             for source in sources:
                 source.confirm()
-        for output, tile in zip(outputs, tiles, strict=True):
-            output.put(start, tile, last=last)
+        for output, room in zip(outputs, rooms, strict=True):
+            output.put(start, room, last=last)
 
 
 def protect(task: Task, command: do.Protect) -> None:
-    """Encodes the stripe whose first parity holder is `command.rank` and hands out its parity chunks."""
+    """Encodes the stripe whose first parity holder is `command.rank`, as far as it has changed, and hands out its parity chunks."""
     plan, label, offers = task.plan, command.label, command.member_offers
     group, geometry = plan.group_of(command.rank), task.geometry(command.rank)
     _warm_kernels(task.links, geometry.m)
     stripe = group.index(command.rank)
     chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
+    tiles = tiles_of(changes.columns(geometry, stripe, offers, BLOCK_BYTES), TILE_BYTES)
     if task.links.peer_maps is not None:
         task.links.peer_maps.keep({(place.rank, place.agent) for place in plan.placements})
         if chunk >= RING_FROM_BYTES:
             task.links.rings.prepare()
     sources = []
-    for t in range(geometry.d):
+    for t in range(geometry.d) if tiles else ():
         member = geometry.member(stripe, t)
         start, stop = geometry.data_range(t, chunk, offers[member].coded_bytes)
-        sources.append(open_source(task, label, group[member], t, stop - start))
-    parities = range(geometry.d, geometry.n)
-    outputs = [open_output(task, label, group[geometry.member(stripe, position)], position, chunk, encoded=True) for position in parities]
-    _transform(chunk, sources, outputs, Codec(geometry.n, geometry.m).encode)
+        sources.append(open_source(task, label, group[member], t, stop - start, tiles))
+    encoded = sum(stop - start for start, stop in tiles)
+    holders = [(position, group[geometry.member(stripe, position)]) for position in range(geometry.d, geometry.n)]
+    outputs = [open_output(task, label, holder, position, chunk, encoded=encoded) for position, holder in holders]
+    _transform(tiles, sources, outputs, Codec(geometry.n, geometry.m).encode)
 
 
 def _warm_kernels(links: Links, m: int) -> None:
@@ -307,7 +320,7 @@ def decode(task: Task, work: DecodeTask) -> None:
     """Rebuilds the wanted chunks of one stripe and hands them to their holders."""
 
     def to_holder(position: int, rank: int, nbytes: int) -> Output:
-        return open_output(task, work.label, rank, position, nbytes, encoded=False)
+        return open_output(task, work.label, rank, position, nbytes)
 
     decode_to(task, work, to_holder)
 
@@ -325,14 +338,15 @@ def decode_to(task: Task, work: DecodeTask, opens: Callable[[int, int, int], Out
         start, stop = geometry.data_range(position, held.chunk, state) if position < geometry.d else (0, held.chunk)
         return stop - start
 
-    sources = {position: open_source(task, label, rank, position, length(position, rank)) for position, rank in work.sources}
+    tiles = tiles_of(((0, held.chunk),), TILE_BYTES)
+    sources = {position: open_source(task, label, rank, position, length(position, rank), tiles) for position, rank in work.sources}
     outputs = {position: opens(position, rank, length(position, rank)) for position, rank in work.wanted}
     codec = Codec(geometry.n, geometry.m)
 
     def compute(read: list[Bytes], wanted: list[Bytes]) -> None:
         codec.decode(_named(sources, read), _named(outputs, wanted))
 
-    _transform(held.chunk, list(sources.values()), list(outputs.values()), compute)
+    _transform(tiles, list(sources.values()), list(outputs.values()), compute)
 
 
 def _named(positions: Mapping[int, object], tiles: list[Bytes]) -> dict[int, Bytes]:

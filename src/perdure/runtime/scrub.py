@@ -19,7 +19,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Block, Kind
+from perdure.core.offers import Block, Kind, blocks_from
 from perdure.mapping import Bytes
 from perdure.runtime.asking import LinkDown
 from perdure.runtime.exchange import Task, decode_to
@@ -110,8 +110,9 @@ def mend_coded(vault: Vault, held: Held, rank: int, label: Label, geometry: Geom
             _mend(vault, held, rank, label, coded, block, data)
     for position, chunk in found.items():
         if position >= geometry.d:
-            block = Block(0, len(chunk), held.digests[position - geometry.d])
-            _mend(vault, held, rank, label, vault.chunk_view(rank, label, geometry, position), block, {0: chunk})
+            region = vault.chunk_view(rank, label, geometry, position)
+            for block in blocks_from(held.digests[position - geometry.d], 0, len(chunk)):
+                _mend(vault, held, rank, label, region, block, {0: chunk})
 
 
 def mend_replicated(vault: Vault, held: Held, rank: int, label: Label, common: Bytes) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import xxhash
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.core.offers import Range
 from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
 from perdure.runtime.asking import (
@@ -37,6 +37,7 @@ from perdure.runtime.asking import (
     send,
     send_file,
 )
+from perdure.runtime.digests import joint, tiles_of
 from perdure.runtime.posix import stand_back
 from perdure.runtime.rings import place_of, receive_ring
 from perdure.runtime.vault import Held, NotHeld
@@ -70,7 +71,7 @@ class Served:
             if verb == READ:
                 self._read(rank, label, geometry, position, offset, length)
             elif verb == MAP:
-                self._map(rank, label, geometry, position, length)
+                self._map(rank, label, geometry, position, length, digest)
             elif verb == WRITE:
                 self._arrives(rank, label, geometry, position).store(offset, self._receive(length))
             elif verb == RING:
@@ -79,8 +80,7 @@ class Served:
                 self._arrives(rank, label, geometry, position).store(offset, place_of(self._ring, digest, length))
                 send(self._sock, YES)
             elif verb == FINISH:
-                arrived = self._arriving.pop((rank, label, position), None)
-                finish_chunk(self._links, rank, label, geometry, position, arrived.digest() if arrived else None, expected=digest)
+                self._finish(rank, label, geometry, position, digest)
             elif verb == REPLICATED:
                 region = self._vault.replicated_view(rank, label)
                 self._links.count(label, len(region))
@@ -107,8 +107,8 @@ class Served:
         self._links.count(label, length)
         send(self._sock, view.data)
 
-    def _map(self, rank: int, label: Label, geometry: Geometry, position: int, length: int) -> None:
-        """The bytes count as sent: the peer reads them in place, once."""
+    def _map(self, rank: int, label: Label, geometry: Geometry, position: int, length: int, will_read: int) -> None:
+        """What the peer will read in place, once, counts as sent."""
         if position >= geometry.d:
             raise LinkDown("only chunks of data lie in files")
         self._note(rank, label)
@@ -116,7 +116,7 @@ class Served:
         held = self._vault.held(rank, label)
         fd = self._vault.slot_file(rank, label)
         try:
-            self._links.count(label, length)
+            self._links.count(label, will_read)
             send_file(self._sock, MAPPED.pack(position * held.chunk), fd)
         finally:
             os.close(fd)
@@ -128,8 +128,23 @@ class Served:
         if key not in self._arriving:
             if position >= geometry.d and label.generation < self._generation:
                 stand_back()
-            self._arriving[key] = Arriving(self._vault, rank, label, geometry, position)
+            pieces = self._pieces(rank, label, geometry, position)
+            self._arriving[key] = Arriving(self._vault, rank, label, geometry, position, pieces)
         return self._arriving[key]
+
+    def _pieces(self, rank: int, label: Label, geometry: Geometry, position: int) -> tuple[Range, ...]:
+        """What comes of a chunk: all of it, but for the parity of a commit (rule C4')."""
+        if position >= geometry.d and label.generation == self._generation:
+            return self._vault.encoded_pieces(rank, label, geometry, position)
+        return ((0, len(self._vault.chunk_view(rank, label, geometry, position))),)
+
+    def _finish(self, rank: int, label: Label, geometry: Geometry, position: int, expected: int) -> None:
+        arrived = self._arriving.pop((rank, label, position), None)
+        if arrived is not None:
+            found = arrived.digests()
+        else:
+            found = None if tiles_of(self._pieces(rank, label, geometry, position), TILE_BYTES) else b""
+        finish_chunk(self._links, rank, label, geometry, position, found, expected=expected)
 
     def _receive(self, length: int) -> Bytes:
         """The next bytes of the link, borrowed until the next call."""
@@ -149,20 +164,22 @@ def _range(chunk: Bytes, offset: int, length: int) -> Bytes:
 
 
 def finish_chunk(
-    links: Links, rank: int, label: Label, geometry: Geometry, position: int, found: int | None, *, expected: int | None = None
+    links: Links, rank: int, label: Label, geometry: Geometry, position: int, found: bytes | None, *, expected: int | None = None
 ) -> None:
-    """A chunk is complete. `found` is the digest of parity if it is known; parity that came over a link must have the sender's, `expected`.
-    Only then it counts. Data is checked with the whole slot, against the digests of its items.
+    """A chunk is complete. `found`: the block digests of what was stored of parity, if it was; what came over a link must have the
+    sender's, `expected`. Only then it counts. Data is checked with the whole slot, against the digests of its items.
 
     A chunk that was complete before is told again: whoever counts may not have heard of it.
     """
     held = links.vault.held(rank, label)
     if position >= geometry.d:
-        if found is None:
-            found = xxhash.xxh3_64_intdigest(links.vault.chunk_view(rank, label, geometry, position).data)
-        if expected not in (None, found):
-            raise LinkDown(f"chunk {position} of rank {rank} at {label} did not arrive as it was sent")
-        if held.digests.setdefault(position - geometry.d, found) != found:
-            raise LinkDown(f"chunk {position} of rank {rank} at {label} was rebuilt from wrong bytes: it does not have the digest it had")
+        chunk, known = f"chunk {position} of rank {rank} at {label}", held.digests.get(position - geometry.d)
+        came = known if found is None else found
+        if came is None or expected not in (None, joint(came)):
+            raise LinkDown(f"{chunk} did not arrive as it was sent")
+        if found is not None:
+            whole = links.vault.parity_digests(rank, label, geometry, position, found)
+            if held.digests.setdefault(position - geometry.d, whole) != whole:
+                raise LinkDown(f"{chunk} was rebuilt from wrong bytes: it does not have the digest it had")
     held.complete.add(position)
     links.stored(rank, label, position)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from perdure.core.ids import Label
 from perdure.core.offers import Offer
 from perdure.mapping import Bytes
 
@@ -23,6 +24,14 @@ class Base:
     superstep: int
     offer: Offer
     slot: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """The label that a slot holds until another takes its place, and what was offered of it (rule C4')."""
+
+    label: Label
+    offer: Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +62,8 @@ class Session(Protocol):
     means: Means
     comm: Communicator
     base: Base | None
+    previous: Previous | None
+    """After `begin_snapshot`: what the slot still holds, if the copy may leave in place what has not changed."""
     protection: float
     """Bytes of protection for each byte of coded state: two snapshots and two sets of parity."""
     alone: bool

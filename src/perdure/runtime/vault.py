@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import xxhash
 
+from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
-from perdure.core.offers import BLOCK_BYTES, Item, Kind, Offer, replicated_start
+from perdure.core.offers import BLOCK_BYTES, Item, Kind, Offer, Range, replicated_start
 from perdure.mapping import Bytes
+from perdure.runtime import digests
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
 
 
@@ -36,7 +38,9 @@ class Held:
 
     Attributes:
         parity: (m * chunk,) uint8, borrowed from the vault; None until the group's offers are here.
-        digests: of the complete parity chunks, by number.
+        member: of the rank in its group, once its offers are here.
+        digests: of the blocks of the complete parity chunks, by number.
+        before: the same of the label that was here before, where that is to be taken over (rule C4').
         complete: code positions whose chunks came whole from elsewhere; they are not written again.
         lock: held while a piece of a chunk is stored.
         arriving: code position -> the mark of the one who may store that chunk.
@@ -48,7 +52,9 @@ class Held:
     member_offers: tuple[Offer, ...] = ()
     chunk: int = 0
     parity: Bytes | None = None
-    digests: dict[int, int] = field(default_factory=dict)
+    member: int = -1
+    digests: dict[int, bytes] = field(default_factory=dict)
+    before: dict[int, bytes] = field(default_factory=dict)
     complete: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     arriving: dict[int, object] = field(default_factory=dict)
@@ -63,6 +69,8 @@ class Vault:
         self._maps: dict[tuple[int, int], Bytes] = {}
         self._held: dict[tuple[int, Label], Held] = {}
         self._parity: dict[tuple[int, int], Bytes] = {}
+        self._given_up: dict[tuple[int, int], tuple[Label, dict[int, bytes]]] = {}
+        """What slot and parity of a rank still hold, though nobody may read it any more, and the digests of that parity."""
         self._reserve = Reserve()
         self._memory = threading.RLock()
         """For files, mappings and parity. Apart from `changed`: making memory takes long, and `bind` and `forget` must not wait for it."""
@@ -80,10 +88,13 @@ class Vault:
                 self._maps |= {(rank, index): mapped for index, mapped in enumerate(maps)}
             return self._fds[rank]
 
-    def bind(self, rank: int, label: Label, index: int) -> None:
-        """Slot `index` of `rank` is for `label` from now on."""
+    def bind(self, rank: int, label: Label, index: int, since: Label | None = None) -> None:
+        """Slot `index` of `rank` is for `label` from now on; what it holds of `since` may be taken over."""
         with self.changed:
-            self._held[rank, label] = Held(index)
+            held = self._held[rank, label] = Held(index)
+            last = self._given_up.pop((rank, index), None)
+            if last is not None and last[0] == since:
+                held.before = last[1]
 
     def expose(self, rank: int, label: Label, offer: Offer) -> None:
         """The worker's copy is complete: others may read it."""
@@ -95,6 +106,8 @@ class Vault:
         """The slot is free, and nobody stores into it any more; its memory stays for the next label."""
         with self.changed:
             given_up = self._held.pop((rank, label), None)
+            if given_up is not None:
+                self._given_up[rank, given_up.index] = label, given_up.digests
         if given_up is not None:
             with given_up.lock:
                 pass
@@ -104,6 +117,8 @@ class Vault:
         with self.changed:
             for key in [key for key in self._held if key[0] == rank]:
                 del self._held[key]
+            for index in (0, 1):
+                self._given_up.pop((rank, index), None)
         with self._memory:
             for index, fd in enumerate(self._fds.pop(rank, ())):
                 self._maps.pop((rank, index), None)
@@ -142,7 +157,7 @@ class Vault:
         chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
         parity = self._parity_memory(rank, held.index, geometry.m * chunk)
         with self.changed:
-            held.member_offers, held.offer, held.chunk, held.parity = offers, offers[member], chunk, parity
+            held.member_offers, held.offer, held.chunk, held.parity, held.member = offers, offers[member], chunk, parity, member
             self.changed.notify_all()
         return held
 
@@ -166,6 +181,20 @@ class Vault:
             return self.slot(rank, label, replicated_start(held.offer.coded_bytes) + held.offer.replicated_bytes)[start:stop]
         p = position - geometry.d
         return held.parity[p * held.chunk : (p + 1) * held.chunk]
+
+    def encoded_pieces(self, rank: int, label: Label, geometry: Geometry, position: int) -> tuple[Range, ...]:
+        """What a commit encodes of a parity chunk that `rank` holds (rule C4')."""
+        held = self.held(rank, label)
+        stripe = geometry.stripe_of_parity(held.member, position - geometry.d)
+        return changes.columns(geometry, stripe, held.member_offers, BLOCK_BYTES)
+
+    def parity_digests(self, rank: int, label: Label, geometry: Geometry, position: int, found: bytes) -> bytes:
+        """Of all blocks of a parity chunk; `found` are those of what was stored of it. Others have what they had in the label before."""
+        held = self.held(rank, label)
+        if len(found) == digests.DIGEST_BYTES * -(-held.chunk // BLOCK_BYTES):
+            return found
+        pieces = self.encoded_pieces(rank, label, geometry, position)
+        return digests.replaced(held.before[position - geometry.d], pieces, found)
 
     def replicated_view(self, rank: int, label: Label) -> Bytes:
         """The replicated region of a slot."""
@@ -200,7 +229,7 @@ class Vault:
                         data |= 1 << t
         wrong_parity = 0
         for p, digest in held.digests.items() if parity else ():
-            if _digest(self.chunk_view(rank, label, geometry, geometry.d + p), pace) != digest:
+            if not digests.are_right(self.chunk_view(rank, label, geometry, geometry.d + p), digest, pace):
                 wrong_parity |= 1 << p
         wrong = data | wrong_parity << geometry.d
         held.complete = {position for position in held.complete if not wrong >> position & 1}
@@ -211,12 +240,3 @@ def is_right(item: Item, data: Bytes) -> bool:
     """Do the bytes of an item, (nbytes,) uint8, have their digests?"""
     blocks = (data[block.start - item.offset : block.stop - item.offset] for block in item.checks())
     return all(xxhash.xxh3_64_intdigest(found.data) == block.digest for found, block in zip(blocks, item.checks(), strict=True))
-
-
-def _digest(chunk: Bytes, pace: Callable[[int], None]) -> int:
-    found = xxhash.xxh3_64()
-    for start in range(0, len(chunk), BLOCK_BYTES):
-        block = chunk[start : start + BLOCK_BYTES]
-        found.update(block.data)
-        pace(len(block))
-    return found.intdigest()

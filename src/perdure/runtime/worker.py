@@ -30,7 +30,7 @@ from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
 from perdure.runtime.page import Page
-from perdure.runtime.session import Base, Means, Session
+from perdure.runtime.session import Base, Means, Previous, Session
 from perdure.runtime.slots import Slots
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -45,7 +45,7 @@ class Heard:
     changed: threading.Condition = field(default_factory=threading.Condition)
     enter: msg.Enter | None = None
     revoked: int = 0
-    may_copy: dict[Label, int] = field(default_factory=dict)
+    may_copy: dict[Label, tuple[int, Label | None]] = field(default_factory=dict)
     committed: Label | None = None
     positions: set[int] = field(default_factory=set)
     protect_s: float = 0.0
@@ -146,8 +146,8 @@ class WorkerProcess:
                     heard.may_copy.clear()
                     heard.positions = set(message.positions)
                     heard.committed = None
-                case msg.MayCopy(label=label, slot=slot):
-                    heard.may_copy[label] = slot
+                case msg.MayCopy(label=label, slot=slot, since=since):
+                    heard.may_copy[label] = slot, since
                 case msg.LabelCommitted(label=label, positions=positions, protect_s=protect_s):
                     heard.committed, heard.protect_s = label, protect_s
                     heard.positions |= set(positions)
@@ -206,6 +206,9 @@ class WorkerSession:
             nbytes = replicated_start(enter.offer.coded_bytes) + enter.offer.replicated_bytes
             self.base = Base(superstep=enter.base.superstep, offer=enter.offer, slot=worker.slot(enter.slot, nbytes))
         self._slot = 0
+        self.previous: Previous | None = None
+        self._offers: dict[Label, Offer] = {enter.base: enter.offer} if enter.base and enter.offer else {}
+        """Of the labels in the two slots."""
         self._held_up_since = 0.0
         self._commit_s, self._commits = 0.0, 0
         self._loop_since = time.monotonic()
@@ -273,7 +276,9 @@ class WorkerSession:
         with self.inside("supersteps"):
             self._worker.agent.send(msg.AtPosition(label=label))
             self._wait(lambda: label in self._heard.may_copy)
-        self._slot = self._heard.may_copy[label]
+        self._slot, since = self._heard.may_copy[label]
+        offer = self._offers.pop(since, None) if since else None
+        self.previous = Previous(label=since, offer=offer) if since and offer else None
         self._worker.place.injector.at("copying", superstep)
 
     def slot(self, nbytes: int) -> Bytes:
@@ -287,6 +292,7 @@ class WorkerSession:
             protect_s=held_up_s, application_bytes=sent - self._application_bytes, live_bytes=live_bytes, interval=self._interval
         )
         self._application_bytes = sent
+        self._offers = {kept: known for kept, known in (*self._offers.items(), (label, offer))[-2:]}
         self._worker.agent.send(msg.Snapped(label=label, offer=offer, costs=costs))
         if superstep == END or (self.base is None and superstep == 0):
             with self.inside(AT_THE_END if superstep == END else "supersteps"):

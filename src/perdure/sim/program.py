@@ -1,4 +1,5 @@
-"""What do the simulated ranks compute? A state of a few bytes that each superstep hashes anew: one wrong byte spoils all that follow."""
+"""What do the simulated ranks compute? A state of a few bytes, a part of which each superstep hashes anew, from all of it: one wrong byte
+spoils all that follow, and yet a commit finds bytes that are as they were two commits ago."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from functools import lru_cache
 import numpy as np
 
 from perdure.coding import Codec
-from perdure.core.ids import END
+from perdure.core.changes import joined
+from perdure.core.ids import END, Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Form, Item, Kind, Offer
+from perdure.core.offers import Form, Item, Kind, Offer, Range
 
 BLOCK = 1
 """Bytes of a block that has a digest: so small that no block spans two chunks."""
@@ -23,8 +25,10 @@ def size_of(rank: int) -> int:
 
 
 def advance(state: bytes) -> bytes:
-    """One superstep."""
-    return hashlib.blake2b(state, digest_size=len(state)).digest()
+    """One superstep: three bytes in a row change, somewhere."""
+    found = hashlib.blake2b(state, digest_size=4).digest()
+    at = found[3] % (len(state) - 2)
+    return state[:at] + found[:3] + state[at + 3 :]
 
 
 @lru_cache(maxsize=1 << 16)
@@ -52,7 +56,15 @@ def digests(data: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1 << 12)
-def offer_of(rank: int, state: bytes, common: bytes, next_position: int = -1, ended_at: int = -1) -> Offer:
+def offer_of(
+    rank: int,
+    state: bytes,
+    common: bytes,
+    next_position: int = -1,
+    ended_at: int = -1,
+    since: Label | None = None,
+    changed: tuple[Range, ...] = (),
+) -> Offer:
     """What a rank says of a snapshot with these bytes."""
     return Offer(
         rank=rank,
@@ -61,6 +73,8 @@ def offer_of(rank: int, state: bytes, common: bytes, next_position: int = -1, en
         replicated_bytes=len(common),
         next_position=next_position,
         ended_at=ended_at,
+        since=since,
+        changed=changed,
     )
 
 
@@ -69,6 +83,15 @@ def _item(name: str, kind: Kind, data: bytes) -> Item:
         name=name, kind=kind, form=Form.ARRAY, dtype="|u1", shape=(len(data),), global_shape=(), axis=0, offset=0, nbytes=len(data),
         blocks=digests(data), digest=zlib.crc32(data),
     )  # fmt: skip
+
+
+def changes(before: bytes, offer: Offer, live: bytes) -> tuple[Range, ...]:
+    """Where `live` differs from what a slot holds, which was offered so."""
+    flags = [
+        old != new or zlib.crc32(bytes([new])).to_bytes(4, "little") != offer.items[0].blocks[4 * at : 4 * at + 4]
+        for at, (old, new) in enumerate(zip(before, live, strict=True))
+    ]
+    return joined((at, at + 1) for at, flag in enumerate(flags) if flag)
 
 
 def chunk_bytes(geometry: Geometry, members: tuple[Offer, ...]) -> int:

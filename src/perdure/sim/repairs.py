@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Generator, Iterator
 
 from perdure.core import commands as do
@@ -60,5 +59,5 @@ def _decode(vault: Vault, plan: Plan, task: msg.DecodeTask) -> Generator[float |
 
 def _has_its_digest(held: Held, offer: Offer, position: int, d: int, chunk: int, part: bytes) -> bool:
     if position >= d:
-        return zlib.crc32(part) == held.digests[position - d]
+        return program.digests(part) == held.digests[position - d]
     return program.is_right(offer, position, chunk, part[: max(0, offer.coded_bytes - position * chunk)])

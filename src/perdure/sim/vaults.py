@@ -6,16 +6,16 @@ any two chunks anything may happen.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from perdure.core import changes
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.ids import Label
-from perdure.core.offers import Offer
+from perdure.core.offers import Offer, Range
 from perdure.core.plan import Plan
 from perdure.sim import program
 
@@ -41,8 +41,10 @@ class Held:
     data: dict[int, bytes] = field(default_factory=dict)
     """Data chunks that came from decoders."""
     parity: dict[int, bytes] = field(default_factory=dict)
-    digests: dict[int, int] = field(default_factory=dict)
-    """Of the parity chunks, as they came for the first time."""
+    digests: dict[int, bytes] = field(default_factory=dict)
+    """Of the blocks of the parity chunks, as they came for the first time."""
+    before: Held | None = None
+    """The label that was here before, where its parity is to be taken over."""
     replicated: bytes | None = None
     flipped: bool = False
     """A bit of it has changed by itself."""
@@ -73,6 +75,7 @@ class Vault:
         self.moved_rebuild = 0
         """Bytes of chunks that were put on links from this vault: for commits by (group, label, generation), and for rebuilds."""
         self._slots: dict[tuple[int, int], bytes] = {}
+        self._given_up: dict[tuple[int, int], tuple[Label, Held]] = {}
         self._works: list[Work] = []
         self._waiting: list[tuple[Vault, Work]] = []
 
@@ -81,6 +84,18 @@ class Vault:
     def copy_in(self, rank: int, index: int, live: bytes) -> None:
         """The worker writes its snapshot into the slot."""
         self._slots[rank, index] = live
+
+    def _give_up(self, rank: int, label: Label) -> None:
+        """Nobody may read it any more; what lies there stays until another label takes its place."""
+        held = self.held[rank, label]
+        if held.snapshot is not None or held.members:
+            self._slots[rank, held.index] = self.bytes_of(rank, label)
+        held.before = None
+        self._given_up[rank, held.index] = label, self.held.pop((rank, label))
+
+    def in_slot(self, rank: int, index: int) -> bytes:
+        """What lies in a slot, whatever it is: the worker compares before it copies."""
+        return self._slots[rank, index]
 
     def bytes_of(self, rank: int, label: Label) -> bytes:
         """The coded region as it is; what is missing reads as zeros."""
@@ -103,18 +118,22 @@ class Vault:
                 self.opened = opened.generation
             case do.ShutLinks(generation=generation):
                 self._shut(generation)
-            case do.BindSlot(rank=rank, label=label, index=index):
-                self.held[rank, label] = Held(index)
+            case do.BindSlot(rank=rank, label=label, index=index, since=since):
+                before, last = self._given_up.get((rank, index), (None, None))
+                self.held[rank, label] = Held(index, before=last if since == before else None)
             case do.ExposeSlot(rank=rank, label=label, offer=offer):
                 held = self.held[rank, label]
                 held.snapshot = self._slots[rank, held.index]
                 held.replicated = program.common_of(program.before(label.superstep, self.node.cluster.scenario.count))
                 self.node.cluster.checkers.snapshot_stored(self.node, plan, rank, label, held, offer)
             case do.ForgetLabel(rank=rank, label=label):
-                self.held.pop((rank, label), None)
+                if (rank, label) in self.held:
+                    self._give_up(rank, label)
             case do.DropRank(rank=rank):
                 for key in [key for key in self.held if key[0] == rank]:
                     del self.held[key]
+                for index in (0, 1):
+                    self._given_up.pop((rank, index), None)
             case do.Protect(rank=rank, label=label, member_offers=offers):
                 self.held[rank, label].members = offers
                 if plan.parity:
@@ -225,21 +244,21 @@ class Vault:
             return other, program.chunk_of(held.snapshot, position, program.chunk_bytes(geometry, held.members))
         return other, held.data.get(position)
 
-    def _write(self, plan: Plan, rank: int, label: Label, position: int, part: bytes) -> None:
-        """A decoded chunk arrives at its holder, who tells its agent."""
-        other = self.put(plan, rank, label, position, part)
+    def _write(self, plan: Plan, rank: int, label: Label, position: int, part: bytes, digests: bytes | None = None) -> None:
+        """A chunk arrives at its holder, who tells its agent."""
+        other = self.put(plan, rank, label, position, part, digests)
         if label == other.plan.base:
             other.post(ev.ChunkStored(rank=rank, label=label, position=position))
         else:
             other.post(ev.ParityStored(rank=rank, label=label, p=position - plan.geometry(plan.group_index(rank)).d))
 
-    def put(self, plan: Plan, rank: int, label: Label, position: int, part: bytes) -> Node:
-        """A chunk into the memory of its holder."""
+    def put(self, plan: Plan, rank: int, label: Label, position: int, part: bytes, digests: bytes | None = None) -> Node:
+        """A chunk into the memory of its holder; parity of which only a part came with what its digests must be."""
         other, held = self.at(plan, rank, label)
         geometry = plan.geometry(plan.group_index(rank))
         if position >= geometry.d:
             held.parity[position - geometry.d] = part
-            held.digests.setdefault(position - geometry.d, zlib.crc32(part))
+            held.digests.setdefault(position - geometry.d, program.digests(part) if digests is None else digests)
         else:
             start = position * len(part)
             part = part[: max(0, held.members[plan.member_of(rank)].coded_bytes - start)]
@@ -253,24 +272,30 @@ class Vault:
     # ---- what the threads do ---------------------------------------------------------------------------------------------
 
     def _protect(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
-        """C4: gathers the d data chunks of the stripe whose first parity holder is `rank`, encodes, keeps one parity and scatters m - 1."""
+        """C4: gathers the d data chunks of the stripe whose first parity holder is `rank`, encodes, keeps one parity and scatters m - 1;
+        only columns that have changed (C4')."""
         index, stripe = plan.group_index(rank), plan.member_of(rank)
-        group, geometry = plan.groups[index], plan.geometry(index)
-        chunk = program.chunk_bytes(geometry, self.held[rank, label].members)
+        group, geometry, members = plan.groups[index], plan.geometry(index), self.held[rank, label].members
+        columns = changes.columns(geometry, stripe, members, program.BLOCK)
+        chunk = program.chunk_bytes(geometry, members)
+        width = sum(stop - start for start, stop in columns)
         data = []
-        for t in range(geometry.d):
+        for t in range(geometry.d if width else 0):
             holder = group[geometry.member(stripe, t)]
             yield from self.there(plan, holder, label)
             other, part = self._read(plan, holder, label, t)
-            other.vault._count(self, (index, label, plan.generation), chunk)
-            data.append(part)
+            other.vault._count(self, (index, label, plan.generation), width)
+            data.append(b"".join(part[start:stop].ljust(stop - start, b"\0") for start, stop in columns))
             yield CHUNK_S
-        parities = program.encode(geometry.n, geometry.m, chunk, data)
+        parities = program.encode(geometry.n, geometry.m, width, data) if width else [b""] * geometry.m
         for p, part in enumerate(parities):
             holder = group[geometry.member(stripe, geometry.d + p)]
             yield from self.there(plan, holder, label)
-            self._write(plan, holder, label, geometry.d + p, part)
-            self._count(self.node.cluster.nodes[plan.agent_of(holder)].vault, (index, label, plan.generation), chunk)
+            _, held = self.at(plan, holder, label)
+            old = (held.before.parity[p], held.before.digests[p]) if held.before else (bytes(chunk), bytes(4 * chunk))
+            whole, digests = _laid_over(old[0], columns, part, 1), _laid_over(old[1], columns, program.digests(part), 4)
+            self._write(plan, holder, label, geometry.d + p, whole, digests)
+            self._count(self.node.cluster.nodes[plan.agent_of(holder)].vault, (index, label, plan.generation), width)
             yield CHUNK_S
 
     def _count(self, target: Vault, key: tuple[int, Label, int], nbytes: int) -> None:
@@ -338,6 +363,15 @@ class Vault:
         for t in range(geometry.d):
             gone = held.snapshot is None and t not in held.data
             wrong_data |= (gone or not program.is_right(offer, t, chunk, program.chunk_of(whole, t, chunk))) << t
-        wrong_parity = sum((zlib.crc32(part) != held.digests[p]) << p for p, part in held.parity.items()) if parity else 0
+        wrong_parity = sum((program.digests(part) != held.digests[p]) << p for p, part in held.parity.items()) if parity else 0
         common = held.replicated is not None and program.digests(held.replicated) == offer.items[1].blocks
         return msg.Chunks(data=wrong_data, parity=wrong_parity, replicated=not common)
+
+
+def _laid_over(old: bytes, columns: Sequence[Range], found: bytes, size: int) -> bytes:
+    """`old`, of `size` bytes for each byte of a chunk, with its columns replaced by `found`."""
+    whole = bytearray(old)
+    for start, stop in columns:
+        length = size * (stop - start)
+        whole[size * start : size * stop], found = found[:length], found[length:]
+    return bytes(whole)

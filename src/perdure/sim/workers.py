@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
+from perdure.core.offers import Offer, Range
 from perdure.sim import program
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Worker:
         self._main: Iterator[Said] | None = None
         self._going = False
         self._revoked = 0
-        self._may_copy: dict[Label, int] = {}
+        self._may_copy: dict[Label, tuple[int, Label | None]] = {}
+        self._offers: dict[Label, Offer] = {}
         self._committed: Label | None = None
         self._positions: set[int] = set()
         node.cluster.schedule.about(LOAD_S, self._loaded)
@@ -63,9 +65,10 @@ class Worker:
                 self.enter = message
                 self._positions, self._committed = set(message.positions), None
                 self._may_copy.clear()
+                self._offers = {message.base: message.offer} if message.base and message.offer else {}
                 self._main = self._run(message)
-            case msg.MayCopy(label=label, slot=slot):
-                self._may_copy[label] = slot
+            case msg.MayCopy(label=label, slot=slot, since=since):
+                self._may_copy[label] = slot, since
             case msg.LabelCommitted(label=label, positions=positions):
                 self._committed = label
                 self._positions |= set(positions)
@@ -125,11 +128,18 @@ class Worker:
         while label not in self._may_copy:
             yield None
         yield COPY_S
-        self.node.vault.copy_in(self.rank, self._may_copy[label], self.live)
+        slot, since = self._may_copy[label]
+        changed: tuple[Range, ...] = ()
+        if (7 * self.rank + superstep) % 37 == 3:  # as if its items lay elsewhere than before
+            since = None
+        if since is not None:
+            changed = program.changes(self.node.vault.in_slot(self.rank, slot), self._offers[since], self.live)
+        self.node.vault.copy_in(self.rank, slot, self.live)
         later = sorted(position for position in self._positions if position > label.superstep)
         position = (later[0] if later else label.superstep) + 1 if self.rank == 0 and label.superstep != END else -1
         ended_at = superstep if label.superstep == END else -1
-        offer = program.offer_of(self.rank, self.live, program.common_of(superstep), position, ended_at)
+        offer = program.offer_of(self.rank, self.live, program.common_of(superstep), position, ended_at, since, changed)
+        self._offers[label] = offer
         yield msg.Snapped(label=label, offer=offer, costs=COSTS)
         if label.superstep in (0, END):
             while self._committed is None or self._committed < label:

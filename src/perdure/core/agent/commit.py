@@ -22,16 +22,18 @@ def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     if any(slot.label not in (state.committed, _base(state)) and not _superseded(state, slot) for slot in hosted.slots.values()):
         return []
     out: list[do.AgentCommand] = []
-    for old in [slot.label for slot in hosted.slots.values() if _superseded(state, slot)]:
-        del hosted.slots[old]
-        out.append(do.ForgetLabel(rank=hosted.rank, label=old))
+    given_up = [slot for slot in hosted.slots.values() if _superseded(state, slot)]
+    for slot in given_up:
+        del hosted.slots[slot.label]
+        out.append(do.ForgetLabel(rank=hosted.rank, label=slot.label))
     if len(hosted.slots) > 1:
         return out
     index = hosted.free_index()
+    since = next((slot.label for slot in given_up if slot.index == index and _is_whole(state, hosted, slot)), None)
     hosted.slots[label] = Slot(label=label, index=index, stage=Stage.FILLING)
     hosted.wants = None
-    out.append(do.BindSlot(rank=hosted.rank, label=label, index=index))
-    out.append(do.TellWorker(rank=hosted.rank, message=msg.MayCopy(label=label, slot=index)))
+    out.append(do.BindSlot(rank=hosted.rank, label=label, index=index, since=since))
+    out.append(do.TellWorker(rank=hosted.rank, message=msg.MayCopy(label=label, slot=index, since=since)))
     return out
 
 
@@ -180,6 +182,13 @@ def _base(state: AgentState) -> Label | None:
 def _superseded(state: AgentState, slot: Slot) -> bool:
     """C7: a newer label of this generation is known to be committed."""
     return state.committed is not None and slot.label < state.committed
+
+
+def _is_whole(state: AgentState, hosted: Hosted, slot: Slot) -> bool:
+    """C4': may the next label in this slot take over what has not changed? Not if something of it was found wrong, or is being rebuilt."""
+    assert state.plan is not None
+    is_there = (slot.data, slot.parity) == full_masks(state.plan, hosted.rank) and slot.replicated
+    return is_there and slot.stage is Stage.PREPARED
 
 
 def _note_position(state: AgentState, label: Label, position: int) -> None:

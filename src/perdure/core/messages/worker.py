@@ -28,10 +28,11 @@ class Enter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MayCopy:
-    """The rank may copy its state for this label into that slot."""
+    """The rank may copy its state for this label into that slot. `since`: the label whose bytes still lie there (rule C4')."""
 
     label: Label
     slot: int
+    since: Label | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,150 @@
+"""Commits that take over what has not changed (rule C4'): each parity byte is that of a whole encode, and no other byte is sent."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from perdure.adapters.comparing import Memo, copy_changed, stretches
+from perdure.core import changes
+from perdure.core.ids import Label
+from perdure.core.messages import Chunks
+from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
+from perdure.runtime import exchange
+from tests.runtime.cluster import Cluster, cluster
+from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
+
+CODES = [(2, 1), (4, 1), (4, 2), (5, 3)]
+
+
+@pytest.fixture(autouse=True)
+def some_by_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that both ways of handing parity over are met here."""
+    monkeypatch.setattr(exchange, "RING_FROM_BYTES", 3 * BLOCK_BYTES)
+
+
+def states_of(n: int) -> list[Bytes]:
+    """The coded regions of n ranks, of unlike lengths; a chunk is some blocks long, and not a multiple of one."""
+    rng = np.random.default_rng(n)
+    return [rng.integers(0, 256, (n - 1) * (5 * BLOCK_BYTES + 1_001) - 70_000 * rank, np.uint8) for rank in range(n)]
+
+
+class Ranks:
+    """The workers' part of commits: each copies into the slot what differs from the label before the last."""
+
+    def __init__(self, group: Cluster, states: Sequence[Bytes]) -> None:
+        self.group, self.states = group, list(states)
+        self.offers: dict[Label, tuple[Offer, ...]] = {}
+        self.memos = [Memo() for _ in states]
+
+    def commit(self, step: int, not_compared: Sequence[int] = ()) -> Label:
+        """Slot and parity of `step - 2` become those of `step`; ranks of `not_compared` name no label."""
+        label, since = Label(1, step), Label(1, step - 2)
+        if since not in self.offers:
+            offers = self.group.snap(label, self.states, step % 2)
+        else:
+            offers = tuple(self._copied(rank, label, since, compared=rank not in not_compared) for rank in range(len(self.states)))
+        self.offers[label] = offers
+        self.group.protect(label, offers)
+        self.group.wait_stored(self.group.parity_keys(label))
+        return label
+
+    def _copied(self, rank: int, label: Label, since: Label, *, compared: bool) -> Offer:
+        vault, state, old = self.group.node(rank).vault, self.states[rank], self.offers[since][rank]
+        vault.forget(rank, since)
+        vault.bind(rank, label, label.superstep % 2, since if compared else None)
+        slot = vault.slot(rank, label, replicated_start(len(state)) + old.replicated_bytes)
+        blocks, flags = copy_changed(slot[: len(state)], state, old.items[0].blocks, self.memos[rank], "state")
+        items = (dataclasses.replace(old.items[0], blocks=blocks), old.items[1])
+        changed = changes.joined(stretches(flags, 0, len(state))) if compared else ()
+        offer = dataclasses.replace(old, items=items, since=since if compared else None, changed=changed)
+        vault.expose(rank, label, offer)
+        return offer
+
+    def sent(self) -> int:
+        """Bytes of chunks that all have sent so far."""
+        return sum(node.links.sent.parity for node in self.group.nodes)
+
+    def change(self, seed: int, count: int = 2) -> None:
+        """Some bytes of each rank's state, one of them across a block's end."""
+        rng = np.random.default_rng(seed)
+        for state in self.states:
+            for at in (*rng.integers(0, len(state), count), BLOCK_BYTES - 1, BLOCK_BYTES):
+                state[at] ^= np.uint8(1 + seed)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("n", "m"), CODES)
+def test_parity_is_that_of_a_whole_encode_and_only_changed_columns_are_sent(n: int, m: int, maps_peers: bool) -> None:
+    with cluster(n, m, maps_peers=maps_peers) as group:
+        ranks = Ranks(group, states_of(n))
+        for step in range(6):
+            before = ranks.sent()
+            label = ranks.commit(step)
+            check_parity(group, ranks.states, label)
+            sent = ranks.sent() - before
+            for rank in range(n):
+                assert group.node(rank).vault.wrong_chunks(rank, label, group.geometry, parity=True) == Chunks()
+            offers = ranks.offers[label]
+            columns = [stop - start for stripe in range(n) for start, stop in changes.columns(group.geometry, stripe, offers, BLOCK_BYTES)]
+            assert sent <= (n - 1) * sum(columns)
+            if step > 1:
+                assert sent > 0
+            ranks.change(step)
+
+
+def test_a_commit_in_which_nothing_has_changed_sends_nothing() -> None:
+    with cluster(4, 2) as group:
+        ranks = Ranks(group, states_of(4))
+        ranks.commit(0)
+        ranks.commit(1)
+        before = ranks.sent()
+        label = ranks.commit(2)
+        assert ranks.sent() == before
+        check_parity(group, ranks.states, label)
+
+
+def test_a_stripe_is_encoded_whole_if_one_rank_has_not_compared() -> None:
+    with cluster(3, 1) as group:
+        ranks = Ranks(group, states_of(3))
+        ranks.commit(0)
+        ranks.commit(1)
+        whole = ranks.sent() // 2
+        before = ranks.sent()
+        ranks.change(1)
+        label = ranks.commit(2, not_compared=[1])
+        assert ranks.sent() - before == whole
+        check_parity(group, ranks.states, label)
+
+
+@pytest.mark.parametrize("lost", [(0,), (3,), (1, 2)])
+def test_what_is_rebuilt_from_parity_that_was_taken_over_is_right(lost: tuple[int, ...]) -> None:
+    with cluster(4, 2, spares=len(lost)) as group:
+        ranks = Ranks(group, states_of(4))
+        for step in range(4):
+            label = ranks.commit(step)
+            ranks.change(step)
+        ranks.change(9)
+        label = ranks.commit(4)
+        for rank in range(4):
+            group.node(rank).vault.forget(rank, Label(1, 3))
+        rebuild(group, lost, label)
+        for rank in lost:
+            check_slot(group, rank, ranks.states[rank], label)
+        check_parity(group, ranks.states, label)
+
+
+def test_a_bit_of_parity_that_changed_before_it_was_taken_over_is_found() -> None:
+    """Its block keeps the digest that it had: what is wrong is not made right by being taken over."""
+    with cluster(3, 1) as group:
+        ranks = Ranks(group, states_of(3))
+        first = ranks.commit(0)
+        ranks.commit(1)
+        held = group.node(1).vault.held(1, first)
+        assert held.parity is not None
+        held.parity[3 * BLOCK_BYTES + 5] ^= 1
+        label = ranks.commit(2)
+        assert group.node(1).vault.wrong_chunks(1, label, group.geometry, parity=True) == Chunks(parity=1)
