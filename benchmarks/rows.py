@@ -93,7 +93,29 @@ def _overhead(found: Any) -> Iterator[Row]:
             yield Row(benchmark="overhead", name=name, ratio=ratio, more_is_better=False, must=1.5, aim=1.1)
 
 
-RECOVERY: Final = {"ULFM, spawn": (0.35, 0.2), "torchrun": (0.05, 0.03)}
+def _partial(found: Any) -> Iterator[Row]:
+    for mb, one in found.items():
+        for what, (whole, part) in one["times"].items():
+            ratio = statistics.median(part) / statistics.median(whole)
+            must, aim = (0.15, 0.05) if what == "committed" else (None, None)
+            name = f"{what}, 1 % changed against all, {mb} MiB a rank"
+            yield Row(benchmark="partial", name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
+
+
+REDSET: Final = {1: (1.2, 2.0), 2: (4.0, 6.0)}
+"""Of a commit, by the parity."""
+
+
+def _redset(found: Any) -> Iterator[Row]:
+    for row in found:
+        for what, key, (must, aim) in (
+            ("commit", "commit_faster", REDSET.get(row["parity"], (None, None))), ("rebuild", "rebuild_faster", (1.3, 2.0)),
+        ):  # fmt: skip
+            name = f"{what}, m = {row['parity']}, {row['ranks']} ranks of {row['mib']} MiB"
+            yield Row(benchmark="redset", name=name, ratio=row["mapped"][key], more_is_better=True, must=must, aim=aim)
+
+
+RECOVERY: Final = {"ULFM, spawn": (0.35, 0.2), "torchrun": (0.05, 0.03), "torchft": (0.08, 0.05)}
 
 
 def _recovery(found: Any) -> Iterator[Row]:
@@ -126,6 +148,14 @@ BENCHMARKS: Final = (
     Benchmark(
         name="overhead", title="what protection costs a job that loses nothing", script="overhead.py", rows=_overhead,
         quick=("--mb", "8", "--commits", "3", "--steps", "3000", "--pairs", "2"),
+    ),
+    Benchmark(
+        name="partial", title="a commit when 1 % of the state has changed, divided by a full one", script="partial.py", rows=_partial,
+        quick=("--mb", "8", "--commits", "3"),
+    ),
+    Benchmark(
+        name="redset", title="redset's time in shared memory, divided by ours", script="redset.py", rows=_redset,
+        quick=("--mib", "4", "--turns", "1"),
     ),
     Benchmark(
         name="recovery", title="perdure's time after a SIGKILL, divided by its peers'", script="recovery.py", rows=_recovery,

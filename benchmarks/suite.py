@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import machine
 import numpy as np
+import redset
 from page import page
 from rows import BENCHMARKS, Benchmark, Row
 
@@ -34,11 +35,7 @@ from perdure.coding import kernels
 HERE: Final = pathlib.Path(__file__).parent
 TIMEOUT_S: Final = 3600.0
 """Of one benchmark; the longest takes some minutes on two cores."""
-BUILT_BY_NOBODY: Final = {
-    "redset": "build it from its source (https://github.com/ECP-VeloC/redset, cmake, an MPI) and give what times it: --peer redset=COMMAND",
-    "torchft": "install torchft in an environment of its own and give what times it: --peer torchft=COMMAND",
-}
-"""Peers without a benchmark of ours, and how they are supplied."""
+REDSET: Final = "clone ECP-VeloC's KVTree, rankstr and redset into a folder, and python benchmarks/redset.py --source FOLDER"
 
 
 def main() -> int:
@@ -47,11 +44,13 @@ def main() -> int:
     peers = dict(map(_peer, given.peer))
     chosen = [one for one in BENCHMARKS if not given.only or one.name in given.only]
     results: dict[str, Any] = {"quick": given.quick, "machine": _machine(), "rows": [], "raw": {}, "failed": {}}
+    missing = _missing(given.only)
     for one in chosen:
-        _run(one, results, quick=given.quick)
+        if one.name not in missing:
+            _run(one, results, quick=given.quick)
     for name, command in peers.items():
         _run_peer(name, command, results)
-    results["missing"] = _missing(given.only, peers)
+    results["missing"] = missing
     results["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     out = pathlib.Path(given.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -120,15 +119,16 @@ def _last_json(name: str, command: list[str], results: dict[str, Any]) -> Any:
         return None
 
 
-def _missing(only: list[str], peers: dict[str, str]) -> dict[str, str]:
+def _missing(only: list[str]) -> dict[str, str]:
     """Peer -> what installs it."""
-    installed = {
-        "Open MPI ULFM with mpi4py": (HERE.parent / ".venv-mpi").is_dir(),
-        "torchrun": (HERE.parent / ".venv-torch").is_dir(),
+    mpi, torch = HERE.parent / ".venv-mpi", HERE.parent / ".venv-torch"
+    peers_of = {
+        "Open MPI ULFM with mpi4py": ({"recovery", "revoke"}, mpi, "make bench-peers"),
+        "torchrun and torchft": ({"recovery"}, torch, "make bench-peers"),
+        "redset": ({"redset"}, redset.LIBRARY, REDSET),
     }
-    raced = not only or {"recovery", "revoke"} & set(only)
-    by_make = {name: "make bench-peers" for name, there in installed.items() if raced and not there}
-    return by_make | {name: how for name, how in BUILT_BY_NOBODY.items() if name not in peers}
+    asked = {one.name for one in BENCHMARKS if not only or one.name in only}
+    return {name: how for name, (where, path, how) in peers_of.items() if where & asked and not path.exists()}
 
 
 def _machine() -> dict[str, Any]:

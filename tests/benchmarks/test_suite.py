@@ -73,6 +73,12 @@ def test_rows_of_every_benchmark() -> None:
     times = {"64": {"hold_up": {"commit": [3.0], "at once": [2.0]}}, "undisturbed": {"on": [1.01], "off": [1.0], "inside": [1.03]}}
     assert [one.met for one in found["overhead"].rows(times)] == [True, True, False]
     assert [one.met for one in found["recovery"].rows({"64": {"ratios": {"torchrun": 0.04}}})] == [True]
+    assert [one.met for one in found["partial"].rows({"64": {"times": {"held": [[2.0], [1.0]], "committed": [[4.0], [1.0]]}}})] == [
+        None,
+        False,
+    ]
+    ours = {"commit_faster": 4.5, "rebuild_faster": 1.2}
+    assert [one.met for one in found["redset"].rows([{"parity": 1, "ranks": 4, "mib": 64, "mapped": ours}])] == [True, False]
     assert [one.met for one in found["memory"].rows([{"ranks": 8, "parity": 2, "mib": 64, "extra": 2.69, "formula": 2.667}])] == [True]
     for one in rows.BENCHMARKS:
         assert (FOLDER / one.script).is_file()
@@ -81,11 +87,10 @@ def test_rows_of_every_benchmark() -> None:
 def test_a_peer_that_prints_no_rows_is_a_failure_and_the_page_is_written(tmp_path: pathlib.Path) -> None:
     (tmp_path / "peer.py").write_text("print('[{\"nome\": 1}]')")
     nothing_of_ours = "import suite; suite.BENCHMARKS = (); raise SystemExit(suite.main())"
-    command = [sys.executable, "-c", nothing_of_ours, "--out", str(tmp_path), "--peer", f"redset={sys.executable} {tmp_path / 'peer.py'}"]
+    command = [sys.executable, "-c", nothing_of_ours, "--out", str(tmp_path), "--peer", f"mine={sys.executable} {tmp_path / 'peer.py'}"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stderr
     written = json.loads((tmp_path / "results.json").read_text())
-    assert "no JSON list of rows" in written["failed"]["redset"]
-    assert "torchft" in written["missing"]
-    assert "redset" not in written["missing"]
+    assert "no JSON list of rows" in written["failed"]["mine"]
+    assert written["missing"] == {}, "no benchmark was asked for"
     assert "did not run to its end" in (tmp_path / "page.html").read_text()
