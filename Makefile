@@ -8,11 +8,8 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/perdure demo
 
-# What computes only runs on all cores; what starts processes and waits for them runs by itself.
-COMPUTES := tests/core tests/sim tests/mutations tests/coding tests/wire
 test: .venv/installed
-	$(BIN)/python -m pytest -n auto --dist worksteal $(COMPUTES)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTES))
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # The long tests, and 200 runs of the examples with losses at the dangerous instants: about a quarter of an hour on two cores. Another SEED: other losses.
 SEED ?= 0
