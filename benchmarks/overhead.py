@@ -19,11 +19,11 @@ import statistics
 
 import machine
 from common_work import SIZE
+from rows import HOLD_UP, UNDISTURBED
 
 import perdure
 
-HOLD_UP_TARGET = 1.5
-UNDISTURBED_TARGET = 1.02
+HOLD_UP_TARGET, UNDISTURBED_TARGET = HOLD_UP[0], UNDISTURBED[0]
 HERE = pathlib.Path(__file__).parent
 NEVER = 1_000_000_000
 NEAR_S = 1.0

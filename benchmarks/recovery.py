@@ -22,8 +22,9 @@ import recovery_times
 from common_work import reference
 from contenders import Contender, contenders, run
 from recovery_times import Recovery
+from rows import RECOVERY
 
-TARGETS = {"ULFM, spawn": 0.35, "torchrun": 0.05, "torchft": 0.08}
+TARGETS = {name: must for name, (must, _) in RECOVERY.items()}
 """The largest ratios of perdure's time to theirs that perdure sets itself."""
 ROOT = pathlib.Path(__file__).parent.parent
 Results = dict[str, list[Recovery]]
