@@ -19,6 +19,7 @@ from perdure.cli.settings import parse_settings
 from perdure.cli.simulate import simulate
 from perdure.cli.summary import in_words
 from perdure.core.faults import GRAMMAR
+from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import Settings
 from perdure.engines.hosts import labels_of
 from perdure.errors import ConfigError, UsageError
@@ -135,7 +136,7 @@ def run_command(
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
     """
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
-    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     domains = wish(failure_domains, node_label, racks, nodes)
     with contextlib.ExitStack() as stack:
         shown = dispensable("the display", stack.enter_context(display(to_terminal=sys.stderr.isatty())))
@@ -181,7 +182,7 @@ def plan_command(
     from perdure.cli.plan import show
     from perdure.launch.planning import plan
 
-    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     named = dict(enumerate(map(labels_of, host_names(hosts, hosts_file)[:nodes])))
     domains = wish(failure_domains, node_label, racks, nodes)
     show(

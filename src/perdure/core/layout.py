@@ -63,6 +63,11 @@ class Geometry:
         return (member - p) % self.n
 
 
+def nodes_with_ranks(ranks: int, ranks_per_node: int) -> int:
+    """So many nodes a job begins with, spares apart."""
+    return -(-ranks // ranks_per_node)
+
+
 def initial_nodes(ranks: int, ranks_per_node: int) -> tuple[int, ...]:
     """The node of each rank at the start: consecutive ranks share a node."""
     return tuple(rank // ranks_per_node for rank in range(ranks))
@@ -70,7 +75,7 @@ def initial_nodes(ranks: int, ranks_per_node: int) -> tuple[int, ...]:
 
 def default_group_size(ranks: int, ranks_per_node: int, parity: int) -> int:
     """The largest group, up to eight members, that spans different nodes. Eight: at m = 1 parity then costs a seventh of the state."""
-    nodes = -(-ranks // ranks_per_node)
+    nodes = nodes_with_ranks(ranks, ranks_per_node)
     return max(min(nodes, 8), min(parity + 1, ranks))
 
 

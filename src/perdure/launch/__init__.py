@@ -13,6 +13,7 @@ import numpy as np
 from perdure.adapters import boxes
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
+from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import ON_DIVERGENCE, Settings
 from perdure.engines import Engine
@@ -124,7 +125,7 @@ def run(
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
         account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=take)
         return account.report
-    nodes = -(-ranks // max(ranks_per_node, 1)) + spares
+    nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     labels = joined(dict(enumerate(chosen.labels[:nodes])), node_labels or {})
     shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, labels)
     if group_size == AUTO:
@@ -179,7 +180,7 @@ def _order(
     program: Program, means: Means, shape: JobShape, spares: int, faults: Sequence[str], settings: Settings, transport: Kind,
     return_after_s: float | None,
 ) -> Order:  # fmt: skip
-    nodes = -(-shape.ranks // shape.ranks_per_node) + spares
+    nodes = nodes_with_ranks(shape.ranks, shape.ranks_per_node) + spares
     return Order(
         program=program, shape=shape, spares=spares, settings=settings, means=means,
         faults=[parse_fault(fault, nodes=nodes, ranks=shape.ranks) for fault in faults], transport=transport, return_after_s=return_after_s,

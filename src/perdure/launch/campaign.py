@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from perdure.core.layout import nodes_with_ranks
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
@@ -62,7 +63,7 @@ class Shape:
     @property
     def nodes(self) -> int:
         """With ranks."""
-        return -(-self.ranks // self.ranks_per_node)
+        return nodes_with_ranks(self.ranks, self.ranks_per_node)
 
     def command(self, faults: Sequence[str], spares: int, options: Sequence[str] = ()) -> list[str]:
         """As it is typed, without what only a campaign adds. `options` are those of the place."""

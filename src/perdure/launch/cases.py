@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.core.layout import nodes_with_ranks
 from perdure.launch.places import HostFault
 
 DELAYS_MS: Final = (0, 0, 1, 2, 4)
@@ -38,7 +39,7 @@ class Ground:
     @property
     def nodes(self) -> int:
         """With ranks; the first spare has this number."""
-        return -(-self.ranks // self.ranks_per_node)
+        return nodes_with_ranks(self.ranks, self.ranks_per_node)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

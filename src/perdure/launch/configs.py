@@ -9,6 +9,7 @@ import msgspec
 
 from perdure.comm.transports import Kind
 from perdure.core.faults import Fault
+from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import Settings
 from perdure.launch.program import Program
@@ -31,7 +32,7 @@ class Order:
     @property
     def nodes(self) -> int:
         """Nodes with ranks, and spares."""
-        return -(-self.shape.ranks // self.shape.ranks_per_node) + self.spares
+        return nodes_with_ranks(self.shape.ranks, self.shape.ranks_per_node) + self.spares
 
 
 class AgentConfig(msgspec.Struct, kw_only=True):

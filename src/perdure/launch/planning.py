@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from perdure.core.domains import risk
+from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
@@ -114,7 +115,7 @@ def plan(
     reason = ""
     if group_size == AUTO:
         state_bytes = max(one.offer.coded_bytes for one in seen)
-        share = available_bytes() // (-(-ranks // ranks_per_node) + spares)
+        share = available_bytes() // (nodes_with_ranks(ranks, ranks_per_node) + spares)
         node_bytes = share if node_memory_bytes is None else node_memory_bytes
         shape, choice = sized(shape, spares, settings, state_bytes=state_bytes, node_bytes=node_bytes)
         reason = choice.reason if choice is not None else ""
@@ -122,7 +123,7 @@ def plan(
 
 
 def _planned(shape: JobShape, spares: int, declared: list[Declaration]) -> JobPlan:
-    wanted = -(-shape.ranks // shape.ranks_per_node)
+    wanted = nodes_with_ranks(shape.ranks, shape.ranks_per_node)
     seats = [Seat(agent=node + 1, node=node, address="") for node in range(wanted + spares)]
     first = first_plan(seats, shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
     of_rank = [_of_rank(first, declared, rank) for rank in range(shape.ranks)]

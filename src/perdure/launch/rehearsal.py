@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from perdure.core.layout import nodes_with_ranks
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import Report, run
 
@@ -97,7 +98,7 @@ def _fault(dice: random.Random, options: Mapping[str, Any], supersteps: int, *, 
     ranks, per_node = options.get("ranks", 4), options.get("ranks_per_node", 1)
     superstep = dice.randrange(1, supersteps)
     if node and options.get("parity", 1):
-        return f"kill:node={dice.randrange(-(-ranks // per_node))},superstep={superstep}"
+        return f"kill:node={dice.randrange(nodes_with_ranks(ranks, per_node))},superstep={superstep}"
     return f"crash:rank={dice.randrange(ranks)},superstep={superstep}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from perdure.core.domains import Domains, fullest, spread
-from perdure.core.layout import default_group_size, domain_group_size, initial_nodes
+from perdure.core.layout import default_group_size, domain_group_size, initial_nodes, nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.errors import ConfigError
 from perdure.launch.domains import domains_of
@@ -27,7 +27,7 @@ def shape_of(
         raise ConfigError(f"--spares must be 0 or more, not {spares}")
     if parity not in (0, 1, 2, 3):
         raise ConfigError(f"--parity must be 0, 1, 2 or 3, not {parity}")
-    nodes = -(-ranks // ranks_per_node) + spares
+    nodes = nodes_with_ranks(ranks, ranks_per_node) + spares
     domains = domains_of(failure_domains, labels or {}, nodes)
     size = group_size if group_size is not None else _group_size(ranks, ranks_per_node, nodes, parity, domains)
     smallest = ranks // -(-ranks // max(size, 1))
@@ -46,7 +46,7 @@ def _group_size(ranks: int, ranks_per_node: int, nodes: int, parity: int, domain
     size = default_group_size(ranks, ranks_per_node, parity)
     if not domains.names or not parity:
         return size
-    spares = nodes - -(-ranks // ranks_per_node)
+    spares = nodes - nodes_with_ranks(ranks, ranks_per_node)
     return domain_group_size(ranks, fullest(homes_of(ranks, ranks_per_node, spares, domains), domains), parity, size)
 
 

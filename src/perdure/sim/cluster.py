@@ -12,7 +12,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState
-from perdure.core.layout import default_group_size
+from perdure.core.layout import default_group_size, nodes_with_ranks
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.settings import Settings
 from perdure.sim import faults
@@ -99,7 +99,7 @@ class Cluster:
         shape = JobShape(
             ranks=scenario.ranks, ranks_per_node=scenario.ranks_per_node, group_size=size, parity=scenario.parity, domains=scenario.domains
         )  # fmt: skip
-        wanted = -(-scenario.ranks // scenario.ranks_per_node) + scenario.spares
+        wanted = nodes_with_ranks(scenario.ranks, scenario.ranks_per_node) + scenario.spares
         self.network.slow.update(self.schedule.dice.sample(range(1, wanted + 1), min(scenario.slow, wanted)))
         self.supervisor = Supervisor(self, shape, self.settings, wanted)
         for _ in range(wanted - (scenario.engine == "never")):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from perdure.core.domains import Domains
-from perdure.core.layout import default_group_size
+from perdure.core.layout import default_group_size, nodes_with_ranks
 from perdure.errors import ConfigError
 
 KINDS: Final = {
@@ -113,7 +113,7 @@ class Scenario:
     @property
     def domains(self) -> Domains:
         """Of the nodes that the job begins with, in the order in which they are started."""
-        nodes = -(-self.ranks // self.ranks_per_node) + self.spares
+        nodes = nodes_with_ranks(self.ranks, self.ranks_per_node) + self.spares
         return Domains(names=("rack",), paths=tuple((str(node % self.racks),) for node in range(nodes))) if self.racks else Domains()
 
     def __str__(self) -> str:

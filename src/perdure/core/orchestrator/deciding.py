@@ -10,6 +10,7 @@ from perdure.core import messages as msg
 from perdure.core import planner
 from perdure.core.domains import risk
 from perdure.core.ids import END, Ballot, Label
+from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import choosing, fanning
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
 from perdure.core.plan import Plan, PlanChange
@@ -227,7 +228,7 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
         state.ungreeted and now - state.started_at < min(state.settings.silence_s, state.settings.start_timeout_s)
     ):
         return []
-    nodes_wanted = -(-state.shape.ranks // state.shape.ranks_per_node)
+    nodes_wanted = nodes_with_ranks(state.shape.ranks, state.shape.ranks_per_node)
     up = [node for node in state.spares() if node.status is not None]
     if not up:
         return []
