@@ -1,13 +1,14 @@
 """What does protection cost a job that loses nothing?
 
-    python benchmarks/overhead.py [--mb 64 256] [--commits 7] [--steps 10000] [--pairs 3] [--json]
+    python benchmarks/overhead.py [--mb 64 256] [--commits 7] [--steps 20000] [--pairs 3] [--json]
 
 1. How long a commit holds its ranks up, against a copy (memcpy) of their state to a warm buffer, in the same run: all ranks at once, as
    they commit, and one rank alone.
 2. How much longer the common work takes at the automatic interval than with protection off. Off: no parity, and no commit between the
    first superstep and the end. Runs take turns, off on on off; both are timed from the first superstep to the last. On a shared machine
    runs of one kind differ by more than what is sought, so the cost is also found inside each protected run: by how much the supersteps
-   within a second of a commit took longer than the others of the same run.
+   within a second of a commit took longer than the others of the same run. The first second is slower by itself (memory is touched for
+   the first time), and the interval doubles from one superstep on: both weigh less in a longer run, so this one must not be short.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mb", type=int, nargs="+", default=[64, 256], help="MiB of state of each rank")
     parser.add_argument("--commits", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=10_000, help="of the undisturbed runs; 0: leave them out")
+    parser.add_argument("--steps", type=int, default=20_000, help="of the undisturbed runs; 0: leave them out")
     parser.add_argument("--pairs", type=int, default=3, help="2 at least")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 
@@ -37,7 +38,7 @@ def scrubbed(group: Cluster, rank: int, bytes_per_s: int = FAST) -> Chunks:
     """What a read of all that a rank holds finds."""
     found: list[ev.AgentEvent] = []
     command = do.Scrub(rank=rank, label=X, bytes_per_s=bytes_per_s)
-    _run(group, rank, lambda task: scrub(task, command, found.append), found)
+    _run(group, rank, lambda task: scrub(task, command, found.append, lambda: True), found)
     (event,) = found
     assert isinstance(event, ev.Scrubbed)
     return event.wrong
@@ -121,9 +122,31 @@ def test_a_label_that_is_given_up_meanwhile_is_not_judged(group: Cluster) -> Non
     found: list[ev.AgentEvent] = []
     command = do.Scrub(rank=1, label=X, bytes_per_s=1 << 20)
     node = group.node(1)
-    node.run(lambda task: scrub(task, command, found.append))
+    node.run(lambda task: scrub(task, command, found.append, lambda: True))
     node.vault.forget(1, X)
     node.vault.bind(1, dataclasses.replace(X, superstep=1), 0)
     node.links.shut(1)
     node.links.wait_quiet(1)
     assert found == []
+
+
+def test_a_label_that_is_not_wanted_any_more_is_not_read_on(group: Cluster) -> None:
+    """It is held until its slot is needed, which may be long after the next label's scrub has begun."""
+    found: list[ev.AgentEvent] = []
+    asked = 0
+    refused = threading.Event()
+    command = do.Scrub(rank=1, label=X, bytes_per_s=FAST)
+
+    def is_wanted() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            refused.set()
+        return asked < 2
+
+    node = group.node(1)
+    node.run(lambda task: scrub(task, command, found.append, is_wanted))
+    assert refused.wait(DEADLINE_S)
+    node.links.shut(1)
+    node.links.wait_quiet(1)
+    assert (found, asked) == ([], 2)

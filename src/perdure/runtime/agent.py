@@ -85,6 +85,7 @@ class AgentProcess:
         """Also those that have ended: see `_tell_peer`."""
         self._workers: dict[int, Worker] = {}
         self._over = False
+        self._scrub: do.Scrub | None = None  # the last; a thread that still reads for one before ends
         self._reception = Reception(self._loop, listener, seat.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
         self._loop.watch(nursery.sock, self._nursery_said)
@@ -258,7 +259,8 @@ class AgentProcess:
             case do.VerifySlot():
                 self._verify(command)
             case do.Scrub():
-                self._on_links(lambda task: scrub(task, command, self._post), "scrub", command.rank)
+                self._scrub = command
+                self._on_links(lambda task: scrub(task, command, self._post, lambda: self._scrub is command), "scrub", command.rank)
             case do.Repair():
                 self._on_links(lambda task: repair(task, command, self._post), "repair", command.rank)
 

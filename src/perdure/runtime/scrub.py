@@ -28,15 +28,16 @@ from perdure.runtime.restoring import fetch_replicated
 from perdure.runtime.vault import Held, NotHeld, Vault
 
 Post = Callable[[ev.AgentEvent], None]
-REST_S: Final = 0.01
-"""Shorter rests are saved up: a thread that sleeps for less mostly wakes."""
+REST_S: Final = 0.25
+"""Shorter rests are saved up: each time a thread wakes, what a rank has in its caches is lost."""
 LEAD_BYTES: Final = 8 << 20
 """The time of so many bytes passes before the first is read: a second at the usual rate. A label that is replaced sooner needs no scrub,
 and ranks that have just gone on after a loss have the machine for themselves."""
 
 
-def scrub(task: Task, command: do.Scrub, post: Post) -> None:
-    """Hashes all that is held of a label. Ends early with the generation, or when the label is given up."""
+def scrub(task: Task, command: do.Scrub, post: Post, is_wanted: Callable[[], bool]) -> None:
+    """Hashes all that is held of a label. Ends early with the generation, when the label is given up, or when it is not wanted any more:
+    a label that is no longer the newest is held until its slot is needed, and the next scrub has begun."""
     stand_back()
     links, vault, rank, label = task.links, task.vault, command.rank, command.label
     held = vault.held(rank, label)
@@ -48,7 +49,7 @@ def scrub(task: Task, command: do.Scrub, post: Post) -> None:
         rest_s = due - time.monotonic()
         if rest_s > shortest_s and links.is_over_in(task.plan.generation, rest_s):
             raise LinkDown("the generation is over")
-        if not vault.still_holds(rank, label, held):
+        if not is_wanted() or not vault.still_holds(rank, label, held):
             raise NotHeld(f"{label} of rank {rank}")
 
     pace(LEAD_BYTES, 0.0)
