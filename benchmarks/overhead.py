@@ -1,6 +1,6 @@
 """What does protection cost a job that loses nothing?
 
-    python benchmarks/overhead.py [--mb 64 256] [--commits 7] [--steps 20000] [--pairs 3] [--json]
+    python benchmarks/overhead.py [--mb 64 256] [--commits 7] [--steps 40000] [--pairs 3] [--json]
 
 1. How long a commit holds its ranks up, against a copy (memcpy) of their state to a warm buffer, in the same run: all ranks at once, as
    they commit, and one rank alone.
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mb", type=int, nargs="+", default=[64, 256], help="MiB of state of each rank")
     parser.add_argument("--commits", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=20_000, help="of the undisturbed runs; 0: leave them out")
+    parser.add_argument("--steps", type=int, default=40_000, help="of the undisturbed runs; 0: leave them out")
     parser.add_argument("--pairs", type=int, default=3, help="2 at least")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
