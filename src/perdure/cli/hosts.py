@@ -5,9 +5,21 @@ from __future__ import annotations
 import pathlib
 import shlex
 import sys
+from typing import Annotated
+
+import typer
 
 from perdure.engines.hosts import SSH, HostsEngine, parse_hosts
 from perdure.errors import ConfigError
+
+HostList = Annotated[
+    str | None, typer.Option("--hosts", metavar="H1,H2,...", help="Nodes are these machines, reached by ssh.", rich_help_panel="Hosts")
+]
+HostsFile = Annotated[pathlib.Path | None, typer.Option(help="The same from a file, a host a line.", rich_help_panel="Hosts")]
+Shell = Annotated[
+    str | None, typer.Option(metavar="COMMAND", help="In place of ssh; {host} stands where the host goes.", rich_help_panel="Hosts")
+]
+Python = Annotated[str | None, typer.Option(help="The interpreter on the hosts. Default: the path of this one.", rich_help_panel="Hosts")]
 
 
 def hosts_engine(engine: str, hosts: str | None, file: pathlib.Path | None, shell: str | None, python: str | None) -> HostsEngine | None:

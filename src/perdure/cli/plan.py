@@ -4,11 +4,57 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
+from perdure.cli.hosts import HostList, HostsFile, host_names
+from perdure.cli.options import Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
 from perdure.cli.parts import in_bytes
-from perdure.launch.planning import Holding, JobPlan
+from perdure.cli.settings import parse_settings
+from perdure.core.layout import nodes_with_ranks
+from perdure.core.settings import Settings
+from perdure.engines.hosts import labels_of
+from perdure.launch.domains import joined
+from perdure.launch.planning import Holding, JobPlan, plan
+
+DEFAULTS = Settings()
+
+
+def plan_command(
+    context: typer.Context,
+    program: Program,
+    ranks: Ranks = 4,
+    ranks_per_node: RanksPerNode = 1,
+    spares: Spares = 1,
+    parity: Parity = 1,
+    group_size: ChosenGroupSize = None,
+    node_memory: NodeMemory = None,
+    failure_domains: FailureDomains = None,
+    node_label: NodeLabel = None,
+    racks: Racks = None,
+    hosts: HostList = None,
+    hosts_file: HostsFile = None,
+    setting: Setting = None,
+    seed: Seed = 0,
+) -> None:
+    """Says what each node will hold: runs the program up to its first superstep, on threads of this process, and no further.
+
+    `perdure plan examples/heat/heat.py --ranks 8 --parity 2 -- --n 2048`
+    """
+    nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
+    named = dict(enumerate(map(labels_of, host_names(hosts, hosts_file)[:nodes])))
+    domains = wish(failure_domains, node_label, racks, nodes)
+    show(
+        plan(
+            program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+            group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
+            settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), seed=seed,
+            failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
+            raw_arguments=parse_arguments(context.args),
+        )
+    )  # fmt: skip
 
 
 def show(plan: JobPlan) -> None:

@@ -1,0 +1,44 @@
+"""The options that several commands have, and the arguments of the program."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perdure.errors import UsageError
+
+PASS_ON = {"allow_extra_args": True}
+"""Of a command that hands what follows `--` to the program."""
+
+Program = Annotated[
+    str, typer.Argument(metavar="PROGRAM.py[:function]", help="A file with `def main(job, ...)`, or with another function.")
+]
+Engine = Annotated[
+    str, typer.Option(help="local: processes; threads: ranks in one process, for debuggers, unprotected.", rich_help_panel="Shape")
+]
+Ranks = Annotated[int, typer.Option(help="Processes that run the program.", rich_help_panel="Shape")]
+RanksPerNode = Annotated[int, typer.Option(help="How many of them share a node, and so a fate.", rich_help_panel="Shape")]
+Spares = Annotated[int, typer.Option(help="Nodes without ranks, ready to replace a lost one.", rich_help_panel="Shape")]
+Parity = Annotated[int, typer.Option(help="How many nodes may be lost at the same time: 0 to 3.", rich_help_panel="Shape")]
+Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=SECONDS", help="A time or limit of the protocol: silence_s, start_timeout_s, ...", rich_help_panel="Shape"),
+]
+
+
+def parse_arguments(words: list[str]) -> dict[str, str | bool]:
+    """`--name value`, `--name=value` and `--flag` to a dict; True for a flag."""
+    result: dict[str, str | bool] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--") and len(word) > 2:
+            name, equals, value = word[2:].partition("=")
+            result[name] = value if equals else True
+            name = "" if equals else name
+        elif name:
+            result[name], name = word, ""
+        else:
+            raise UsageError(f"{word!r}: arguments of the program are written --name value, after --")
+    return result

@@ -1,0 +1,102 @@
+"""`perdure rehearse`: does this program recover?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from perdure.cli.campaign import run_campaign
+from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
+from perdure.cli.options import Engine, Parity, Program, Ranks, RanksPerNode, Spares, parse_arguments
+from perdure.errors import ConfigError
+from perdure.launch.campaign import Shape
+from perdure.launch.rehearsal import rehearse
+
+GroupSize = Annotated[int | None, typer.Option(help="Ranks that share parity. Default: up to eight.", rich_help_panel="Shape")]
+
+
+def rehearse_command(
+    context: typer.Context,
+    program: Program,
+    rehearsals: Annotated[int, typer.Option(help="Runs with a loss each, after the undisturbed one.")] = 3,
+    seed: Annotated[int, typer.Option(help="Chooses what is lost, and when.")] = 0,
+    campaign: Annotated[
+        bool, typer.Option("--campaign", help="Strike at the dangerous instants, many times.", rich_help_panel="Campaign")
+    ] = False,
+    runs: Annotated[int, typer.Option(help="Runs with 1 to --parity losses each.", rich_help_panel="Campaign")] = 200,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The last line of standard output is the table as JSON.", rich_help_panel="Campaign")
+    ] = False,
+    engine: Engine = "local",
+    ranks: Ranks = 4,
+    ranks_per_node: RanksPerNode = 1,
+    spares: Spares = 1,
+    parity: Parity = 1,
+    group_size: GroupSize = None,
+    commit_every: Annotated[int, typer.Option(help="Supersteps between commits.", rich_help_panel="Shape")] = 2,
+    hosts: HostList = None,
+    hosts_file: HostsFile = None,
+    shell: Shell = None,
+    python: Python = None,
+    namespaced: Annotated[
+        bool, typer.Option("--namespaced", help="Each node is a host of its own, made of namespaces.", rich_help_panel="Hosts")
+    ] = False,
+) -> None:
+    """Proves that a program recovers: runs it undisturbed and with seeded losses, and compares every declared item at every commit.
+
+    `perdure rehearse examples/heat/heat.py -- --n 128 --supersteps 40`
+
+    With `--campaign` the losses come while state is copied and encoded, at the commit decision, while a generation is revoked or rebuilt,
+    while the orchestrator is handed over, and during another recovery; nodes, workers and the orchestrator are killed, stopped or hung.
+    A table says, by fault and phase, how many runs survived, how soon the loss was known, and how soon the job went on. Run number i has
+    seed `--seed` + i; of one that goes wrong the seed and the one command that replays it are printed. The program must run for some
+    hundreds of supersteps, or the last faults find it at its end:
+
+    `perdure rehearse examples/heat/heat.py --campaign --parity 2 --spares 2 --commit-every 5 -- --n 64 --supersteps 400`
+
+    With `--hosts` the runs are on these machines. With `--namespaced` each node has a host of its own on this one, and in every other run
+    the power of a host goes, all its processes are stopped or killed, its link is down, lossy or slow, or what it sends to another is lost.
+
+    Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
+    """
+    shape = Shape(
+        program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+        group_size=group_size, commit_every=commit_every, raw_arguments=parse_arguments(context.args),
+    )  # fmt: skip
+    if campaign:
+        on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
+        if namespaced and (on_hosts or engine != "local"):
+            raise ConfigError("--namespaced, --hosts and --engine exclude one another")
+        options = on_hosts.options if on_hosts else ()
+        recovers = run_campaign(shape, runs=runs, seed=seed, as_json=as_json, options=options, namespaced=namespaced)
+    else:
+        if as_json or engine != "local" or namespaced or hosts or hosts_file:
+            raise ConfigError("--json, --engine, --hosts and --namespaced go with --campaign")
+        recovers = _recovers(shape, rehearsals, seed)
+    if not recovers:
+        raise typer.Exit(1)
+
+
+def _recovers(shape: Shape, rehearsals: int, seed: int) -> bool:
+    """Rehearses within this process, and prints the verdict."""
+    if rehearsals < 1:
+        raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")
+
+    def tell(text: str) -> None:
+        print(f"rehearsing: {text}", file=sys.stderr)
+
+    result = rehearse(
+        shape.program, rehearsals=rehearsals, seed=seed, commit_every=shape.commit_every, tell=tell,
+        ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, spares=shape.spares, parity=shape.parity, group_size=shape.group_size,
+        raw_arguments=shape.raw_arguments,
+    )  # fmt: skip
+    if result.recovers:
+        print(f"the program recovers: {len(result.faults)} losses, {result.commits} commits compared, every item the same")
+    elif result.difference:
+        print(f"the program does not recover: {result.difference}")
+        print("something that this item depends on is not declared: a global, a file, a clock, a random source of its own")
+    else:
+        print(f"the program does not recover: {result.error}")
+    return result.recovers

@@ -1,0 +1,153 @@
+"""`perdure run`: a job, its display and its events."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+from perdure.cli.display import display
+from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
+from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
+from perdure.cli.options import Engine, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
+from perdure.cli.settings import parse_settings
+from perdure.cli.summary import in_words
+from perdure.core.faults import GRAMMAR
+from perdure.core.layout import nodes_with_ranks
+from perdure.core.settings import Settings
+from perdure.errors import ConfigError
+from perdure.launch import run
+
+DEFAULTS = Settings()
+TakeEvent = Callable[[dict[str, Any]], None]
+
+CommitEvery = Annotated[
+    str | None, typer.Option(metavar="K|auto", help="Supersteps between commits. Default: what the program says.", rich_help_panel="Shape")
+]
+HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
+BestTransport = Annotated[
+    str | None, typer.Option(help="Between ranks: shared (memory), unix or tcp. Default: the engine's best.", rich_help_panel="Shape")
+]
+OnDivergence = Annotated[
+    str,
+    typer.Option(
+        metavar="report|repair|stop",
+        help="When replicated items differ between ranks: tell, go back to the commit before, or end the job.",
+        rich_help_panel="Faults",
+    ),
+]
+Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
+ReturnAfter = Annotated[
+    float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
+]
+Events = Annotated[pathlib.Path | None, typer.Option(help="Write the events to this file, a JSON object a line.", rich_help_panel="Output")]
+AsJson = Annotated[bool, typer.Option("--json", help="The last line of standard output is the report as JSON.", rich_help_panel="Output")]
+
+
+def run_command(
+    context: typer.Context,
+    program: Program,
+    engine: Engine = "local",
+    hosts: HostList = None,
+    hosts_file: HostsFile = None,
+    shell: Shell = None,
+    python: Python = None,
+    ranks: Ranks = 4,
+    ranks_per_node: RanksPerNode = 1,
+    spares: Spares = 1,
+    parity: Parity = 1,
+    group_size: ChosenGroupSize = None,
+    node_memory: NodeMemory = None,
+    failure_domains: FailureDomains = None,
+    node_label: NodeLabel = None,
+    racks: Racks = None,
+    commit_every: CommitEvery = None,
+    hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
+    setting: Setting = None,
+    seed: Seed = 0,
+    transport: BestTransport = None,
+    fault: Faults = None,
+    return_after: ReturnAfter = None,
+    on_divergence: OnDivergence = DEFAULTS.on_divergence,
+    events: Events = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a program on nodes that are processes of this machine, or on other machines.
+
+    What follows `--` are arguments of the program's `main`, converted by its annotations:
+
+    `perdure run examples/heat/heat.py --ranks 4 --fault kill:node=2,superstep=35 -- --n 512 --supersteps 200`
+
+    Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
+    """
+    on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
+    nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
+    domains = wish(failure_domains, node_label, racks, nodes)
+    with contextlib.ExitStack() as stack:
+        shown = dispensable("the display", stack.enter_context(display(to_terminal=sys.stderr.isatty())))
+        written = dispensable(f"--events {events}", stack.enter_context(_event_file(events)))
+
+        def on_event(event: dict[str, Any]) -> None:
+            shown(event)
+            written(event)
+
+        report = run(
+            program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+            group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
+            failure_domains=domains.failure_domains, node_labels=domains.node_labels,
+            commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
+            settings=parse_settings(setting or [], hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
+            on_divergence=on_divergence,
+        )  # fmt: skip
+    print(report.to_json() if as_json else in_words(report))
+
+
+def parse_interval(text: str | None) -> int | str | None:
+    """`K` or `auto`."""
+    if text is None or text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {text!r}")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _event_file(path: pathlib.Path | None) -> Iterator[TakeEvent]:
+    if path is None:
+        yield lambda event: None
+        return
+    try:
+        file = path.open("wb", buffering=0)
+    except OSError as error:
+        raise ConfigError(f"--events {path}: {error.strerror}") from error
+    with file:
+        yield lambda event: _write_whole(file, json.dumps(event).encode() + b"\n")
+
+
+def _write_whole(file: io.FileIO, line: bytes) -> None:
+    while line:
+        line = line[file.write(line) :]
+
+
+def dispensable(what: str, take: TakeEvent) -> TakeEvent:
+    """`take` until it fails for the first time: a full disk or a closed terminal must not end a job of three weeks. It is said once."""
+    failed = False
+
+    def carefully(event: dict[str, Any]) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            take(event)
+        except OSError as error:
+            failed = True
+            with contextlib.suppress(OSError):  # standard error may be what failed
+                print(f"perdure: warning: {what}: {error.strerror}; the job goes on without it", file=sys.stderr, flush=True)
+
+    return carefully
