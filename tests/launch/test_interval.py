@@ -29,6 +29,12 @@ def test_the_work_that_may_be_lost_bounds_it() -> None:
     assert "cut to 20 ms, the work that may be lost" in story.report.interval
 
 
+def test_nodes_fail_and_not_ranks() -> None:
+    settings = Settings(mean_time_between_failures_s=1000.0)
+    story = tell(ranks=4, ranks_per_node=2, commit_every="auto", settings=settings, arguments={"supersteps": 20})
+    assert story.report.interval_numbers["failure_every_s"] == 500.0
+
+
 def test_an_interval_that_was_asked_for_is_told_as_such() -> None:
     story = tell(ranks=2, commit_every=3, arguments={"supersteps": 20})
     assert story.report.interval == "every 3 supersteps, as was asked for"

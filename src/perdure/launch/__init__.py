@@ -107,7 +107,8 @@ def run(
     name = engine if isinstance(engine, str) else engine.name
     means = Means(
         seed=seed, commit_every=commit_every, ranks_on_machine=ranks if chosen.shares_memory else ranks_per_node,
-        available_bytes=available_bytes(), debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
+        available_bytes=available_bytes(), ranks_per_node=ranks_per_node,
+        debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
     )  # fmt: skip
     check_means(means, ranks)
     settings = settings or DEFAULTS

@@ -43,6 +43,7 @@ class Means:
         commit_every: the operator's word: supersteps, or None for the program's own.
         ranks_on_machine: ranks that share the memory that `available_bytes` counts.
         available_bytes: what the machine had to spare when the job started.
+        ranks_per_node: ranks that share a node, and so its failures.
         debug: at each commit the ranks look for communication that crosses it; it costs two small exchanges of all ranks.
     """
 
@@ -50,6 +51,7 @@ class Means:
     commit_every: int | str | None
     ranks_on_machine: int
     available_bytes: int
+    ranks_per_node: int = 1
     debug: bool = False
 
 

@@ -22,6 +22,7 @@ from perdure.comm.transports import Kind
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.interval import Choice, choose_interval, failure_interval
+from perdure.core.layout import nodes_with_ranks
 from perdure.core.offers import Offer, replicated_start
 from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
@@ -260,7 +261,8 @@ class WorkerSession:
             return superstep + 1
         settings = self._worker.place.settings
         now = time.monotonic()
-        failures = failure_interval(nodes=self.size, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
+        nodes = nodes_with_ranks(self.size, self._worker.place.means.ranks_per_node)
+        failures = failure_interval(nodes=nodes, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
         self._interval = choose_interval(
             superstep_s=(now - self._loop_since - self._commit_s) / self._supersteps if self._supersteps else None,
             commit_s=self._commit_s / max(self._commits, 1) + self._heard.protect_s,
