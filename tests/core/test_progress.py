@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from perdure.core import agent, progress
 from perdure.core import commands as do
-from perdure.core import progress
+from perdure.core import events as ev
 from perdure.core.orchestrator import Phase
 from perdure.core.tree import head_above, split
 from tests.core.large import AGENTS, RANKS, SETTINGS, Job
@@ -52,6 +53,17 @@ def test_w4_one_rank_that_computes_or_moves_a_frame_is_enough_for_no_deadlock(jo
         job.hosted(odd).frames += 1
         job.live(2.0)
     assert job.chief.phase is Phase.COUNTING
+
+
+def test_w4_a_rank_that_is_stopped_inside_a_call_is_no_deadlock(job: Job) -> None:
+    """The program is not to blame, and the rank is lost after `silence_s`; a job whose `hang_timeout_s` is no longer must not end."""
+    rank = job.hosted(40)
+    assert job.chief.plan is not None
+    sample = ev.Sample(rank=40, incarnation=1, calls=1, frames=40, superstep=3, count=9, inside="comm.recv", stopped=True)
+    agent.step(job.agents[job.chief.plan.agent_of(40)], ev.Sampled(samples=(sample,)), job.now)
+    job.live(SETTINGS.deadlock_timeout_s + 5.0)
+    assert job.chief.phase is Phase.COUNTING
+    assert rank.inside == ""
 
 
 def test_a_word_of_another_generation_does_not_count(job: Job) -> None:

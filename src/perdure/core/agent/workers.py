@@ -84,7 +84,8 @@ def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.Agent
 
 
 def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> list[do.AgentCommand]:
-    """W4: a worker in user code without a job call for too long, or stopped, is hung: it is ended and so counts as crashed."""
+    """W4: a worker in user code without a job call for too long, or stopped, is hung: it is ended and so counts as crashed. One that is
+    stopped inside a call does not wait there."""
     out: list[do.AgentCommand] = []
     for sample in samples:
         hosted = state.hosted.get(sample.rank)
@@ -92,7 +93,8 @@ def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> li
             continue
         if sample.calls != hosted.calls or sample.frames != hosted.frames or hosted.moved_at == 0.0:
             hosted.moved_at = now
-        hosted.calls, hosted.frames, hosted.inside = sample.calls, sample.frames, sample.inside
+        hosted.calls, hosted.frames = sample.calls, sample.frames
+        hosted.inside = "" if sample.stopped else sample.inside
         hosted.superstep, hosted.count = sample.superstep, sample.count
         limit = state.settings.silence_s if sample.stopped else state.settings.hang_timeout_s
         if now - hosted.moved_at > limit and (sample.stopped or not sample.inside):
