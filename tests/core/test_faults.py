@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from perdure.core import commands as do
@@ -10,6 +12,8 @@ from perdure.core.faults import NOBODY, Fault, orchestrator_instant, parse_fault
 from perdure.core.ids import Ballot
 from perdure.core.planner import Seat, first_plan
 from perdure.errors import ConfigError
+
+SEATS = [Seat(agent=number, node=number, address="a") for number in (1, 2, 3)]
 
 
 def parsed(text: str) -> Fault:
@@ -21,6 +25,7 @@ def parsed(text: str) -> Fault:
     [
         "kill:node=2,superstep=35",
         "kill:node=2,superstep=35,phase=encoding,delay_ms=3",
+        "kill:node=2+0+4,superstep=35",
         "crash:rank=1,phase=unwinding",
         "kill:every=5s,seed=7",
         "orchestrator:superstep=30",
@@ -45,6 +50,10 @@ def test_a_fault_is_told_as_it_was_asked_for(text: str) -> None:
         ("process:after=never,seed=3", "after must be a time such as 5s"),
         ("kill:every=1s,seed=3,delay_ms=4", "every and after go with seed only"),
         ("stop:node=1,superstep=3,delay_ms=4", "'delay_ms=4' is none of"),
+        ("kill:node=1+1,superstep=3", "kill takes several nodes, each once"),
+        ("stop:node=1+2,superstep=3", "kill takes several nodes, each once"),
+        ("kill:node=1+,superstep=3", "node must be a number from 0 on, not ''"),
+        ("kill:node=1+5,superstep=3", "there is no node 5"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(text: str, says: str) -> None:
@@ -67,6 +76,12 @@ def test_one_rank_strikes_for_the_orchestrator() -> None:
     assert [rank for rank in range(4) if fault.strikes(node=rank, rank=rank, superstep=3, phase="")] == [0]
 
 
+def test_any_of_several_nodes_strikes() -> None:
+    """Whichever comes there first; a spare among them never does."""
+    fault = parsed("kill:node=3+1,superstep=3")
+    assert [node for node in range(5) if fault.strikes(node=node, rank=node, superstep=3, phase="")] == [1, 3]
+
+
 def test_what_has_a_clock_never_strikes_by_itself() -> None:
     fault = parsed("process:after=1s,seed=3")
     assert not any(fault.strikes(node=node, rank=NOBODY, superstep=-1, phase="") for node in (NOBODY, 0, 1))
@@ -85,9 +100,19 @@ def test_instants_of_the_orchestrator() -> None:
     assert orchestrator_instant(do.Publish(event="resumed", fields={"superstep": 6}), 1) == ("", -1)
 
 
+def test_the_first_plan_is_no_recovery() -> None:
+    """An orchestrator that is to end in a recovery must not do so at the start."""
+    first = first_plan(SEATS, 3, 1, 3, 1)
+    next_one = replace(first, generation=2)
+    for plan, phases in ((first, ["starting", "", ""]), (next_one, ["choosing", "installing", "resuming"])):
+        install = do.TellAgent(agent=1, message=msg.Install(plan=plan, restore=()))
+        resume = do.TellAgent(agent=1, message=msg.Resume(generation=plan.generation, since=0, addresses=()))
+        assert [orchestrator_instant(command, 1)[0] for command in (do.Propose(plan=plan), install, resume)] == phases
+
+
 def test_instants_of_a_decision_by_votes() -> None:
     """The orchestrator has asked one agent, all of them, and has told the register what they have chosen."""
-    plan = first_plan([Seat(agent=number, node=number, address="a") for number in (1, 2, 3)], 3, 1, 3, 1)
+    plan = first_plan(SEATS, 3, 1, 3, 1)
     accept = do.TellAgent(agent=1, message=msg.Accept(ballot=Ballot(1, 1), plan=plan))
     told = (accept, do.Publish(event="proposed", fields={"generation": 2}), do.Note(plan=plan))
     assert [orchestrator_instant(command, 1) for command in told] == [("accepting", -1), ("choosing", -1), ("chosen", -1)]

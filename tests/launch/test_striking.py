@@ -64,6 +64,15 @@ def test_a_delayed_fault_is_told_when_it_strikes_and_not_before() -> None:
     assert scene.done[1:] == [("fault", {"fault": "kill:node=2,phase=sealed,delay_ms=4"}), ("end node", 2)]
 
 
+@pytest.mark.parametrize("delay", ["", ",delay_ms=4"])
+def test_several_nodes_are_ended_together(delay: str) -> None:
+    scene = Scene(f"kill:node=2+0,superstep=5{delay}")
+    scene.striker.noticed(0, 7.25)
+    for _, strike in scene.due:
+        strike()
+    assert scene.done[-2:] == [("end node", 2), ("end node", 0)]
+
+
 def test_the_orchestrator_is_ended_here_at_a_superstep_and_by_itself_at_a_phase() -> None:
     scene = Scene("orchestrator:superstep=3", "orchestrator:phase=sealing")
     scene.striker.noticed(1, 1.0)

@@ -1,6 +1,7 @@
 """Faults that a test or an operator asks for, as text: what is to happen, to whom, and when.
 
     kill:node=2,superstep=35        SIGKILL to all processes of a node when a rank of it reaches that superstep
+    kill:node=2+5,superstep=35      to those of several nodes, when a rank of one of them does
     crash:rank=1,superstep=20       SIGKILL to one worker
     stop:node=0,superstep=12        SIGSTOP to all processes of a node: silent, but not gone
     hang:rank=3,superstep=9         the rank computes for ever
@@ -31,11 +32,11 @@ NODE_PHASES: Final = ("encoding", "prepared", "sealed", "installing", "restoring
 """An agent encodes; has said that a label is prepared; stops a generation; has opened the links of the next one; fetches what a lost rank
 needs; decodes; has answered another orchestrator than the first."""
 ORCHESTRATOR_PHASES: Final = (
-    "committing", "sealing", "accepting", "choosing", "chosen", "installing", "assigning", "resuming", "greeting",
+    "starting", "committing", "sealing", "accepting", "choosing", "chosen", "installing", "assigning", "resuming", "greeting",
 )  # fmt: skip
-"""The orchestrator has published a commit and told nobody; has told one node, of all, to stop the generation; has asked one node for its
-votes; has asked all of them, or has proposed a plan to the register; has told the register what the votes have chosen; has told one node
-of the plan, of what to decode, to resume; has, as another than the first, greeted one node."""
+"""The orchestrator has proposed the first plan; has published a commit and told nobody. In a recovery it has told one node, of all, to stop
+the generation; has asked one node for its votes; has asked all of them, or has proposed a plan to the register; has told the register what
+the votes have chosen; has told one node of the plan, of what to decode, to resume. It has, as another than the first, greeted one node."""
 PHASES: Final = tuple(dict.fromkeys((*WORKER_PHASES, *NODE_PHASES, *ORCHESTRATOR_PHASES)))
 NOBODY: Final = -1
 """The node of an orchestrator, and the rank of all that is no worker."""
@@ -54,7 +55,8 @@ _KEYS: Final = {
     "process": {"after", "seed"},
     "freeze": {"after", "seed"},
 }
-GRAMMAR: Final = "kill:node=N,superstep=S | crash:rank=R,superstep=S | stop:node=N,superstep=S | hang:rank=R,superstep=S | " + (
+GRAMMAR: Final = (
+    "kill:node=N,superstep=S | kill:node=N+M,superstep=S | crash:rank=R,superstep=S | stop:node=N,superstep=S | hang:rank=R,superstep=S | "
     "kill:every=5s,seed=7 | orchestrator:superstep=S | flip:rank=R,superstep=S,where=snapshot|parity|replicated | "
     "process:after=1.2s,seed=7 | freeze:after=1.2s,seed=7"
 )
@@ -62,10 +64,11 @@ GRAMMAR: Final = "kill:node=N,superstep=S | crash:rank=R,superstep=S | stop:node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. -1, 0.0 and an empty phase mean: not given."""
+    """One fault. -1, 0.0 and an empty phase mean: not given. `others`: nodes that are lost with `node`."""
 
     kind: str
     node: int = -1
+    others: tuple[int, ...] = ()
     rank: int = -1
     superstep: int = -1
     phase: str = ""
@@ -79,10 +82,16 @@ class Fault:
         for key, seconds in (("every", self.every_s), ("after", self.after_s)):
             if seconds:
                 return f"{self.kind}:{key}={seconds:g}s,seed={self.seed}"
-        given = [f"{key}={value}" for key in ("node", "rank", "superstep") if (value := getattr(self, key)) >= 0]
+        given = [f"node={'+'.join(map(str, self.nodes))}"] if self.nodes else []
+        given += [f"{key}={value}" for key in ("rank", "superstep") if (value := getattr(self, key)) >= 0]
         given += [f"{key}={value}" for key in ("phase", "where") if (value := getattr(self, key))]
         given += [f"delay_ms={self.delay_ms}"] if self.delay_ms else []
         return f"{self.kind}:" + ",".join(given)
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """All that it names."""
+        return (self.node, *self.others) if self.node >= 0 else ()
 
     @property
     def has_clock(self) -> bool:
@@ -98,7 +107,7 @@ class Fault:
             return False
         if self.kind == "orchestrator":
             return node == NOBODY if self.phase else rank == 0
-        return node == self.node if self.node >= 0 else rank == self.rank
+        return node in self.nodes if self.nodes else rank == self.rank
 
     def flips(self, *, rank: int, superstep: int) -> bool:
         """Is this its instant? The label of `superstep` is known to be committed where `rank` lives."""
@@ -112,17 +121,21 @@ def orchestrator_instant(command: do.OrchestratorCommand, orchestrator: int) -> 
             return "committing", superstep
         case do.TellAgent(message=msg.Accept()):
             return "accepting", -1
+        case do.Propose(plan=plan) if plan.generation == 1:
+            return "starting", -1
         case do.Propose() | do.Publish(event="proposed"):
             return "choosing", -1
         case do.Note():
             return "chosen", -1
         case do.TellAgent(message=msg.Seal()):
             return "sealing", -1
-        case do.TellAgent(message=msg.Install() | msg.Amend()):
+        case do.TellAgent(message=msg.Install(plan=plan)) if plan.generation > 1:
+            return "installing", -1
+        case do.TellAgent(message=msg.Amend()):
             return "installing", -1
         case do.TellAgent(message=msg.Assign()):
             return "assigning", -1
-        case do.TellAgent(message=msg.Resume()):
+        case do.TellAgent(message=msg.Resume(generation=generation)) if generation > 1:
             return "resuming", -1
         case do.TellAgent(message=msg.Greet()) if orchestrator > 1:
             return "greeting", -1
@@ -141,9 +154,11 @@ def parse_fault(text: str, *, nodes: int, ranks: int) -> Fault:
         if not equals or key not in _KEYS[kind]:
             raise ConfigError(f"--fault {text}: {part!r} is none of {', '.join(sorted(_KEYS[kind]))}; write one of {GRAMMAR}")
         values[key] = value
+    node, others = _nodes(text, values)
     fault = Fault(
         kind=kind,
-        node=_number(text, values, "node"),
+        node=node,
+        others=others,
         rank=_number(text, values, "rank"),
         superstep=_number(text, values, "superstep"),
         phase=values.get("phase", ""),
@@ -165,6 +180,14 @@ def _number(text: str, values: dict[str, str], key: str) -> int:
     return int(values[key])
 
 
+def _nodes(text: str, values: dict[str, str]) -> tuple[int, tuple[int, ...]]:
+    """The first, and the others; -1: none is named."""
+    if "+" not in values.get("node", ""):
+        return _number(text, values, "node"), ()
+    first, *others = (_number(text, {"node": word}, "node") for word in values["node"].split("+"))
+    return first, tuple(others)
+
+
 def _seconds(text: str, values: dict[str, str], key: str) -> float:
     if key not in values:
         return 0.0
@@ -184,6 +207,8 @@ def _check(text: str, fault: Fault, nodes: int, ranks: int) -> None:
         raise ConfigError(f"--fault {text}: where is {', '.join(WHERE)}, not {fault.where!r}")
     if fault.phase and fault.phase not in _PHASES_OF[fault.kind]:
         raise ConfigError(f"--fault {text}: {fault.kind} has the phases {', '.join(_PHASES_OF[fault.kind])}, not {fault.phase}")
+    if fault.others and (fault.kind != "kill" or len(set(fault.nodes)) < len(fault.nodes)):
+        raise ConfigError(f"--fault {text}: kill takes several nodes, each once, as in kill:node=2+5,superstep=35")
     if fault.has_clock:
         if fault.node >= 0 or fault.superstep >= 0 or fault.phase or fault.delay_ms:
             raise ConfigError(f"--fault {text}: every and after go with seed only")
@@ -191,7 +216,7 @@ def _check(text: str, fault: Fault, nodes: int, ranks: int) -> None:
     if fault.kind in ("process", "freeze"):
         raise ConfigError(f"--fault {text}: say how long after the start, as in {fault.kind}:after=1.2s,seed=7")
     what, count = ("node", nodes) if fault.kind in ("kill", "stop") else ("rank", ranks)
-    target = 0 if fault.kind == "orchestrator" else fault.node if what == "node" else fault.rank
+    target = 0 if fault.kind == "orchestrator" else max(fault.nodes, default=-1) if what == "node" else fault.rank
     if target < 0 or (fault.superstep < 0 and not fault.phase):
         raise ConfigError(f"--fault {text}: name the {what} and the superstep; write one of {GRAMMAR}")
     if target >= count:

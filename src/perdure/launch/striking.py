@@ -68,13 +68,20 @@ class Striker:
         self._hands.tell("fault", fault=str(fault), t=struck_at)
         if fault.kind == "orchestrator" and not fault.phase:
             self._hands.end_orchestrator()
+        if fault.others:
+            self._end_nodes(fault)
 
     def _strike_late(self, fault: Fault) -> None:
         self._hands.tell("fault", fault=str(fault))
         if fault.kind == "orchestrator":
             self._hands.end_orchestrator()
         else:
-            self._hands.end_node(fault.node)
+            self._end_nodes(fault)
+
+    def _end_nodes(self, fault: Fault) -> None:
+        """One of several has ended itself."""
+        for node in fault.nodes:
+            self._hands.end_node(node)
 
     def _strike_again(self, fault: Fault, dice: random.Random) -> None:
         """`kill:every`: the next node; one that the job can lose now, for it shall show that it survives, and not how it ends."""
