@@ -19,7 +19,7 @@ TSUNAMI := examples/tsunami/tsunami.py -- --coarsen 6 --hours 20 --steps-per-sup
 test-faults: .venv/installed
 	$(BIN)/python -m pytest -m long
 	$(CAMPAIGN) --runs 64 --parity 1 --spares 1 $(HEAT)
-	$(CAMPAIGN) --runs 64 --parity 2 --spares 2 $(HEAT)
+	$(CAMPAIGN) --runs 64 --parity 2 --spares 2 --racks 3 $(HEAT)
 	$(CAMPAIGN) --runs 36 --parity 1 --spares 1 $(TSUNAMI)
 	$(CAMPAIGN) --runs 42 --parity 2 --spares 2 $(TSUNAMI)
 

@@ -17,6 +17,10 @@ from perdure.cli import app
 from perdure.cli.settings import parse_settings
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError
+from perdure.launch.cases import draw
+from perdure.launch.domains import racks
+from perdure.launch.ground import ground_of
+from perdure.launch.shapes import shape_of
 from perdure.testing.hosts import Hosts
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -45,6 +49,29 @@ def test_a_program_that_survives_gets_a_table_and_a_line_of_json() -> None:
         ("kill node", "encoding"): 2,
     }
     assert (found["all"]["runs"], found["all"]["survived"], found["failures"]) == (3, 3, [])
+
+
+@pytest.mark.long
+def test_whole_racks_are_lost() -> None:
+    ground = ground_of(shape_of(4, 1, 2, 1, None, ("rack",), racks(3, 6)), spares=2, supersteps=600, commits=range(0, 600, 5), wall_s=2.0)
+    first = next(seed for seed in range(100) if draw(seed, ground).fault == "kill domain")
+    words = ("--runs", "3", "--seed", str(first), "--spares", "2", "--racks", "3", "--commit-every", "5", "--json", *LONGER)
+    status, out, err = campaign(HEAT, "--campaign", *words)
+    assert status == 0, err
+    found = json.loads(out.splitlines()[-1])
+    assert [(row["fault"], row["phase"], row["struck"], row["survived"]) for row in found["rows"]] == [
+        ("kill domain", phase, 1, 1) for phase in ("superstep", "prepared", "recovery: sealed")
+    ]
+    assert found["not_drawn"] == ""
+
+
+def test_why_no_rack_is_lost_is_told() -> None:
+    status, out, _ = campaign(HEAT, "--campaign", "--runs", "1", "--racks", "1", "--json", *SMALL)
+    *shown, last = out.splitlines()
+    why = "no failure domain is lost as a whole: rack 0 holds 2 members of group 0 (ranks 0, 1)"
+    assert status == 0
+    assert any(line.startswith(why) for line in shown)
+    assert json.loads(last)["not_drawn"].startswith(why)
 
 
 @pytest.mark.long

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from typing import Any
 
 import pytest
-from tests.faults.conftest import tell, undisturbed
+from tests.faults.conftest import PROGRAM, tell, undisturbed
 
 from perdure.core.orchestrator import JobShape
 from perdure.engines.hosts import labels_of, parse_hosts
 from perdure.errors import ConfigError
 from perdure.launch import shape_of
 from perdure.launch.domains import joined, parse_labels, racks
+from perdure.launch.rehearsal import rehearse
 
 
 def shape(labels: str = "", names: str = "rack", **options: Any) -> JobShape:
@@ -85,38 +83,17 @@ def test_labels_of_hosts() -> None:
         joined({0: {"rack": "a"}}, {0: {"rack": "b"}})
 
 
-class RackKiller:
-    """Ends all nodes of a rack at one instant, when a superstep is committed; by their process groups, as a power cut would."""
-
-    def __init__(self, racks: dict[int, str], rack: str, superstep: int) -> None:
-        self._racks, self._rack, self._superstep = racks, rack, superstep
-        self._pids: dict[int, int] = {}
-        self.struck = False
-
-    def take(self, event: dict[str, Any]) -> None:
-        if event["event"] == "agent_started":
-            self._pids[event["node"]] = event["pid"]
-        if event["event"] == "committed" and event["superstep"] >= self._superstep and not self.struck:
-            self.struck = True
-            for node, rack in self._racks.items():
-                if rack == self._rack:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(os.getpgid(self._pids[node]), signal.SIGKILL)
-
-
 @pytest.mark.parametrize(("parity", "spares"), [(1, 2), (2, 2), (2, 0)])
 def test_the_loss_of_a_whole_rack_changes_no_bit(parity: int, spares: int) -> None:
     """Nodes in the order of racks, so that the usual groups would have too many in one; with spares in both racks, and with none."""
     nodes = 4 + spares
     where = {node: "ab"[node * 2 // nodes] for node in range(nodes)}
-    killer = RackKiller(where, "a", 9)
+    rack = [node for node in where if where[node] == "a"]
     story = tell(
-        killer.take, ranks=4, spares=spares, parity=parity, arguments={"supersteps": 40}, failure_domains=("rack", "node"),
-        node_labels={node: {"rack": rack} for node, rack in where.items()},
+        ranks=4, spares=spares, parity=parity, arguments={"supersteps": 40}, failure_domains=("rack", "node"),
+        node_labels={node: {"rack": rack} for node, rack in where.items()}, faults=[f"kill:node={'+'.join(map(str, rack))},superstep=9"],
     )  # fmt: skip
-    assert killer.struck
-    lost = {event["node"] for event in story.of("node_lost")}
-    assert lost == {node for node, rack in where.items() if rack == "a"}
+    assert {event["node"] for event in story.of("node_lost")} == {*rack}
     first = story.of("generation_started")[0]
     assert first["risk"] == ""
     placed = [where[node] for node in first["placement"].values()]
@@ -136,3 +113,13 @@ def test_what_cannot_be_spread_is_said_at_the_start_and_in_the_report() -> None:
     text = "rack b holds 4 members of group 0 (ranks 0, 1, 2, 3): its loss is more than parity 1 gives back"
     assert story.report.risk.startswith(text)
     assert story.of("generation_started")[0]["risk"] == story.report.risk
+
+
+def test_a_rehearsal_places_nodes_as_a_run_does_and_loses_those_that_have_ranks() -> None:
+    """Of three nodes the two in different racks."""
+    labels = parse_labels(["0:rack=a", "1:rack=a", "2:rack=b"])
+    result = rehearse(
+        PROGRAM, rehearsals=5, seed=1, ranks=2, spares=1, failure_domains=("rack",), node_labels=labels, arguments={"supersteps": 6},
+    )  # fmt: skip
+    assert result.recovers, result
+    assert {fault.split(",")[0] for fault in result.faults if fault.startswith("kill")} == {"kill:node=0", "kill:node=2"}

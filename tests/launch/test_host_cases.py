@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.launch.cases import Ground
+from perdure.launch.domains import racks
+from perdure.launch.ground import Ground, ground_of
 from perdure.launch.host_cases import draw
 from perdure.launch.places import KINDS, LOSES_NOBODY, HostFault
+from perdure.launch.shapes import shape_of
 
 
-def ground(parity: int) -> Ground:
-    return Ground(ranks=5, ranks_per_node=1, parity=parity, spares_max=parity, supersteps=100, commits=tuple(range(0, 100, 5)), wall_s=1.5)
+def ground(parity: int, rack_count: int = 0) -> Ground:
+    labels = racks(rack_count, 5 + parity) if rack_count else {}
+    shape = shape_of(5, 1, parity, parity, None, ("rack",) if rack_count else (), labels)
+    return ground_of(shape, spares=parity, supersteps=100, commits=range(0, 100, 5), wall_s=1.5)
 
 
 @pytest.mark.parametrize("parity", [1, 2, 3])
@@ -27,6 +31,14 @@ def test_every_kind_comes_and_so_do_the_faults_of_processes() -> None:
     assert {one.kind for case in drawn for one in case.strikes} == {*KINDS}
     assert sum(bool(case.faults) for case in drawn) == 28
     assert drawn == [draw(seed, ground(2)) for seed in range(56)]
+
+
+def test_the_power_of_a_whole_rack_goes_where_parity_gives_it_back() -> None:
+    drawn = [draw(seed, ground(2, rack_count=3)) for seed in range(60)]
+    lost = {frozenset(one.host for one in case.strikes) for case in drawn if case.fault == "power off domain"}
+    assert lost
+    assert lost <= {frozenset(range(rack, 7, 3)) for rack in range(3)}
+    assert all(case.fault != "power off domain" for case in (draw(seed, ground(2)) for seed in range(60)))
 
 
 def test_a_fault_is_due_at_its_superstep_or_its_event() -> None:

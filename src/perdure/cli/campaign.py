@@ -47,9 +47,12 @@ def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool, options: 
     if not console.is_terminal:
         console = Console(width=TABLE_WIDTH)
     console.print(table(tally))
+    not_drawn = prepared.ground.not_drawn()
+    if not_drawn:
+        print(not_drawn)
     print(verdict(tally))
     if as_json:
-        print(json.dumps(tally.to_json()))
+        print(json.dumps(tally.to_json() | {"not_drawn": not_drawn}))
     return not tally.failures
 
 

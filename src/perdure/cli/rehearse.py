@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from perdure.cli.campaign import run_campaign
+from perdure.cli.grouping import FailureDomains, NodeLabel, Racks, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
 from perdure.cli.options import Engine, Parity, Program, Ranks, RanksPerNode, Spares, parse_arguments
+from perdure.core.layout import nodes_with_ranks
 from perdure.errors import ConfigError
 from perdure.launch.campaign import Shape
+from perdure.launch.domains import joined
 from perdure.launch.rehearsal import rehearse
 
 GroupSize = Annotated[int | None, typer.Option(help="Ranks that share parity. Default: up to eight.", rich_help_panel="Shape")]
@@ -35,6 +38,9 @@ def rehearse_command(
     spares: Spares = 1,
     parity: Parity = 1,
     group_size: GroupSize = None,
+    failure_domains: FailureDomains = None,
+    node_label: NodeLabel = None,
+    racks: Racks = None,
     commit_every: Annotated[int, typer.Option(help="Supersteps between commits.", rich_help_panel="Shape")] = 2,
     hosts: HostList = None,
     hosts_file: HostsFile = None,
@@ -59,20 +65,27 @@ def rehearse_command(
     With `--hosts` the runs are on these machines. With `--namespaced` each node has a host of its own on this one, and in every other run
     the power of a host goes, all its processes are stopped or killed, its link is down, lossy or slow, or what it sends to another is lost.
 
+    With `--racks` or `--failure-domains` nodes are placed as `perdure run` places them, and a campaign loses whole racks too, if no parity
+    group has more than `--parity` members in one; else a line says why not.
+
     Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
     """
+    nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
+    domains = wish(failure_domains, node_label, racks, nodes)
+    on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
+    named = dict(enumerate(on_hosts.labels[:nodes])) if on_hosts and domains.failure_domains else {}
     shape = Shape(
-        program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
-        group_size=group_size, commit_every=commit_every, raw_arguments=parse_arguments(context.args),
+        program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+        failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
+        commit_every=commit_every, raw_arguments=parse_arguments(context.args),
     )  # fmt: skip
     if campaign:
-        on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
         if namespaced and (on_hosts or engine != "local"):
             raise ConfigError("--namespaced, --hosts and --engine exclude one another")
         options = on_hosts.options if on_hosts else ()
         recovers = run_campaign(shape, runs=runs, seed=seed, as_json=as_json, options=options, namespaced=namespaced)
     else:
-        if as_json or engine != "local" or namespaced or hosts or hosts_file:
+        if as_json or engine != "local" or namespaced or on_hosts:
             raise ConfigError("--json, --engine, --hosts and --namespaced go with --campaign")
         recovers = _recovers(shape, rehearsals, seed)
     if not recovers:
@@ -90,7 +103,7 @@ def _recovers(shape: Shape, rehearsals: int, seed: int) -> bool:
     result = rehearse(
         shape.program, rehearsals=rehearsals, seed=seed, commit_every=shape.commit_every, tell=tell,
         ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, spares=shape.spares, parity=shape.parity, group_size=shape.group_size,
-        raw_arguments=shape.raw_arguments,
+        failure_domains=shape.failure_domains, node_labels=shape.node_labels, raw_arguments=shape.raw_arguments,
     )  # fmt: skip
     if result.recovers:
         print(f"the program recovers: {len(result.faults)} losses, {result.commits} commits compared, every item the same")

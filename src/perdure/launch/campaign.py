@@ -22,11 +22,12 @@ from functools import partial
 from typing import Any, Final
 
 from perdure.core.layout import nodes_with_ranks
-from perdure.core.planner import Seat, first_plan
+from perdure.core.orchestrator import JobShape
 from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
 from perdure.launch import cases
-from perdure.launch.cases import Case, Ground
+from perdure.launch.cases import Case
+from perdure.launch.ground import Ground, ground_of
 from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
 from perdure.launch.places import Here, HostFault, Listener, MakePlace, Place
 from perdure.launch.rehearsal import Digests, first_difference
@@ -48,7 +49,8 @@ LAST_LINES: Final = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The job that the campaign is about. `raw_arguments`: the program's, as text; `group_size` None: the default."""
+    """The job that the campaign is about. `raw_arguments`: the program's, as text; `group_size` None: the default; `failure_domains` and
+    `node_labels` as of `perdure.run`."""
 
     program: str
     engine: str = "local"
@@ -57,6 +59,8 @@ class Shape:
     spares: int = 1
     parity: int = 1
     group_size: int | None = None
+    failure_domains: Sequence[str] = ()
+    node_labels: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     commit_every: int = 2
     raw_arguments: Mapping[str, str | bool] = field(default_factory=dict)
 
@@ -65,12 +69,21 @@ class Shape:
         """With ranks."""
         return nodes_with_ranks(self.ranks, self.ranks_per_node)
 
+    def layout(self) -> JobShape:
+        """How its ranks lie. ConfigError: it cannot be."""
+        return shape_of(
+            self.ranks, self.ranks_per_node, self.spares, self.parity, self.group_size, self.failure_domains, self.node_labels
+        )  # fmt: skip
+
     def command(self, faults: Sequence[str], spares: int, options: Sequence[str] = ()) -> list[str]:
         """As it is typed, without what only a campaign adds. `options` are those of the place."""
         words = ["run", self.program, *(options or ("--engine", self.engine))]
         words += ["--ranks", str(self.ranks), "--ranks-per-node", str(self.ranks_per_node), "--spares", str(spares)]
         words += ["--parity", str(self.parity), "--commit-every", str(self.commit_every)]
         words += ["--group-size", str(self.group_size)] if self.group_size is not None else []
+        words += ["--failure-domains", ",".join(self.failure_domains)] if self.failure_domains else []
+        for node, labels in self.node_labels.items():
+            words += [word for name, value in labels.items() for word in ("--node-label", f"{node}:{name}={value}")]
         for name, value in asdict(LIMITS).items():
             words += ["--setting", f"{name}={value:g}"] if value != getattr(Settings(), name) else []
         for fault in faults:
@@ -142,9 +155,7 @@ class Campaign:
 
     def __init__(self, shape: Shape, make_place: MakePlace = Here, *, draw: Draw = cases.draw) -> None:
         self.shape, self._make_place, self._draw = shape, make_place, draw
-        job = shape_of(shape.ranks, shape.ranks_per_node, shape.spares, shape.parity, shape.group_size)
-        seats = [Seat(agent=node + 1, node=node, address="") for node in range(shape.nodes)]
-        tolerance = first_plan(seats, job.ranks, job.ranks_per_node, job.group_size, job.parity).tolerance()
+        layout = shape.layout()
         with make_place() as place:
             words = shape.command((), shape.spares, place.options)
             self._expected = _run(words, place, (), deadline_s=None, environment={"PERDURE_DEBUG": "1"})
@@ -155,10 +166,8 @@ class Campaign:
             raise ConfigError(
                 f"a campaign needs a program that commits before its end, and this one commits at {commits}: let it run longer"
             )
-        self.ground = Ground(
-            ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, parity=min(tolerance, shape.parity), spares_max=shape.spares,
-            supersteps=self._expected.report["supersteps"], commits=tuple(commits), wall_s=self._expected.wall_s,
-        )  # fmt: skip
+        supersteps: int = self._expected.report["supersteps"]
+        self.ground = ground_of(layout, spares=shape.spares, supersteps=supersteps, commits=commits, wall_s=self._expected.wall_s)
 
     def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
         """One case a seed."""
@@ -198,7 +207,7 @@ class Campaign:
 
 def timing(fault: Mapping[str, Any], events: Sequence[Mapping[str, Any]], strikes: Sequence[HostFault] = ()) -> Timing:
     """From the strike until it was known, and from then until `main` was entered again; after the end of an orchestrator, until the next
-    commit, for nobody waits for it. `strikes`: what it may be besides faults of processes."""
+    commit, for nobody waits for it. Of several nodes, the first that is known. `strikes`: what it may be besides faults of processes."""
     of_a_host = next((one for one in strikes if str(one) == fault["fault"]), None)
     tells = of_a_host.explains if of_a_host else partial(_tells_of, fault=str(fault["fault"]))
     known = next((event for event in events if event["t"] >= fault["t"] and tells(event)), None)
@@ -215,7 +224,7 @@ def _tells_of(event: Mapping[str, Any], fault: str) -> bool:
     wanted = dict(part.split("=") for part in rest.split(","))
     match kind:
         case "kill" | "stop":
-            return name == "node_lost" and str(event["node"]) == wanted["node"]
+            return name == "node_lost" and str(event["node"]) in wanted["node"].split("+")
         case "crash" | "hang":
             return name == "worker_lost" and str(event["rank"]) == wanted["rank"]
         case "orchestrator":

@@ -1,8 +1,8 @@
 """What is done to a job in one run of a campaign? A case is drawn from its seed: nothing here runs anything.
 
 The recipes are biased to the dangerous instants, and each is drawn equally often. No case loses more than the parity covers, so each must
-be survived: `losses` of nodes that hold ranks, `parity` at the most; besides, workers, the orchestrator, and a replacement before
-it holds anything.
+be survived: `losses` of nodes that hold ranks, `parity` at the most, or a failure domain that has no more than that of any group; besides,
+workers, the orchestrator, and a replacement before it holds anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.core.layout import nodes_with_ranks
+from perdure.launch.ground import Ground
 from perdure.launch.places import HostFault
 
 DELAYS_MS: Final = (0, 0, 1, 2, 4)
@@ -21,25 +21,6 @@ START_S: Final = 0.1
 """Before that a job has hardly a process."""
 LATEST: Final = 0.8
 """Of the undisturbed run's time: on a quieter machine the job is over sooner."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What cases are drawn on: the job's shape, and what its undisturbed run showed. `commits`: the supersteps that it committed, without
-    the end; `wall_s`: the time that it took."""
-
-    ranks: int
-    ranks_per_node: int
-    parity: int
-    spares_max: int
-    supersteps: int
-    commits: tuple[int, ...]
-    wall_s: float
-
-    @property
-    def nodes(self) -> int:
-        """With ranks; the first spare has this number."""
-        return nodes_with_ranks(self.ranks, self.ranks_per_node)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +42,10 @@ class Dice:
     def __init__(self, seed: int, ground: Ground) -> None:
         self.ground = ground
         self._random = random.Random(seed)
-        self._nodes = list(range(ground.nodes))
+        self._nodes = list(ground.homes)
         self._random.shuffle(self._nodes)
+        self.last = -1
+        """The node that was drawn last."""
         self.losses = self._random.randint(1, max(1, ground.parity))
         later = ground.commits[1:] or ground.commits
         self.commit = self._random.choice(later)
@@ -72,13 +55,19 @@ class Dice:
         """A new orchestrator takes a while to come, and is to find the job at work."""
 
     def node(self) -> int:
-        """Another one at each call."""
-        return self._nodes.pop()
+        """Another one at each call, with ranks."""
+        self.last = self._nodes.pop()
+        return self.last
+
+    def domain(self) -> tuple[int, ...]:
+        """The nodes of a failure domain whose loss parity gives back; none of them comes again."""
+        nodes = self._random.choice(self.ground.survivable_domains())
+        self._nodes = [node for node in self._nodes if node not in nodes]
+        return nodes
 
     def rank(self) -> int:
         """Of a node of its own."""
-        node, per_node = self.node(), self.ground.ranks_per_node
-        return self._random.randrange(node * per_node, min((node + 1) * per_node, self.ground.ranks))
+        return self._random.choice(self.ground.ranks_of(self.node()))
 
     def delay(self) -> str:
         """For faults that take one."""
@@ -99,20 +88,48 @@ class Dice:
 
     def spares(self, least: int) -> int:
         """As many as may be."""
-        return self._random.randint(least, max(least, self.ground.spares_max))
+        most = self.ground.spares_max
+        return most if self.ground.fixed_spares else self._random.randint(least, most)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a recipe needs: the parity, the nodes with ranks beside one, and the spares; plans that are chosen by votes; a failure domain of
+    several nodes whose loss parity gives back."""
+
+    parity: int = 0
+    beside: int = 0
+    spares: int = 0
+    votes: bool = False
+    domain: bool = False
+
+    def are_met_by(self, ground: Ground) -> bool:
+        """Is all of it there?"""
+        there = self.parity <= ground.parity and self.beside < len(ground.homes) and self.spares <= ground.spares_max
+        return there and (ground.by_votes or not self.votes) and (not self.domain or bool(ground.survivable_domains()))
+
+
+NOTHING: Final = Needs()
+NODE: Final = Needs(parity=1)
+AFTER: Final = Needs(parity=1, beside=1)
+TWICE: Final = Needs(parity=2, beside=1)
+SPARE: Final = Needs(parity=1, spares=1)
+VOTES: Final = Needs(parity=1, beside=1, votes=True)
+DOMAIN: Final = Needs(domain=True)
 
 Recipe = Callable[[Dice], tuple[tuple[str, ...], tuple[str, ...]]]
 """What leads there, and what it is about."""
+Row = tuple[str, str, Needs, Recipe]
+"""Its row of the table, what it needs, what is done."""
 
 
 def draw(seed: int, ground: Ground) -> Case:
     """The case of this number. Seeds that follow one another go through all recipes."""
-    able = [one for one in _RECIPES if one[2] <= ground.parity and one[3] < ground.nodes]
-    fault, phase, _, _, spares_min, recipe = able[seed % len(able)]
+    able = [one for one in _RECIPES if one[2].are_met_by(ground)]
+    fault, phase, needs, recipe = able[seed % len(able)]
     dice = Dice(seed, ground)
     before, faults = recipe(dice)
-    return Case(seed=seed, fault=fault, phase=phase, spares=dice.spares(spares_min), before=before, faults=faults)
+    return Case(seed=seed, fault=fault, phase=phase, spares=dice.spares(needs.spares), before=before, faults=faults)
 
 
 def _kills(phase: str) -> Recipe:
@@ -145,8 +162,9 @@ def fill(text: str, dice: Dice) -> str:
     """A fault with its places filled in: see `_at_commit`."""
     text = text.replace("{node}", str(dice.node())) if "{node}" in text else text
     text = text.replace("{rank}", str(dice.rank())) if "{rank}" in text else text
+    text = text.replace("{spare}", str(dice.ground.replacement(dice.last))) if "{spare}" in text else text
     text = text.replace("{delay}", dice.delay())
-    return text.format(commit=dice.commit, superstep=dice.superstep, early=dice.early, soon=dice.early + 1, spare=dice.ground.nodes)
+    return text.format(commit=dice.commit, superstep=dice.superstep, early=dice.early, soon=dice.early + 1)
 
 
 def _together(dice: Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -157,6 +175,16 @@ def _together(dice: Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
     )
 
 
+def _domain(fault: str, first: str = "") -> Recipe:
+    """All nodes of a failure domain at once, its spares too; in the recovery from `first`, or undisturbed."""
+
+    def recipe(dice: Dice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        nodes = "+".join(map(str, dice.domain()))
+        return ((fill(first, dice),) if first else ()), (fill(f"kill:node={nodes},{fault}", dice),)
+
+    return recipe
+
+
 def _by_the_clock(kind: str) -> Recipe:
     return lambda dice: ((), tuple(f"{kind}:after={dice.seconds():g}s,seed={dice.number()}" for _ in range(dice.losses)))
 
@@ -165,54 +193,59 @@ KILL, CRASH, _ORCHESTRATOR = "kill:node={node},superstep={superstep}", "crash:ra
 LEAVES: Final = f"{_ORCHESTRATOR}:superstep={{early}}"
 
 
-def _recovery(phase: str) -> list[tuple[str, str, int, int, int, Recipe]]:
+def _recovery(phase: str) -> list[Row]:
     """A node is lost in a recovery: from a crash, which costs no parity, or from another loss, which does."""
     fault = f"kill:node={{node}},phase={phase}{{delay}}"
     name = f"recovery: {phase}"
-    return [("kill node", name, 1, 1, 0, _after(CRASH, fault)), ("kill node", name, 2, 1, 0, _after(KILL, fault))]
+    return [("kill node", name, AFTER, _after(CRASH, fault)), ("kill node", name, TWICE, _after(KILL, fault))]
 
 
-def _leaderless(phase: str) -> list[tuple[str, str, int, int, int, Recipe]]:
-    return [("orchestrator", f"recovery: {phase}", 1, 1, 0, _after(KILL, f"orchestrator:phase={phase}{{delay}}"))]
+def _leaderless(phase: str, needs: Needs = AFTER) -> list[Row]:
+    return [("orchestrator", f"recovery: {phase}", needs, _after(KILL, f"orchestrator:phase={phase}{{delay}}"))]
 
 
-_RECIPES: Final[list[tuple[str, str, int, int, int, Recipe]]] = [
-    # its row of the table; the parity, the nodes beside one, and the spares that it needs; what is done
-    ("kill node", "superstep", 1, 0, 0, _plain),
-    ("kill node", "copying", 1, 0, 0, _kills("copying")),
-    ("kill node", "encoding", 1, 0, 0, _kills("encoding")),
-    ("kill node", "encoding", 1, 0, 0, _kills("encoding")),
-    ("kill node", "prepared", 1, 0, 0, _kills("prepared")),
-    ("kill node", "prepared", 1, 0, 0, _kills("prepared")),
-    ("crash worker", "superstep", 0, 0, 0, _at_commit(CRASH)),
-    ("crash worker", "copying", 0, 0, 0, _at_commit("crash:rank={rank},superstep={commit},phase=copying")),
-    ("crash worker", "recovery: unwinding", 1, 1, 0, _after(KILL, "crash:rank={rank},phase=unwinding")),
-    ("crash worker", "recovery: entering", 1, 1, 0, _after(KILL, "crash:rank={rank},phase=entering")),
+_RECIPES: Final[list[Row]] = [
+    ("kill node", "superstep", NODE, _plain),
+    ("kill node", "copying", NODE, _kills("copying")),
+    ("kill node", "encoding", NODE, _kills("encoding")),
+    ("kill node", "encoding", NODE, _kills("encoding")),
+    ("kill node", "prepared", NODE, _kills("prepared")),
+    ("kill node", "prepared", NODE, _kills("prepared")),
+    ("crash worker", "superstep", NOTHING, _at_commit(CRASH)),
+    ("crash worker", "copying", NOTHING, _at_commit("crash:rank={rank},superstep={commit},phase=copying")),
+    ("crash worker", "recovery: unwinding", AFTER, _after(KILL, "crash:rank={rank},phase=unwinding")),
+    ("crash worker", "recovery: entering", AFTER, _after(KILL, "crash:rank={rank},phase=entering")),
     *_recovery("sealed"),
     *_recovery("unwinding"),
     *_recovery("installing"),
     *_recovery("entering"),
-    ("kill node", "recovery: rebuilding", 2, 1, 0, _after(KILL, "kill:node={node},phase=rebuilding{delay}")),
-    ("kill node", "recovery: rebuilding", 2, 1, 0, _after(KILL, "kill:node={node},phase=rebuilding{delay}")),
-    ("kill replacement", "recovery: restoring", 1, 0, 1, _after(KILL, "kill:node={spare},phase=restoring{delay}")),
-    ("kill replacement", "recovery: entering", 1, 0, 1, _after(KILL, "kill:node={spare},phase=entering")),
-    ("orchestrator", "superstep", 0, 0, 0, _at_commit(LEAVES)),
-    ("orchestrator", "committing", 0, 0, 0, _at_commit("orchestrator:superstep={commit},phase=committing")),
-    ("orchestrator, node", "committing, prepared", 1, 0, 0, _together),
+    ("kill node", "recovery: rebuilding", TWICE, _after(KILL, "kill:node={node},phase=rebuilding{delay}")),
+    ("kill node", "recovery: rebuilding", TWICE, _after(KILL, "kill:node={node},phase=rebuilding{delay}")),
+    ("kill replacement", "recovery: restoring", SPARE, _after(KILL, "kill:node={spare},phase=restoring{delay}")),
+    ("kill replacement", "recovery: entering", SPARE, _after(KILL, "kill:node={spare},phase=entering")),
+    ("orchestrator", "superstep", NOTHING, _at_commit(LEAVES)),
+    ("orchestrator", "start", NOTHING, _at_commit("orchestrator:phase=starting{delay}")),
+    ("orchestrator", "committing", NOTHING, _at_commit("orchestrator:superstep={commit},phase=committing")),
+    ("orchestrator, node", "committing, prepared", NODE, _together),
     *_leaderless("sealing"),
+    *_leaderless("accepting", VOTES),
     *_leaderless("choosing"),
+    *_leaderless("chosen", VOTES),
     *_leaderless("installing"),
     *_leaderless("assigning"),
     *_leaderless("resuming"),
-    ("orchestrator", "hand-over: greeting", 0, 0, 0, _after(LEAVES, "orchestrator:phase=greeting{delay}")),
-    ("kill node", "hand-over: away", 1, 0, 0, _after(LEAVES, "kill:node={node},superstep={soon}")),
-    ("kill node", "hand-over: greeted", 1, 0, 0, _after(LEAVES, "kill:node={node},phase=greeted{delay}")),
-    ("kill node", "hand-over: greeted", 1, 0, 0, _after(LEAVES, "kill:node={node},phase=greeted{delay}")),
-    ("any process", "any time", 1, 0, 0, _by_the_clock("process")),
-    ("any process", "any time", 1, 0, 0, _by_the_clock("process")),
-    ("any process", "any time", 1, 0, 0, _by_the_clock("process")),
-    ("freeze process", "any time", 1, 0, 0, _by_the_clock("freeze")),
-    ("stop node", "superstep", 1, 0, 0, _at_commit("stop:node={node},superstep={superstep}")),
-    ("stop node", "prepared", 1, 0, 0, _at_commit("stop:node={node},superstep={commit},phase=prepared")),
-    ("hang rank", "superstep", 0, 0, 0, _at_commit("hang:rank={rank},superstep={superstep}")),
+    ("orchestrator", "hand-over: greeting", NOTHING, _after(LEAVES, "orchestrator:phase=greeting{delay}")),
+    ("kill node", "hand-over: away", NODE, _after(LEAVES, "kill:node={node},superstep={soon}")),
+    ("kill node", "hand-over: greeted", NODE, _after(LEAVES, "kill:node={node},phase=greeted{delay}")),
+    ("kill node", "hand-over: greeted", NODE, _after(LEAVES, "kill:node={node},phase=greeted{delay}")),
+    ("any process", "any time", NODE, _by_the_clock("process")),
+    ("any process", "any time", NODE, _by_the_clock("process")),
+    ("any process", "any time", NODE, _by_the_clock("process")),
+    ("freeze process", "any time", NODE, _by_the_clock("freeze")),
+    ("stop node", "superstep", NODE, _at_commit("stop:node={node},superstep={superstep}")),
+    ("stop node", "prepared", NODE, _at_commit("stop:node={node},superstep={commit},phase=prepared")),
+    ("kill domain", "superstep", DOMAIN, _domain("superstep={superstep}")),
+    ("kill domain", "prepared", DOMAIN, _domain("superstep={commit},phase=prepared{delay}")),
+    ("kill domain", "recovery: sealed", DOMAIN, _domain("phase=sealed{delay}", CRASH)),
+    ("hang rank", "superstep", NOTHING, _at_commit("hang:rank={rank},superstep={superstep}")),
 ]  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from perdure.launch import cases
-from perdure.launch.cases import Case, Dice, Ground
+from perdure.launch.cases import AFTER, DOMAIN, NODE, TWICE, Case, Dice, Needs
+from perdure.launch.ground import Ground
 from perdure.launch.places import HostFault
 
 SHORT_MS: Final = (300, 900, 1500)
@@ -22,8 +23,8 @@ def draw(seed: int, ground: Ground) -> Case:
     """The case of this number: every other one is about processes, on these hosts."""
     if seed % 2:
         return cases.draw(seed // 2, ground)
-    able = [one for one in _RECIPES if one[2] <= ground.parity and one[3] < ground.nodes]
-    kind, phase, _, _, recipe = able[seed // 2 % len(able)]
+    able = [one for one in _RECIPES if one[2].are_met_by(ground)]
+    kind, phase, _, recipe = able[seed // 2 % len(able)]
     dice = Dice(seed, ground)
     before, strikes = recipe(dice)
     return Case(seed=seed, fault=kind, phase=phase, spares=dice.spares(0), before=before, faults=(), strikes=strikes)
@@ -32,6 +33,11 @@ def draw(seed: int, ground: Ground) -> Case:
 def _losses(kind: str) -> Recipe:
     """So many hosts as are drawn, at the same time."""
     return lambda dice: ((), tuple(HostFault(kind=kind, host=dice.node(), superstep=dice.superstep) for _ in range(dice.losses)))
+
+
+def _domain(kind: str) -> Recipe:
+    """All hosts of a failure domain, at the same time."""
+    return lambda dice: ((), tuple(HostFault(kind=kind, host=node, superstep=dice.superstep) for node in dice.domain()))
 
 
 def _one(kind: str, ms: tuple[int, ...] = (0,)) -> Recipe:
@@ -47,20 +53,21 @@ def _after(first: str, event: str, kind: str) -> Recipe:
     return lambda dice: ((cases.fill(first, dice),), (HostFault(kind=kind, host=dice.node(), event=event),))
 
 
-_RECIPES: Final[list[tuple[str, str, int, int, Recipe]]] = [
-    # its row of the table; the parity and the nodes beside one that it needs; what is done
-    ("power off", "superstep", 1, 0, _losses("power_off")),
-    ("cut one way", "superstep", 1, 1, _cut),
-    ("stop host", "superstep", 1, 0, _losses("stop_all")),
-    ("kill host", "superstep", 1, 0, _losses("kill_all")),
-    ("link down", "for a moment", 1, 0, _one("link_down", SHORT_MS)),
-    ("power off", "recovery: sealing", 1, 1, _after(cases.CRASH, "worker_lost", "power_off")),
-    ("link down", "superstep", 1, 0, _losses("link_down")),
-    ("lossy link", "superstep", 1, 0, _one("lossy")),
-    ("power off", "recovery: rebuilding", 2, 1, _after(cases.KILL, "generation_started", "power_off")),
-    ("stop host", "hand-over: away", 1, 0, _after(cases.LEAVES, "orchestrator_lost", "stop_all")),
-    ("link down", "until it pauses", 1, 0, _one("link_down", (LONGER_MS,))),
-    ("slow link", "superstep", 1, 0, _one("slow")),
-    ("kill host", "recovery: sealing", 2, 1, _after(cases.KILL, "node_lost", "kill_all")),
-    ("power off", "hand-over: away", 1, 0, _after(cases.LEAVES, "orchestrator_lost", "power_off")),
+_RECIPES: Final[list[tuple[str, str, Needs, Recipe]]] = [
+    # its row of the table; what it needs; what is done
+    ("power off", "superstep", NODE, _losses("power_off")),
+    ("cut one way", "superstep", AFTER, _cut),
+    ("stop host", "superstep", NODE, _losses("stop_all")),
+    ("kill host", "superstep", NODE, _losses("kill_all")),
+    ("power off domain", "superstep", DOMAIN, _domain("power_off")),
+    ("link down", "for a moment", NODE, _one("link_down", SHORT_MS)),
+    ("power off", "recovery: sealing", AFTER, _after(cases.CRASH, "worker_lost", "power_off")),
+    ("link down", "superstep", NODE, _losses("link_down")),
+    ("lossy link", "superstep", NODE, _one("lossy")),
+    ("power off", "recovery: rebuilding", TWICE, _after(cases.KILL, "generation_started", "power_off")),
+    ("stop host", "hand-over: away", NODE, _after(cases.LEAVES, "orchestrator_lost", "stop_all")),
+    ("link down", "until it pauses", NODE, _one("link_down", (LONGER_MS,))),
+    ("slow link", "superstep", NODE, _one("slow")),
+    ("kill host", "recovery: sealing", TWICE, _after(cases.KILL, "node_lost", "kill_all")),
+    ("power off", "hand-over: away", NODE, _after(cases.LEAVES, "orchestrator_lost", "power_off")),
 ]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from perdure.core.layout import nodes_with_ranks
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import Report, run
+from perdure.launch.domains import domains_of
+from perdure.launch.shapes import homes_of
 
 Digests = dict[int, dict[str, list[str]]]
 """Superstep -> item -> digest by rank; the end counts as the superstep after the last."""
@@ -59,6 +61,8 @@ def rehearse(
 ) -> Rehearsal:
     """Runs `main` once undisturbed and `rehearsals` times with a loss each, at an instant chosen by `seed`.
 
+    Nodes and single workers are lost in turn; without parity, workers only.
+
     Args:
         commit_every: supersteps between two commits: small, so that there is much to compare.
         tell: called with a line of text before each run.
@@ -71,10 +75,11 @@ def rehearse(
     expected, report = _recorded(main, commit_every, (), options)
     if report.supersteps < 2:
         raise ConfigError(f"a rehearsal needs a program of at least 2 supersteps, and this one has {report.supersteps}")
-    dice = random.Random(seed)
+    dice, homes = random.Random(seed), _homes(options)
     result = Rehearsal()
     for number in range(rehearsals):
-        fault = _fault(dice, options, report.supersteps, node=number % 2 == 0)
+        node = number % 2 == 0 and bool(options.get("parity", 1))
+        fault = _fault(dice, homes, report.supersteps, node=node)
         result.faults.append(fault)
         tell(fault)
         try:
@@ -93,13 +98,20 @@ def rehearse(
     return result
 
 
-def _fault(dice: random.Random, options: Mapping[str, Any], supersteps: int, *, node: bool) -> str:
-    """Nodes and single workers in turn, as far as there is parity to survive a node."""
-    ranks, per_node = options.get("ranks", 4), options.get("ranks_per_node", 1)
+def _homes(options: Mapping[str, Any]) -> list[int]:
+    """The node of each rank."""
+    ranks, per_node, spares = options.get("ranks", 4), options.get("ranks_per_node", 1), options.get("spares", 1)
+    labels = options.get("node_labels") or {}
+    domains = domains_of(options.get("failure_domains", ()), labels, nodes_with_ranks(ranks, per_node) + spares)
+    return homes_of(ranks, per_node, spares, domains)
+
+
+def _fault(dice: random.Random, homes: Sequence[int], supersteps: int, *, node: bool) -> str:
+    """A node with ranks is lost, or a single worker."""
     superstep = dice.randrange(1, supersteps)
-    if node and options.get("parity", 1):
-        return f"kill:node={dice.randrange(nodes_with_ranks(ranks, per_node))},superstep={superstep}"
-    return f"crash:rank={dice.randrange(ranks)},superstep={superstep}"
+    if node:
+        return f"kill:node={dice.choice(sorted(set(homes)))},superstep={superstep}"
+    return f"crash:rank={dice.randrange(len(homes))},superstep={superstep}"
 
 
 def _recorded(
