@@ -17,6 +17,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -39,6 +40,7 @@ SSH: Final = (
     "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "{host}",
 )  # fmt: skip
 """Asks nothing of anybody; lets go of a host that is gone, which the job has known for long by then."""
+_BRACKETS: Final = re.compile(r"\[([^][]+)\]$")
 END_TIMEOUT_S: Final = 2.0
 """For a node to end after it was told to, before its shell is ended instead; arbitrary, and only a host out of reach takes so long."""
 
@@ -149,8 +151,8 @@ def _give(sock: socket.socket, data: bytes) -> None:
 
 
 def _host(text: str) -> tuple[str, str]:
-    """(name for the shell, numeric address)."""
-    name, _, address = text.partition("=")
+    """(name for the shell, numeric address). An IPv6 address may be in brackets, which ssh does not know."""
+    name, _, address = (_BRACKETS.sub(r"\1", word) for word in text.partition("="))
     known = address or name.rpartition("@")[2]
     try:
         found = socket.getaddrinfo(known, None, type=socket.SOCK_STREAM)[0][4][0]
