@@ -35,17 +35,118 @@ def _heard_again(state: OrchestratorState, node: Node, now: float) -> Commands:
 
 
 def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAgent, now: float) -> Commands:
+    """By what it is about. What is of another generation, ballot or phase is not heard."""
     generation = state.plan.generation if state.plan else 0
     match message:
         case msg.Status():
-            node.status = message
-            state.ungreeted.discard(agent)
-            for silent in message.silent:
-                watching.complain(state, silent, agent, now, final=True)
-            found = deciding.told_of(state, message.plan, now)
-            if state.plan is not None and message.generation == state.plan.generation:
-                state.ready.update(message.ready)
-            return found
+            return _greeted(state, node, message, now)
+        case msg.PeerUnheard() | msg.PeerSilent() | msg.PeerHeard():
+            return _of_peers(state, agent, message, now)
+        case msg.Offered() | msg.Prepared() | msg.Traffic() | msg.Result() | msg.Progress():
+            return _of_supersteps(state, agent, message, now)
+        case msg.WorkerStarted() | msg.WorkerLost() | msg.Raised() | msg.Alive() | msg.JobError():
+            return _of_workers(state, node, message, generation, now)
+        case msg.Rebuilt() | msg.ChunksLost() | msg.ChunksWrong() | msg.ChunksRepaired():
+            return _of_chunks(state, message, generation, now)
+        case _:
+            return _of_decisions(state, agent, message, generation, now)
+
+
+def _greeted(state: OrchestratorState, node: Node, message: msg.Status, now: float) -> Commands:
+    """D7: what an agent knows that answers a new orchestrator."""
+    node.status = message
+    state.ungreeted.discard(node.agent)
+    for silent in message.silent:
+        watching.complain(state, silent, node.agent, now, final=True)
+    found = deciding.told_of(state, message.plan, now)
+    if state.plan is not None and message.generation == state.plan.generation:
+        state.ready.update(message.ready)
+    return found
+
+
+def _of_peers(state: OrchestratorState, agent: int, message: msg.PeerUnheard | msg.PeerSilent | msg.PeerHeard, now: float) -> Commands:
+    """T2, T6: whom its peers do not hear, and hear again."""
+    match message:
+        case msg.PeerUnheard(agent=unheard):
+            watching.complain(state, unheard, agent, now, final=False)
+            return watching.ask(state, now)
+        case msg.PeerSilent(agent=silent):
+            watching.complain(state, silent, agent, now, final=True)
+        case msg.PeerHeard(agent=heard):
+            state.unheard.get(heard, {}).pop(agent, None)
+    return []
+
+
+def _of_supersteps(
+    state: OrchestratorState, agent: int, message: msg.Offered | msg.Prepared | msg.Traffic | msg.Result | msg.Progress, now: float
+) -> Commands:
+    """C6, C10: how far the ranks are, what is committed, the end."""
+    match message:
+        case msg.Offered():
+            return _offered(state, message)
+        case msg.Prepared():
+            return _prepared(state, message, now)
+        case msg.Progress():
+            return _progress(state, agent, message, now)
+        case msg.Traffic():
+            state.traffic[agent] = message
+            return _result_is_whole(state)
+        case msg.Result(payload=payload):
+            if state.phase is not Phase.ENDING:
+                return []
+            state.result = payload
+            return _result_is_whole(state)
+
+
+def _of_workers(
+    state: OrchestratorState,
+    node: Node,
+    message: msg.WorkerStarted | msg.WorkerLost | msg.Raised | msg.Alive | msg.JobError,
+    generation: int,
+    now: float,
+) -> Commands:
+    """W3, W5: processes begin and end, and `main` raises."""
+    match message:
+        case msg.WorkerStarted():
+            started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
+            return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
+        case msg.WorkerLost():
+            return _worker_lost(state, message, now)
+        case msg.Raised() if message.generation == generation:
+            return _raised(state, message)
+        case msg.Alive(nonce=nonce) if nonce == state.nonce:
+            return _heard_after_raise(state, node.agent)
+        case msg.JobError() if message.generation == generation:
+            return deciding.finish(state, message.error, message.text)
+        case _:
+            return []
+
+
+def _of_chunks(
+    state: OrchestratorState,
+    message: msg.Rebuilt | msg.ChunksLost | msg.ChunksWrong | msg.ChunksRepaired,
+    generation: int,
+    now: float,
+) -> Commands:
+    """R3, R5, S2, S4: memory is rebuilt, lost, wrong, repaired."""
+    match message:
+        case msg.Rebuilt(parity=parity) if not parity:
+            fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
+            return [do.Publish(event="rebuilt", fields=fields)]
+        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
+            return _chunks_lost(state, message, now)
+        case msg.ChunksWrong() if message.generation == generation:
+            return _named("chunk_wrong", message.rank, message.label, message.wrong)
+        case msg.ChunksRepaired() if message.generation == generation:
+            back = _named("chunk_repaired", message.rank, message.label, message.repaired)
+            return back + _named("chunk_unrepaired", message.rank, message.label, message.left)
+        case _:
+            return []
+
+
+def _of_decisions(state: OrchestratorState, agent: int, message: msg.FromAgent, generation: int, now: float) -> Commands:
+    """D1 to D6, R3: sealed, voted, installed, ready; or a newer plan."""
+    match message:
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
         case msg.Gathered():
@@ -65,48 +166,8 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
         case msg.AskAddresses(generation=g) if g == generation == state.resumed[0]:
             whole = msg.Resume(generation=g, since=0, addresses=(), whole=state.resumed[1])
             return [do.TellAgent(agent=agent, message=whole)]
-        case msg.Offered():
-            return _offered(state, message)
-        case msg.Prepared():
-            return _prepared(state, message, now)
-        case msg.Traffic():
-            state.traffic[agent] = message
-            return _result_is_whole(state)
-        case msg.Rebuilt(parity=parity) if not parity:
-            fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
-            return [do.Publish(event="rebuilt", fields=fields)]
-        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
-            return _chunks_lost(state, message, now)
-        case msg.ChunksWrong() if message.generation == generation:
-            return _named("chunk_wrong", message.rank, message.label, message.wrong)
-        case msg.ChunksRepaired() if message.generation == generation:
-            back = _named("chunk_repaired", message.rank, message.label, message.repaired)
-            return back + _named("chunk_unrepaired", message.rank, message.label, message.left)
-        case msg.WorkerStarted():
-            started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
-            return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
-        case msg.WorkerLost():
-            return _worker_lost(state, message, now)
-        case msg.Raised() if message.generation == generation:
-            return _raised(state, message)
-        case msg.Alive(nonce=nonce) if nonce == state.nonce:
-            return _heard_after_raise(state, agent)
-        case msg.JobError() if message.generation == generation:
-            return deciding.finish(state, message.error, message.text)
-        case msg.PeerUnheard(agent=unheard):
-            watching.complain(state, unheard, agent, now, final=False)
-            return watching.ask(state, now)
-        case msg.PeerSilent(agent=silent):
-            watching.complain(state, silent, agent, now, final=True)
-        case msg.PeerHeard(agent=silent):
-            state.unheard.get(silent, {}).pop(agent, None)
-        case msg.Progress():
-            return _progress(state, agent, message, now)
-        case msg.Result(payload=payload) if state.phase is Phase.ENDING:
-            state.result = payload
-            return _result_is_whole(state)
         case _:
-            return []
+            pass
     return []
 
 
