@@ -10,6 +10,7 @@ import pytest
 from perdure.core.settings import Settings
 from perdure.sim import Cluster, Fault, Scenario
 from perdure.sim.nodes import Node
+from perdure.sim.scenario import parse
 
 SPIKE_EVERY_S = 2.0
 SPIKES_S = (0.3, 0.7, 1.5, 2.4)
@@ -115,3 +116,12 @@ def test_an_hour_of_load_spikes_is_no_loss(shape: str) -> None:
     assert cluster.decisions.chosen
     assert len(cluster.decisions.chosen) == 1
     assert not cluster.touched, "a node was called lost, and ended"
+
+
+@pytest.mark.parametrize("seed", [14, 16, 22])
+def test_nobody_is_cut_off_from_a_member_that_was_not_told_of_the_plan(seed: int) -> None:
+    """The orchestrator ends when some are told of generation 2, and the next one waits for a member that is silent. Those in generation 1
+    and those in generation 2 hear nothing of one another meanwhile, and all of them are well."""
+    faults = f"kill:Committed,nth={6 + seed % 5},victim=4 orchestrator:Sealed,nth=4,cut doze:Accepted orchestrator:Accepted,nth=4"
+    cluster = Cluster(parse(f"ranks=5 parity=2 seed={seed} spares=2 group_size=5 engine=late {faults}"))
+    assert cluster.run().error == ""

@@ -47,9 +47,7 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     state.silences.discard(agent)
     state.living = None
     state.sealed.pop(agent, None)
-    state.unheard.pop(agent, None)
-    for watched in state.unheard.values():
-        watched.pop(agent, None)
+    state.forget_complaints(agent)
     out: Commands = [
         do.KillAgent(agent=agent),
         do.Publish(event="node_lost", fields={"node": node.node, "reason": reason}),
@@ -260,7 +258,9 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
         state.frames_moved_at = now
         return end_if_committed(state)
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
-    behind = [agent for agent in state.members() if (status := state.nodes[agent].status) and status.generation < plan.generation]
+    behind = [agent for agent in state.members() if state.is_behind(agent)]
+    for agent in behind:
+        state.forget_complaints(agent)
     out: Commands = [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
     return out + start_seal(state, now)
 

@@ -233,6 +233,17 @@ class OrchestratorState:
         self.asked.pop(agent, None)
         self.lost.add(agent)
 
+    def is_behind(self, agent: int) -> bool:
+        """D7: it was greeted in an older generation than the plan's, of which it was not told before the last orchestrator ended."""
+        status = self.nodes[agent].status
+        return status is not None and self.plan is not None and status.generation < self.plan.generation
+
+    def forget_complaints(self, agent: int) -> None:
+        """What it said of others, and others of it."""
+        self.unheard.pop(agent, None)
+        for watched in self.unheard.values():
+            watched.pop(agent, None)
+
     def spares(self) -> tuple[Node, ...]:
         """Living nodes without ranks, in the order of nodes."""
         return tuple(sorted((self.nodes[agent] for agent in self.idle), key=lambda node: node.node))

@@ -15,7 +15,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
 from perdure.core.orchestrator import deciding, fanning
-from perdure.core.orchestrator.state import Complaint, OrchestratorState
+from perdure.core.orchestrator.state import Complaint, OrchestratorState, Phase
 from perdure.core.plan import Plan
 from perdure.core.tree import split
 
@@ -142,7 +142,7 @@ def _unheard_s(state: OrchestratorState, agent: int, now: float) -> float:
 def _broken_link(state: OrchestratorState, now: float) -> Commands:
     """T6: two members that are both heard of here and do not hear each other. The word has to stand for a while, its doubt included, for
     one that was late itself is heard of by some before it is by others; and both must be heard of well after it came, for one may have
-    ended then."""
+    ended then. A member that was not told of the plan watches another group than those that were, until it is."""
     settings = state.settings
     broken = [
         (one, other)
@@ -158,4 +158,7 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
 
 
 def _is_heard(state: OrchestratorState, agent: int, now: float) -> bool:
-    return state.alive(agent) and now - state.nodes[agent].heard_at < state.settings.suspect_s / 2
+    """And in a position to hear the others."""
+    if not state.alive(agent) or (state.phase is Phase.GREETING and state.is_behind(agent)):
+        return False
+    return now - state.nodes[agent].heard_at < state.settings.suspect_s / 2
