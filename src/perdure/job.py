@@ -28,7 +28,7 @@ from perdure.comm.communicator import bound
 from perdure.comm.crossing import nothing_crosses
 from perdure.comm.scoped import Scoped
 from perdure.core.ids import END
-from perdure.core.offers import Kind
+from perdure.core.offers import ALIGNMENT, Kind
 from perdure.errors import ConfigError, UsageError
 from perdure.runtime.session import Session
 
@@ -92,6 +92,8 @@ class Job:
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
         self._memo = Memo()
+        self._resident_bytes = 0
+        """Of the slot, for arrays that lie in it (tight mode)."""
         self._loop = "before"
         self._ended_at = 0
         self._every: int | None = None
@@ -140,14 +142,23 @@ class Job:
         rows = index[axis].stop - index[axis].start
         local = (*shape[:axis], rows + 2 * halo, *shape[axis + 1 :])
         self._have_memory(name, int(np.prod(local)) * dtype.itemsize)
-        live = self._memory.array(name, local, dtype)
-        own = live[(slice(None),) * axis + (slice(halo, halo + rows),)] if halo else live
-        entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo)
+        inner = (slice(None),) * axis + (slice(halo, halo + rows),)
+        is_resident = self._session.tight and rows > 0 and math.prod(local) > 0 and (not halo or math.prod(local[:axis]) == 1)
+        live, start = self._resident(local, dtype) if is_resident else (self._memory.array(name, local, dtype), 0)
+        own = live[inner] if halo else live
+        place = start + halo * live.strides[axis] if is_resident else None
+        entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo, place=place)
         self._entries[name] = entry
         if self._session.base is None:
             own[...] = init(index) if callable(init) else init
         items.spoil_ghosts(entry)
         return live
+
+    def _resident(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, int]:
+        """Tight mode: an array in the slot itself, and where it begins there. Its elements lie in one piece, and so do those that count."""
+        start, nbytes = -(-self._resident_bytes // ALIGNMENT) * ALIGNMENT, math.prod(shape) * dtype.itemsize
+        self._resident_bytes = start + nbytes
+        return self._session.live(start, nbytes).view(dtype).reshape(shape), start
 
     def replicated(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, recover: Any = None) -> Any:
         """Declares an array or a box that is the same on every rank: it costs no parity, and a lost rank gets it from any other.
@@ -311,10 +322,11 @@ class Job:
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(
             self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at,
-            previous=session.previous, memo=self._memo,
+            previous=session.previous, memo=self._memo, resident_bytes=self._resident_bytes,
         )  # fmt: skip
-        live = sum(entry.live.nbytes if entry.own is not None else 0 for entry in self._entries.values())
-        session.finish_snapshot(superstep, offer, live)
+        arrays = [entry for entry in self._entries.values() if entry.own is not None]
+        live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
+        session.finish_snapshot(superstep, offer, live, resident)
 
     def finish(self, result: bytes) -> None:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
@@ -326,7 +338,9 @@ class Job:
 
     def keep(self) -> None:
         """Leaves the arrays to the next generation of this process."""
-        self._memory.buffers = {name: entry.live for name, entry in self._entries.items() if entry.kind is Kind.SHARDED}
+        self._memory.buffers = {
+            name: entry.live for name, entry in self._entries.items() if entry.kind is Kind.SHARDED and entry.place is None
+        }
 
 
 def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Session, memory: Memory, dump: Callable[[Any], bytes]) -> None:
