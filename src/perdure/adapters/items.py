@@ -202,7 +202,8 @@ def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo) -> tuple[I
 
 def _resident(entry: Entry) -> Item:
     """An array that lies where it would be copied to."""
-    assert entry.own is not None and entry.place is not None
+    assert entry.own is not None
+    assert entry.place is not None
     dtype, blocks = arrays.dtype_text(entry.own.dtype), of_blocks(arrays.as_bytes(entry.own))
     digest = arrays.value_digest(dtype, entry.own.shape, blocks)
     return _item(entry, entry.place, entry.own.nbytes, dtype, entry.own.shape, blocks, digest)

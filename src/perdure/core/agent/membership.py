@@ -215,10 +215,8 @@ def slot_copied(state: AgentState, event: ev.SlotCopied, now: float) -> list[do.
     hosted = tight.copied(state, event)
     if hosted is None:
         return []
-    out: list[do.AgentCommand] = [
-        do.MoveLabel(rank=event.rank, label=event.label, index=tight.SNAPSHOT),
-        *tight.release(state, hosted, now),
-    ]
+    move = do.MoveLabel(rank=event.rank, label=event.label, index=tight.SNAPSHOT)
+    out: list[do.AgentCommand] = [move, *tight.release(state, hosted, now)]
     if tight.may_go_on(state, event.label):
         return out + commit.tell_committed(state, hosted, event.label)
     return out + restore.kept(state, hosted, event.label)

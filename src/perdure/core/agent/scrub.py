@@ -101,7 +101,7 @@ def repair_tasks(plan: Plan, rank: int, label: Label, wrong: msg.Chunks, attempt
 
 
 def _slot(state: AgentState, rank: int, label: Label) -> Slot | None:
-    """The slot, if it may be read and repaired: committed here, whole when it was prepared, not frozen by a seal, and not about to be moved."""
+    """The slot, if it may be read and repaired: committed here, whole when it was prepared, not frozen by a seal, not about to be moved."""
     hosted: Hosted | None = state.hosted.get(rank)
     slot = hosted.slots.get(label) if hosted else None
     if (
