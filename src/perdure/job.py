@@ -338,9 +338,8 @@ class Job:
 
     def keep(self) -> None:
         """Leaves the arrays to the next generation of this process."""
-        self._memory.buffers = {
-            name: entry.live for name, entry in self._entries.items() if entry.kind is Kind.SHARDED and entry.place is None
-        }
+        kept = [entry for entry in self._entries.values() if entry.kind is Kind.SHARDED and entry.place is None]
+        self._memory.buffers = {entry.name: entry.live for entry in kept}
 
 
 def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Session, memory: Memory, dump: Callable[[Any], bytes]) -> None:

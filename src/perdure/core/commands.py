@@ -205,8 +205,9 @@ class EndAgent:
 
 
 AgentCommand = (
-    TellOrchestrator | TellPeer | TellWorker | StartWorker | KillWorker | OpenLinks | ShutLinks | BindSlot | CopySlot | MoveLabel | ExposeSlot
-    | ForgetLabel | Protect | Restore | Decode | VerifySlot | Scrub | Repair | DropRank | ReserveMemory | ReportTraffic | SendResult | EndAgent
+    TellOrchestrator | TellPeer | TellWorker | StartWorker | KillWorker | OpenLinks | ShutLinks | BindSlot | CopySlot | MoveLabel
+    | ExposeSlot | ForgetLabel | Protect | Restore | Decode | VerifySlot | Scrub | Repair | DropRank | ReserveMemory | ReportTraffic
+    | SendResult | EndAgent
 )  # fmt: skip
 
 # ---- of the orchestrator --------------------------------------------------------------------------------------------------

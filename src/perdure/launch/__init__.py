@@ -91,8 +91,8 @@ def run(
             PERDURE_DEBUG=1.
         on_divergence: when a replicated item differs between ranks at a commit: "report" it and go on; "repair": all go back to the commit
             before; "stop": the job ends with `Diverged`; None: what the settings say. On the engine "threads" it always ends.
-        memory: "overlap": ranks go on while a commit is encoded, from the second of two snapshots; "tight": they wait for it, sharded arrays
-            lie where they are encoded, and there is one snapshot; None: what the settings say.
+        memory: "overlap": ranks go on while a commit is encoded from one of two snapshots; "tight": they wait for it, sharded arrays lie
+            where they are encoded, and there is one snapshot; None: what the settings say.
 
     Returns:
         The report, with what `main` returned on rank 0.

@@ -36,7 +36,7 @@ PROGRESS_EVERY_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What one rank has said of one label: `live_bytes` of items, of which `resident_bytes` lie in the slot (tight mode), and its `offer`."""
+    """What one rank has said of one label: `live_bytes` of items, of which `resident_bytes` lie in the slot (tight mode), its `offer`."""
 
     offer: Offer
     live_bytes: int

@@ -40,8 +40,8 @@ def keep(state: AgentState, hosted: Hosted, label: Label) -> list[do.AgentComman
 
 
 def copied(state: AgentState, event: ev.SlotCopied) -> Hosted | None:
-    """M2: the label lies in the snapshot slot. None: a copy of another generation, or of a label that was given up: whoever asked for it has
-    asked again."""
+    """M2: the label lies in the snapshot slot. None: a copy of another generation, which has been asked for again, or of a label that was
+    given up."""
     hosted = state.hosted.get(event.rank)
     slot = hosted.slots.get(event.label) if hosted else None
     if slot is None or not is_live(state, slot) or event.generation != state.generation:
