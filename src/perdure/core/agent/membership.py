@@ -116,6 +116,8 @@ def links_quiet(state: AgentState, generation: int, now: float) -> list[do.Agent
         return []
     state.quiet = True
     out = _answer_seal(state) if state.seal_to_answer else []
+    for hosted in state.hosted.values():
+        out += tight.release(state, hosted, now)
     if state.waiting_install:
         install_now, state.waiting_install = state.waiting_install, None
         out += _install(state, install_now, now)
@@ -203,7 +205,7 @@ def _enter_generation(state: AgentState, message: msg.Install, now: float) -> li
         if hosted.incarnation != place.incarnation:
             out += workers.start(hosted, place.incarnation)
         out += restore.begin(state, hosted, message.restore, now)
-        out += [] if tight.is_frozen(state, hosted) else tight.release(state, hosted, now)
+        out += tight.release(state, hosted, now)
     out += restore.say_installed(state)
     for hosted in state.hosted.values():
         out += restore.say_ready(state, hosted)

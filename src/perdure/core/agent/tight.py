@@ -26,8 +26,10 @@ def is_live(state: AgentState, slot: Slot) -> bool:
 
 
 def is_frozen(state: AgentState, hosted: Hosted) -> bool:
-    """M1: may live be the base of the next generation? Then the rank must not even unwind, for `main` may write on its way out."""
-    return any(is_live(state, slot) and slot.stage is Stage.PREPARED for slot in hosted.slots.values())
+    """M1: is live read by others, or may it be the base of the next generation? Then the rank must not even unwind, for `main` may write on
+    its way out. What is not prepared can be no base, and is read by nobody once the links are quiet."""
+    stages = (Stage.PREPARED,) if state.quiet else (Stage.PREPARED, Stage.SNAPPED)
+    return any(is_live(state, slot) and slot.stage in stages for slot in hosted.slots.values())
 
 
 def keep(state: AgentState, hosted: Hosted, label: Label) -> list[do.AgentCommand]:
@@ -57,9 +59,11 @@ def hold(state: AgentState, hosted: Hosted) -> None:
 
 
 def release(state: AgentState, hosted: Hosted, now: float) -> list[do.AgentCommand]:
-    """M2: live is of no use any more, so `main` may be left."""
+    """M2: a rank that was held may leave `main`, unless its live slot is still needed."""
+    if not hosted.frozen_in or is_frozen(state, hosted):
+        return []
     generation, hosted.frozen_in = hosted.frozen_in, 0
-    if not generation or hosted.worker is not WorkerPhase.UNWINDING:
+    if hosted.worker is not WorkerPhase.UNWINDING:
         return []
     hosted.unwind_by = now + state.settings.unwind_timeout_s
     return [do.TellWorker(rank=hosted.rank, message=msg.Revoke(generation=generation))]
