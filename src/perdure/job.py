@@ -10,7 +10,7 @@ import itertools
 import math
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NoReturn
@@ -23,12 +23,13 @@ from perdure.adapters import boxes, items, random_states
 from perdure.adapters.comparing import Memo
 from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
+from perdure.adapters.residence import Residence
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
 from perdure.comm.crossing import nothing_crosses
 from perdure.comm.scoped import Scoped
 from perdure.core.ids import END
-from perdure.core.offers import ALIGNMENT, Kind
+from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
 from perdure.runtime.session import Session
 
@@ -92,8 +93,7 @@ class Job:
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
         self._memo = Memo()
-        self._resident_bytes = 0
-        """Of the slot, for arrays that lie in it (tight mode)."""
+        self._residence = Residence(session)
         self._loop = "before"
         self._ended_at = 0
         self._every: int | None = None
@@ -141,10 +141,10 @@ class Job:
         index = split(shape, axis, self.size, self.rank)
         rows = index[axis].stop - index[axis].start
         local = (*shape[:axis], rows + 2 * halo, *shape[axis + 1 :])
-        self._have_memory(name, int(np.prod(local)) * dtype.itemsize)
         inner = (slice(None),) * axis + (slice(halo, halo + rows),)
-        is_resident = self._session.tight and rows > 0 and math.prod(local) > 0 and (not halo or math.prod(local[:axis]) == 1)
-        live, start = self._resident(local, dtype) if is_resident else (self._memory.array(name, local, dtype), 0)
+        is_resident = self._residence.takes(local, rows, axis if halo else 0)
+        self._have_memory(name, math.prod(local) * dtype.itemsize, resident=is_resident)
+        live, start = self._residence.array(local, dtype) if is_resident else (self._memory.array(name, local, dtype), 0)
         own = live[inner] if halo else live
         place = start + halo * live.strides[axis] if is_resident else None
         entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo, place=place)
@@ -153,12 +153,6 @@ class Job:
             own[...] = init(index) if callable(init) else init
         items.spoil_ghosts(entry)
         return live
-
-    def _resident(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, int]:
-        """Tight mode: an array in the slot itself, and where it begins there. Its elements lie in one piece, and so do those that count."""
-        start, nbytes = -(-self._resident_bytes // ALIGNMENT) * ALIGNMENT, math.prod(shape) * dtype.itemsize
-        self._resident_bytes = start + nbytes
-        return self._session.live(start, nbytes).view(dtype).reshape(shape), start
 
     def replicated(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, recover: Any = None) -> Any:
         """Declares an array or a box that is the same on every rank: it costs no parity, and a lost rank gets it from any other.
@@ -228,8 +222,10 @@ class Job:
             if not value.flags.writeable:
                 raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in a box (a dict)")
             self._shares_nothing(name, value)
-            self._have_memory(name, value.nbytes)
-            self._entries[name] = Entry(name=name, kind=kind, live=value, own=value)
+            is_resident = init is not _MISSING and kind is Kind.PRIVATE and self._residence.takes_over(value)
+            self._have_memory(name, value.nbytes, resident=is_resident)
+            value, place = self._residence.moved_in(value) if is_resident else (value, None)
+            self._entries[name] = Entry(name=name, kind=kind, live=value, own=value, place=place)
         elif boxes.is_box(value):
             if any(entry.live is value for entry in self._entries.values()):
                 raise UsageError(f"the item {name!r} is the same object as another item: declare it once")
@@ -243,11 +239,11 @@ class Job:
             if other.own is not None and np.may_share_memory(other.live, array):
                 raise UsageError(f"the items {other.name!r} and {name!r} share memory: declare a copy, or the whole array once")
 
-    def _have_memory(self, name: str, nbytes: int) -> None:
-        """All ranks of the machine together, with what protects them, must fit; told before anything is allocated."""
+    def _have_memory(self, name: str, nbytes: int, *, resident: bool = False) -> None:
+        """All ranks of the machine together, with what protects them, must fit; told before anything is allocated. `resident`: it will lie
+        in the slot."""
         session = self._session
-        held = nbytes + sum(entry.own.nbytes for entry in self._entries.values() if entry.own is not None)
-        needed = int(held * (1 + session.protection)) * session.means.ranks_on_machine
+        needed = self._residence.needed_bytes([(nbytes, resident), *_sizes(self._entries.values())]) * session.means.ranks_on_machine
         if needed > session.means.available_bytes:
             raise ConfigError(
                 f"the item {name!r} does not fit: {session.means.ranks_on_machine} ranks need {_gigabytes(needed)} for live arrays, "
@@ -322,7 +318,7 @@ class Job:
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(
             self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at,
-            previous=session.previous, memo=self._memo, resident_bytes=self._resident_bytes,
+            previous=session.previous, memo=self._memo, resident_bytes=self._residence.nbytes,
         )  # fmt: skip
         arrays = [entry for entry in self._entries.values() if entry.own is not None]
         live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
@@ -359,6 +355,11 @@ def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:
     start = rank * rows + min(rank, extra)
     stop = start + rows + (rank < extra)
     return tuple(slice(start, stop) if dim == axis else slice(0, length) for dim, length in enumerate(shape))
+
+
+def _sizes(entries: Iterable[Entry]) -> list[tuple[int, bool]]:
+    """Of each array, its bytes that count, and whether it lies in the slot."""
+    return [(entry.own.nbytes, entry.place is not None) for entry in entries if entry.own is not None]
 
 
 def _plain(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
