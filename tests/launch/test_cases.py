@@ -13,6 +13,13 @@ def ground(**changes: int) -> Ground:
     return Ground(**shape, supersteps=100, commits=tuple(range(0, 100, 5)), wall_s=1.5)
 
 
+def test_tight_mode_has_instants_of_its_own() -> None:
+    on = Ground(ranks=4, ranks_per_node=1, parity=1, spares_max=1, supersteps=100, commits=(0, 5, 10), wall_s=1.5, tight=True)
+    seen = " ".join(fault for seed in range(100) for fault in draw(seed, on).faults)
+    assert "phase=keeping" in seen
+    assert "phase=waiting" in seen
+
+
 def losses(case: Case, on: Ground) -> int:
     """Of nodes with ranks, at the most."""
     faults = [parse_fault(text, nodes=on.nodes + case.spares, ranks=on.ranks) for text in (*case.before, *case.faults)]

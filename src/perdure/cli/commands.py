@@ -60,6 +60,14 @@ Setting = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=SECONDS", help="A time or limit of the protocol: silence_s, start_timeout_s, ...", rich_help_panel="Shape"),
 ]
+Memory = Annotated[
+    str,
+    typer.Option(
+        metavar="overlap|tight",
+        help="overlap: two snapshots; ranks go on during a commit. tight: one; they wait, and sharded arrays lie where they are encoded.",
+        rich_help_panel="Shape",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
 Transport = Annotated[str, typer.Option(help="Between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
 BestTransport = Annotated[
@@ -124,6 +132,7 @@ def run_command(
     fault: Faults = None,
     return_after: ReturnAfter = None,
     on_divergence: OnDivergence = DEFAULTS.on_divergence,
+    memory: Memory = DEFAULTS.memory,
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
@@ -152,7 +161,7 @@ def run_command(
             failure_domains=domains.failure_domains, node_labels=domains.node_labels,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=parse_settings(setting or [], hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
-            on_divergence=on_divergence,
+            on_divergence=on_divergence, memory=memory,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
 
@@ -173,6 +182,7 @@ def plan_command(
     hosts: HostList = None,
     hosts_file: HostsFile = None,
     setting: Setting = None,
+    memory: Memory = DEFAULTS.memory,
     seed: Seed = 0,
 ) -> None:
     """Says what each node will hold: runs the program up to its first superstep, on threads of this process, and no further.
@@ -189,7 +199,7 @@ def plan_command(
         plan(
             program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
             group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
-            settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), seed=seed,
+            settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), memory=memory, seed=seed,
             failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
             raw_arguments=parse_arguments(context.args),
         )
@@ -216,6 +226,7 @@ def rehearse_command(
     parity: Parity = 1,
     group_size: GroupSize = None,
     commit_every: Annotated[int, typer.Option(help="Supersteps between commits.", rich_help_panel="Shape")] = 2,
+    memory: Memory = DEFAULTS.memory,
     hosts: HostList = None,
     hosts_file: HostsFile = None,
     shell: Shell = None,
@@ -246,7 +257,7 @@ def rehearse_command(
 
         shape = Shape(
             program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
-            group_size=group_size, commit_every=commit_every, raw_arguments=parse_arguments(context.args),
+            group_size=group_size, commit_every=commit_every, memory=memory, raw_arguments=parse_arguments(context.args),
         )  # fmt: skip
         on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
         if namespaced and (on_hosts or engine != "local"):
@@ -265,7 +276,7 @@ def rehearse_command(
 
     result = rehearse(
         program, rehearsals=rehearsals, seed=seed, commit_every=commit_every, tell=tell,
-        ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+        ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size, memory=memory,
         raw_arguments=parse_arguments(context.args),
     )  # fmt: skip
     if result.recovers:
@@ -288,6 +299,7 @@ def demo_command(
     ),
     coarsen: Annotated[int, typer.Option(help="The side of a grid cell in units of 10 arc-minutes: 1, 2, 3, 4 or 6.")] = 1,
     hours: Annotated[float, typer.Option(help="How long the wave travels.")] = 20.0,
+    memory: Memory = DEFAULTS.memory,
 ) -> None:
     """A tsunami crosses the real Pacific while its nodes are killed; then again undisturbed, and every bit is compared.
 
@@ -295,7 +307,7 @@ def demo_command(
     """
     from perdure.cli.demo import Wish, demo
 
-    if not demo(Wish(kill_every_s=every, seed=seed, coarsen=coarsen, hours=hours, picture=picture)):
+    if not demo(Wish(kill_every_s=every, seed=seed, coarsen=coarsen, hours=hours, picture=picture, memory=memory)):
         raise typer.Exit(1)
 
 

@@ -71,3 +71,8 @@ class Settings:
     def is_tight(self) -> bool:
         """Do the live arrays lie in the vault?"""
         return self.memory == TIGHT
+
+    @property
+    def snapshots(self) -> int:
+        """Of each rank, beside its live items."""
+        return 1 if self.is_tight else 2

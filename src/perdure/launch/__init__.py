@@ -115,7 +115,7 @@ def run(
     check_means(means, ranks)
     settings = settings or DEFAULTS
     settings = replace(settings, on_divergence=on_divergence or settings.on_divergence, memory=memory or settings.memory)
-    _check_settings(settings)
+    check_settings(settings)
     account = Account(name, settings)
 
     def take(event: dict[str, Any]) -> None:
@@ -172,7 +172,8 @@ def check_means(means: Means, ranks: int) -> None:
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
 
 
-def _check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
+    """ConfigError: one of them cannot be."""
     if settings.on_divergence not in ON_DIVERGENCE:
         raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
     if settings.memory not in MEMORY_MODES:

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.planner import Seat, first_plan
-from perdure.core.settings import Settings
+from perdure.core.settings import OVERLAP, TIGHT, Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
 from perdure.launch import cases
 from perdure.launch.cases import Case, Ground
@@ -58,6 +58,7 @@ class Shape:
     parity: int = 1
     group_size: int | None = None
     commit_every: int = 2
+    memory: str = OVERLAP
     raw_arguments: Mapping[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -71,6 +72,7 @@ class Shape:
         words += ["--ranks", str(self.ranks), "--ranks-per-node", str(self.ranks_per_node), "--spares", str(spares)]
         words += ["--parity", str(self.parity), "--commit-every", str(self.commit_every)]
         words += ["--group-size", str(self.group_size)] if self.group_size is not None else []
+        words += ["--memory", self.memory] if self.memory != OVERLAP else []
         for name, value in asdict(LIMITS).items():
             words += ["--setting", f"{name}={value:g}"] if value != getattr(Settings(), name) else []
         for fault in faults:
@@ -158,6 +160,7 @@ class Campaign:
         self.ground = Ground(
             ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, parity=min(tolerance, shape.parity), spares_max=shape.spares,
             supersteps=self._expected.report["supersteps"], commits=tuple(commits), wall_s=self._expected.wall_s,
+            tight=shape.memory == TIGHT,
         )  # fmt: skip
 
     def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:

@@ -26,7 +26,7 @@ LATEST: Final = 0.8
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """What cases are drawn on: the job's shape, and what its undisturbed run showed. `commits`: the supersteps that it committed, without
-    the end; `wall_s`: the time that it took."""
+    the end; `wall_s`: the time that it took; `tight`: in that mode."""
 
     ranks: int
     ranks_per_node: int
@@ -35,6 +35,7 @@ class Ground:
     supersteps: int
     commits: tuple[int, ...]
     wall_s: float
+    tight: bool = False
 
     @property
     def nodes(self) -> int:
@@ -108,7 +109,7 @@ Recipe = Callable[[Dice], tuple[tuple[str, ...], tuple[str, ...]]]
 
 def draw(seed: int, ground: Ground) -> Case:
     """The case of this number. Seeds that follow one another go through all recipes."""
-    able = [one for one in _RECIPES if one[2] <= ground.parity and one[3] < ground.nodes]
+    able = [one for one in (*_RECIPES, *(_TIGHT_RECIPES if ground.tight else ())) if one[2] <= ground.parity and one[3] < ground.nodes]
     fault, phase, _, _, spares_min, recipe = able[seed % len(able)]
     dice = Dice(seed, ground)
     before, faults = recipe(dice)
@@ -215,4 +216,10 @@ _RECIPES: Final[list[tuple[str, str, int, int, int, Recipe]]] = [
     ("stop node", "superstep", 1, 0, 0, _at_commit("stop:node={node},superstep={superstep}")),
     ("stop node", "prepared", 1, 0, 0, _at_commit("stop:node={node},superstep={commit},phase=prepared")),
     ("hang rank", "superstep", 0, 0, 0, _at_commit("hang:rank={rank},superstep={superstep}")),
+]  # fmt: skip
+_TIGHT_RECIPES: Final[list[tuple[str, str, int, int, int, Recipe]]] = [
+    # of the mode in which ranks wait for their commits
+    ("kill node", "keeping", 1, 0, 0, _kills("keeping")),
+    ("kill node", "keeping", 1, 0, 0, _kills("keeping")),
+    ("crash worker", "waiting", 0, 0, 0, _at_commit("crash:rank={rank},superstep={commit},phase=waiting")),
 ]  # fmt: skip

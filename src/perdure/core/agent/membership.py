@@ -247,7 +247,6 @@ def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> l
     for rank, address in message.addresses:
         addresses[rank] = address
     state.resumed = True
-    copies = 1 if state.settings.is_tight else 2
     state.addresses, state.addresses_of = tuple(addresses), message.generation
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
@@ -267,7 +266,7 @@ def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> l
             slot=slot.index if slot else 0,
             offer=slot.offers[plan.member_of(hosted.rank)] if slot else None,
             positions=plan.positions,
-            protection=copies + 2 * geometry.m / geometry.d,
+            protection=state.settings.snapshots + 2 * geometry.m / geometry.d,
         )
         out.append(do.TellWorker(rank=hosted.rank, message=enter))
     return out + restore.decode_later(state)
