@@ -1,6 +1,6 @@
-"""How much memory does protection hold, against the formula 2 + 2 m / (n - m) in units of the state?
+"""How much memory does protection hold, against the formula 2 + 2 m / (n - m) in units of the state, in tight mode 1 + 2 m / (n - m)?
 
-    python benchmarks/memory.py [--mib 64] [--ranks 8] [--parity 2] [--json]
+    python benchmarks/memory.py [--mib 64] [--ranks 8] [--parity 2] [--memory tight] [--json]
 
 The kernel's proportional set size (PSS: a page that k processes share counts 1/k in each) of all processes of all nodes, when both slots
 have been used. A run with a small state is taken off, and so are the live items, so what is left is what protection holds. There are no
@@ -16,6 +16,7 @@ import pathlib
 from typing import Any, Final
 
 import perdure
+from perdure.core.settings import MEMORY_MODES, Settings
 from perdure.runtime.posix import descendants
 
 WORK: Final = str(pathlib.Path(__file__).parent / "memory_work.py")
@@ -31,28 +32,30 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=64, help="MiB of state of each rank")
     parser.add_argument("--ranks", type=int, default=8)
     parser.add_argument("--parity", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--memory", nargs="+", choices=MEMORY_MODES, default=list(MEMORY_MODES))
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    rows = [measure(given.ranks, parity, given.mib) for parity in given.parity]
+    rows = [measure(given.ranks, parity, given.mib, memory) for memory in given.memory for parity in given.parity]
     for row in rows:
         print(
-            f"n = {row['ranks']}, m = {row['parity']}, {row['mib']} MiB a rank: protection holds {row['extra']:.2f} times the state "
-            f"(formula {row['formula']:.2f}, ratio {row['extra'] / row['formula']:.2f})"
+            f"{row['memory']}, n = {row['ranks']}, m = {row['parity']}, {row['mib']} MiB a rank: protection holds {row['extra']:.2f} times the "
+            f"state (formula {row['formula']:.2f}, ratio {row['extra'] / row['formula']:.2f})"
         )
     if given.json:
         print(json.dumps(rows))
 
 
-def measure(ranks: int, parity: int, mib: int) -> dict[str, Any]:
+def measure(ranks: int, parity: int, mib: int, memory: str) -> dict[str, Any]:
     """What is held beyond the live items, in units of them."""
-    large, small = (held_bytes(ranks, parity, size) for size in (SMALL_MIB + mib, SMALL_MIB))
+    large, small = (held_bytes(ranks, parity, size, memory) for size in (SMALL_MIB + mib, SMALL_MIB))
     live = ranks * mib * MIB
     return {
-        "ranks": ranks, "parity": parity, "mib": mib, "extra": (large - small - live) / live, "formula": 2 + 2 * parity / (ranks - parity),
+        "memory": memory, "ranks": ranks, "parity": parity, "mib": mib, "extra": (large - small - live) / live,
+        "formula": Settings(memory=memory).snapshots + 2 * parity / (ranks - parity),
     }  # fmt: skip
 
 
-def held_bytes(ranks: int, parity: int, mib: int) -> int:
+def held_bytes(ranks: int, parity: int, mib: int, memory: str) -> int:
     """PSS of all nodes' processes in a job whose ranks hold so much."""
     sessions: set[int] = set()
     found: list[int] = []
@@ -63,7 +66,8 @@ def held_bytes(ranks: int, parity: int, mib: int) -> int:
         if event["event"] == "committed" and event["superstep"] == AFTER and not found:
             found.append(sum(pss_bytes(pid) for pid in descendants(os.getpid()) if _session(pid) in sessions))
 
-    perdure.run(WORK, ranks=ranks, spares=0, parity=parity, group_size=ranks, commit_every=1, arguments={"mib": mib}, on_event=look)
+    shape: dict[str, Any] = {"ranks": ranks, "spares": 0, "parity": parity, "group_size": ranks, "memory": memory}
+    perdure.run(WORK, commit_every=1, arguments={"mib": mib}, on_event=look, **shape)
     return found[0]
 
 

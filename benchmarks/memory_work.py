@@ -15,7 +15,7 @@ PAUSE_S = 0.5
 
 def main(job: perdure.Job, mib: int) -> None:
     """The state changes as a whole."""
-    state = job.private("state", np.ones(mib << 17))
+    state = job.private("state", init=lambda: np.ones(mib << 17))
     for _ in job.supersteps(STEPS):
         state += 1.0
         time.sleep(PAUSE_S)

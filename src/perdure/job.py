@@ -10,7 +10,7 @@ import itertools
 import math
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NoReturn
@@ -23,6 +23,7 @@ from perdure.adapters import boxes, items, random_states
 from perdure.adapters.comparing import Memo
 from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
+from perdure.adapters.residence import Residence
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
 from perdure.comm.crossing import nothing_crosses
@@ -92,6 +93,7 @@ class Job:
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
         self._memo = Memo()
+        self._residence = Residence(session)
         self._loop = "before"
         self._ended_at = 0
         self._every: int | None = None
@@ -139,10 +141,13 @@ class Job:
         index = split(shape, axis, self.size, self.rank)
         rows = index[axis].stop - index[axis].start
         local = (*shape[:axis], rows + 2 * halo, *shape[axis + 1 :])
-        self._have_memory(name, int(np.prod(local)) * dtype.itemsize)
-        live = self._memory.array(name, local, dtype)
-        own = live[(slice(None),) * axis + (slice(halo, halo + rows),)] if halo else live
-        entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo)
+        inner = (slice(None),) * axis + (slice(halo, halo + rows),)
+        is_resident = self._residence.takes(local, rows, axis if halo else 0)
+        self._have_memory(name, math.prod(local) * dtype.itemsize, resident=is_resident)
+        live, start = self._residence.array(local, dtype) if is_resident else (self._memory.array(name, local, dtype), 0)
+        own = live[inner] if halo else live
+        place = start + halo * live.strides[axis] if is_resident else None
+        entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo, place=place)
         self._entries[name] = entry
         if self._session.base is None:
             own[...] = init(index) if callable(init) else init
@@ -217,8 +222,10 @@ class Job:
             if not value.flags.writeable:
                 raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in a box (a dict)")
             self._shares_nothing(name, value)
-            self._have_memory(name, value.nbytes)
-            self._entries[name] = Entry(name=name, kind=kind, live=value, own=value)
+            is_resident = init is not _MISSING and kind is Kind.PRIVATE and self._residence.takes_over(value)
+            self._have_memory(name, value.nbytes, resident=is_resident)
+            value, place = self._residence.moved_in(value) if is_resident else (value, None)
+            self._entries[name] = Entry(name=name, kind=kind, live=value, own=value, place=place)
         elif boxes.is_box(value):
             if any(entry.live is value for entry in self._entries.values()):
                 raise UsageError(f"the item {name!r} is the same object as another item: declare it once")
@@ -232,11 +239,11 @@ class Job:
             if other.own is not None and np.may_share_memory(other.live, array):
                 raise UsageError(f"the items {other.name!r} and {name!r} share memory: declare a copy, or the whole array once")
 
-    def _have_memory(self, name: str, nbytes: int) -> None:
-        """All ranks of the machine together, with what protects them, must fit; told before anything is allocated."""
+    def _have_memory(self, name: str, nbytes: int, *, resident: bool = False) -> None:
+        """All ranks of the machine together, with what protects them, must fit; told before anything is allocated. `resident`: it will lie
+        in the slot."""
         session = self._session
-        held = nbytes + sum(entry.own.nbytes for entry in self._entries.values() if entry.own is not None)
-        needed = int(held * (1 + session.protection)) * session.means.ranks_on_machine
+        needed = self._residence.needed_bytes([(nbytes, resident), *_sizes(self._entries.values())]) * session.means.ranks_on_machine
         if needed > session.means.available_bytes:
             raise ConfigError(
                 f"the item {name!r} does not fit: {session.means.ranks_on_machine} ranks need {_gigabytes(needed)} for live arrays, "
@@ -311,10 +318,11 @@ class Job:
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(
             self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at,
-            previous=session.previous, memo=self._memo,
+            previous=session.previous, memo=self._memo, resident_bytes=self._residence.nbytes,
         )  # fmt: skip
-        live = sum(entry.live.nbytes if entry.own is not None else 0 for entry in self._entries.values())
-        session.finish_snapshot(superstep, offer, live)
+        arrays = [entry for entry in self._entries.values() if entry.own is not None]
+        live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
+        session.finish_snapshot(superstep, offer, live, resident)
 
     def finish(self, result: bytes) -> None:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
@@ -326,7 +334,8 @@ class Job:
 
     def keep(self) -> None:
         """Leaves the arrays to the next generation of this process."""
-        self._memory.buffers = {name: entry.live for name, entry in self._entries.items() if entry.kind is Kind.SHARDED}
+        kept = [entry for entry in self._entries.values() if entry.kind is Kind.SHARDED and entry.place is None]
+        self._memory.buffers = {entry.name: entry.live for entry in kept}
 
 
 def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Session, memory: Memory, dump: Callable[[Any], bytes]) -> None:
@@ -346,6 +355,11 @@ def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:
     start = rank * rows + min(rank, extra)
     stop = start + rows + (rank < extra)
     return tuple(slice(start, stop) if dim == axis else slice(0, length) for dim, length in enumerate(shape))
+
+
+def _sizes(entries: Iterable[Entry]) -> list[tuple[int, bool]]:
+    """Of each array, its bytes that count, and whether it lies in the slot."""
+    return [(entry.own.nbytes, entry.place is not None) for entry in entries if entry.own is not None]
 
 
 def _plain(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:

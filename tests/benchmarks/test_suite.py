@@ -79,7 +79,9 @@ def test_rows_of_every_benchmark() -> None:
     ]
     ours = {"commit_faster": 4.5, "rebuild_faster": 1.2}
     assert [one.met for one in found["redset"].rows([{"parity": 1, "ranks": 4, "mib": 64, "mapped": ours}])] == [True, False]
-    assert [one.met for one in found["memory"].rows([{"ranks": 8, "parity": 2, "mib": 64, "extra": 2.69, "formula": 2.667}])] == [True]
+    held = {"memory": "overlap", "ranks": 8, "parity": 2, "mib": 64, "extra": 2.69, "formula": 2.667}
+    assert [one.met for one in found["memory"].rows([held, {**held, "memory": "tight", "extra": 1.69}])] == [True, True]
+    assert [one.met for one in found["memory"].rows([{**held, "memory": "tight", "extra": 1.71}])] == [False]
     for one in rows.BENCHMARKS:
         assert (FOLDER / one.script).is_file()
 

@@ -42,7 +42,7 @@ def test_a_fault_is_told_as_it_was_asked_for(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("crash:rank=1,phase=encoding", "crash has the phases copying, unwinding, entering, not encoding"),
+        ("crash:rank=1,phase=encoding", "crash has the phases copying, waiting, unwinding, entering, not encoding"),
         ("kill:node=1,phase=committing", "kill has the phases"),
         ("orchestrator:phase=copying", "orchestrator has the phases"),
         ("orchestrator:phase=lunch", "there is no phase 'lunch'"),

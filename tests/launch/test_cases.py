@@ -11,16 +11,30 @@ from perdure.launch.shapes import shape_of
 
 
 def ground(
-    *, ranks: int = 4, ranks_per_node: int = 1, parity: int = 1, spares: int = 1, group_size: int | None = None, labels: str = ""
+    *,
+    ranks: int = 4,
+    ranks_per_node: int = 1,
+    parity: int = 1,
+    spares: int = 1,
+    group_size: int | None = None,
+    labels: str = "",
+    tight: bool = False,
 ) -> Ground:
     """`labels`: the rack of each node, a letter for one; empty: nothing is known of racks."""
     racks = {node: {"rack": rack} for node, rack in enumerate(labels)}
     shape = shape_of(ranks, ranks_per_node, spares, parity, group_size, ("rack",) if labels else (), racks)
-    return ground_of(shape, spares=spares, supersteps=100, commits=range(0, 100, 5), wall_s=1.5)
+    return ground_of(shape, spares=spares, supersteps=100, commits=range(0, 100, 5), wall_s=1.5, tight=tight)
 
 
 def domain_cases(on: Ground) -> list[Case]:
     return [case for case in (draw(seed, on) for seed in range(200)) if case.fault == "kill domain"]
+
+
+def test_tight_mode_has_instants_of_its_own() -> None:
+    on = ground(tight=True)
+    seen = " ".join(fault for seed in range(100) for fault in draw(seed, on).faults)
+    assert "phase=keeping" in seen
+    assert "phase=waiting" in seen
 
 
 def losses(case: Case, on: Ground) -> int:

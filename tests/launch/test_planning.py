@@ -39,6 +39,28 @@ def test_it_is_what_a_run_holds(ranks: int, ranks_per_node: int, parity: int) ->
     assert spare.total >= max(node.total for node in with_ranks) > 0
 
 
+def test_in_tight_mode_too() -> None:
+    def main(job: perdure.Job) -> None:
+        job.sharded("plate", (1000, 50), halo=1)
+        job.private("made", init=lambda: np.ones(5_000 * (job.rank + 1)))
+        job.private("brought", np.ones(700))
+        for _ in job.supersteps(3):
+            pass
+
+    planned = plan(main, memory="tight")
+    events: list[dict[str, Any]] = []
+    perdure.run(main, memory="tight", on_event=events.append)
+    first = next(event for event in events if event["event"] == "committed")
+    with_ranks = [node for node in planned.nodes if node.ranks]
+    snapshots = 2 * first["snapshot_bytes"] - first["resident_bytes"]
+    assert sum(node.live for node in with_ranks) == first["live_bytes"]
+    assert sum(node.snapshots for node in with_ranks) == pytest.approx(snapshots, abs=2 * OWN_BYTES * 4)
+    assert sum(node.parity for node in with_ranks) == pytest.approx(2 * first["parity_bytes"], abs=2 * OWN_BYTES * 4)
+    assert planned.extra < plan(main).extra - 0.8
+    (spare,) = (node for node in planned.nodes if not node.ranks)
+    assert spare.total >= max(node.total for node in with_ranks) - 8 * 700
+
+
 def test_nothing_after_the_declarations_is_run() -> None:
     def main(job: perdure.Job) -> None:
         job.private("state", np.ones(3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perdure.core import changes, holdings, layout, planner, tree, votes
-from perdure.core.agent import commit, membership, relaying, restore, scrub, workers
+from perdure.core.agent import commit, membership, relaying, restore, scrub, tight, workers
 from perdure.core.orchestrator import choosing, counting, deciding, fanning, watching
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Fault, Scenario, draw, with_flips
@@ -161,6 +161,28 @@ MISTAKES = (
     Mutation(
         name="a slot is reused although nothing newer is committed", rule="C7", function=commit._superseded,
         right="slot.label < state.committed", wrong="slot.label <= state.committed",
+    ),
+    Mutation(
+        name="in tight mode a rank goes on when its own label is prepared", rule="M1", function=commit._prepare,
+        right="out + told_prepared(state, fact, now)",
+        wrong="out + told_prepared(state, fact, now) + (tell_committed(state, hosted, slot.label) if tight.is_live(state, slot) else [])",
+    ),
+    Mutation(
+        name="the snapshot is overwritten before the next one is committed", rule="M2, C7", function=commit._prepare,
+        right="out + told_prepared(state, fact, now)",
+        wrong="out + told_prepared(state, fact, now) + (tight.keep(state, hosted, slot.label) if tight.is_live(state, slot) else [])",
+    ),
+    Mutation(
+        name="a committed label is not copied before its rank goes on", rule="M2", function=commit.committed,
+        right="tight.keep(state, hosted, label) if slot and tight.is_live(state, slot) else tell_committed(", wrong="tell_committed(",
+    ),
+    Mutation(
+        name="a rank unwinds although its live slot may be the base", rule="M1, D1", function=tight.is_frozen,
+        right="slot.stage in stages", wrong="slot.stage is Stage.SNAPPED",
+    ),
+    Mutation(
+        name="main is entered while the base lies where it computes", rule="M2", function=restore.begin,
+        right="if tight.is_live(state, slot):", wrong="if False:",
     ),
     Mutation(
         name="parity is taken over although one rank does not say since when it is the same", rule="C4'", function=changes.common_since,

@@ -136,3 +136,19 @@ def test_a_dropped_rank_is_gone_and_a_view_of_it_stays_readable(vault: Vault) ->
         vault.slot(0, X)
     vault.drop(0)
     del view
+
+
+def test_m2_a_label_moves_to_the_other_slot_with_its_parity(vault: Vault) -> None:
+    """And what a slow reader has of it from before is not confirmed, for its rank changes that memory from then on."""
+    fill(vault, index=1)
+    before, parity = vault.held(0, X), vault.chunk_view(0, X, GEOMETRY, GEOMETRY.d).copy()
+    vault.copy_slot(0, X)
+    vault.move(0, X, 0)
+    assert not vault.still_holds(0, X, before)
+    fill(vault, Y, index=1)
+    live = vault.slot(0, Y)
+    live[:] = 0
+    vault.chunk_view(0, Y, GEOMETRY, GEOMETRY.d)[:] = 0
+    assert not vault.wrong_chunks(0, X, GEOMETRY, parity=True)
+    assert (vault.chunk_view(0, X, GEOMETRY, GEOMETRY.d) == parity).all()
+    assert (vault.slot(0, X)[: len(STATE)] == STATE).all()

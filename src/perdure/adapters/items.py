@@ -27,6 +27,7 @@ class Entry:
 
     Attributes:
         own: of an array, the part that is protected, a view of `live`: all of it but ghost rows.
+        place: where `own` lies in the slot itself (tight mode); None: it is copied there.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Entry:
     global_shape: tuple[int, ...] = ()
     axis: int = 0
     halo: int = 0
+    place: int | None = None
 
     @property
     def form(self) -> Form:
@@ -113,17 +115,21 @@ def pack(
     ended_at: int,
     previous: Previous | None = None,
     memo: Memo | None = None,
+    resident_bytes: int = 0,
 ) -> Offer:
     """Copies all items into a slot, hashing them on the way, and says what lies where.
 
     With `previous`, whose bytes the slot still holds, only what has changed is copied, if everything lies where it lay. `memo` is the same
-    at all commits of one entry.
+    at all commits of one entry. The first `resident_bytes` of the slot are for arrays that lie there already, which are only hashed.
     """
     memo = memo or Memo()
     memo.commits += 1
     packed = [_freeze(entry, memo) for entry in entries]
-    lengths = {True: 0, False: 0}
+    lengths = {True: 0, False: resident_bytes}
     for one in packed:
+        if one.entry.place is not None:
+            one.offset = one.entry.place
+            continue
         one.offset = -(-lengths[one.replicated] // ALIGNMENT) * ALIGNMENT
         lengths[one.replicated] = one.offset + one.room
     coded_bytes, replicated_bytes = lengths[False], lengths[True]
@@ -133,10 +139,13 @@ def pack(
     if previous is not None and not _lies_alike(packed, coded_bytes, replicated_bytes, previous.offer):
         previous = None
     old = {item.name: item for item in previous.offer.items} if previous else {}
-    ends = {True: 0, False: 0}
+    ends = {True: 0, False: resident_bytes}
     found, changed = [], []
     for one in packed:
         region = regions[one.replicated]
+        if one.entry.place is not None:
+            found.append(_resident(one.entry))
+            continue
         region[ends[one.replicated] : one.offset] = 0
         item, flags = _store(one, region, old.get(one.entry.name), memo)
         ends[one.replicated] = one.offset + one.nbytes
@@ -188,11 +197,23 @@ def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo) -> tuple[I
             blocks = arrays.store(target, entry.own)
             flags = b"\1" * (len(blocks) // DIGEST_BYTES)
         digest = arrays.value_digest(dtype, shape, blocks)
-    item = Item(
+    return _item(entry, one.offset, one.nbytes, dtype, shape, blocks, digest), flags
+
+
+def _resident(entry: Entry) -> Item:
+    """An array that lies where it would be copied to."""
+    assert entry.own is not None
+    assert entry.place is not None
+    dtype, blocks = arrays.dtype_text(entry.own.dtype), of_blocks(arrays.as_bytes(entry.own))
+    digest = arrays.value_digest(dtype, entry.own.shape, blocks)
+    return _item(entry, entry.place, entry.own.nbytes, dtype, entry.own.shape, blocks, digest)
+
+
+def _item(entry: Entry, offset: int, nbytes: int, dtype: str, shape: tuple[int, ...], blocks: bytes, digest: int) -> Item:
+    return Item(
         name=entry.name, kind=entry.kind, form=entry.form, dtype=dtype, shape=shape, global_shape=entry.global_shape,
-        axis=entry.axis, offset=one.offset, nbytes=one.nbytes, blocks=blocks, digest=digest,
+        axis=entry.axis, offset=offset, nbytes=nbytes, blocks=blocks, digest=digest,
     )  # fmt: skip
-    return item, flags
 
 
 def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> bool:

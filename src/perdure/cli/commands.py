@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.options import PASS_ON, Ranks
+from perdure.cli.options import PASS_ON, Memory, Ranks
 from perdure.cli.plan import plan_command
 from perdure.cli.rehearse import rehearse_command
 from perdure.cli.run import run_command
 from perdure.cli.simulate import simulate
+from perdure.core.settings import OVERLAP
 
 app = typer.Typer(
     name="perdure",
@@ -48,6 +49,7 @@ def demo_command(
     ),
     coarsen: Annotated[int, typer.Option(help="The side of a grid cell in units of 10 arc-minutes: 1, 2, 3, 4 or 6.")] = 1,
     hours: Annotated[float, typer.Option(help="How long the wave travels.")] = 20.0,
+    memory: Memory = OVERLAP,
 ) -> None:
     """A tsunami crosses the real Pacific while its nodes are killed; then again undisturbed, and every bit is compared.
 
@@ -55,7 +57,7 @@ def demo_command(
     """
     from perdure.cli.demo import Wish, demo
 
-    if not demo(Wish(kill_every_s=every, seed=seed, coarsen=coarsen, hours=hours, picture=picture)):
+    if not demo(Wish(kill_every_s=every, seed=seed, coarsen=coarsen, hours=hours, picture=picture, memory=memory)):
         raise typer.Exit(1)
 
 

@@ -21,6 +21,14 @@ Ranks = Annotated[int, typer.Option(help="Processes that run the program.", rich
 RanksPerNode = Annotated[int, typer.Option(help="How many of them share a node, and so a fate.", rich_help_panel="Shape")]
 Spares = Annotated[int, typer.Option(help="Nodes without ranks, ready to replace a lost one.", rich_help_panel="Shape")]
 Parity = Annotated[int, typer.Option(help="How many nodes may be lost at the same time: 0 to 3.", rich_help_panel="Shape")]
+Memory = Annotated[
+    str,
+    typer.Option(
+        metavar="overlap|tight",
+        help="overlap: two snapshots; ranks go on during a commit. tight: one; they wait, and sharded arrays lie where they are encoded.",
+        rich_help_panel="Shape",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of job.rng.", rich_help_panel="Shape")]
 Setting = Annotated[
     list[str] | None,

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, host_names
-from perdure.cli.options import Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
+from perdure.cli.options import Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
 from perdure.cli.parts import in_bytes
 from perdure.cli.settings import parse_settings
 from perdure.core.layout import nodes_with_ranks
@@ -37,6 +37,7 @@ def plan_command(
     hosts: HostList = None,
     hosts_file: HostsFile = None,
     setting: Setting = None,
+    memory: Memory = DEFAULTS.memory,
     seed: Seed = 0,
 ) -> None:
     """Says what each node will hold: runs the program up to its first superstep, on threads of this process, and no further.
@@ -50,7 +51,7 @@ def plan_command(
         plan(
             program, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
             group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
-            settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), seed=seed,
+            settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), memory=memory, seed=seed,
             failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
             raw_arguments=parse_arguments(context.args),
         )

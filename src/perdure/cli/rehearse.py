@@ -10,8 +10,9 @@ import typer
 from perdure.cli.campaign import run_campaign
 from perdure.cli.grouping import FailureDomains, NodeLabel, Racks, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
-from perdure.cli.options import Engine, Parity, Program, Ranks, RanksPerNode, Spares, parse_arguments
+from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPerNode, Spares, parse_arguments
 from perdure.core.layout import nodes_with_ranks
+from perdure.core.settings import OVERLAP
 from perdure.errors import ConfigError
 from perdure.launch.campaign import Shape
 from perdure.launch.domains import joined
@@ -42,6 +43,7 @@ def rehearse_command(
     node_label: NodeLabel = None,
     racks: Racks = None,
     commit_every: Annotated[int, typer.Option(help="Supersteps between commits.", rich_help_panel="Shape")] = 2,
+    memory: Memory = OVERLAP,
     hosts: HostList = None,
     hosts_file: HostsFile = None,
     shell: Shell = None,
@@ -77,7 +79,7 @@ def rehearse_command(
     shape = Shape(
         program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
         failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
-        commit_every=commit_every, raw_arguments=parse_arguments(context.args),
+        commit_every=commit_every, memory=memory, raw_arguments=parse_arguments(context.args),
     )  # fmt: skip
     if campaign:
         if namespaced and (on_hosts or engine != "local"):
@@ -103,7 +105,7 @@ def _recovers(shape: Shape, rehearsals: int, seed: int) -> bool:
     result = rehearse(
         shape.program, rehearsals=rehearsals, seed=seed, commit_every=shape.commit_every, tell=tell,
         ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, spares=shape.spares, parity=shape.parity, group_size=shape.group_size,
-        failure_domains=shape.failure_domains, node_labels=shape.node_labels, raw_arguments=shape.raw_arguments,
+        failure_domains=shape.failure_domains, node_labels=shape.node_labels, memory=shape.memory, raw_arguments=shape.raw_arguments,
     )  # fmt: skip
     if result.recovers:
         print(f"the program recovers: {len(result.faults)} losses, {result.commits} commits compared, every item the same")

@@ -15,7 +15,7 @@ import typer
 from perdure.cli.display import display
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
-from perdure.cli.options import Engine, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
+from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
 from perdure.cli.settings import parse_settings
 from perdure.cli.summary import in_words
 from perdure.core.faults import GRAMMAR
@@ -75,6 +75,7 @@ def run_command(
     fault: Faults = None,
     return_after: ReturnAfter = None,
     on_divergence: OnDivergence = DEFAULTS.on_divergence,
+    memory: Memory = DEFAULTS.memory,
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
@@ -103,7 +104,7 @@ def run_command(
             failure_domains=domains.failure_domains, node_labels=domains.node_labels,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=parse_settings(setting or [], hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
-            on_divergence=on_divergence,
+            on_divergence=on_divergence, memory=memory,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
 

@@ -76,6 +76,25 @@ class BindSlot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopySlot:
+    """Copy the slot of this label into the other slot of the rank, which is free; `SlotCopied` of this generation follows (rule M2)."""
+
+    rank: int
+    label: Label
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveLabel:
+    """The label lies in slot `index` from now on, where it was copied; its parity chunks go with it. Reads that began before count for
+    nothing."""
+
+    rank: int
+    label: Label
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExposeSlot:
     """The slot's snapshot is complete and may be read by the group."""
 
@@ -186,8 +205,9 @@ class EndAgent:
 
 
 AgentCommand = (
-    TellOrchestrator | TellPeer | TellWorker | StartWorker | KillWorker | OpenLinks | ShutLinks | BindSlot | ExposeSlot | ForgetLabel
-    | Protect | Restore | Decode | VerifySlot | Scrub | Repair | DropRank | ReserveMemory | ReportTraffic | SendResult | EndAgent
+    TellOrchestrator | TellPeer | TellWorker | StartWorker | KillWorker | OpenLinks | ShutLinks | BindSlot | CopySlot | MoveLabel
+    | ExposeSlot | ForgetLabel | Protect | Restore | Decode | VerifySlot | Scrub | Repair | DropRank | ReserveMemory | ReportTraffic
+    | SendResult | EndAgent
 )  # fmt: skip
 
 # ---- of the orchestrator --------------------------------------------------------------------------------------------------

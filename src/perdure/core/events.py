@@ -103,6 +103,15 @@ class SlotVerified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCopied:
+    """The label lies in both slots of the rank, as `CopySlot` of that generation asked for."""
+
+    rank: int
+    label: Label
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scrubbed:
     """The label was read in the background, and held all the time; these chunks do not have their digests."""
 
@@ -170,7 +179,7 @@ class Tick:
 
 AgentEvent = (
     OrchestratorSaid | OrchestratorGone | PeerSaid | WorkerSaid | WorkerEnded | LinksQuiet | ParityStored | SlotRestored
-    | ReplicatedStored | ChunkStored | SlotVerified | Scrubbed | Repaired | ResultWrong | NoMemory | Sampled | Tick
+    | ReplicatedStored | ChunkStored | SlotVerified | SlotCopied | Scrubbed | Repaired | ResultWrong | NoMemory | Sampled | Tick
 )  # fmt: skip
 
 # ---- at the orchestrator --------------------------------------------------------------------------------------------------

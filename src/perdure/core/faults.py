@@ -26,11 +26,12 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.errors import ConfigError
 
-WORKER_PHASES: Final = ("copying", "unwinding", "entering")
-"""A rank copies its state; `main` has been left because the generation is over; it is about to be entered again."""
-NODE_PHASES: Final = ("encoding", "prepared", "sealed", "installing", "restoring", "rebuilding", "greeted")
-"""An agent encodes; has said that a label is prepared; stops a generation; has opened the links of the next one; fetches what a lost rank
-needs; decodes; has answered another orchestrator than the first."""
+WORKER_PHASES: Final = ("copying", "waiting", "unwinding", "entering")
+"""A rank copies its state; waits for the commit (at the ends of a job, and in tight mode); `main` has been left because the generation is
+over; it is about to be entered again."""
+NODE_PHASES: Final = ("encoding", "prepared", "keeping", "sealed", "installing", "restoring", "rebuilding", "greeted")
+"""An agent encodes; has said that a label is prepared; copies one that is committed to the snapshot slot (tight mode); stops a generation;
+has opened the links of the next one; fetches what a lost rank needs; decodes; has answered another orchestrator than the first."""
 ORCHESTRATOR_PHASES: Final = (
     "starting", "committing", "sealing", "accepting", "choosing", "chosen", "installing", "assigning", "resuming", "greeting",
 )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 ON_DIVERGENCE: Final = ("report", "repair", "stop")
+OVERLAP, TIGHT = MEMORY_MODES = ("overlap", "tight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Settings:
         scrub_bytes_per_s: what each node reads of its vault in the background to find memory that changed by itself (rule S1); 0: nothing.
             8 MiB/s, 690 GB a day, costs 1 % of one core (measured: at 64 MiB/s four nodes on two cores took twice as long to catch up
             after a loss); memory controllers that scrub take a day for a pass.
+        memory: "overlap": two snapshots, and ranks compute while the newer one is encoded; "tight": the live arrays lie in the vault, and
+            are encoded there while the ranks wait; there is one snapshot (rules M1 to M3).
         commit_interval_max_s: upper bound for the automatic interval: how much work a user is willing to lose.
     """
 
@@ -62,3 +65,14 @@ class Settings:
     commit_interval_max_s: float = 120.0
     scrub_bytes_per_s: int = 8 << 20
     on_divergence: str = "report"
+    memory: str = OVERLAP
+
+    @property
+    def is_tight(self) -> bool:
+        """Do the live arrays lie in the vault?"""
+        return self.memory == TIGHT
+
+    @property
+    def snapshots(self) -> int:
+        """Of each rank, beside its live items."""
+        return 1 if self.is_tight else 2

@@ -1,6 +1,7 @@
 """How many ranks share parity, when that is left to the runtime, and why.
 
-Larger groups hold less parity: a rank takes S (1 + 2 + 2 m / (n - m)) bytes, its live items, two snapshots and two sets of parity chunks.
+Larger groups hold less parity: a rank takes S (1 + 2 + 2 m / (n - m)) bytes, its live items, two snapshots and two sets of parity chunks;
+in tight mode one S less, if its live items lie in the vault.
 Smaller ones are safer: a loss is more than the parity gives back if m of the n - 1 others are lost before it is rebuilt. Nodes are taken
 to fail independently; what fails together is for `core.domains`, which comes first.
 """
@@ -35,6 +36,7 @@ class Circumstances:
         node_bytes: memory of a node.
         node_failure_every_s: mean time between failures of one node.
         silence_s: until a loss is known at the latest.
+        snapshots: beside the live items: 2, or 1 in tight mode.
     """
 
     ranks: int
@@ -45,6 +47,7 @@ class Circumstances:
     node_bytes: int
     node_failure_every_s: float
     silence_s: float
+    snapshots: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +59,9 @@ class Sizing:
     fits: bool
 
 
-def memory_factor(n: int, m: int) -> float:
-    """What a rank takes in units of its state: 1 + 2 + 2 m / (n - m)."""
-    return 3 + 2 * m / (n - m)
+def memory_factor(n: int, m: int, snapshots: int = 2) -> float:
+    """What a rank takes in units of its state: 1 + snapshots + 2 m / (n - m)."""
+    return 1 + snapshots + 2 * m / (n - m)
 
 
 def chance_of_too_many(n: int, m: int, window_s: float, node_failure_every_s: float) -> float:
@@ -99,7 +102,7 @@ def _candidates(job: Circumstances) -> list[_Candidate]:
         smallest, largest = job.ranks // count, -(-job.ranks // count)
         if smallest <= job.parity or largest - job.parity > DATA_CHUNKS_MAX or -(-job.ranks // largest) != count:
             continue
-        factor = memory_factor(smallest, job.parity)
+        factor = memory_factor(smallest, job.parity, job.snapshots)
         state = job.state_bytes if job.state_bytes is not None else job.node_bytes / job.ranks_per_node / factor
         window_s = job.silence_s + state / REBUILD_BYTES_PER_S
         risk = chance_of_too_many(largest, job.parity, window_s, job.node_failure_every_s)

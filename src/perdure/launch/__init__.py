@@ -15,7 +15,7 @@ from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
-from perdure.core.settings import ON_DIVERGENCE, Settings
+from perdure.core.settings import MEMORY_MODES, ON_DIVERGENCE, Settings
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError
@@ -59,6 +59,7 @@ def run(
     return_after_s: float | None = None,
     debug: bool | None = None,
     on_divergence: str | None = None,
+    memory: str | None = None,
 ) -> Report:
     """Runs a program on nodes that are processes of this machine, or on threads of this process, and blocks until it is over.
 
@@ -90,6 +91,8 @@ def run(
             PERDURE_DEBUG=1.
         on_divergence: when a replicated item differs between ranks at a commit: "report" it and go on; "repair": all go back to the commit
             before; "stop": the job ends with `Diverged`; None: what the settings say. On the engine "threads" it always ends.
+        memory: "overlap": ranks go on while a commit is encoded from one of two snapshots; "tight": they wait for it, sharded arrays lie
+            where they are encoded, and there is one snapshot; None: what the settings say.
 
     Returns:
         The report, with what `main` returned on rank 0.
@@ -112,8 +115,8 @@ def run(
     )  # fmt: skip
     check_means(means, ranks)
     settings = settings or DEFAULTS
-    settings = replace(settings, on_divergence=on_divergence or settings.on_divergence)
-    _check_settings(settings)
+    settings = replace(settings, on_divergence=on_divergence or settings.on_divergence, memory=memory or settings.memory)
+    check_settings(settings)
     account = Account(name, settings)
 
     def take(event: dict[str, Any]) -> None:
@@ -170,9 +173,12 @@ def check_means(means: Means, ranks: int) -> None:
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
 
 
-def _check_settings(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
+    """ConfigError: one of them cannot be."""
     if settings.on_divergence not in ON_DIVERGENCE:
         raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
+    if settings.memory not in MEMORY_MODES:
+        raise ConfigError(f"--memory is {' or '.join(MEMORY_MODES)}, not {settings.memory!r}")
     if settings.scrub_bytes_per_s < 0:
         raise ConfigError(f"scrub_bytes_per_s must be 0 or more, not {settings.scrub_bytes_per_s}")
 

@@ -36,10 +36,11 @@ PROGRESS_EVERY_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What one rank has said of one label: `live_bytes` of items, the snapshot that is its `offer`."""
+    """What one rank has said of one label: `live_bytes` of items, of which `resident_bytes` lie in the slot (tight mode), its `offer`."""
 
     offer: Offer
     live_bytes: int
+    resident_bytes: int
     sent_bytes: int
     since: float
 
@@ -113,6 +114,7 @@ def _fields(superstep: int, snapshots: dict[int, Declaration]) -> dict[str, Any]
         "protect_s": time.monotonic() - max(one.since for one in ranks),
         "application_bytes": sum(one.sent_bytes for one in ranks),
         "live_bytes": sum(one.live_bytes for one in ranks),
+        "resident_bytes": 0,
         "snapshot_bytes": 0,
         "parity_bytes": 0,
     }
@@ -154,7 +156,9 @@ class ThreadSession:
     """The snapshot, while it is hashed."""
     alone = False
 
-    def __init__(self, board: Board, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell) -> None:
+    def __init__(self, board: Board, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell, *, tight: bool = False) -> None:
+        """`tight`: arrays are laid out as they would be in a live slot, and no further."""
+        self.tight = tight
         self._board, self._monitor, self._tell = board, monitor, tell
         self.comm, self.means = comm, means
         self.rank, self.size = comm.rank, comm.size
@@ -196,10 +200,13 @@ class ThreadSession:
     def slot(self, nbytes: int) -> Bytes:
         return np.empty(nbytes, np.uint8)
 
-    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
+    def live(self, start: int, nbytes: int) -> Bytes:
+        return np.zeros(nbytes, np.uint8)
+
+    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int, resident_bytes: int) -> None:
         sent = self._monitor.bytes - self._sent_bytes
         self._sent_bytes += sent
-        mine = Declaration(offer=offer, live_bytes=live_bytes, sent_bytes=sent, since=self._snapped_since)
+        mine = Declaration(offer=offer, live_bytes=live_bytes, resident_bytes=resident_bytes, sent_bytes=sent, since=self._snapped_since)
         with self.inside(AT_THE_END if superstep == END else "supersteps"):
             self._board.commit(superstep, mine)
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
-from perdure.core.settings import Settings
+from perdure.core.settings import OVERLAP, TIGHT, Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
 from perdure.launch import cases
 from perdure.launch.cases import Case
@@ -62,6 +62,7 @@ class Shape:
     failure_domains: Sequence[str] = ()
     node_labels: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     commit_every: int = 2
+    memory: str = OVERLAP
     raw_arguments: Mapping[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -84,6 +85,7 @@ class Shape:
         words += ["--failure-domains", ",".join(self.failure_domains)] if self.failure_domains else []
         for node, labels in self.node_labels.items():
             words += [word for name, value in labels.items() for word in ("--node-label", f"{node}:{name}={value}")]
+        words += ["--memory", self.memory] if self.memory != OVERLAP else []
         for name, value in asdict(LIMITS).items():
             words += ["--setting", f"{name}={value:g}"] if value != getattr(Settings(), name) else []
         for fault in faults:
@@ -167,7 +169,9 @@ class Campaign:
                 f"a campaign needs a program that commits before its end, and this one commits at {commits}: let it run longer"
             )
         supersteps: int = self._expected.report["supersteps"]
-        self.ground = ground_of(layout, spares=shape.spares, supersteps=supersteps, commits=commits, wall_s=self._expected.wall_s)
+        self.ground = ground_of(
+            layout, spares=shape.spares, supersteps=supersteps, commits=commits, wall_s=self._expected.wall_s, tight=shape.memory == TIGHT
+        )
 
     def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
         """One case a seed."""

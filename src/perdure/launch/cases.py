@@ -95,18 +95,20 @@ class Dice:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What a recipe needs: the parity, the nodes with ranks beside one, and the spares; plans that are chosen by votes; a failure domain of
-    several nodes whose loss parity gives back."""
+    several nodes whose loss parity gives back; the mode in which ranks wait for their commits."""
 
     parity: int = 0
     beside: int = 0
     spares: int = 0
     votes: bool = False
     domain: bool = False
+    tight: bool = False
 
     def are_met_by(self, ground: Ground) -> bool:
         """Is all of it there?"""
         there = self.parity <= ground.parity and self.beside < len(ground.homes) and self.spares <= ground.spares_max
-        return there and (ground.by_votes or not self.votes) and (not self.domain or bool(ground.survivable_domains()))
+        there = there and (ground.by_votes or not self.votes) and (ground.tight or not self.tight)
+        return there and (not self.domain or bool(ground.survivable_domains()))
 
 
 NOTHING: Final = Needs()
@@ -116,6 +118,8 @@ TWICE: Final = Needs(parity=2, beside=1)
 SPARE: Final = Needs(parity=1, spares=1)
 VOTES: Final = Needs(parity=1, beside=1, votes=True)
 DOMAIN: Final = Needs(domain=True)
+TIGHT: Final = Needs(tight=True)
+TIGHT_NODE: Final = Needs(parity=1, tight=True)
 
 Recipe = Callable[[Dice], tuple[tuple[str, ...], tuple[str, ...]]]
 """What leads there, and what it is about."""
@@ -248,4 +252,7 @@ _RECIPES: Final[list[Row]] = [
     ("kill domain", "prepared", DOMAIN, _domain("superstep={commit},phase=prepared{delay}")),
     ("kill domain", "recovery: sealed", DOMAIN, _domain("phase=sealed{delay}", CRASH)),
     ("hang rank", "superstep", NOTHING, _at_commit("hang:rank={rank},superstep={superstep}")),
+    ("kill node", "keeping", TIGHT_NODE, _kills("keeping")),
+    ("kill node", "keeping", TIGHT_NODE, _kills("keeping")),
+    ("crash worker", "waiting", TIGHT, _at_commit("crash:rank={rank},superstep={commit},phase=waiting")),
 ]  # fmt: skip

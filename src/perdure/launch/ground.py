@@ -27,6 +27,7 @@ class Ground:
         plan: of its first generation, if all nodes come up.
         supersteps: of the undisturbed run; `commits`: those that it committed, without the end.
         wall_s: the time that it took.
+        tight: in that mode of the memory.
     """
 
     shape: JobShape
@@ -35,6 +36,7 @@ class Ground:
     supersteps: int
     commits: tuple[int, ...]
     wall_s: float
+    tight: bool = False
 
     @property
     def parity(self) -> int:
@@ -98,13 +100,13 @@ class Ground:
         return f"no failure domain is lost as a whole: {risk or 'none has ranks and more than one node'}"
 
 
-def ground_of(shape: JobShape, *, spares: int, supersteps: int, commits: Sequence[int], wall_s: float) -> Ground:
+def ground_of(shape: JobShape, *, spares: int, supersteps: int, commits: Sequence[int], wall_s: float, tight: bool = False) -> Ground:
     """The ground of a job with so many spares, and of its undisturbed run."""
     nodes = range(nodes_with_ranks(shape.ranks, shape.ranks_per_node) + spares)
     plan = first_plan(
         [_seat(node) for node in nodes], shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains
     )  # fmt: skip
-    return Ground(shape=shape, plan=plan, spares_max=spares, supersteps=supersteps, commits=tuple(commits), wall_s=wall_s)
+    return Ground(shape=shape, plan=plan, spares_max=spares, supersteps=supersteps, commits=tuple(commits), wall_s=wall_s, tight=tight)
 
 
 def _seat(node: int) -> Seat:

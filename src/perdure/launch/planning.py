@@ -1,7 +1,8 @@
 """What would a job hold, and where? The program's declarations are run, on threads of this process, and nothing after them.
 
-Memory of a rank (DESIGN, layout): its live items; two snapshots; two sets of m parity chunks, each as long as the largest state of its
-group divided by n - m. A spare has ready what the largest rank needs, as often as a node has ranks; live items as long as a snapshot.
+Memory of a rank: its live items; two slots; two sets of m parity chunks, each as long as the largest state of its group divided by n - m.
+A spare has ready what the largest rank needs, as often as a node has ranks; live items as long as a snapshot. In tight mode live items lie
+in one of the slots, as far as they can.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
-from perdure.launch import check_means
+from perdure.launch import check_means, check_settings
 from perdure.launch.board import Declaration
 from perdure.launch.shapes import shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
@@ -84,6 +85,7 @@ def plan(
     group_size: int | str | None = None,
     node_memory_bytes: int | None = None,
     settings: Settings | None = None,
+    memory: str | None = None,
     failure_domains: Sequence[str] = (),
     node_labels: Mapping[int, Mapping[str, str]] | None = None,
     arguments: Mapping[str, Any] | None = None,
@@ -99,6 +101,8 @@ def plan(
     check_means(means, ranks)
     shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, node_labels)
     settings = settings or Settings()
+    settings = replace(settings, memory=memory or settings.memory)
+    check_settings(settings)
     seen: list[Declaration] = []
 
     def note(declarations: list[Declaration]) -> None:
@@ -119,21 +123,23 @@ def plan(
         node_bytes = share if node_memory_bytes is None else node_memory_bytes
         shape, choice = sized(shape, spares, settings, state_bytes=state_bytes, node_bytes=node_bytes)
         reason = choice.reason if choice is not None else ""
-    return replace(_planned(shape, spares, seen), grouping=reason)
+    return replace(_planned(shape, spares, seen, settings), grouping=reason)
 
 
-def _planned(shape: JobShape, spares: int, declared: list[Declaration]) -> JobPlan:
+def _planned(shape: JobShape, spares: int, declared: list[Declaration], settings: Settings) -> JobPlan:
     wanted = nodes_with_ranks(shape.ranks, shape.ranks_per_node)
     seats = [Seat(agent=node + 1, node=node, address="") for node in range(wanted + spares)]
     first = first_plan(seats, shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
     of_rank = [_of_rank(first, declared, rank) for rank in range(shape.ranks)]
-    slots, parity = (shape.ranks_per_node * max(column) for column in list(zip(*of_rank, strict=True))[1:])
+    largest = COPIES * shape.ranks_per_node * max(one.offer.coded_bytes + one.offer.replicated_bytes for one in declared)
+    parity = shape.ranks_per_node * max(chunks for _, _, chunks in of_rank)
+    live = 0 if settings.is_tight else largest // COPIES
 
     def holding(seat: Seat) -> Holding:
         ranks = first.ranks_of(seat.agent)
         if ranks:
             return _on_node(seat.node, ranks, of_rank)
-        return Holding(node=seat.node, ranks=(), live=slots // COPIES, snapshots=slots, parity=parity)
+        return Holding(node=seat.node, ranks=(), live=live, snapshots=largest, parity=parity)
 
     return JobPlan(
         nodes=tuple(map(holding, seats)), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(),
@@ -142,12 +148,12 @@ def _planned(shape: JobShape, spares: int, declared: list[Declaration]) -> JobPl
 
 
 def _of_rank(plan: Plan, declared: list[Declaration], rank: int) -> tuple[int, int, int]:
-    """Bytes of live items, slots and parity chunks."""
+    """Bytes of live items, of slots as far as they are not live, and of parity chunks."""
     offer, geometry = declared[rank].offer, plan.geometry(plan.group_index(rank))
     chunk = geometry.chunk_bytes([declared[other].offer.coded_bytes for other in plan.group_of(rank)])
     return (
         declared[rank].live_bytes,
-        COPIES * (offer.coded_bytes + offer.replicated_bytes),
+        COPIES * (offer.coded_bytes + offer.replicated_bytes) - declared[rank].resident_bytes,
         COPIES * geometry.m * chunk,
     )
 

@@ -129,8 +129,10 @@ class Account:
         report.seconds["protect"] += event["protect_s"]
         report.bytes["application"] += event["application_bytes"]
         report.memory_bytes = {
-            "live": event["live_bytes"], "snapshots": 2 * event["snapshot_bytes"], "parity": 2 * event["parity_bytes"],
-        }  # fmt: skip
+            "live": event["live_bytes"],
+            "snapshots": 2 * event["snapshot_bytes"] - event.get("resident_bytes", 0),
+            "parity": 2 * event["parity_bytes"],
+        }
         self._take_interval(event)
         if event["end"]:
             report.supersteps = event["superstep"]

@@ -33,7 +33,7 @@ def sized(shape: JobShape, spares: int, settings: Settings, *, state_bytes: int 
             ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, parity=shape.parity,
             fullest=fullest(homes_of(shape.ranks, shape.ranks_per_node, spares, shape.domains), shape.domains),
             state_bytes=state_bytes, node_bytes=node_bytes, node_failure_every_s=settings.mean_time_between_failures_s,
-            silence_s=settings.silence_s,
+            silence_s=settings.silence_s, snapshots=settings.snapshots,
         )
     )  # fmt: skip
     return (replace(shape, group_size=choice.size), choice) if choice is not None else (shape, None)

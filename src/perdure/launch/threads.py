@@ -116,7 +116,7 @@ class _Threads:
             self._board.check()
             addresses = [mesh.address for mesh in self._meshes]
             comm = self._meshes[rank].enter(generation=1, size=self._size, addresses=addresses, incarnations=[1] * self._size)
-            session = ThreadSession(self._board, self._monitors[rank], comm, self._means, self._tell)
+            session = ThreadSession(self._board, self._monitors[rank], comm, self._means, self._tell, tight=self._settings.is_tight)
             arguments = arguments_of(self._function, self._program)
             job.run_main(self._function, arguments, session, job.Memory(), self._keep_result)
         except GenerationRevoked:

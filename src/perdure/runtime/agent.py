@@ -235,12 +235,17 @@ class AgentProcess:
 
     def _execute_on_vault(
         self,
-        command: do.BindSlot | do.ExposeSlot | do.ForgetLabel | do.DropRank | do.Protect | do.Restore | do.Decode | do.VerifySlot
-        | do.Scrub | do.Repair,
+        command: do.BindSlot | do.CopySlot | do.MoveLabel | do.ExposeSlot | do.ForgetLabel | do.DropRank | do.Protect | do.Restore
+        | do.Decode | do.VerifySlot | do.Scrub | do.Repair,
     ) -> None:  # fmt: skip
         match command:
             case do.BindSlot(rank=rank, label=label, index=index, since=since):
                 self._vault.bind(rank, label, index, since)
+            case do.CopySlot():
+                self._copy_slot(command)
+                self._injector.at("keeping", command.label.superstep)
+            case do.MoveLabel(rank=rank, label=label, index=index):
+                self._vault.move(rank, label, index)
             case do.ExposeSlot():
                 self._vault.expose(command.rank, command.label, command.offer)
             case do.ForgetLabel(rank=rank, label=label):
@@ -335,6 +340,13 @@ class AgentProcess:
         else:
             note()
 
+    def _copy_slot(self, command: do.CopySlot) -> None:
+        def work(task: exchange.Task) -> None:
+            self._vault.copy_slot(command.rank, command.label)
+            self._post(ev.SlotCopied(rank=command.rank, label=command.label, generation=command.generation))
+
+        self._on_links(work, "keep", command.rank)
+
     def _decode(self, tasks: tuple[msg.DecodeTask, ...]) -> None:
         """Stripes are decoded one after the other, in the order of the assignment. Those that no rank waits for stand back: the ranks that
         they protect compute meanwhile."""
@@ -371,7 +383,8 @@ class AgentProcess:
         """Touched memory for ranks that may come, and workers that have mapped it; on a thread, for it can take seconds."""
 
         def touch() -> None:
-            ready = functools.partial(self._nursery.prepare, command.snapshot_bytes)
+            live_bytes = 0 if self._state.settings.is_tight else command.snapshot_bytes  # in tight mode a slot is live
+            ready = functools.partial(self._nursery.prepare, live_bytes)
             self._vault.reserve(command.ranks, command.snapshot_bytes, command.parity_bytes, ready)
 
         self._links.run(UNTIL_THE_END, touch, "reserve")

@@ -67,7 +67,9 @@ class Session(Protocol):
     previous: Previous | None
     """After `begin_snapshot`: what the slot still holds, if the copy may leave in place what has not changed."""
     protection: float
-    """Bytes of protection for each byte of coded state: two snapshots and two sets of parity."""
+    """Bytes of protection for each byte of coded state: two snapshots, or one in tight mode, and two sets of parity."""
+    tight: bool
+    """Arrays are to lie in `live`, and each commit blocks until it is over (rule M1)."""
     alone: bool
     """The rank has its process to itself: the global random sources, `current()` and `COMM_WORLD` of the process are its own."""
 
@@ -92,8 +94,12 @@ class Session(Protocol):
     def slot(self, nbytes: int) -> Bytes:
         """After `begin_snapshot`: where to copy to, at least `nbytes` long. ConfigError when there is no memory."""
 
-    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
-        """The copy is complete. Blocks until it is committed at the first superstep of a job and at the end; otherwise it does not."""
+    def live(self, start: int, nbytes: int) -> Bytes:
+        """In tight mode: the bytes [start, start + nbytes) of what `slot` gives too, for an array to lie in. ConfigError as of `slot`."""
+
+    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int, resident_bytes: int) -> None:
+        """The copy is complete. Blocks until it is committed at the first superstep of a job, at the end, and in tight mode; otherwise it
+        does not. `resident_bytes`: of `live_bytes`, what lies in the slot."""
 
     def base_is_wrong(self) -> NoReturn:
         """The base does not have its digests any more: says so, and waits for the generation in which it is rebuilt."""

@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xxhash
 
+from perdure.coding.copying import Stream
 from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
@@ -138,12 +139,32 @@ class Vault:
 
     def slot(self, rank: int, label: Label, nbytes: int = 0) -> Bytes:
         """The slot of a label, at least `nbytes` long, as (size,) uint8; borrowed from the mapping."""
-        index = self.held(rank, label).index
+        return self._mapped(rank, self.held(rank, label).index, nbytes)
+
+    def _mapped(self, rank: int, index: int, nbytes: int) -> Bytes:
         with self._memory:
             mapped = self._maps.get((rank, index))
             if mapped is None or len(mapped) < nbytes:
                 mapped = self._maps[rank, index] = grow(self.slot_fds(rank)[index], nbytes)
             return mapped
+
+    def copy_slot(self, rank: int, label: Label) -> None:
+        """M2: the bytes of a complete label into the other slot of its rank, which nobody reads. ConfigError when there is no memory."""
+        held = self.held(rank, label)
+        assert held.offer is not None
+        nbytes = replicated_start(held.offer.coded_bytes) + held.offer.replicated_bytes
+        source, target = (self._mapped(rank, index, nbytes)[:nbytes] for index in (held.index, 1 - held.index))
+        Stream(target, source).copy(0, nbytes)
+
+    def move(self, rank: int, label: Label, index: int) -> None:
+        """M2: the label lies in the other slot, `index`, to which it was copied, and its parity belongs to that. What was read of it until
+        now is not confirmed any more."""
+        with self._memory, self.changed:
+            held = self._held[rank, label]
+            moved = {to: self._parity.pop((rank, 1 - to)) for to in (0, 1) if (rank, 1 - to) in self._parity}
+            self._parity |= {(rank, to): parity for to, parity in moved.items()}
+            self._held[rank, label] = replace(held, index=index, lock=threading.Lock(), arriving={})
+            self.changed.notify_all()
 
     def slot_file(self, rank: int, label: Label) -> int:
         """A file descriptor of the slot, read-only and the caller's to close: for a process that maps it."""

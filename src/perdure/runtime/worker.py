@@ -20,6 +20,7 @@ from typing import NoReturn
 from perdure.comm import Communicator, Mesh
 from perdure.comm.transports import Kind
 from perdure.core import messages as msg
+from perdure.core.agent.tight import LIVE
 from perdure.core.ids import END, Label
 from perdure.core.interval import Choice, choose_interval, failure_interval
 from perdure.core.layout import nodes_with_ranks
@@ -202,6 +203,7 @@ class WorkerSession:
         self._worker, self._heard = worker, worker.heard
         self.rank, self.size, self.generation = worker.place.rank, enter.size, enter.generation
         self.means, self.comm, self.protection = worker.place.means, comm, enter.protection
+        self.tight = worker.place.settings.is_tight
         self.base: Base | None = None
         if enter.base is not None and enter.offer is not None:
             nbytes = replicated_start(enter.offer.coded_bytes) + enter.offer.replicated_bytes
@@ -212,6 +214,8 @@ class WorkerSession:
         """Of the labels in the two slots."""
         self._held_up_since = 0.0
         self._commit_s, self._commits = 0.0, 0
+        self._waited_s = 0.0
+        """For the last label to be committed, where that is not told yet."""
         self._loop_since = time.monotonic()
         self._supersteps = 0
         self._interval: Choice | None = None
@@ -265,7 +269,7 @@ class WorkerSession:
         failures = failure_interval(nodes=nodes, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
         self._interval = choose_interval(
             superstep_s=(now - self._loop_since - self._commit_s) / self._supersteps if self._supersteps else None,
-            commit_s=self._commit_s / max(self._commits, 1) + self._heard.protect_s,
+            commit_s=self._commit_s / max(self._commits, 1) + (0.0 if self.tight else self._heard.protect_s),
             failures=failures,
             previous=max(later[0] - superstep, 1),
             settings=settings,
@@ -286,23 +290,36 @@ class WorkerSession:
     def slot(self, nbytes: int) -> Bytes:
         return self._worker.slot(self._slot, nbytes)
 
-    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int) -> None:
+    def live(self, start: int, nbytes: int) -> Bytes:
+        return self._worker.slot(LIVE, start + nbytes)[start : start + nbytes]
+
+    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int, resident_bytes: int) -> None:
         label = Label(self.generation, superstep)
         held_up_s = time.monotonic() - self._held_up_since
         sent = self._worker.calls.application_bytes
         costs = msg.RankCosts(
-            protect_s=held_up_s, application_bytes=sent - self._application_bytes, live_bytes=live_bytes, interval=self._interval
-        )
-        self._application_bytes = sent
+            protect_s=held_up_s + self._waited_s, application_bytes=sent - self._application_bytes, live_bytes=live_bytes,
+            resident_bytes=resident_bytes, interval=self._interval,
+        )  # fmt: skip
+        self._application_bytes, self._waited_s = sent, 0.0
         self._offers = {kept: known for kept, known in (*self._offers.items(), (label, offer))[-2:]}
         self._worker.agent.send(msg.Snapped(label=label, offer=offer, costs=costs))
-        if superstep == END or (self.base is None and superstep == 0):
-            with self.inside(AT_THE_END if superstep == END else "supersteps"):
-                self._wait(lambda: self._heard.committed is not None and self._heard.committed >= label)
+        is_first_or_last = superstep == END or (self.base is None and superstep == 0)
+        if self.tight or is_first_or_last:
+            self._wait_for_commit(label)
+        if is_first_or_last:
             self._loop_since = time.monotonic()
-        elif self._supersteps:
-            self._commit_s += held_up_s
+            return
+        if self.tight:
+            self._waited_s = time.monotonic() - self._held_up_since - held_up_s
+        if self._supersteps:
+            self._commit_s += held_up_s + self._waited_s
             self._commits += 1
+
+    def _wait_for_commit(self, label: Label) -> None:
+        self._worker.place.injector.at("waiting", label.superstep)
+        with self.inside(AT_THE_END if label.superstep == END else "supersteps"):
+            self._wait(lambda: self._heard.committed is not None and self._heard.committed >= label)
 
     def base_is_wrong(self) -> NoReturn:
         with self.inside("supersteps"):

@@ -43,7 +43,7 @@ GENERATIONS_MAX: Final = 60
 """Three faults make no more than a few each. Arbitrary."""
 FENCED_S: Final = 1.0
 """A word to the supervisor and a signal."""
-CHANGES_HOLDINGS: Final = (do.OpenLinks, do.ForgetLabel, do.DropRank, do.BindSlot, do.EndAgent)
+CHANGES_HOLDINGS: Final = (do.OpenLinks, do.ForgetLabel, do.DropRank, do.BindSlot, do.MoveLabel, do.EndAgent)
 
 
 class Broken(AssertionError):
@@ -252,6 +252,19 @@ class Checkers:
         self._require(right, "G2", f"rank {rank} snaps a state for {label} that no undisturbed run has")
         held.right_data = (1 << plan.geometry(plan.group_index(rank)).d) - 1
 
+    def slot_changed(self, node: Node, rank: int, label: Label, held: Held) -> None:
+        """I4: of a label whose slot was written to, what is still as it must be."""
+        plan, whole = node.plan, node.vault.bytes_of(rank, label)
+        geometry = plan.geometry(plan.group_index(rank))
+        wanted = program.state_of(rank, program.before(label.superstep, self.cluster.scenario.count))
+        if not held.members:
+            held.right_data = held.right_data if whole == wanted else 0
+            return
+        chunk = program.chunk_bytes(geometry, held.members)
+        for t in range(geometry.d):
+            right = program.chunk_of(whole, t, chunk) == program.chunk_of(wanted, t, chunk)
+            held.right_data = held.right_data & ~(1 << t) | right << t
+
     def chunk_stored(self, node: Node, plan: Plan, rank: int, label: Label, position: int, held: Held) -> None:
         """G1, R5: what was coded is what it must be."""
         index, member = plan.group_index(rank), plan.member_of(rank)
@@ -289,7 +302,10 @@ class Checkers:
     # ---- commands ----------------------------------------------------------------------------------------------------------
 
     def vault_told(self, node: Node, command: Any) -> None:
-        """Memory slots never exceed two, and none is bound while it holds a label (C7)."""
+        """Memory slots never exceed two, and none is bound, or copied to, while it holds a label (C7, M2)."""
+        if isinstance(command, do.CopySlot):
+            kept = [label for rank, label in node.vault.held if rank == command.rank]
+            self._require(kept == [command.label], "two slots", f"rank {command.rank} holds {kept}, and {command.label} is copied")
         if isinstance(command, do.BindSlot):
             self._require(command.index in (0, 1), "two slots", f"rank {command.rank} is given slot {command.index}")
             for (rank, label), held in node.vault.held.items():

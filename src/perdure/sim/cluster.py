@@ -70,6 +70,7 @@ class Cluster:
     def __init__(self, scenario: Scenario, settings: Settings = SETTINGS, log: int = 400) -> None:
         self.scenario = scenario
         special: dict[str, Any] = {"direct_agents_max": 1, "fan_out": scenario.fan_out} if scenario.fan_out else {}
+        special["memory"] = scenario.memory
         if not scenario.scrub:
             special["scrub_bytes_per_s"] = 0
         self.settings = dataclasses.replace(settings, **special)

@@ -12,6 +12,7 @@ from typing import Final
 
 from perdure.core.domains import Domains
 from perdure.core.layout import default_group_size, nodes_with_ranks
+from perdure.core.settings import MEMORY_MODES, OVERLAP, TIGHT
 from perdure.errors import ConfigError
 
 KINDS: Final = {
@@ -47,7 +48,10 @@ PHASES: Final = (
 MEMORY_PHASES: Final = ("Scrub", "Scrubbed", "ChunksWrong", "Repair", "Repaired", "ChunksLost", "BaseWrong")
 """Of memory that has changed by itself: reached after a flip only, but for the first two."""
 EARLY: Final = PHASES[: PHASES.index("Seal")]
-TIMES: Final = {"engine": ("prompt", "late", "never"), "notes": ("prompt", "late", "never")}
+TIGHT_PHASES: Final = ("CopySlot", "SlotCopied", "MoveLabel")
+"""Of a commit in tight mode, and of a recovery right after one."""
+ALL_PHASES: Final = (*PHASES, *MEMORY_PHASES, *TIGHT_PHASES)
+CHOICES: Final = {"engine": ("prompt", "late", "never"), "notes": ("prompt", "late", "never"), "memory": MEMORY_MODES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,7 @@ class Scenario:
         scrub: agents read their vaults in the background.
         rivals: an older orchestrator's seals and pleas for votes are still heard when the next one has greeted.
         notes: what votes have chosen is told to the register up to two seconds `late`, or `never`.
+        memory: as of `Settings`.
         racks: nodes lie in so many racks, one after the other in turn, and the groups are laid out by them; 0: nobody knows of racks.
     """
 
@@ -108,6 +113,7 @@ class Scenario:
     rivals: bool = False
     notes: str = "prompt"
     racks: int = 0
+    memory: str = OVERLAP
     faults: tuple[Fault, ...] = ()
 
     @property
@@ -137,7 +143,7 @@ def parse(text: str) -> Scenario:
         name, equals, value = word.partition("=")
         if ":" in word:
             faults.append(_parse_fault(word))
-        elif value in TIMES.get(name, ()):
+        elif value in CHOICES.get(name, ()):
             values[name] = value
         elif name in ("skew", "repeats", "scrub", "rivals") and not equals:
             values[name] = True
@@ -155,8 +161,8 @@ def _parse_fault(word: str) -> Fault:
     phase, *more = rest.split(",")
     if kind not in KINDS:
         raise ConfigError(f"{word!r}: there is no fault {kind!r}, only {', '.join(KINDS)}")
-    if phase not in (*PHASES, *MEMORY_PHASES):
-        raise ConfigError(f"{word!r}: there is no phase {phase!r}, only {', '.join((*PHASES, *MEMORY_PHASES))}")
+    if phase not in ALL_PHASES:
+        raise ConfigError(f"{word!r}: there is no phase {phase!r}, only {', '.join(ALL_PHASES)}")
     values: dict[str, int] = {}
     for part in more:
         name, _, value = part.partition("=")
@@ -189,7 +195,7 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
     wanted = dice.choice((0, 0, dice.randint(min(size, m + 1), min(size, m + 7))))
     group = wanted if wanted and smallest_group(size, wanted) > m else 0
     superstep_ms = dice.choice((4, 4, 4, 4, 30, 2000))
-    return Scenario(
+    scenario = Scenario(
         ranks=size,
         parity=m,
         seed=seed,
@@ -206,6 +212,16 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
         rivals=dice.random() < 0.3,
         notes=dice.choice(("prompt", "prompt", "late", "never")),
     )
+    return _in_tight_memory(dice, scenario) if dice.random() < 0.3 else scenario
+
+
+def _in_tight_memory(dice: random.Random, scenario: Scenario) -> Scenario:
+    """The same in tight mode; perhaps the first fault strikes at the copy that only this mode makes."""
+    first, *more = scenario.faults or (None,)
+    if first is not None and dice.random() < 0.4:
+        nth = 1 + dice.randrange(4 * scenario.ranks)
+        first = replace(first, phase=dice.choice(TIGHT_PHASES), nth=nth)
+    return replace(scenario, memory=TIGHT, faults=(first, *more) if first is not None else ())
 
 
 def with_flips(scenario: Scenario) -> Scenario:

@@ -7,13 +7,14 @@ any two chunks anything may happen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.core import changes
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.agent.tight import LIVE
 from perdure.core.ids import Label
 from perdure.core.offers import Offer, Range
 from perdure.core.plan import Plan
@@ -85,6 +86,22 @@ class Vault:
         """The worker writes its snapshot into the slot."""
         self._slots[rank, index] = live
 
+    def live_of(self, rank: int) -> bytes:
+        """Tight mode: where the rank computes."""
+        return self._slots.get((rank, LIVE), b"")
+
+    def write_live(self, rank: int, live: bytes) -> None:
+        """Tight mode: the program changes its arrays, and with them whatever label lies there."""
+        self._write_slot(rank, LIVE, live)
+
+    def _write_slot(self, rank: int, index: int, data: bytes) -> None:
+        self._slots[rank, index] = data
+        for (other, label), held in self.held.items():
+            if other == rank and held.index == index and (held.snapshot is not None or held.data):
+                held.snapshot = data
+                held.data.clear()
+                self.node.cluster.checkers.slot_changed(self.node, rank, label, held)
+
     def _give_up(self, rank: int, label: Label) -> None:
         """Nobody may read it any more; what lies there stays until another label takes its place."""
         held = self.held[rank, label]
@@ -121,6 +138,11 @@ class Vault:
             case do.BindSlot(rank=rank, label=label, index=index, since=since):
                 before, last = self._given_up.get((rank, index), (None, None))
                 self.held[rank, label] = Held(index, before=last if since == before else None)
+            case do.CopySlot(rank=rank, label=label, generation=generation):
+                self.begin(generation, self._copy(plan, rank, label, generation))
+            case do.MoveLabel(rank=rank, label=label, index=index):
+                held = self.held[rank, label]
+                self.held[rank, label] = replace(held, index=index, snapshot=self._slots[rank, index])
             case do.ExposeSlot(rank=rank, label=label, offer=offer):
                 held = self.held[rank, label]
                 held.snapshot = self._slots[rank, held.index]
@@ -339,6 +361,18 @@ class Vault:
                 self._write(plan, rank, task.label, position, decoded[position])
                 self.moved_rebuild += chunk if plan.agent_of(rank) != self.node.number else 0
                 yield CHUNK_S
+
+    def _copy(self, plan: Plan, rank: int, label: Label, generation: int) -> Iterator[float | Vault]:
+        """M2: piece by piece."""
+        held = self.held[rank, label]
+        whole, old = self.bytes_of(rank, label), self._slots.get((rank, 1 - held.index), b"")
+        step = max(1, len(whole) // 3)
+        for start in range(0, len(whole), step):
+            yield CHUNK_S
+            copied = self.bytes_of(rank, label)[: start + step]
+            self._write_slot(rank, 1 - held.index, copied + old[len(copied) :])
+        yield CHUNK_S
+        self.node.post(ev.SlotCopied(rank=rank, label=label, generation=generation))
 
     def _verify(self, plan: Plan, rank: int, label: Label, *, parity: bool) -> Iterator[float | Vault]:
         """Digests tell which chunks are not what was offered."""

@@ -18,6 +18,8 @@ COSTS: Final = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
 COPY_S: Final = 0.0005
 LOAD_S: Final = 0.002
 STEP_S: Final = 0.0001
+SCRIBBLE: Final = b"whatever"
+"""What a program writes to its arrays before the loop, and on its way out of a generation that is over: it may."""
 
 Said = msg.FromWorker | float | None
 """What a step of `main` comes to: a message; the time that the next step takes; None: it waits to be told something."""
@@ -29,7 +31,7 @@ class Worker:
     def __init__(self, node: Node, number: int, rank: int, incarnation: int) -> None:
         self.node, self.number, self.rank, self.incarnation = node, number, rank, incarnation
         self.alive = True
-        self.live = b""
+        self._own = b""
         self.enter: msg.Enter | None = None
         self._main: Iterator[Said] | None = None
         self._going = False
@@ -39,6 +41,21 @@ class Worker:
         self._committed: Label | None = None
         self._positions: set[int] = set()
         node.cluster.schedule.about(LOAD_S, self._loaded)
+
+    @property
+    def live(self) -> bytes:
+        """What the program computes with: memory of its own, or in tight mode of the vault."""
+        return self.node.vault.live_of(self.rank) if self._is_tight else self._own
+
+    @live.setter
+    def live(self, live: bytes) -> None:
+        self._own = live
+        if self._is_tight:
+            self.node.vault.write_live(self.rank, live)
+
+    @property
+    def _is_tight(self) -> bool:
+        return self.node.cluster.settings.is_tight
 
     def _loaded(self) -> None:
         if self.alive:
@@ -89,6 +106,7 @@ class Worker:
             return
         if self._revoked >= self.enter.generation:
             self._main = None
+            self.live = SCRIBBLE
             self._say_message(msg.Unwound(generation=self.enter.generation, clean=True))
             return
         said = next(self._main)
@@ -102,6 +120,7 @@ class Worker:
         count = self.node.cluster.scenario.count
         g, base = enter.generation, enter.base
         first = program.before(base.superstep, count) if base else 0
+        self.live = SCRIBBLE
         if base is None:
             self.live = program.state_of(self.rank, 0)
             yield from self._commit(Label(g, 0), 0)
@@ -134,13 +153,14 @@ class Worker:
             since = None
         if since is not None:
             changed = program.changes(self.node.vault.in_slot(self.rank, slot), self._offers[since], self.live)
-        self.node.vault.copy_in(self.rank, slot, self.live)
+        if not self._is_tight:
+            self.node.vault.copy_in(self.rank, slot, self.live)
         later = sorted(position for position in self._positions if position > label.superstep)
         position = (later[0] if later else label.superstep) + 1 if self.rank == 0 and label.superstep != END else -1
         ended_at = superstep if label.superstep == END else -1
         offer = program.offer_of(self.rank, self.live, program.common_of(superstep), position, ended_at, since, changed)
         self._offers[label] = offer
         yield msg.Snapped(label=label, offer=offer, costs=COSTS)
-        if label.superstep in (0, END):
+        if self._is_tight or label.superstep in (0, END):
             while self._committed is None or self._committed < label:
                 yield None

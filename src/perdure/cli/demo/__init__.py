@@ -20,6 +20,7 @@ from perdure.cli.demo.screen import SMALLEST, Screen
 from perdure.cli.demo.stage import RANKS, SPARES, TITLES, Stage, killed
 from perdure.cli.demo.verdict import Verdict, judge
 from perdure.cli.watch import Event
+from perdure.core.settings import OVERLAP
 from perdure.errors import ConfigError
 from perdure.launch import Report, run
 
@@ -45,13 +46,15 @@ class Viewer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the operator asked for: how often a node is killed and who (`seed`), the program's size, and where its map goes."""
+    """What the operator asked for: how often a node is killed and who (`seed`), the program's size, where its map goes, and the mode of
+    the memory."""
 
     kill_every_s: float
     seed: int
     coarsen: int
     hours: float
     picture: pathlib.Path
+    memory: str = OVERLAP
 
     @property
     def fault(self) -> str:
@@ -92,7 +95,7 @@ def _run(stage: Stage, viewer: Viewer, wish: Wish, *, picture: str, faults: list
     arguments: dict[str, Any] = {"coarsen": wish.coarsen, "hours": wish.hours, "view": viewer.view, "map": picture}
     return run(
         str(example.directory() / "tsunami.py"), ranks=RANKS, spares=SPARES, parity=1, commit_every=COMMIT_EVERY, arguments=arguments,
-        faults=faults, on_event=viewer.take, return_after_s=RETURN_AFTER_S if faults else None,
+        faults=faults, memory=wish.memory, on_event=viewer.take, return_after_s=RETURN_AFTER_S if faults else None,
     )  # fmt: skip
 
 

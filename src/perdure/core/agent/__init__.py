@@ -47,6 +47,8 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
             return commit.parity_stored(state, event, now)
         case ev.SlotRestored() | ev.ReplicatedStored() | ev.ChunkStored() | ev.SlotVerified():
             return restore.stored(state, event, now)
+        case ev.SlotCopied():
+            return membership.slot_copied(state, event, now)
         case ev.Scrubbed():
             return scrub.scrubbed(state, event)
         case ev.Repaired():

@@ -9,6 +9,7 @@ from perdure.core import agreement
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.agent import tight
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, full_masks
 from perdure.core.ids import END, Label
 from perdure.core.offers import Offer
@@ -28,7 +29,7 @@ def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
         out.append(do.ForgetLabel(rank=hosted.rank, label=slot.label))
     if len(hosted.slots) > 1:
         return out
-    index = hosted.free_index()
+    index = tight.LIVE if state.settings.is_tight else hosted.free_index()
     since = next((slot.label for slot in given_up if slot.index == index and _is_whole(state, hosted, slot)), None)
     hosted.slots[label] = Slot(label=label, index=index, stage=Stage.FILLING)
     hosted.wants = None
@@ -161,7 +162,7 @@ def told_committed(state: AgentState, label: Label, next_position: int, now: flo
 
 
 def committed(state: AgentState, label: Label, now: float) -> list[do.AgentCommand]:
-    """A label is known to be committed: workers hear of it, and those that waited may copy."""
+    """A label is known to be committed: workers hear of it, and those that waited may copy; in tight mode when it is copied itself (M2)."""
     if state.plan is None or label.generation != state.generation or (state.committed and state.committed >= label):
         return []
     state.committed = label
@@ -169,10 +170,15 @@ def committed(state: AgentState, label: Label, now: float) -> list[do.AgentComma
     state.early_offers = {known: offers for known, offers in state.early_offers.items() if known > label}
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
-        told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s)
-        out.append(do.TellWorker(rank=hosted.rank, message=told))
-        out += allow_copy(state, hosted)
+        slot = hosted.slots.get(label)
+        out += tight.keep(state, hosted, label) if slot and tight.is_live(state, slot) else tell_committed(state, hosted, label)
     return out
+
+
+def tell_committed(state: AgentState, hosted: Hosted, label: Label) -> list[do.AgentCommand]:
+    """The rank hears of it, and may copy again if it waits for that."""
+    told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s)
+    return [do.TellWorker(rank=hosted.rank, message=told), *allow_copy(state, hosted)]
 
 
 def _base(state: AgentState) -> Label | None:

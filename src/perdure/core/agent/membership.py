@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from perdure.core import commands as do
+from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, relaying, restore, workers
+from perdure.core.agent import commit, relaying, restore, tight, workers
 from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase, is_of_use, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
@@ -99,6 +100,9 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
             if hosted.worker is WorkerPhase.RAISED:
                 hosted.become(WorkerPhase.IDLE)
                 continue
+            if tight.is_frozen(state, hosted):
+                tight.hold(state, hosted)
+                continue
             hosted.become(WorkerPhase.UNWINDING)
             hosted.unwind_by = now + state.settings.unwind_timeout_s
             out.append(do.TellWorker(rank=hosted.rank, message=msg.Revoke(generation=state.generation)))
@@ -112,6 +116,8 @@ def links_quiet(state: AgentState, generation: int, now: float) -> list[do.Agent
         return []
     state.quiet = True
     out = _answer_seal(state) if state.seal_to_answer else []
+    for hosted in state.hosted.values():
+        out += tight.release(state, hosted, now)
     if state.waiting_install:
         install_now, state.waiting_install = state.waiting_install, None
         out += _install(state, install_now, now)
@@ -199,10 +205,23 @@ def _enter_generation(state: AgentState, message: msg.Install, now: float) -> li
         if hosted.incarnation != place.incarnation:
             out += workers.start(hosted, place.incarnation)
         out += restore.begin(state, hosted, message.restore, now)
+        out += tight.release(state, hosted, now)
     out += restore.say_installed(state)
     for hosted in state.hosted.values():
         out += restore.say_ready(state, hosted)
     return out
+
+
+def slot_copied(state: AgentState, event: ev.SlotCopied, now: float) -> list[do.AgentCommand]:
+    """M2: live may change. The rank goes on after a commit, or unwinds, and enters `main` again once the copy was checked."""
+    hosted = tight.copied(state, event)
+    if hosted is None:
+        return []
+    move = do.MoveLabel(rank=event.rank, label=event.label, index=tight.SNAPSHOT)
+    out: list[do.AgentCommand] = [move, *tight.release(state, hosted, now)]
+    if tight.may_go_on(state, event.label):
+        return out + commit.tell_committed(state, hosted, event.label)
+    return out + restore.kept(state, hosted, event.label)
 
 
 def _forget_all_but(hosted: Hosted, plan: Plan) -> list[do.AgentCommand]:
@@ -247,7 +266,7 @@ def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> l
             slot=slot.index if slot else 0,
             offer=slot.offers[plan.member_of(hosted.rank)] if slot else None,
             positions=plan.positions,
-            protection=2 + 2 * geometry.m / geometry.d,
+            protection=state.settings.snapshots + 2 * geometry.m / geometry.d,
         )
         out.append(do.TellWorker(rank=hosted.rank, message=enter))
     return out + restore.decode_later(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.agent import tight
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.ids import Label
 
@@ -23,6 +24,8 @@ def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, .
     source = next((source for source in sources if source.rank == hosted.rank), None)
     if slot is not None:
         slot.verified = False
+        if tight.is_live(state, slot):
+            return tight.keep(state, hosted, base)
         if slot.wrong:
             slot.stage, slot.wrong, slot.repairs, slot.restored_at = Stage.REBUILDING, msg.Chunks(), 0, now
         if not slot.replicated and source is not None:
@@ -36,6 +39,13 @@ def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, .
         do.BindSlot(rank=hosted.rank, label=base, index=index),
         do.Restore(rank=hosted.rank, label=base, index=index, source=source),
     ]
+
+
+def kept(state: AgentState, hosted: Hosted, label: Label) -> list[do.AgentCommand]:
+    """M2: the base has come to lie in the snapshot slot: it is checked there, and may be read by others."""
+    if state.plan is None or state.phase is not Phase.MEMBER or label != state.plan.base:
+        return []
+    return [*_check_when_whole(state, hosted, hosted.slots[label]), *say_installed(state)]
 
 
 def assigned(state: AgentState, message: msg.Assign) -> list[do.AgentCommand]:
@@ -148,11 +158,13 @@ def _rebuilt(state: AgentState, hosted: Hosted, slot: Slot, now: float, *, parit
 
 
 def say_installed(state: AgentState) -> list[do.AgentCommand]:
-    """The plan is installed once every slot that comes back has its offers and its memory."""
+    """The plan is installed once every slot that comes back has its offers and its memory, and no rank will change one that is here."""
     if state.plan is None or state.installed:
         return []
     base = state.plan.base
-    if base is not None and any(not hosted.slots[base].offers for hosted in state.hosted.values()):
+    if base is not None and any(
+        not hosted.slots[base].offers or tight.is_live(state, hosted.slots[base]) for hosted in state.hosted.values()
+    ):
         return []
     state.installed = True
     return [] if state.by_tree else [do.TellOrchestrator(message=msg.Installed(generation=state.generation))]

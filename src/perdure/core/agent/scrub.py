@@ -13,6 +13,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.agent import tight
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage
 from perdure.core.ids import Label
 from perdure.core.plan import Plan
@@ -100,9 +101,15 @@ def repair_tasks(plan: Plan, rank: int, label: Label, wrong: msg.Chunks, attempt
 
 
 def _slot(state: AgentState, rank: int, label: Label) -> Slot | None:
-    """The slot, if it may be read and repaired: committed here, whole when it was prepared, and not frozen by a seal."""
+    """The slot, if it may be read and repaired: committed here, whole when it was prepared, not frozen by a seal, not about to be moved."""
     hosted: Hosted | None = state.hosted.get(rank)
     slot = hosted.slots.get(label) if hosted else None
-    if slot is None or slot.stage is not Stage.PREPARED or state.phase is not Phase.MEMBER or not state.resumed:
+    if (
+        slot is None
+        or slot.stage is not Stage.PREPARED
+        or tight.is_live(state, slot)
+        or state.phase is not Phase.MEMBER
+        or not state.resumed
+    ):
         return None
     return slot if label == (state.committed or (state.plan.base if state.plan else None)) else None

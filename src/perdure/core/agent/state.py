@@ -119,6 +119,8 @@ class Hosted:
     slots: dict[Label, Slot] = field(default_factory=dict)
     wants: Label | None = None
     unwind_by: float = 0.0
+    frozen_in: int = 0
+    """The generation that is over without the worker having been told, for its live slot may be needed (rule M1); 0: none."""
     start_next: int = 0
     """Incarnation to start as soon as the old process is seen to have ended (rule W2); 0: none."""
     calls: int = -1

@@ -70,6 +70,7 @@ def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.Agent
     expected = bool(hosted.start_next)
     hosted.become(WorkerPhase.GONE)
     hosted.wants = None
+    hosted.frozen_in = 0
     out: list[do.AgentCommand] = []
     for label in [slot.label for slot in hosted.slots.values() if slot.stage is Stage.FILLING]:
         del hosted.slots[label]
@@ -106,7 +107,7 @@ def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
     """W1: `main` that does not let the revocation pass in time is ended with its process; a node that cannot start or end one is lost."""
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
-        if hosted.worker is WorkerPhase.UNWINDING and now > hosted.unwind_by:
+        if hosted.worker is WorkerPhase.UNWINDING and not hosted.frozen_in and now > hosted.unwind_by:
             out += kill(hosted, f"main did not let GenerationRevoked pass within {state.settings.unwind_timeout_s:g} s")
         stuck = _is_stuck(state, hosted, now)
         if stuck:

@@ -106,12 +106,13 @@ class RestoreSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankCosts:
-    """What a rank measured since the last such report: seconds held up by commits, application bytes, replay. `interval`: of rank 0, where
-    it chooses the positions of commits by what they cost."""
+    """What a rank measured since the last such report: seconds held up by commits, application bytes, replay. `resident_bytes`: of its live
+    items, what lies in its live slot (tight mode). `interval`: of rank 0, where it chooses the positions of commits by what they cost."""
 
     protect_s: float
     application_bytes: int
     live_bytes: int
+    resident_bytes: int = 0
     interval: Choice | None = None
 
 

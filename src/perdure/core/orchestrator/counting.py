@@ -233,6 +233,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
         "protect_s": max(fact.costs.protect_s for fact in facts.values()),
         "application_bytes": sum(fact.costs.application_bytes for fact in facts.values()),
         "live_bytes": sum(fact.costs.live_bytes for fact in facts.values()),
+        "resident_bytes": sum(fact.costs.resident_bytes for fact in facts.values()),
         "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
         "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
         "interval": asdict(choice) if (choice := facts[0].costs.interval) else None,
