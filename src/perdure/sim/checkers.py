@@ -67,6 +67,8 @@ class Checkers:
         self.bases: dict[int, Label | None] = {}
         self.entered_at_s: dict[int, float] = {}
         self.lost_at_s: dict[int, float] = {}
+        self.useless_at_s: dict[int, float] = {}
+        """Nodes that are called lost -> since when nothing of theirs can be needed."""
         self._count = 0
 
     def _require(self, holds: bool, what: str, text: str) -> None:
@@ -112,11 +114,16 @@ class Checkers:
         for command in commands:
             if isinstance(command, do.TellAgent):
                 node = state.nodes.get(command.agent)
-                lost = node is not None and node.state is NodeState.LOST and not isinstance(command.message, msg.EndJob)
+                lost = node is not None and (
+                    (node.state is NodeState.LOST and not isinstance(command.message, msg.EndJob))
+                    or (node.state is NodeState.EXCLUDED and not isinstance(command.message, msg.Seal | msg.Install | msg.EndJob))
+                )
                 self._require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
             if isinstance(command, do.Publish) and command.event == "node_lost" and orchestrator is self.cluster.supervisor.current:
                 number, reason = int(str(command.fields["node"])) + 1, command.fields["reason"]
                 self.lost_at_s.setdefault(number, self.cluster.schedule.now)
+                if not any(plan.ranks_of(number) for plan in self.cluster.decisions.chosen):
+                    self.useless_at_s.setdefault(number, self.cluster.schedule.now)
                 self._require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
         if state.committed is not None:
             self.past.committed.add(state.committed)
@@ -155,16 +162,22 @@ class Checkers:
                     self._require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
 
     def fenced(self) -> None:
-        """G3: what is called lost is ended, whether it still runs or not."""
-        for number, lost_at_s in self.lost_at_s.items():
-            late = self.cluster.nodes[number].alive and self.cluster.schedule.now - lost_at_s > FENCED_S
-            self._require(not late, "G3", f"node {number - 1} was called lost {FENCED_S:g} s ago, and lives")
+        """G3: what is called lost is ended, whether it still runs or not; what may be a custodian, with the first commit without it. An
+        orchestrator that has not called it lost itself has to hear of it first."""
+        for number, since_s in self.useless_at_s.items():
+            node = self.cluster.nodes[number]
+            knows = self.cluster.supervisor.current.began_s <= self.lost_at_s[number] or not self.cluster.is_hindered(node)
+            late = node.alive and knows and self.cluster.schedule.now - since_s > FENCED_S
+            self._require(not late, "G3", f"node {number - 1} is called lost and of no use for {FENCED_S:g} s, and lives")
 
     # ---- G1: a committed superstep is never lost ---------------------------------------------------------------------------
 
     def _committed(self, label: Label) -> None:
         self.newest = label
         plan = self.cluster.decisions.chosen[-1]
+        if label.generation == plan.generation:
+            for number in self.lost_at_s.keys() - set(plan.agents()):
+                self.useless_at_s.setdefault(number, self.cluster.schedule.now)
         self._no_commit_is_lost()
         for index in range(len(plan.groups)):
             self.group(plan, index)
@@ -354,23 +367,30 @@ class Checkers:
         self._require(self.excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")
 
     def excused(self) -> bool:
-        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home with a whole newest label.
+        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home or custodian with a whole newest
+        label; or, where votes decide, no home that could have voted.
 
         T5: a stopped node is an excuse only when it was waited for.
         """
         chosen = self.cluster.decisions.chosen
         if not chosen or self.newest is None:
             return True
-        plan, label, patience_s = chosen[-1], self.newest, self.cluster.settings.unreachable_timeout_s
+        plan, label = chosen[-1], self.newest
+        by_votes = self.cluster.decisions.are_by_votes_after(plan)
         for group in plan.groups:
-            lost = 0
-            for rank in group:
-                home, held = self.cluster.nodes[plan.agent_of(rank)], self._held(plan, rank, label)
-                geometry = plan.geometry(plan.group_index(rank))
-                whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
-                lost += not whole or (not home.awake and self.cluster.schedule.now - home.frozen_since_s > patience_s)
-            if lost > plan.parity:
+            lost = sum(not any(self._has_whole(node, plan, rank, label) for node in self.cluster.nodes.values()) for rank in group)
+            voteless = sum(not self._is_waited_for(self.cluster.nodes[plan.agent_of(rank)]) for rank in group)
+            if lost > plan.parity or (by_votes and voteless > plan.parity):
                 return True
         common = program.common_of(program.before(label.superstep, self.cluster.scenario.count))
-        holders = [self._held(plan, rank, label) for rank in range(plan.size)]
-        return not any(held is not None and held.replicated == common for held in holders)
+        holders = [held for node in self.cluster.nodes.values() if node.alive for (_, x), held in node.vault.held.items() if x == label]
+        return not any(held.replicated == common for held in holders)
+
+    def _has_whole(self, node: Node, plan: Plan, rank: int, label: Label) -> bool:
+        held, geometry = node.vault.held.get((rank, label)), plan.geometry(plan.group_index(rank))
+        whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
+        return whole and self._is_waited_for(node)
+
+    def _is_waited_for(self, node: Node) -> bool:
+        patience_s = self.cluster.settings.unreachable_timeout_s
+        return node.alive and (node.awake or self.cluster.schedule.now - node.frozen_since_s <= patience_s)

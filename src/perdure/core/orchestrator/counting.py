@@ -8,7 +8,7 @@ from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding, fanning, watching
+from perdure.core.orchestrator import deciding, excluding, fanning, watching
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
@@ -20,6 +20,8 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
     if node is None or node.state is NodeState.LOST:
         return []
     node.heard_at = now
+    if agent in state.excluded:
+        return excluding.heard(state, node, message)
     state.asked.pop(agent, None)
     back = _heard_again(state, node, now) if node.suspected or node.silent else []
     return back + _take(state, node, agent, message, now)
@@ -42,7 +44,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
             state.ungreeted.discard(agent)
             for silent in message.silent:
                 watching.complain(state, silent, agent, now, final=True)
-            found = deciding.told_of(state, message.plan, now)
+            found = deciding.told_of(state, message.plan, now) + excluding.greeted(state, agent, message)
             if state.plan is not None and message.generation == state.plan.generation:
                 state.ready.update(message.ready)
             return found
@@ -124,7 +126,7 @@ def _prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Comma
     diverged = agreement.divergences(known.values())
     told = _told_diverged(state, fact.label, diverged)
     if not diverged or state.settings.on_divergence == "report":
-        return told + _committed(state, fact.label)
+        return told + _committed(state, fact.label, now)
     return told + _not_committed(state, fact.label, diverged, now)
 
 
@@ -154,7 +156,7 @@ def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agree
     return deciding.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
 
 
-def _committed(state: OrchestratorState, label: Label) -> Commands:
+def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
     assert state.plan is not None
     state.committed = label
     state.chunk_losses.clear()
@@ -179,6 +181,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     out: Commands = [do.Publish(event="committed", fields=fields)]
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
+    out += excluding.committed(state, now)
     return out + deciding.end_if_committed(state) + deciding.reserve(state)
 
 
@@ -283,7 +286,7 @@ def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
     """T2, T3, T6: the silent; W4: the deadlocked."""
-    return watching.tick(state, late_s, now) + fanning.tick(state, late_s, now) + _deadlock(state, now)
+    return watching.tick(state, late_s, now) + excluding.tick(state, now) + fanning.tick(state, late_s, now) + _deadlock(state, now)
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:
