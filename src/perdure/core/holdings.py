@@ -36,9 +36,10 @@ class Holdings:
         """Has no rank answered?"""
         return not self.reports and self.usual is None
 
-    def common(self) -> frozenset[Label]:
-        """D3: the labels that every counted rank has prepared."""
-        found = [frozenset(label.label for label in report.labels if label.prepared) for report in self.reports.values()]
+    def common(self, more: Iterable[RankReport] = ()) -> frozenset[Label]:
+        """D3: the labels that every counted rank has prepared, and these `more`."""
+        reports = (*self.reports.values(), *more)
+        found = [frozenset(label.label for label in report.labels if label.prepared) for report in reports]
         if self.usual is not None:
             found.append(frozenset(self.usual))
         return frozenset.intersection(*found) if found else frozenset()
@@ -77,6 +78,10 @@ class Holdings:
             for held in report.labels
             if held.label == label
         ]
+
+    def kept_by_homes(self, plan: Plan) -> list[RankReport]:
+        """Of ranks whose home was excluded after their generation had begun: such a custodian says all that the rank has prepared."""
+        return [report for custodian, report in self.kept if plan.agent_of(report.rank) == custodian.agent]
 
     # ---- replicated items -------------------------------------------------------------------------------------------------
 

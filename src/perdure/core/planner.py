@@ -49,10 +49,11 @@ def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_siz
     )
 
 
-def choose_base(plan: Plan, held: Holdings, *, agreed: bool = False) -> Label | None:
+def choose_base(plan: Plan, held: Holdings, *, agreed: bool = False, with_kept: bool = False) -> Label | None:
     """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet). `agreed`: a
-    label at which replicated items differ was never committed, and is none (rule C6)."""
-    common = {label for label in held.common() if not agreed or held.agree_on(label)}
+    label at which replicated items differ was never committed, and is none (rule C6). `with_kept`: nor is one that a rank had not prepared
+    whose home was excluded, and has answered the seal."""
+    common = {label for label in held.common(held.kept_by_homes(plan) if with_kept else ()) if not agreed or held.agree_on(label)}
     candidates = common | ({plan.base} if plan.base else set())
     return max(candidates, default=None)
 
@@ -111,14 +112,16 @@ def next_plan(
 ) -> Plan | Lost:
     """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks; `agreed`:
     see `choose_base`."""
-    base = choose_base(plan, held, agreed=agreed)
-    missing = held.missing
-    if base is not None:
-        lost = _undecodable(plan, base, held) or _without_replicated(base, held)
-        if lost:
-            return lost
-    elif held.are_none:
-        return Lost(ranks=missing, text="every node was lost before a first commit could be told: start the job again")
+    missing, homes_answer = held.missing, bool(held.kept_by_homes(plan))
+    base = choose_base(plan, held, agreed=agreed, with_kept=held.are_none)
+    lost = _not_whole(plan, base, held)
+    if lost and homes_answer:
+        base = choose_base(plan, held, agreed=agreed, with_kept=True)
+        lost = _not_whole(plan, base, held)
+    if lost:
+        return lost
+    if held.are_none and not homes_answer:
+        return Lost(ranks=missing, text="every node was lost that could tell what was committed last: start the job again")
     if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
     homes = seating.place(plan, missing, seats, spares, domains)
@@ -158,6 +161,10 @@ def custodians_read(plan: Plan, held: Holdings) -> frozenset[int]:
     read = [custodian for task in tasks for _, custodian in task.kept]
     read += [custodian for source in sources for custodian in (source.offers_at, source.replicated_at) if custodian is not None]
     return frozenset(custodian.agent for custodian in read)
+
+
+def _not_whole(plan: Plan, base: Label | None, held: Holdings) -> Lost | None:
+    return None if base is None else _undecodable(plan, base, held) or _without_replicated(base, held)
 
 
 def _undecodable(plan: Plan, base: Label, held: Holdings) -> Lost | None:

@@ -33,6 +33,7 @@ LOCAL: Final = (
     invariants.prepared_is_whole,
     invariants.main_runs_after_resume,
     invariants.generations_do_not_mix,
+    invariants.custodians_only_keep,
 )
 """Those that one step of one agent can break by itself: they are asked of that agent alone, and of everybody now and then."""
 EVERYBODY_EVERY: Final = 64
@@ -379,7 +380,7 @@ class Checkers:
         by_votes = self.cluster.decisions.are_by_votes_after(plan)
         for group in plan.groups:
             lost = sum(not any(self._has_whole(node, plan, rank, label) for node in self.cluster.nodes.values()) for rank in group)
-            voteless = sum(not self._is_waited_for(self.cluster.nodes[plan.agent_of(rank)]) for rank in group)
+            voteless = sum(not self._may_vote(self.cluster.nodes[plan.agent_of(rank)]) for rank in group)
             if lost > plan.parity or (by_votes and voteless > plan.parity):
                 return True
         common = program.common_of(program.before(label.superstep, self.cluster.scenario.count))
@@ -390,6 +391,10 @@ class Checkers:
         held, geometry = node.vault.held.get((rank, label)), plan.geometry(plan.group_index(rank))
         whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
         return whole and self._is_waited_for(node)
+
+    def _may_vote(self, node: Node) -> bool:
+        """T6: nor can one whose links are broken."""
+        return node.number not in self.cluster.supervisor.current.state.excluded and self._is_waited_for(node)
 
     def _is_waited_for(self, node: Node) -> bool:
         patience_s = self.cluster.settings.unreachable_timeout_s

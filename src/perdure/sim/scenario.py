@@ -46,6 +46,8 @@ PHASES: Final = (
 )  # fmt: skip
 MEMORY_PHASES: Final = ("Scrub", "Scrubbed", "ChunksWrong", "Repair", "Repaired", "ChunksLost", "BaseWrong")
 """Of memory that has changed by itself: reached after a flip only, but for the first two."""
+CUSTODY_PHASES: Final = ("Custody",)
+"""Of a node that was stopped, and that the job has gone on without: reached when it goes on before a commit is made without it."""
 EARLY: Final = PHASES[: PHASES.index("Seal")]
 TIMES: Final = {"engine": ("prompt", "late", "never"), "notes": ("prompt", "late", "never")}
 
@@ -155,8 +157,9 @@ def _parse_fault(word: str) -> Fault:
     phase, *more = rest.split(",")
     if kind not in KINDS:
         raise ConfigError(f"{word!r}: there is no fault {kind!r}, only {', '.join(KINDS)}")
-    if phase not in (*PHASES, *MEMORY_PHASES):
-        raise ConfigError(f"{word!r}: there is no phase {phase!r}, only {', '.join((*PHASES, *MEMORY_PHASES))}")
+    known = (*PHASES, *MEMORY_PHASES, *CUSTODY_PHASES)
+    if phase not in known:
+        raise ConfigError(f"{word!r}: there is no phase {phase!r}, only {', '.join(known)}")
     values: dict[str, int] = {}
     for part in more:
         name, _, value = part.partition("=")

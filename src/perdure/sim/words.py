@@ -114,5 +114,6 @@ def _plan(plan: Plan) -> str:
 def _tasks(tasks: tuple[msg.DecodeTask, ...]) -> str:
     return "; ".join(
         f"stripe {task.stripe} for rank {', '.join(str(rank) for _, rank in task.wanted)}{'' if task.urgent else ' (later)'}"
+        + "".join(f" with chunk {position} from custodian {custodian.agent}" for position, custodian in task.kept)
         for task in tasks
     )

@@ -116,6 +116,7 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     phase, before, state.plan = state.phase, state.plan, plan
     is_own = before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))
     state.living = None
+    state.told_whole.clear()
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)
     _forget_generation(state, plan)
@@ -255,7 +256,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     if not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
     if state.ungreeted and choosing.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
-        return []  # one without ranks in this plan may know a newer one, which the register has not been told
+        return _install_behind(state, plan)  # one without ranks in it may know a newer plan, which the register has not been told
     silent = [agent for agent in state.members() if state.nodes[agent].silent]
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
@@ -267,9 +268,15 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
         state.frames_moved_at = now
         return end_if_committed(state)
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
+    return _install_behind(state, plan) + start_seal(state, now)
+
+
+def _install_behind(state: OrchestratorState, plan: Plan) -> Commands:
+    """D7: whoever does not know the plan yet is silent to those who do, so it hears of it as soon as everybody has answered."""
     behind = [agent for agent in state.members() if (status := state.nodes[agent].status) and status.generation < plan.generation]
-    out: Commands = [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
-    return out + start_seal(state, now)
+    behind = [agent for agent in behind if agent not in state.told_whole]
+    state.told_whole.update(behind)
+    return [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
 
 
 def _decide(state: OrchestratorState, now: float) -> Commands:
