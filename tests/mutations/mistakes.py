@@ -318,8 +318,8 @@ MISTAKES = (
         right="[do.KillAgent(agent=agent)]", wrong="[]", scenario=with_a_long_stop,
     ),
     Mutation(
-        name="custodians are kept when a newer label is committed", rule="D6", function=excluding.committed,
-        right="out = release(state)", wrong="out = []", scenario=with_a_long_stop,
+        name="custodians are kept when a newer label is committed", rule="D6", function=counting._committed,
+        right="    out += excluding.release(state, state.plan)\n", wrong="", scenario=with_a_long_stop,
     ),
     Mutation(
         name="a node that the job goes on without is still a member", rule="D6, G3", function=OrchestratorState.give_up,

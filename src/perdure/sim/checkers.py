@@ -127,10 +127,18 @@ class Checkers:
                     self.useless_at_s.setdefault(number, self.cluster.schedule.now)
                 self._require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
         if state.committed is not None:
+            self._note_useless(state.committed)
             self.past.committed.add(state.committed)
             if self.newest is None or state.committed > self.newest:
                 self._committed(state.committed)
         self._now_and_then()
+
+    def _note_useless(self, committed: Label) -> None:
+        """D6: what an orchestrator knows to be committed is enough without those whom its plan goes on without."""
+        plan = self.cluster.decisions.chosen[-1]
+        for number in self.lost_at_s.keys() - self.useless_at_s.keys() if committed.generation == plan.generation else ():
+            if not plan.ranks_of(number):
+                self.useless_at_s[number] = self.cluster.schedule.now
 
     def _now_and_then(self) -> None:
         self._count += 1
@@ -176,9 +184,6 @@ class Checkers:
     def _committed(self, label: Label) -> None:
         self.newest = label
         plan = self.cluster.decisions.chosen[-1]
-        if label.generation == plan.generation:
-            for number in self.lost_at_s.keys() - set(plan.agents()):
-                self.useless_at_s.setdefault(number, self.cluster.schedule.now)
         self._no_commit_is_lost()
         for index in range(len(plan.groups)):
             self.group(plan, index)

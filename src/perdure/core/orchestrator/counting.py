@@ -126,7 +126,7 @@ def _prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Comma
     diverged = agreement.divergences(known.values())
     told = _told_diverged(state, fact.label, diverged)
     if not diverged or state.settings.on_divergence == "report":
-        return told + _committed(state, fact.label, now)
+        return told + _committed(state, fact.label)
     return told + _not_committed(state, fact.label, diverged, now)
 
 
@@ -156,7 +156,7 @@ def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agree
     return deciding.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
 
 
-def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
+def _committed(state: OrchestratorState, label: Label) -> Commands:
     assert state.plan is not None
     state.committed = label
     state.chunk_losses.clear()
@@ -181,7 +181,7 @@ def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
     out: Commands = [do.Publish(event="committed", fields=fields)]
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
-    out += excluding.committed(state, now)
+    out += excluding.release(state, state.plan)
     return out + deciding.end_if_committed(state) + deciding.reserve(state)
 
 

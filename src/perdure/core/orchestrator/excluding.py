@@ -16,6 +16,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END
 from perdure.core.orchestrator.state import Excluded, Node, NodeState, OrchestratorState, Phase
+from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
 
@@ -42,7 +43,7 @@ def forget(state: OrchestratorState, agent: int) -> None:
 def greeted(state: OrchestratorState, agent: int, status: msg.Status) -> Commands:
     """D7: is it one that an earlier orchestrator has excluded?"""
     plan = state.plan
-    if plan is None or not status.generation or plan.ranks_of(agent):
+    if plan is None or not status.generation or plan.ranks_of(agent) or not state.alive(agent):
         return []
     exclude(state, agent)
     return _release(state, agent) if _is_superseded(state) else _tell(state, agent)
@@ -60,7 +61,7 @@ def chosen(state: OrchestratorState) -> Commands:
     for agent in sorted(agent for agent, node in state.nodes.items() if node.state is NodeState.MEMBER and not plan.ranks_of(agent)):
         exclude(state, agent)
     if plan.base is None:
-        return release(state)
+        return release(state, plan)
     return [command for agent in sorted(state.excluded) for command in _tell(state, agent)]
 
 
@@ -97,21 +98,23 @@ def kept(state: OrchestratorState) -> tuple[tuple[msg.Custodian, msg.RankReport]
     return tuple(
         (msg.Custodian(agent=agent, address=state.nodes[agent].address), report)
         for agent, excluded in sorted(state.excluded.items())
-        if _counts(state, excluded)
-        for report in excluded.custody.ranks  # type: ignore[union-attr]
+        for report in _counted(state, excluded)
     )
 
 
-def _counts(state: OrchestratorState, excluded: Excluded) -> bool:
-    return excluded.custody is not None and state.plan is not None and excluded.custody.generation == state.plan.generation
+def _counted(state: OrchestratorState, excluded: Excluded) -> tuple[msg.RankReport, ...]:
+    custody, plan = excluded.custody, state.plan
+    return custody.ranks if custody is not None and plan is not None and custody.generation == plan.generation else ()
 
 
 def away(state: OrchestratorState) -> list[int]:
-    """T5: who may hold chunks of the base, and has not said so; also agents that have never said anything to this orchestrator."""
+    """T5: who may hold what was committed last, and has not said so; also agents that have never said anything to this orchestrator."""
     plan = state.plan
-    if plan is None or plan.base is None:
+    if plan is None:
         return []
-    silent = [agent for agent, excluded in state.excluded.items() if not _counts(state, excluded)]
+    silent = [agent for agent, excluded in state.excluded.items() if not _counted(state, excluded)]
+    if _is_superseded(state):
+        return sorted(agent for agent in silent if plan.ranks_of(agent))
     return sorted([*silent, *(agent for agent in state.ungreeted if not plan.ranks_of(agent))])
 
 
@@ -122,19 +125,10 @@ def ended(state: OrchestratorState, agent: int) -> Commands:
     return [do.KillAgent(agent=agent)]
 
 
-def committed(state: OrchestratorState, now: float) -> Commands:
-    """D6: a label of this generation is committed, so nothing of the base is needed. Nor is an agent that has not answered the greeting."""
-    out = release(state)
-    for agent in sorted(state.ungreeted):
-        if state.plan and not state.plan.ranks_of(agent) and now - state.nodes[agent].heard_at > state.settings.silence_s:
-            exclude(state, agent)
-            out += _release(state, agent)
-    return out
-
-
-def release(state: OrchestratorState) -> Commands:
-    """All of them are ended."""
-    return [command for agent in sorted(state.excluded) for command in _release(state, agent)]
+def release(state: OrchestratorState, plan: Plan) -> Commands:
+    """D6: a label of this plan's generation is committed, so its base is of no use. Who was excluded from it may have that label."""
+    outside = [agent for agent in sorted(state.excluded) if not plan.ranks_of(agent)]
+    return [command for agent in outside for command in _release(state, agent)]
 
 
 def _release(state: OrchestratorState, agent: int) -> Commands:
