@@ -374,7 +374,7 @@ class Checkers:
 
     def excused(self) -> bool:
         """Was more lost than the parity gives back? Of some group, more than m ranks have no living home or custodian with a whole newest
-        label; or, where votes decide, no home that could have voted.
+        label; or, where votes decide, no home that could have voted. Or all members are lost.
 
         T5: a stopped node is an excuse only when it was waited for.
         """
@@ -382,6 +382,8 @@ class Checkers:
         if not chosen or self.newest is None:
             return True
         plan, label = chosen[-1], self.newest
+        if not any(self._is_waited_for(self.cluster.nodes[agent]) for agent in plan.agents()):
+            return True  # nobody can say that nothing newer was committed
         by_votes = self.cluster.decisions.are_by_votes_after(plan)
         for group in plan.groups:
             lost = sum(not any(self._has_whole(node, plan, rank, label) for node in self.cluster.nodes.values()) for rank in group)
