@@ -14,9 +14,9 @@ from perdure.core.ids import Ballot, Label
 from perdure.core.layout import Geometry
 from perdure.core.plan import Placement, Plan, PlanChange
 from perdure.sim import program
-from tests.core.test_rules import FIRST, SECOND, Node, node, plan_of, prepared, seal
+from tests.core.test_rules import FIRST, SECOND, Chief, Node, chief, node, plan_of, prepared, seal
 
-__all__ = ["node"]
+__all__ = ["chief", "node"]
 
 
 def plan_without(generation: int, base: Label | None) -> Plan:
@@ -177,3 +177,50 @@ def test_d3_a_home_that_was_excluded_says_what_its_rank_had_prepared() -> None:
     assert {source.offers_at for sources in planner.restore_sources(answer, held).values() for source in sources} == {
         msg.Custodian(agent=2, address="a2")
     }
+
+
+def cut_off(chief: Chief) -> list[do.OrchestratorCommand]:
+    """Agents 1 and 2 do not hear each other, and are both heard of: agent 2 is excluded (rule T6)."""
+    chief.said(1, msg.PeerUnheard(agent=2))
+    for chief.now in (0.5, 1.0, 1.5, 2.0):
+        chief.said(1, msg.Heartbeat(number=1, echo=0, generation=1))
+        chief.said(2, msg.Heartbeat(number=1, echo=0, generation=1))
+    chief.said(1, msg.PeerSilent(agent=2))
+    return chief.step(ev.Tick(late_s=0.0))
+
+
+def test_d6_who_was_excluded_is_sealed_and_ended_by_a_commit_without_it_only(chief: Chief) -> None:
+    """It may have the label that is committed while its generation is sealed."""
+    chief.said(2, prepared(FIRST, 1))
+    assert cut_off(chief) == [do.TellAgent(agent=number, message=seal()) for number in (1, 2)]
+    answer = chief.said(1, prepared(FIRST, 0))
+    assert [command for command in answer if isinstance(command, do.KillAgent)] == []
+    assert chief.state.committed == FIRST
+    assert chief.state.excluded.keys() == {2}
+
+
+def test_t5_what_an_excluded_member_answers_is_waited_for_and_counted(chief: Chief) -> None:
+    """The other one ends: there is nothing but what the excluded one holds."""
+    cut_off(chief)
+    assert chief.step(ev.AgentEnded(agent=1, how="killed")) == [do.KillAgent(agent=1)]
+    chief.step(ev.AgentUp(agent=3, node=2, address="a3", pid=3))
+    chief.status(3, 0)
+    whole = msg.LabelReport(label=FIRST, prepared=True, data=1, parity=1)
+    held = msg.RankReport(rank=1, incarnation=1, worker_lives=True, labels=(whole,))
+    ballot = chief.state.ballot
+    (propose,) = chief.said(2, msg.Sealed(ballot=ballot, generation=1, ranks=(held,), positions=(0, 1)))
+    assert isinstance(propose, do.Propose)
+    assert propose.plan.base == FIRST
+    assert propose.plan.agents() == (3,)
+    chosen = chief.step(ev.RegisterHolds(plan=propose.plan))
+    assert do.TellAgent(agent=2, message=msg.Install(plan=propose.plan, restore=())) in chosen
+
+
+def test_d6_d7_a_member_that_a_newer_plan_has_no_rank_for_is_excluded(chief: Chief) -> None:
+    plan = chief.state.plan
+    assert plan is not None
+    place = Placement(rank=1, agent=1, node=0, incarnation=2)
+    newer = plan.amended(PlanChange(base=FIRST, positions=(1, 2), placements=(place,), addresses=((1, "a1"),)))
+    answer = chief.said(1, msg.Newer(generation=2, plan=newer))
+    assert do.TellAgent(agent=2, message=msg.Install(plan=newer, restore=())) in answer
+    assert chief.state.excluded.keys() == {2}

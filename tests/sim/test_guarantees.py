@@ -110,6 +110,12 @@ def test_d6_what_a_node_that_was_excluded_holds_makes_a_further_loss_good() -> N
     assert read > 10
 
 
+def test_d7_who_is_behind_is_told_the_plan_while_a_mute_agent_is_waited_for() -> None:
+    """Silent to those who have the plan, it would be excluded for that."""
+    faults = "stun:Committed,nth=3,victim=3 kill:Amend,nth=2,victim=1 orchestrator:LinksQuiet,nth=5"
+    assert verdict_of(parse(f"ranks=4 parity=1 seed=979 count=6 superstep_ms=500 {faults}")).error == ""
+
+
 def test_t5_patience_ends() -> None:
     faults = tuple(Fault(kind="silence", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
     verdict = verdict_of(Scenario(ranks=4, parity=1, seed=1, faults=faults))
