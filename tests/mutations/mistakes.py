@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perdure.core import changes, holdings, layout, planner, tree, votes
-from perdure.core.agent import commit, custody, membership, relaying, restore, scrub, workers
+from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, workers
 from perdure.core.orchestrator import choosing, counting, deciding, excluding, fanning, watching
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
@@ -72,7 +72,7 @@ def with_a_custodian_that_ends(seed: int) -> Scenario:
 
 def with_a_wrong_custodian(seed: int) -> Scenario:
     """The same, and a bit of it has changed while it was stopped."""
-    return with_a_custodian(seed, Fault(kind="flip", phase="Decode", victim=1))
+    return with_a_custodian(seed, Fault(kind="flip", phase="Seal", victim=1))
 
 
 def with_all_nodes_lost(seed: int) -> Scenario:
@@ -210,7 +210,8 @@ MISTAKES = (
     ),
     Mutation(
         name="the base is a label that only some have prepared", rule="D3", function=planner.choose_base,
-        right="in held.common() if", wrong="in [one.label for report in held.reports.values() for one in report.labels] if",
+        right="held.common(held.kept_by_homes(plan) if with_kept else ())",
+        wrong="[one.label for report in held.reports.values() for one in report.labels]",
     ),
     Mutation(
         name="the base is the oldest label instead of the newest", rule="D3", function=planner.choose_base,
@@ -223,7 +224,7 @@ MISTAKES = (
     ),
     Mutation(
         name="silent nodes are not waited for", rule="T5", function=deciding._decide,
-        right="if absent and patient:", wrong="if not absent and patient:", scenario=with_two_stopped,
+        right="if away and patient:", wrong="if not away and patient:", scenario=with_two_stopped,
     ),
     Mutation(
         name="labels of the old generation are kept", rule="D6", function=membership._forget_all_but,
@@ -400,8 +401,8 @@ MISTAKES = (
         right="if answered and vote is not None and not waits:", wrong="if False:", scenario=with_a_hand_over_of_votes,
     ),
     Mutation(
-        name="a vote for this generation counts for the next one", rule="D4", function=membership._enter_generation,
-        right="state.accepted = None", wrong="pass",
+        name="a vote for this generation counts for the next one", rule="D4", function=AgentState.take_up,
+        right="self.accepted = None", wrong="pass",
     ),
     Mutation(
         name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=deciding._chosen,

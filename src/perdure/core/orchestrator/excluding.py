@@ -43,7 +43,7 @@ def forget(state: OrchestratorState, agent: int) -> None:
 def greeted(state: OrchestratorState, agent: int, status: msg.Status) -> Commands:
     """D7: is it one that an earlier orchestrator has excluded?"""
     plan = state.plan
-    if plan is None or not status.generation or plan.ranks_of(agent) or not state.alive(agent):
+    if plan is None or not 0 < status.generation <= plan.generation or plan.ranks_of(agent) or not state.alive(agent):
         return []
     exclude(state, agent)
     return _release(state, agent) if _is_superseded(state) else _tell(state, agent)
