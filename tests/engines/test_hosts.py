@@ -133,6 +133,24 @@ def test_a_host_that_comes_back_changes_nothing(hosts: MakeHosts) -> None:
 
 
 @pytest.mark.long
+def test_a_host_that_comes_back_has_what_a_second_loss_took(hosts: MakeHosts) -> None:
+    """Its rank is being rebuilt elsewhere when another host of the group ends: too little is left until its link is up again."""
+    seven = hosts(7)
+    heal = threading.Timer(6.0, lambda: seven[3].link_up())
+
+    def strike(victim: Host, other: Host) -> None:
+        victim.link_down()
+        heal.start()
+
+    told = run(seven, strike, "--spares", "2", "--fault", "kill:node=0,phase=rebuilding")
+    heal.join()
+    assert_as_undisturbed(told)
+    assert [event["node"] for event in told.of("node_lost")] == [2, 0]
+    assert [event["nodes"] for event in told.of("waiting")] == [[2]]
+    assert told.of("custodian")[0]["ranks"] == [2]
+
+
+@pytest.mark.long
 def test_a_short_cut_and_a_slow_link_lose_nobody(hosts: MakeHosts) -> None:
     six = hosts(6)
     back = threading.Timer(1.5, lambda: six[3].link_up())

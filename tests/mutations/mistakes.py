@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perdure.core import changes, holdings, layout, planner, tree, votes
-from perdure.core.agent import commit, membership, relaying, restore, scrub, tight, workers
-from perdure.core.orchestrator import choosing, counting, deciding, fanning, watching
+from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, tight, workers
+from perdure.core.orchestrator import choosing, counting, deciding, excluding, fanning, watching
+from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Fault, Scenario, draw, with_flips
 from tests.mutations.planting import Mutation
@@ -52,6 +53,26 @@ def with_a_long_stop(seed: int) -> Scenario:
     """A node is stopped for longer than silence is forgiven, and goes on when its ranks live elsewhere."""
     stop = Fault(kind="stun", phase="Prepared", nth=3 + seed % 17, victim=seed)
     return Scenario(ranks=4, parity=1, seed=seed, superstep_ms=2000, faults=(stop,))
+
+
+def with_a_custodian(seed: int, *more: Fault) -> Scenario:
+    """A node is stopped, and called silent; while its rank is rebuilt another node of its group ends, so what is there is too little
+    until the first one goes on."""
+    stop = Fault(kind="stun", phase="Committed", nth=4 + seed % 3, victim=1)
+    phase = ("Decode", "Restore", "Assign", "SlotRestored", "Amend")[seed // 3 % 5]
+    kill = Fault(kind="kill", phase=phase, victim=0)
+    ranks = 2 + seed % 2
+    return Scenario(ranks=ranks, parity=1, seed=seed, spares=2, group_size=ranks, superstep_ms=2000, faults=(stop, kill, *more))
+
+
+def with_a_custodian_that_ends(seed: int) -> Scenario:
+    """The same, and it ends when it was counted."""
+    return with_a_custodian(seed, Fault(kind="kill", phase="Custody", nth=1 + seed % 3, delay=seed // 3 % 12, victim=0))
+
+
+def with_a_wrong_custodian(seed: int) -> Scenario:
+    """The same, and a bit of it has changed while it was stopped."""
+    return with_a_custodian(seed, Fault(kind="flip", phase="Seal", victim=1))
 
 
 def with_all_nodes_lost(seed: int) -> Scenario:
@@ -211,7 +232,8 @@ MISTAKES = (
     ),
     Mutation(
         name="the base is a label that only some have prepared", rule="D3", function=planner.choose_base,
-        right="in held.common() if", wrong="in [one.label for report in held.reports.values() for one in report.labels] if",
+        right="held.common(held.kept_by_homes(plan) if with_kept else ())",
+        wrong="[one.label for report in held.reports.values() for one in report.labels]",
     ),
     Mutation(
         name="the base is the oldest label instead of the newest", rule="D3", function=planner.choose_base,
@@ -224,7 +246,7 @@ MISTAKES = (
     ),
     Mutation(
         name="silent nodes are not waited for", rule="T5", function=deciding._decide,
-        right="if absent and patient:", wrong="if not absent and patient:", scenario=with_two_stopped,
+        right="if away and patient:", wrong="if not away and patient:", scenario=with_two_stopped,
     ),
     Mutation(
         name="labels of the old generation are kept", rule="D6", function=membership._forget_all_but,
@@ -248,7 +270,7 @@ MISTAKES = (
         right="if position not in positions]\n        near", wrong="]\n        near",
     ),
     Mutation(
-        name="missing parity is taken for present", rule="R2", function=planner.erased_chunks,
+        name="missing parity is taken for present", rule="R2", function=planner.lacking_chunks,
         right="(holder.parity, position - geometry.d)", wrong="(-1, 0)", scenario=with_a_second_loss,
     ),
     Mutation(
@@ -315,8 +337,45 @@ MISTAKES = (
         right="(*_speakers(state), *_heads(state))", wrong="_speakers(state)", scenario=with_a_dead_job,
     ),
     Mutation(
-        name="a node that is called lost is not fenced", rule="T1, G3", function=deciding.agent_lost,
-        right="        do.KillAgent(agent=agent),\n", wrong="", scenario=with_a_long_stop,
+        name="a node that is called lost is not fenced", rule="T1, G3", function=excluding.ended,
+        right="[do.KillAgent(agent=agent)]", wrong="[]", scenario=with_a_long_stop,
+    ),
+    Mutation(
+        name="custodians are kept when a newer label is committed", rule="D6", function=counting._committed,
+        right="    out += excluding.release(state, state.plan)\n", wrong="", scenario=with_a_long_stop,
+    ),
+    Mutation(
+        name="a node that the job goes on without is still a member", rule="D6, G3", function=OrchestratorState.give_up,
+        right="self.lost.add(agent)", wrong="how is NodeState.EXCLUDED or self.lost.add(agent)", scenario=with_a_long_stop,
+    ),
+    Mutation(
+        name="an agent goes on as a member of a plan that has no rank for it", rule="D6, G3", function=membership._install,
+        right="if not plan.ranks_of(state.me):", wrong="if False:", scenario=with_a_custodian,
+    ),
+    Mutation(
+        name="the workers of a custodian run on", rule="D6, G3", function=custody.become,
+        right="out += workers.kill(hosted)", wrong="pass", scenario=with_a_custodian,
+    ),
+    Mutation(
+        name="nobody waits for nodes that were excluded", rule="T5", function=deciding._decide,
+        right="[*absent, *excluding.away(state)]", wrong="absent", scenario=with_a_custodian,
+    ),
+    Mutation(
+        name="a custodian drops the base and counts all the same", rule="R2", function=custody.become,
+        right=" if base is None or label != base.label", wrong="", scenario=with_a_custodian,
+    ),
+    Mutation(
+        name="a custodian is read at the home of its rank", rule="R1", function=planner.decode_tasks,
+        right="kept=tuple((position, kept[position]) for position in far)", wrong="kept=()", scenario=with_a_custodian,
+    ),
+    Mutation(
+        name="a custodian that ends while it is read is waited for", rule="R1", function=excluding._fails,
+        right="if excluded is None or", wrong="if excluded is None:\n        return False\n    if",
+        scenario=with_a_custodian_that_ends,
+    ),
+    Mutation(
+        name="a custodian does not check what it keeps", rule="R5", function=custody.verified,
+        right="slot.erase(event.wrong)", wrong="pass", scenario=with_a_wrong_custodian,
     ),
     Mutation(
         name="a part of the tree answers for ranks that were passed by", rule="D2", function=relaying._answer,
@@ -364,8 +423,8 @@ MISTAKES = (
         right="if answered and vote is not None and not waits:", wrong="if False:", scenario=with_a_hand_over_of_votes,
     ),
     Mutation(
-        name="a vote for this generation counts for the next one", rule="D4", function=membership._enter_generation,
-        right="state.accepted = None", wrong="pass",
+        name="a vote for this generation counts for the next one", rule="D4", function=AgentState.take_up,
+        right="self.accepted = None", wrong="pass",
     ),
     Mutation(
         name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=deciding._chosen,

@@ -13,7 +13,8 @@ from perdure.core.layout import Geometry
 from perdure.sim import Cluster, Failure, Fault, Scenario, Verdict, run_seeds
 from perdure.sim.campaign import run_scenario
 from perdure.sim.cluster import SETTINGS
-from perdure.sim.scenario import EARLY, KINDS, PHASES, parse
+from perdure.sim.scenario import CUSTODY_PHASES, EARLY, KINDS, PHASES, parse
+from perdure.sim.words import in_words
 
 SHAPES = ((2, 1), (4, 1), (4, 2), (3, 0))
 
@@ -88,6 +89,31 @@ def test_t5_more_silent_nodes_than_the_parity_gives_back_are_waited_for() -> Non
     for seed in range(20):
         faults = tuple(Fault(kind="stun", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
         assert verdict_of(Scenario(ranks=4, parity=1, seed=seed, faults=faults)).error == ""
+
+
+def test_d6_what_a_node_that_was_excluded_holds_makes_a_further_loss_good() -> None:
+    """It was stopped, its rank is rebuilt on a spare, and before that is done as many nodes of its group end as there is parity. It is
+    waited for, and is the custodian of what nobody else has; not one of these jobs is lost, whatever else is going on."""
+    read = 0
+    phases = PHASES[PHASES.index("Amend") : PHASES.index("Rebuilt")]
+    for number, (phase, (ranks, parity)) in enumerate(itertools.product(phases, ((2, 1), (4, 1), (5, 2)))):
+        stop = Fault(kind="stun", phase="Committed", nth=4 + number % 7, victim=1)
+        kills = [Fault(kind="kill", phase=phase, nth=1 + number % 2, victim=number % 2 * one) for one in range(parity)]
+        more = [Fault(kind="orchestrator", phase=CUSTODY_PHASES[0], delay=number % 5)] if number % 3 else []
+        fan_out = 2 if number % 4 == 3 else 0
+        scenario = Scenario(
+            ranks=ranks, parity=parity, seed=number, spares=3, superstep_ms=500, fan_out=fan_out, faults=(stop, *kills, *more)
+        )  # fmt: skip
+        cluster = Cluster(scenario, log=1_000_000)
+        assert cluster.run().error == "", f'perdure simulate replay "{scenario}"'
+        read += any(" from custodian " in line for line in in_words(cluster.log))
+    assert read > 10
+
+
+def test_d7_who_is_behind_is_told_the_plan_while_a_mute_agent_is_waited_for() -> None:
+    """Silent to those who have the plan, it would be excluded for that."""
+    faults = "stun:Committed,nth=3,victim=3 kill:Amend,nth=2,victim=1 orchestrator:LinksQuiet,nth=5"
+    assert verdict_of(parse(f"ranks=4 parity=1 seed=979 count=6 superstep_ms=500 {faults}")).error == ""
 
 
 def test_t5_patience_ends() -> None:

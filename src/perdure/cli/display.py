@@ -49,6 +49,8 @@ def in_words(event: Event) -> str:
             return f"fault: {event['fault']}"
         case "orchestrator_lost":
             return f"the orchestrator is lost ({event['reason']}); a new one takes over, the ranks compute on"
+        case "custodian":
+            return f"node {event['node']} is heard again, and has kept rank {', '.join(map(str, event['ranks']))} of {_step(event)}"
         case "node_returned":
             return f"node {event['node']} is back, as a spare"
         case _:

@@ -7,11 +7,11 @@ the values of replicated items it is known whether they differ, and those of a f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from perdure.core.ids import Label
-from perdure.core.messages import LabelReport, RankReport, UsualLabel
+from perdure.core.messages import Custodian, LabelReport, RankReport, UsualLabel
 from perdure.core.plan import Plan
 
 
@@ -23,20 +23,23 @@ class Holdings:
         reports: rank -> what it has answered by itself.
         missing: the ranks that are not counted, ascending.
         usual: the labels that all other ranks hold whole; None: there are no others.
+        kept: what custodians hold of ranks that live elsewhere now (rule R2).
     """
 
     reports: dict[int, RankReport]
     missing: tuple[int, ...]
     usual: dict[Label, UsualLabel] | None
+    kept: tuple[tuple[Custodian, RankReport], ...] = ()
 
     @property
     def are_none(self) -> bool:
         """Has no rank answered?"""
         return not self.reports and self.usual is None
 
-    def common(self) -> frozenset[Label]:
-        """D3: the labels that every counted rank has prepared."""
-        found = [frozenset(label.label for label in report.labels if label.prepared) for report in self.reports.values()]
+    def common(self, more: Iterable[RankReport] = ()) -> frozenset[Label]:
+        """D3: the labels that every counted rank has prepared, and these `more`."""
+        reports = (*self.reports.values(), *more)
+        found = [frozenset(label.label for label in report.labels if label.prepared) for report in reports]
         if self.usual is not None:
             found.append(frozenset(self.usual))
         return frozenset.intersection(*found) if found else frozenset()
@@ -64,6 +67,22 @@ class Holdings:
             return rank not in self.missing
         return self.report(rank, label) is not None
 
+    # ---- custodians -------------------------------------------------------------------------------------------------------
+
+    def kept_of(self, ranks: Collection[int], label: Label) -> list[tuple[Custodian, int, LabelReport]]:
+        """What custodians hold of a label of these ranks: who, of which rank, what."""
+        return [
+            (custodian, report.rank, held)
+            for custodian, report in self.kept
+            if report.rank in ranks
+            for held in report.labels
+            if held.label == label
+        ]
+
+    def kept_by_homes(self, plan: Plan) -> list[RankReport]:
+        """Of ranks whose home was excluded after their generation had begun: such a custodian says all that the rank has prepared."""
+        return [report for custodian, report in self.kept if plan.agent_of(report.rank) == custodian.agent]
+
     # ---- replicated items -------------------------------------------------------------------------------------------------
 
     def agree_on(self, label: Label) -> bool:
@@ -75,9 +94,11 @@ class Holdings:
         return len(values) == 1 and not (usual and usual.differs)
 
     def has_replicated(self, label: Label) -> bool:
-        """Is there a rank on which they are right?"""
+        """Is there a rank on which they are right, or a custodian of one?"""
         return bool(self.usual and label in self.usual) or any(
-            (held := self.report(rank, label)) and held.replicated for rank in self.reports
+            held.label == label and held.replicated
+            for report in (*self.reports.values(), *(report for _, report in self.kept))
+            for held in report.labels
         )
 
     def without_replicated(self, label: Label) -> list[int]:
@@ -104,7 +125,7 @@ class Holdings:
         return sorted(rank for rank, value in (own | seen).items() if value == best)
 
 
-def known_one_by_one(plan: Plan, reports: Iterable[RankReport]) -> Holdings:
+def known_one_by_one(plan: Plan, reports: Iterable[RankReport], kept: tuple[tuple[Custodian, RankReport], ...] = ()) -> Holdings:
     """Of a job whose agents have answered each for itself."""
     found = {report.rank: report for report in reports}
-    return Holdings(reports=found, missing=tuple(rank for rank in range(plan.size) if rank not in found), usual=None)
+    return Holdings(reports=found, missing=tuple(rank for rank in range(plan.size) if rank not in found), usual=None, kept=kept)

@@ -214,6 +214,24 @@ def generations_do_not_mix(view: View) -> list[str]:
     return found
 
 
+def custodians_only_keep(view: View) -> list[str]:
+    """D6, G3: who has no rank in its plan is no member of it, runs nothing, and holds nothing but the base."""
+    found = []
+    for agent in view.agents.values():
+        if not agent.is_outside:
+            if agent.phase is Phase.CUSTODIAN:
+                found.append(f"agent {agent.me} is a custodian, and has ranks in generation {agent.generation}")
+            continue
+        if agent.phase is Phase.MEMBER:
+            found.append(f"agent {agent.me} is a member of generation {agent.generation}, and has no rank in it")
+        for hosted in agent.hosted.values():
+            if hosted.worker not in (WorkerPhase.KILLED, WorkerPhase.GONE):
+                found.append(f"rank {hosted.rank} has a worker on agent {agent.me}, which generation {agent.generation} goes on without")
+            strange = [label for label in hosted.slots if agent.plan is None or label != agent.plan.base]
+            found += [f"rank {hosted.rank} holds {label} on the custodian {agent.me}" for label in strange]
+    return found
+
+
 CHECKS: tuple[Callable[[View], list[str]], ...] = (
     one_plan_a_generation,
     no_commit_is_lost,
@@ -222,4 +240,5 @@ CHECKS: tuple[Callable[[View], list[str]], ...] = (
     prepared_is_whole,
     main_runs_after_resume,
     generations_do_not_mix,
+    custodians_only_keep,
 )

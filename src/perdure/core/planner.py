@@ -14,7 +14,7 @@ from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import END, Label
 from perdure.core.layout import dealt_groups, initial_nodes, parity_groups
-from perdure.core.messages import DecodeTask, RestoreSource
+from perdure.core.messages import Custodian, DecodeTask, RestoreSource
 from perdure.core.plan import Placement, Plan, PlanChange
 from perdure.core.seating import Seat
 
@@ -49,16 +49,37 @@ def first_plan(seats: Sequence[Seat], ranks: int, ranks_per_node: int, group_siz
     )
 
 
-def choose_base(plan: Plan, held: Holdings, *, agreed: bool = False) -> Label | None:
+def choose_base(plan: Plan, held: Holdings, *, agreed: bool = False, with_kept: bool = False) -> Label | None:
     """D3: the newest label that every counted rank has prepared, else the base of the generation that ends (None: nothing yet). `agreed`: a
-    label at which replicated items differ was never committed, and is none (rule C6)."""
-    common = {label for label in held.common() if not agreed or held.agree_on(label)}
+    label at which replicated items differ was never committed, and is none (rule C6). `with_kept`: nor is one that a rank had not prepared
+    whose home was excluded, and has answered the seal."""
+    common = {label for label in held.common(held.kept_by_homes(plan) if with_kept else ()) if not agreed or held.agree_on(label)}
     candidates = common | ({plan.base} if plan.base else set())
     return max(candidates, default=None)
 
 
 def erased_chunks(plan: Plan, base: Label, held: Holdings) -> dict[tuple[int, int], list[int]]:
-    """(group, stripe) -> the code positions of that stripe that no living node holds (rule R2)."""
+    """(group, stripe) -> the code positions of that stripe that are on no member and on no custodian (rule R2)."""
+    return {
+        key: [position for position in positions if position not in kept]
+        for key, positions in lacking_chunks(plan, base, held).items()
+        for kept in [_kept(plan, base, held, *key)]
+    }
+
+
+def _kept(plan: Plan, base: Label, held: Holdings, index: int, stripe: int) -> dict[int, Custodian]:
+    """Code position of the stripe -> a custodian that has the chunk."""
+    geometry, group = plan.geometry(index), plan.groups[index]
+    found = {}
+    for custodian, rank, report in held.kept_of(group, base):
+        position = geometry.position(stripe, group.index(rank))
+        if (report.data | report.parity << geometry.d) >> position & 1:
+            found[position] = custodian
+    return found
+
+
+def lacking_chunks(plan: Plan, base: Label, held: Holdings) -> dict[tuple[int, int], list[int]]:
+    """(group, stripe) -> the code positions of that stripe that their members do not hold."""
     erased: dict[tuple[int, int], list[int]] = {}
     for index in sorted({plan.group_index(rank) for rank in held.not_whole(plan, base)}):
         geometry, group = plan.geometry(index), plan.groups[index]
@@ -91,14 +112,16 @@ def next_plan(
 ) -> Plan | Lost:
     """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks; `agreed`:
     see `choose_base`."""
-    base = choose_base(plan, held, agreed=agreed)
-    missing = held.missing
-    if base is not None:
-        lost = _undecodable(plan, base, held) or _without_replicated(base, held)
-        if lost:
-            return lost
-    elif held.are_none:
-        return Lost(ranks=missing, text="every node was lost before a first commit could be told: start the job again")
+    missing, homes_answer = held.missing, bool(held.kept_by_homes(plan))
+    base = choose_base(plan, held, agreed=agreed, with_kept=held.are_none)
+    lost = _not_whole(plan, base, held)
+    if lost and homes_answer:
+        base = choose_base(plan, held, agreed=agreed, with_kept=True)
+        lost = _not_whole(plan, base, held)
+    if lost:
+        return lost
+    if held.are_none and not homes_answer:
+        return Lost(ranks=missing, text="every node was lost that could tell what was committed last: start the job again")
     if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
     homes = seating.place(plan, missing, seats, spares, domains)
@@ -127,6 +150,21 @@ def _positions_after(base: Label | None, positions: Sequence[int]) -> tuple[int,
     later = sorted(position for position in positions if position > base.superstep)
     first = later[0] if later else base.superstep + 1
     return (first, later[1] if len(later) > 1 else first + 1)
+
+
+def custodians_read(plan: Plan, held: Holdings) -> frozenset[int]:
+    """The custodians without which a plan cannot be carried out."""
+    if not held.kept:
+        return frozenset()
+    tasks = (task for tasks in decode_tasks(plan, held).values() for task in tasks)
+    sources = (source for sources in restore_sources(plan, held).values() for source in sources)
+    read = [custodian for task in tasks for _, custodian in task.kept]
+    read += [custodian for source in sources for custodian in (source.offers_at, source.replicated_at) if custodian is not None]
+    return frozenset(custodian.agent for custodian in read)
+
+
+def _not_whole(plan: Plan, base: Label | None, held: Holdings) -> Lost | None:
+    return None if base is None else _undecodable(plan, base, held) or _without_replicated(base, held)
 
 
 def _undecodable(plan: Plan, base: Label, held: Holdings) -> Lost | None:
@@ -175,15 +213,21 @@ def restore_sources(plan: Plan, held: Holdings) -> dict[int, tuple[RestoreSource
     base = plan.base
     lacking = held.without_replicated(base)
     others = held.with_replicated(plan, base) if lacking else []
+    kept = [(custodian, rank) for custodian, rank, report in held.kept_of(range(plan.size), base) if report.replicated]
     found: dict[int, list[RestoreSource]] = {}
     for rank in lacking:
         group = [other for other in plan.group_of(rank) if held.has_offers(other, base)]
-        if not group:
+        keepers = [(custodian, other) for custodian, other, _ in held.kept_of(plan.group_of(rank), base)]
+        if not group and not keepers:
             continue
+        offers_at, offers_from = (None, group[rank % len(group)]) if group else keepers[0]
+        replicated_at, replicated_from = (None, others[rank % len(others)]) if others else kept[0]
         source = RestoreSource(
             rank=rank,
-            offers_from=group[rank % len(group)],
-            replicated_from_rank=others[rank % len(others)],
+            offers_from=offers_from,
+            replicated_from_rank=replicated_from,
+            offers_at=offers_at,
+            replicated_at=replicated_at,
         )
         found.setdefault(plan.agent_of(rank), []).append(source)
     return {agent: tuple(sources) for agent, sources in found.items()}
@@ -191,10 +235,11 @@ def restore_sources(plan: Plan, held: Holdings) -> dict[int, tuple[RestoreSource
 
 def decode_tasks(plan: Plan, held: Holdings) -> dict[int, tuple[DecodeTask, ...]]:
     """R1: agent -> the stripes that it decodes, those that lost data first. Decoders are the survivors of the group, as evenly as can be;
-    a holder of parity that is read before others, for parity is the one kind of chunk that cannot be mapped from another process."""
+    a holder of parity that is read before others, for parity is the one kind of chunk that cannot be mapped from another process. What
+    a custodian keeps is read where members have too little."""
     if plan.base is None:
         return {}
-    erased = erased_chunks(plan, plan.base, held)
+    lacking = lacking_chunks(plan, plan.base, held)
     found: dict[int, list[DecodeTask]] = {}
     load: Counter[int] = Counter()
 
@@ -202,21 +247,24 @@ def decode_tasks(plan: Plan, held: Holdings) -> dict[int, tuple[DecodeTask, ...]
         (index, _), positions = item
         return all(position >= plan.geometry(index).d for position in positions)
 
-    for (index, stripe), positions in sorted(erased.items(), key=urgent_first):
+    for (index, stripe), positions in sorted(lacking.items(), key=urgent_first):
         group, geometry = plan.groups[index], plan.geometry(index)
         holders = {group[geometry.member(stripe, position)] for position in range(geometry.d, geometry.n) if position not in positions}
-        survivors = [rank for rank in group if rank not in held.missing]
+        survivors = [rank for rank in group if rank not in held.missing] or list(group)
         decoder = min(survivors, key=lambda rank: (load[rank], rank not in holders, (survivors.index(rank) - stripe) % len(survivors)))
         load[decoder] += 1
         present = [position for position in range(geometry.n) if position not in positions]
         near = sorted(present, key=lambda position: (group[geometry.member(stripe, position)] != decoder, position))[: geometry.d]
+        kept = _kept(plan, plan.base, held, index, stripe) if len(near) < geometry.d else {}
+        far = sorted(kept.keys() & set(positions))[: geometry.d - len(near)]
         task = DecodeTask(
             label=plan.base,
             group=index,
             stripe=stripe,
-            sources=tuple((position, group[geometry.member(stripe, position)]) for position in sorted(near)),
+            sources=tuple((position, group[geometry.member(stripe, position)]) for position in sorted([*near, *far])),
             wanted=tuple((position, group[geometry.member(stripe, position)]) for position in positions),
             urgent=any(position < geometry.d for position in positions),
+            kept=tuple((position, kept[position]) for position in far),
         )
         found.setdefault(plan.agent_of(decoder), []).append(task)
     return {agent: tuple(tasks) for agent, tasks in found.items()}

@@ -26,7 +26,7 @@ from perdure.core import changes
 from perdure.core import commands as do
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.messages import DecodeTask
+from perdure.core.messages import Custodian, DecodeTask
 from perdure.core.offers import BLOCK_BYTES, Range
 from perdure.core.plan import Plan
 from perdure.mapping import Bytes
@@ -43,21 +43,27 @@ CREDIT_BYTES: Final = 2 << 20
 
 
 class Task:
-    """The links of one piece of work, one to each rank and purpose that it touches."""
+    """The links of one piece of work, one to each agent, rank and purpose that it touches."""
 
     def __init__(self, links: Links, vault: Vault, plan: Plan, me: int) -> None:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
-        self._socks: dict[tuple[int, int], socket.socket] = {}
+        self._socks: dict[tuple[int, int, int], socket.socket] = {}
         self._rings: list[tuple[int, Bytes]] = []
 
-    def to(self, rank: int, purpose: int) -> socket.socket | None:
-        """The link to the agent of `rank`; None when that is this agent itself."""
-        agent = self.plan.agent_of(rank)
+    def to(self, rank: int, purpose: int, custodian: Custodian | None = None) -> socket.socket | None:
+        """The link to the agent of `rank`, or to a custodian of it; None when that is this agent itself."""
+        agent = self.agent_of(rank, custodian)
         if agent == self.me:
             return None
-        if (rank, purpose) not in self._socks:
-            self._socks[rank, purpose] = self.links.dial(self.plan.address_of(agent), self.plan.generation)
-        return self._socks[rank, purpose]
+        key = (agent, rank, purpose)
+        if key not in self._socks:
+            address = custodian.address if custodian else self.plan.address_of(agent)
+            self._socks[key] = self.links.dial(address, self.plan.generation)
+        return self._socks[key]
+
+    def agent_of(self, rank: int, custodian: Custodian | None) -> int:
+        """Who is read: the home of `rank`, or a custodian of it."""
+        return custodian.agent if custodian else self.plan.agent_of(rank)
 
     def geometry(self, rank: int) -> Geometry:
         """Of the group of `rank`."""
@@ -155,16 +161,18 @@ class StreamedSource:
             confirm(self._sock, self._label, self._rank)
 
 
-def open_source(task: Task, label: Label, rank: int, position: int, nbytes: int, tiles: Sequence[Range]) -> Source:
-    """The cheapest way to read these tiles of a chunk of `nbytes`, as far as there are any bytes."""
-    sock = task.to(rank, READ)
+def open_source(
+    task: Task, label: Label, rank: int, position: int, nbytes: int, tiles: Sequence[Range], custodian: Custodian | None = None
+) -> Source:
+    """The cheapest way to read these tiles of a chunk of `nbytes`, as far as there are any bytes; from the rank's home, or a custodian."""
+    sock = task.to(rank, READ, custodian)
     if sock is None:
         return LocalSource(task, label, rank, position)
     there = [(start, min(stop, nbytes)) for start, stop in tiles if start < nbytes]
     is_data = position < task.geometry(rank).d
     if is_data and task.links.peer_maps is not None and sock.family == socket.AF_UNIX:
         read = sum(stop - start for start, stop in there)
-        view = task.links.peer_maps.view(sock, label, rank, task.plan.agent_of(rank), position, nbytes, read)
+        view = task.links.peer_maps.view(sock, label, rank, task.agent_of(rank, custodian), position, nbytes, read)
         return MappedSource(sock, label, rank, view)
     return StreamedSource(sock, label, rank, position, there)
 
@@ -339,14 +347,27 @@ def decode_to(task: Task, work: DecodeTask, opens: Callable[[int, int, int], Out
         return stop - start
 
     tiles = tiles_of(((0, held.chunk),), TILE_BYTES)
-    sources = {position: open_source(task, label, rank, position, length(position, rank), tiles) for position, rank in work.sources}
+    kept = dict(work.kept)
+    sources = {
+        position: open_source(task, label, rank, position, length(position, rank), tiles, kept.get(position))
+        for position, rank in work.sources
+    }
     outputs = {position: opens(position, rank, length(position, rank)) for position, rank in work.wanted}
     codec = Codec(geometry.n, geometry.m)
 
     def compute(read: list[Bytes], wanted: list[Bytes]) -> None:
-        codec.decode(_named(sources, read), _named(outputs, wanted))
+        present, rooms = _named(sources, read), _named(outputs, wanted)
+        for position in present.keys() & rooms.keys():  # a custodian has it
+            _copy(present[position], rooms.pop(position))
+        codec.decode(present, rooms)
 
     _transform(tiles, list(sources.values()), list(outputs.values()), compute)
+
+
+def _copy(tile: Bytes, room: Bytes) -> None:
+    """A short chunk counts as followed by zeros."""
+    room[: len(tile)] = tile
+    room[len(tile) :] = 0
 
 
 def _named(positions: Mapping[int, object], tiles: list[Bytes]) -> dict[int, Bytes]:

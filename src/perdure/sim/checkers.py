@@ -33,6 +33,7 @@ LOCAL: Final = (
     invariants.prepared_is_whole,
     invariants.main_runs_after_resume,
     invariants.generations_do_not_mix,
+    invariants.custodians_only_keep,
 )
 """Those that one step of one agent can break by itself: they are asked of that agent alone, and of everybody now and then."""
 EVERYBODY_EVERY: Final = 64
@@ -67,6 +68,8 @@ class Checkers:
         self.bases: dict[int, Label | None] = {}
         self.entered_at_s: dict[int, float] = {}
         self.lost_at_s: dict[int, float] = {}
+        self.useless_at_s: dict[int, float] = {}
+        """Nodes that are called lost -> since when nothing of theirs can be needed."""
         self._count = 0
 
     def _require(self, holds: bool, what: str, text: str) -> None:
@@ -112,17 +115,30 @@ class Checkers:
         for command in commands:
             if isinstance(command, do.TellAgent):
                 node = state.nodes.get(command.agent)
-                lost = node is not None and node.state is NodeState.LOST and not isinstance(command.message, msg.EndJob)
+                lost = node is not None and (
+                    (node.state is NodeState.LOST and not isinstance(command.message, msg.EndJob))
+                    or (node.state is NodeState.EXCLUDED and not isinstance(command.message, msg.Seal | msg.Install | msg.EndJob))
+                )
                 self._require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
             if isinstance(command, do.Publish) and command.event == "node_lost" and orchestrator is self.cluster.supervisor.current:
                 number, reason = int(str(command.fields["node"])) + 1, command.fields["reason"]
                 self.lost_at_s.setdefault(number, self.cluster.schedule.now)
+                if not any(plan.ranks_of(number) for plan in self.cluster.decisions.chosen):
+                    self.useless_at_s.setdefault(number, self.cluster.schedule.now)
                 self._require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
         if state.committed is not None:
+            self._note_useless(state.committed)
             self.past.committed.add(state.committed)
             if self.newest is None or state.committed > self.newest:
                 self._committed(state.committed)
         self._now_and_then()
+
+    def _note_useless(self, committed: Label) -> None:
+        """D6: what an orchestrator knows to be committed is enough without those whom its plan goes on without."""
+        plan = self.cluster.decisions.chosen[-1]
+        for number in self.lost_at_s.keys() - self.useless_at_s.keys() if committed.generation == plan.generation else ():
+            if not plan.ranks_of(number):
+                self.useless_at_s[number] = self.cluster.schedule.now
 
     def _now_and_then(self) -> None:
         self._count += 1
@@ -155,10 +171,13 @@ class Checkers:
                     self._require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
 
     def fenced(self) -> None:
-        """G3: what is called lost is ended, whether it still runs or not."""
-        for number, lost_at_s in self.lost_at_s.items():
-            late = self.cluster.nodes[number].alive and self.cluster.schedule.now - lost_at_s > FENCED_S
-            self._require(not late, "G3", f"node {number - 1} was called lost {FENCED_S:g} s ago, and lives")
+        """G3: what is called lost is ended, whether it still runs or not; what may be a custodian, with the first commit without it. An
+        orchestrator that has not called it lost itself has to hear of it first."""
+        for number, since_s in self.useless_at_s.items():
+            node = self.cluster.nodes[number]
+            knows = self.cluster.supervisor.current.began_s <= self.lost_at_s[number] or not self.cluster.is_hindered(node)
+            late = node.alive and knows and self.cluster.schedule.now - since_s > FENCED_S
+            self._require(not late, "G3", f"node {number - 1} is called lost and of no use for {FENCED_S:g} s, and lives")
 
     # ---- G1: a committed superstep is never lost ---------------------------------------------------------------------------
 
@@ -370,23 +389,36 @@ class Checkers:
         self._require(self.excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")
 
     def excused(self) -> bool:
-        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home with a whole newest label.
+        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home or custodian with a whole newest
+        label; or, where votes decide, no home that could have voted. Or all members are lost.
 
         T5: a stopped node is an excuse only when it was waited for.
         """
         chosen = self.cluster.decisions.chosen
         if not chosen or self.newest is None:
             return True
-        plan, label, patience_s = chosen[-1], self.newest, self.cluster.settings.unreachable_timeout_s
+        plan, label = chosen[-1], self.newest
+        if not any(self._is_waited_for(self.cluster.nodes[agent]) for agent in plan.agents()):
+            return True  # nobody can say that nothing newer was committed
+        by_votes = self.cluster.decisions.are_by_votes_after(plan)
         for group in plan.groups:
-            lost = 0
-            for rank in group:
-                home, held = self.cluster.nodes[plan.agent_of(rank)], self._held(plan, rank, label)
-                geometry = plan.geometry(plan.group_index(rank))
-                whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
-                lost += not whole or (not home.awake and self.cluster.schedule.now - home.frozen_since_s > patience_s)
-            if lost > plan.parity:
+            lost = sum(not any(self._has_whole(node, plan, rank, label) for node in self.cluster.nodes.values()) for rank in group)
+            voteless = sum(not self._may_vote(self.cluster.nodes[plan.agent_of(rank)]) for rank in group)
+            if lost > plan.parity or (by_votes and voteless > plan.parity):
                 return True
         common = program.common_of(program.before(label.superstep, self.cluster.scenario.count))
-        holders = [self._held(plan, rank, label) for rank in range(plan.size)]
-        return not any(held is not None and held.replicated == common for held in holders)
+        holders = [held for node in self.cluster.nodes.values() if node.alive for (_, x), held in node.vault.held.items() if x == label]
+        return not any(held.replicated == common for held in holders)
+
+    def _has_whole(self, node: Node, plan: Plan, rank: int, label: Label) -> bool:
+        held, geometry = node.vault.held.get((rank, label)), plan.geometry(plan.group_index(rank))
+        whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
+        return whole and self._is_waited_for(node)
+
+    def _may_vote(self, node: Node) -> bool:
+        """T6: nor can one whose links are broken."""
+        return node.number not in self.cluster.supervisor.current.state.excluded and self._is_waited_for(node)
+
+    def _is_waited_for(self, node: Node) -> bool:
+        patience_s = self.cluster.settings.unreachable_timeout_s
+        return node.alive and (node.awake or self.cluster.schedule.now - node.frozen_since_s <= patience_s)

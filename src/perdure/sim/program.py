@@ -124,9 +124,9 @@ def encode(n: int, m: int, chunk: int, data: list[bytes]) -> list[bytes]:
 
 def decode(n: int, m: int, chunk: int, present: dict[int, bytes], wanted: list[int]) -> dict[int, bytes]:
     """Chunks of one stripe from any d others; data chunks come with the zeros beyond their end."""
-    out = {position: np.empty(chunk, np.uint8) for position in wanted}
+    out = {position: np.empty(chunk, np.uint8) for position in wanted if position not in present}
     codec(n, m).decode({position: np.frombuffer(part, np.uint8) for position, part in present.items()}, out)
-    return {position: part.tobytes() for position, part in out.items()}
+    return {position: present[position].ljust(chunk, b"\0") if position in present else out[position].tobytes() for position in wanted}
 
 
 @lru_cache(maxsize=1 << 15)

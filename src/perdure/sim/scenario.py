@@ -47,10 +47,12 @@ PHASES: Final = (
 )  # fmt: skip
 MEMORY_PHASES: Final = ("Scrub", "Scrubbed", "ChunksWrong", "Repair", "Repaired", "ChunksLost", "BaseWrong")
 """Of memory that has changed by itself: reached after a flip only, but for the first two."""
+CUSTODY_PHASES: Final = ("Custody",)
+"""Of a node that was stopped, and that the job has gone on without: reached when it goes on before a commit is made without it."""
 EARLY: Final = PHASES[: PHASES.index("Seal")]
 TIGHT_PHASES: Final = ("CopySlot", "SlotCopied", "MoveLabel")
 """Of a commit in tight mode, and of a recovery right after one."""
-ALL_PHASES: Final = (*PHASES, *MEMORY_PHASES, *TIGHT_PHASES)
+ALL_PHASES: Final = (*PHASES, *MEMORY_PHASES, *CUSTODY_PHASES, *TIGHT_PHASES)
 CHOICES: Final = {"engine": ("prompt", "late", "never"), "notes": ("prompt", "late", "never"), "memory": MEMORY_MODES}
 
 

@@ -30,6 +30,7 @@ class Orchestrator:
         self.cluster, self.number, self.clock = cluster, number, clock
         self.state = OrchestratorState(round=number, shape=shape, settings=settings)
         self.alive = True
+        self.began_s = cluster.schedule.now
         self._tick_due_s = 0.0
 
     def hear(self, event: ev.OrchestratorEvent) -> None:

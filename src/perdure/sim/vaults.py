@@ -222,9 +222,10 @@ class Vault:
 
     # ---- links -------------------------------------------------------------------------------------------------------------
 
-    def there(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
-        """Waits until the vault of `rank` has links of this generation, and memory for the label; LinkDown when it never will."""
-        other = self.node.cluster.nodes[plan.agent_of(rank)]
+    def there(self, plan: Plan, rank: int, label: Label, custodian: msg.Custodian | None = None) -> Iterator[float | Vault]:
+        """Waits until the vault of `rank`, or its custodian's, has links of this generation, and memory for the label; LinkDown when it
+        never will."""
+        other = self._home(plan, rank, custodian)
         network = self.node.cluster.network
         while True:
             if not other.alive or other.vault.shut >= plan.generation or other.vault.opened > plan.generation:
@@ -240,25 +241,28 @@ class Vault:
             else:
                 yield other.vault
 
-    def at(self, plan: Plan, rank: int, label: Label) -> tuple[Node, Held]:
-        """After `there`: the node of `rank`, and what it holds of the label. LinkDown when it was given up meanwhile."""
-        other = self.node.cluster.nodes[plan.agent_of(rank)]
+    def _home(self, plan: Plan, rank: int, custodian: msg.Custodian | None) -> Node:
+        return self.node.cluster.nodes[custodian.agent if custodian else plan.agent_of(rank)]
+
+    def at(self, plan: Plan, rank: int, label: Label, custodian: msg.Custodian | None = None) -> tuple[Node, Held]:
+        """After `there`: the node of `rank`, or its custodian, and what it holds of the label. LinkDown when it was given up meanwhile."""
+        other = self._home(plan, rank, custodian)
         held = other.vault.held.get((rank, label))
         if held is None or not held.members:
             raise LinkDown
         return other, held
 
-    def _read(self, plan: Plan, rank: int, label: Label, position: int) -> tuple[Node, bytes]:
+    def _read(self, plan: Plan, rank: int, label: Label, position: int, custodian: msg.Custodian | None = None) -> tuple[Node, bytes]:
         """A chunk as it is; LinkDown where the other end has none to send."""
-        other, found = self.look(plan, rank, label, position)
+        other, found = self.look(plan, rank, label, position, custodian)
         if found is None:
             self.node.cluster.checkers.chunk_missing(self.node, rank, label, position)
             raise LinkDown
         return other, found
 
-    def look(self, plan: Plan, rank: int, label: Label, position: int) -> tuple[Node, bytes | None]:
+    def look(self, plan: Plan, rank: int, label: Label, position: int, custodian: msg.Custodian | None = None) -> tuple[Node, bytes | None]:
         """A chunk as it is, if it is there."""
-        other, held = self.at(plan, rank, label)
+        other, held = self.at(plan, rank, label, custodian)
         geometry = plan.geometry(plan.group_index(rank))
         if position >= geometry.d:
             return other, held.parity.get(position - geometry.d)
@@ -326,16 +330,16 @@ class Vault:
 
     def _restore(self, plan: Plan, command: do.Restore) -> Iterator[float | Vault]:
         source, label, rank = command.source, command.label, command.rank
-        yield from self.there(plan, source.offers_from, label)
-        _, other = self.at(plan, source.offers_from, label)
+        yield from self.there(plan, source.offers_from, label, source.offers_at)
+        _, other = self.at(plan, source.offers_from, label, source.offers_at)
         yield CHUNK_S
         held = self.held[rank, label]
         held.members = other.members
         self.changed()
         self.node.post(ev.SlotRestored(rank=rank, label=label, member_offers=other.members))
         yield CHUNK_S
-        yield from self.there(plan, source.replicated_from_rank, label)
-        _, other = self.at(plan, source.replicated_from_rank, label)
+        yield from self.there(plan, source.replicated_from_rank, label, source.replicated_at)
+        _, other = self.at(plan, source.replicated_from_rank, label, source.replicated_at)
         if other.replicated is None:
             self.node.cluster.checkers.chunk_missing(self.node, source.replicated_from_rank, label, -1)
             raise LinkDown
@@ -347,10 +351,10 @@ class Vault:
         for task in tasks:
             geometry = plan.geometry(task.group)
             present: dict[int, bytes] = {}
-            chunk = 0
+            chunk, kept = 0, dict(task.kept)
             for position, rank in task.sources:
-                yield from self.there(plan, rank, task.label)
-                other, part = self._read(plan, rank, task.label, position)
+                yield from self.there(plan, rank, task.label, kept.get(position))
+                other, part = self._read(plan, rank, task.label, position, kept.get(position))
                 chunk = program.chunk_bytes(geometry, other.vault.held[rank, task.label].members)
                 present[position] = part
                 other.vault.moved_rebuild += chunk if other is not self.node else 0

@@ -80,7 +80,7 @@ def _done(command: Any) -> str:
 def short(what: Any) -> str:
     """A name and what matters of it."""
     words = [f"{name} {value}" for name in SHOWN if (value := getattr(what, name, None)) is not None]
-    if isinstance(what, msg.Sealed | msg.Status):
+    if isinstance(what, msg.Sealed | msg.Status | msg.Custody):
         words += [_report(report) for report in what.ranks]
     words += [f"{field} {_chunks(value)}" for field in ("wrong", "repaired", "left") if (value := getattr(what, field, None))]
     if isinstance(what, msg.Assign):
@@ -114,5 +114,6 @@ def _plan(plan: Plan) -> str:
 def _tasks(tasks: tuple[msg.DecodeTask, ...]) -> str:
     return "; ".join(
         f"stripe {task.stripe} for rank {', '.join(str(rank) for _, rank in task.wanted)}{'' if task.urgent else ' (later)'}"
+        + "".join(f" with chunk {position} from custodian {custodian.agent}" for position, custodian in task.kept)
         for task in tasks
     )

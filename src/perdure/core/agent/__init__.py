@@ -3,7 +3,7 @@
 `step` takes one event and answers with commands. The rest is split by question: `membership` (seal, install, resume), `commit`
 (slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `scrub` (memory that changed by itself),
 `workers` (processes), `progress` (how far their ranks are), `peers` (heartbeats and silence), `relaying` (words that are passed on,
-answers that are added up).
+answers that are added up), `custody` (memory of a node that the job goes on without).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import assert_never
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, membership, peers, progress, relaying, restore, scrub, workers
+from perdure.core.agent import commit, custody, membership, peers, progress, relaying, restore, scrub, workers
 from perdure.core.agent.state import AgentState, Phase
 
 __all__ = ["AgentState", "Phase", "step"]
@@ -45,6 +45,8 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
             return membership.links_quiet(state, generation, now)
         case ev.ParityStored():
             return commit.parity_stored(state, event, now)
+        case ev.SlotVerified() if state.phase is Phase.CUSTODIAN:
+            return custody.verified(state, event)
         case ev.SlotRestored() | ev.ReplicatedStored() | ev.ChunkStored() | ev.SlotVerified():
             return restore.stored(state, event, now)
         case ev.SlotCopied():
@@ -108,6 +110,9 @@ def _obey(state: AgentState, word: msg.Relayed, source: int, now: float) -> list
 
 
 def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -> list[do.AgentCommand]:
+    """Words of members are for members."""
+    if state.is_outside:
+        return []
     match message:
         case msg.Heartbeat():
             return peers.heard(state, agent, message, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, relaying, restore, tight, workers
+from perdure.core.agent import commit, custody, relaying, restore, tight, workers
 from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase, is_of_use, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
@@ -45,7 +45,7 @@ def greeted(state: AgentState, known: int) -> list[do.AgentCommand]:
 
 def seal(state: AgentState, message: msg.Seal, source: int, now: float) -> list[do.AgentCommand]:
     """D1: promise, revoke, shut the links, freeze. The answer follows when the links are quiet: to the orchestrator, or by the tree."""
-    if state.plan is None:
+    if state.plan is None or state.is_outside:
         return []
     if message.generation < state.generation:
         return [_newer(state)]
@@ -75,7 +75,7 @@ def _newer(state: AgentState) -> do.AgentCommand:
 
 def accept(state: AgentState, message: msg.Accept, now: float) -> list[do.AgentCommand]:
     """D4: the votes of the ranks that live here, for those who are members of the generation before; not against an older promise."""
-    if state.plan is None or message.plan.generation > state.generation + 1:
+    if state.plan is None or state.is_outside or message.plan.generation > state.generation + 1:
         return []
     if message.plan.generation <= state.generation:
         return [_newer(state)]
@@ -165,6 +165,8 @@ def _install(state: AgentState, message: msg.Install, now: float) -> list[do.Age
     if state.plan is not None and plan.generation == state.generation:
         if message.reach is not None:
             return []
+        if state.is_outside:
+            return custody.say(state)
         state.by_tree = False
         return greeted(state, known=state.generation)
     if state.plan is not None:
@@ -172,26 +174,16 @@ def _install(state: AgentState, message: msg.Install, now: float) -> list[do.Age
         if not state.quiet:
             state.waiting_install = message
             return out
-    if state.me not in plan.agents():
-        state.become(Phase.ENDED)
-        return [do.EndAgent(reason=f"generation {plan.generation} goes on without this node")]
+    if not plan.ranks_of(state.me):
+        return custody.become(state, plan)
     return _enter_generation(state, message, now)
 
 
 def _enter_generation(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
-    state.plan = plan = message.plan
-    state.accepted = None
+    plan = message.plan
+    state.take_up(plan)
     state.by_tree = message.reach is not None
-    state.gatherings = {key: asked for key, asked in state.gatherings.items() if asked.generation == plan.generation}
     state.become(Phase.MEMBER)
-    state.resumed = state.installed = False
-    state.decode_later = ()
-    state.scrubbing = None
-    state.early_offers.clear()
-    state.prepared.clear()
-    state.committed = None
-    state.positions = plan.positions
-    state.paused = False
     for peer in state.peers.values():
         peer.heard_at = peer.echoed_at = now
     out: list[do.AgentCommand] = [do.OpenLinks(plan=plan)]

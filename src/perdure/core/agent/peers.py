@@ -53,7 +53,7 @@ def tick(state: AgentState, late_s: float, now: float) -> list[do.AgentCommand]:
     if not state.orchestrator and now - state.orphan_since > state.settings.orphan_timeout_s:
         state.become(Phase.ENDED)
         return [do.EndAgent(reason="no orchestrator")]
-    plan = None if state.phase is Phase.SPARE else state.plan
+    plan = None if state.phase is Phase.SPARE or state.is_outside else state.plan
     out = progress.by_tree(state, plan, now) if plan and is_large(plan, state.settings) else []
     if now >= state.next_beat:
         out += _beats(state, plan, now)

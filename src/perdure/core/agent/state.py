@@ -36,16 +36,19 @@ class Phase(StrEnum):
     SPARE = "spare"
     MEMBER = "member"
     SEALED = "sealed"
+    CUSTODIAN = "custodian"
     ENDED = "ended"
 
 
 TRANSITIONS: Final = {
     Phase.SPARE: frozenset({Phase.MEMBER, Phase.ENDED}),
     Phase.MEMBER: frozenset({Phase.SEALED, Phase.ENDED}),
-    Phase.SEALED: frozenset({Phase.MEMBER, Phase.ENDED}),
+    Phase.SEALED: frozenset({Phase.MEMBER, Phase.CUSTODIAN, Phase.ENDED}),
+    Phase.CUSTODIAN: frozenset({Phase.SEALED, Phase.ENDED}),
     Phase.ENDED: frozenset[Phase](),
 }
-"""A spare obeys install only; a member is sealed before the next generation is installed; the ended do not come back."""
+"""A spare obeys install only; a member is sealed before the next generation is installed, and so are the links of a custodian; the ended do
+not come back."""
 
 
 class WorkerPhase(StrEnum):
@@ -231,10 +234,30 @@ class AgentState:
         """Moves along `TRANSITIONS`."""
         self.phase = follow(TRANSITIONS, self.phase, phase, f"agent {self.me}")
 
+    def take_up(self, plan: Plan) -> None:
+        """A generation begins here: what was known of the one before says nothing of it."""
+        self.plan = plan
+        self.accepted = None
+        self.by_tree = False
+        self.gatherings = {key: asked for key, asked in self.gatherings.items() if asked.generation == plan.generation}
+        self.resumed = self.installed = False
+        self.decode_later = ()
+        self.scrubbing = None
+        self.early_offers.clear()
+        self.prepared.clear()
+        self.committed = None
+        self.positions = plan.positions
+        self.paused = False
+
     @property
     def generation(self) -> int:
         """The generation installed here; 0 before the first."""
         return self.plan.generation if self.plan else 0
+
+    @property
+    def is_outside(self) -> bool:
+        """Was it a member once, and has no rank in the plan that is installed here?"""
+        return self.plan is not None and not self.plan.ranks_of(self.me)
 
     def members(self) -> tuple[int, ...]:
         """The other agents of the plan."""

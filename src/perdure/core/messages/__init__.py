@@ -24,6 +24,9 @@ from perdure.core.messages.agent import (
     ChunksWrong as ChunksWrong,
 )
 from perdure.core.messages.agent import (
+    Custody as Custody,
+)
+from perdure.core.messages.agent import (
     Gathered as Gathered,
 )
 from perdure.core.messages.agent import (
@@ -129,6 +132,9 @@ from perdure.core.messages.values import (
     Chunks as Chunks,
 )
 from perdure.core.messages.values import (
+    Custodian as Custodian,
+)
+from perdure.core.messages.values import (
     DecodeTask as DecodeTask,
 )
 from perdure.core.messages.values import (
@@ -200,7 +206,7 @@ FromAgent = (
     Gathered | StillGathering | Status | Sealed | Accepted | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost
     | ChunksWrong | ChunksRepaired
     | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerUnheard | PeerSilent | PeerHeard | Progress | Result | Alive
-    | Heartbeat
+    | Heartbeat | Custody
 )  # fmt: skip
 Relayed = Seal | Install | Amend | Resume
 ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering | Progress

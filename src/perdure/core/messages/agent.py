@@ -69,6 +69,15 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Custody:
+    """The answer to an `Install` of a plan that this agent has no rank in: what it keeps of the base. It was checked, and can be read here
+    in links of that generation (rule D6)."""
+
+    generation: int
+    ranks: tuple[RankReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
     """The answer of all ranks from `first` up to `stop` but `missing`, as one; to whoever asked them (`perdure.core.tree`).
 

@@ -62,8 +62,17 @@ class ItemDigest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Custodian:
+    """An agent outside of the plan that keeps chunks of its base, and where it takes links of the plan's generation (rule D6)."""
+
+    agent: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeTask:
-    """Rebuild some chunks of one stripe: `sources` and `wanted` are (code position, rank). Exactly d sources."""
+    """Rebuild some chunks of one stripe: `sources` and `wanted` are (code position, rank). Exactly d sources; one that is wanted too is
+    copied. `kept`: the code positions whose source is a custodian, in place of the rank's home."""
 
     label: Label
     group: int
@@ -72,6 +81,7 @@ class DecodeTask:
     wanted: tuple[tuple[int, int], ...]
     urgent: bool
     """Some wanted chunk is data: the job cannot resume without it."""
+    kept: tuple[tuple[int, Custodian], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +107,14 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreSource:
-    """Where the new holder of `rank` finds the group's offers, and the bytes of replicated items (-1: there are none left)."""
+    """Where the new holder of `rank` finds the group's offers, and the bytes of replicated items (-1: there are none left): at the homes of
+    these ranks, or at a custodian of theirs."""
 
     rank: int
     offers_from: int
     replicated_from_rank: int
+    offers_at: Custodian | None = None
+    replicated_at: Custodian | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,12 @@ Looks at what has been answered and remembers what is asked; `deciding` goes on 
 
 from __future__ import annotations
 
+import dataclasses
+
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core import planner, votes
-from perdure.core.orchestrator import fanning
+from perdure.core.orchestrator import excluding, fanning
 from perdure.core.orchestrator.state import Node, OrchestratorState
 from perdure.core.plan import Plan
 
@@ -25,7 +27,7 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     would have made of what they hold: where that is another plan, `holdings` is None. `patient`: T5 lets the absent be waited for, if
     the others cannot be decoded; they are not called lost for the sake of a plan either."""
     assert state.plan is not None
-    state.holdings = held = fanning.holdings(state)
+    state.holdings = held = dataclasses.replace(fanning.holdings(state), kept=excluding.kept(state))
     spares = seats_of([node for node in state.spares() if node.status is not None])
     crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
     seats = seats_of([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []

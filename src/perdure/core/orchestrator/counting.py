@@ -8,7 +8,7 @@ from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding, fanning, watching
+from perdure.core.orchestrator import deciding, excluding, fanning, watching
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
@@ -20,6 +20,8 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
     if node is None or node.state is NodeState.LOST:
         return []
     node.heard_at = now
+    if agent in state.excluded:
+        return excluding.heard(state, node, message)
     state.asked.pop(agent, None)
     back = _heard_again(state, node, now) if node.suspected or node.silent else []
     return back + _take(state, node, agent, message, now)
@@ -58,7 +60,7 @@ def _greeted(state: OrchestratorState, node: Node, message: msg.Status, now: flo
     state.ungreeted.discard(node.agent)
     for silent in message.silent:
         watching.complain(state, silent, node.agent, now, final=True)
-    found = deciding.told_of(state, message.plan, now)
+    found = deciding.told_of(state, message.plan, now) + excluding.greeted(state, node.agent, message)
     if state.plan is not None and message.generation == state.plan.generation:
         state.ready.update(message.ready)
     return found
@@ -241,6 +243,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     out: Commands = [do.Publish(event="committed", fields=fields)]
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
+    out += excluding.release(state, state.plan)
     return out + deciding.end_if_committed(state) + deciding.reserve(state)
 
 
@@ -345,7 +348,7 @@ def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
     """T2, T3, T6: the silent; W4: the deadlocked."""
-    return watching.tick(state, late_s, now) + fanning.tick(state, late_s, now) + _deadlock(state, now)
+    return watching.tick(state, late_s, now) + excluding.tick(state, now) + fanning.tick(state, late_s, now) + _deadlock(state, now)
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:

@@ -11,7 +11,7 @@ from perdure.core import planner
 from perdure.core.domains import risk
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
-from perdure.core.orchestrator import choosing, fanning
+from perdure.core.orchestrator import choosing, excluding, fanning
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
 from perdure.core.plan import Plan, PlanChange
 from perdure.core.tree import Milestone
@@ -42,21 +42,26 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     node = state.nodes.get(agent)
     if node is None or node.state is NodeState.LOST:
         return []
+    if node.state is NodeState.EXCLUDED:
+        return excluding.ended(state, agent)
+    excluding.forget(state, agent)
     state.give_up(agent)
-    state.ungreeted.discard(agent)
-    state.silences.discard(agent)
-    state.living = None
-    state.sealed.pop(agent, None)
-    state.forget_complaints(agent)
-    out: Commands = [
-        do.KillAgent(agent=agent),
-        do.Publish(event="node_lost", fields={"node": node.node, "reason": reason}),
-    ]
+    return [do.KillAgent(agent=agent), *_go_on_without(state, node, reason, now)]
+
+
+def agent_excluded(state: OrchestratorState, agent: int, reason: str, now: float) -> Commands:
+    """T2, T6, D6: as irreversible, but its process may live, and so may what it holds."""
+    excluding.exclude(state, agent)
+    return _go_on_without(state, state.nodes[agent], reason, now)
+
+
+def _go_on_without(state: OrchestratorState, node: Node, reason: str, now: float) -> Commands:
+    agent = node.agent
+    out: Commands = [do.Publish(event="node_lost", fields={"node": node.node, "reason": reason})]
     if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
         out += start_seal(state, now)
     else:
         out += fanning.lost(state, agent, now)
-    state.raised_unheard.discard(agent)
     return out
 
 
@@ -64,14 +69,14 @@ def agent_silent(state: OrchestratorState, agent: int, now: float) -> Commands:
     """T2: a spare is lost at once, for nothing depends on it. A member is asked for its seal; T5: `_decide` says what its silence means."""
     node = state.nodes[agent]
     if state.plan is None or agent not in state.plan.agents():
-        return _lost_by_silence(state, agent, now)
+        return agent_lost(state, agent, _silent_for(state), now)
     node.silent = True
     state.silences.add(agent)
     return start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING) else []
 
 
-def _lost_by_silence(state: OrchestratorState, agent: int, now: float) -> Commands:
-    return agent_lost(state, agent, f"silent for {state.settings.silence_s:g} s", now)
+def _silent_for(state: OrchestratorState) -> str:
+    return f"silent for {state.settings.silence_s:g} s"
 
 
 def start_seal(state: OrchestratorState, now: float) -> Commands:
@@ -85,10 +90,11 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     state.raised = None
     state.gatherings.clear()
     seal = msg.Seal(ballot=state.ballot, generation=state.plan.generation)
+    excluded: Commands = [do.TellAgent(agent=agent, message=seal) for agent in excluding.sealing(state)]
     if not fanning.is_large(state):
-        return [do.TellAgent(agent=agent, message=seal) for agent in state.members()]
+        return [*(do.TellAgent(agent=agent, message=seal) for agent in state.members()), *excluded]
     to_the_silent: Commands = [do.TellAgent(agent=agent, message=seal) for agent in sorted(state.silences)]
-    return to_the_silent + fanning.ask(state, (Milestone.SEALED,), seal, state.silences, now)
+    return excluded + to_the_silent + fanning.ask(state, (Milestone.SEALED,), seal, state.silences, now)
 
 
 def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
@@ -110,15 +116,17 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     phase, before, state.plan = state.phase, state.plan, plan
     is_own = before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))
     state.living = None
+    state.told_whole.clear()
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)
     _forget_generation(state, plan)
+    out = excluding.chosen(state)
     if phase in (Phase.STARTING, Phase.GREETING):
         state.become(Phase.GREETING)
-        return []
+        return out
     if phase is Phase.CHOOSING and is_own:
-        return _install(state, plan, before, now)
-    return _seal_the_newer(state, plan, now)
+        return out + _install(state, plan, before, now)
+    return out + _seal_the_newer(state, plan, now)
 
 
 def _forget_generation(state: OrchestratorState, plan: Plan) -> None:
@@ -149,6 +157,8 @@ def _seal_the_newer(state: OrchestratorState, plan: Plan, now: float) -> Command
 def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: float) -> Commands:
     """D6: everybody in the plan gets it, with where to find what was lost; who was sealed in the generation before gets what differs."""
     state.become(Phase.REBUILDING)
+    state.rebuilding_since = now
+    state.reads_from = planner.custodians_read(plan, state.holdings) if state.holdings else frozenset()
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
     fields: dict[str, object] = {
         "generation": plan.generation,
@@ -246,7 +256,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     if not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
     if state.ungreeted and choosing.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
-        return []  # one without ranks in this plan may know a newer one, which the register has not been told
+        return _install_behind(state, plan)  # one without ranks in it may know a newer plan, which the register has not been told
     silent = [agent for agent in state.members() if state.nodes[agent].silent]
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
@@ -258,31 +268,38 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
         state.frames_moved_at = now
         return end_if_committed(state)
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
-    behind = [agent for agent in state.members() if state.is_behind(agent)]
+    return _install_behind(state, plan) + start_seal(state, now)
+
+
+def _install_behind(state: OrchestratorState, plan: Plan) -> Commands:
+    """D7: whoever does not know the plan yet is silent to those who do, so it hears of it as soon as everybody has answered."""
+    behind = [agent for agent in state.members() if state.is_behind(agent) and agent not in state.told_whole]
     for agent in behind:
         state.forget_complaints(agent)
-    out: Commands = [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
-    return out + start_seal(state, now)
+    state.told_whole.update(behind)
+    return [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
 
 
 def _decide(state: OrchestratorState, now: float) -> Commands:
     """D2 and D3: every member has answered, or is lost, or is silent; what they hold decides.
 
-    T5: silence counts as a loss only if the rest is decodable. Otherwise silent nodes are waited for: their vaults may come back.
+    T5: silence counts as a loss only if the rest is decodable. Otherwise silent nodes are waited for, also those that were excluded before:
+    their vaults may come back.
     """
     assert state.plan is not None
     absent = fanning.absent(state)
     if absent is None or any(not state.nodes[agent].silent for agent in absent):
         return []
     patient = now - state.sealing_since < state.settings.unreachable_timeout_s
-    answer = choosing.value(state, absent, patient=patient)
+    away = [*absent, *excluding.away(state)]
+    answer = choosing.value(state, away, patient=patient)
     if isinstance(answer, planner.Lost):
-        if absent and patient:
-            return _wait_for(state, absent)
+        if away and patient:
+            return _wait_for(state, away)
         return finish(state, "Unrecoverable", answer.text)
     out: Commands = []
     for agent in absent:
-        out += _lost_by_silence(state, agent, now)
+        out += agent_excluded(state, agent, _silent_for(state), now)
     state.become(Phase.CHOOSING)
     return [*out, *choosing.ask(state, answer, now)]
 
@@ -315,6 +332,8 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     """R3 and R4."""
     assert state.plan is not None
     plan = state.plan
+    if excluding.is_read_in_vain(state):
+        return start_seal(state, now)
     out: Commands = []
     if not state.assigned and fanning.all_installed(state):
         state.assigned = True
@@ -389,6 +408,8 @@ def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b""
     """The job is over: everybody ends, and the supervising process is told how."""
     state.become(Phase.ENDED)
     out: Commands = [
-        do.TellAgent(agent=agent, message=msg.EndJob(reason=error or "finished")) for agent in state.nodes if state.alive(agent)
+        do.TellAgent(agent=agent, message=msg.EndJob(reason=error or "finished"))
+        for agent in state.nodes
+        if state.alive(agent) or agent in state.excluded
     ]
     return [*out, do.Finish(error=error, text=text, payload=payload)]

@@ -10,7 +10,7 @@ from perdure.core.agreement import Divergence
 from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Offered, Prepared, Progress, Relayed, Sealed, Status, Traffic
+from perdure.core.messages import Custody, Offered, Prepared, Progress, Relayed, Sealed, Status, Traffic
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
@@ -48,15 +48,17 @@ class NodeState(StrEnum):
 
     SPARE = "spare"
     MEMBER = "member"
+    EXCLUDED = "excluded"
     LOST = "lost"
 
 
 NODE_TRANSITIONS: Final = {
-    NodeState.SPARE: frozenset({NodeState.MEMBER, NodeState.LOST}),
-    NodeState.MEMBER: frozenset({NodeState.LOST}),
+    NodeState.SPARE: frozenset({NodeState.MEMBER, NodeState.EXCLUDED, NodeState.LOST}),
+    NodeState.MEMBER: frozenset({NodeState.EXCLUDED, NodeState.LOST}),
+    NodeState.EXCLUDED: frozenset({NodeState.LOST}),
     NodeState.LOST: frozenset[NodeState](),
 }
-"""A loss is irreversible: a node that comes back is a new agent."""
+"""A loss is irreversible: a node that comes back is a new agent. Of one that is excluded the memory may still be there."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,6 +107,19 @@ class Complaint:
     final: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
+class Excluded:
+    """A node that the job goes on without, and whose process has not ended (rule D6).
+
+    Attributes:
+        custody: what it said last that it keeps; None: nothing yet, or it was silent since.
+        told: the generation of the plan that it was sent last; 0: none since it was silent.
+    """
+
+    custody: Custody | None = None
+    told: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingError:
     """A rank raised; the job ends with it unless it turns out to be the echo of a loss (rule W3)."""
@@ -128,6 +143,11 @@ class OrchestratorState:
     idle: set[int] = field(default_factory=set)
     """Living agents without ranks."""
     lost: set[int] = field(default_factory=set)
+    """No generation counts on them any more; also the excluded."""
+    excluded: dict[int, Excluded] = field(default_factory=dict)
+    reads_from: frozenset[int] = frozenset()
+    """Custodians without which what is being rebuilt cannot be."""
+    rebuilding_since: float = 0.0
     all_nodes_up: bool = False
     plan: Plan | None = None
     living: tuple[int, ...] | None = None
@@ -226,9 +246,9 @@ class OrchestratorState:
         self.nodes[agent].become(NodeState.MEMBER)
         self.idle.discard(agent)
 
-    def give_up(self, agent: int) -> None:
-        """It is lost."""
-        self.nodes[agent].become(NodeState.LOST)
+    def give_up(self, agent: int, how: NodeState = NodeState.LOST) -> None:
+        """It is lost, or excluded."""
+        self.nodes[agent].become(how)
         self.idle.discard(agent)
         self.asked.pop(agent, None)
         self.lost.add(agent)

@@ -154,7 +154,7 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
         return []
     count = {agent: sum(agent in pair for pair in broken) for pair in broken for agent in pair}
     worst = max(count, key=lambda agent: (count[agent], state.nodes[agent].node))
-    return deciding.agent_lost(state, worst, f"cut off from {count[worst]} of its group for {settings.silence_s:g} s", now)
+    return deciding.agent_excluded(state, worst, f"cut off from {count[worst]} of its group for {settings.silence_s:g} s", now)
 
 
 def _is_heard(state: OrchestratorState, agent: int, now: float) -> bool:
