@@ -23,11 +23,12 @@ from perdure.adapters import boxes, items, random_states
 from perdure.adapters.comparing import Memo
 from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
+from perdure.adapters.tracking import tracker
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
 from perdure.comm.crossing import nothing_crosses
 from perdure.comm.scoped import Scoped
-from perdure.core.ids import END
+from perdure.core.ids import END, Label
 from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
 from perdure.runtime.session import Session
@@ -91,7 +92,7 @@ class Job:
         """The superstep that runs now, or comes next."""
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
-        self._memo = Memo()
+        self._memo = Memo(tracker=tracker() if session.tracks_writes else None)
         self._loop = "before"
         self._ended_at = 0
         self._every: int | None = None
@@ -311,7 +312,7 @@ class Job:
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(
             self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at,
-            previous=session.previous, memo=self._memo,
+            previous=session.previous, memo=self._memo, label=Label(self.generation, superstep),
         )  # fmt: skip
         live = sum(entry.live.nbytes if entry.own is not None else 0 for entry in self._entries.values())
         session.finish_snapshot(superstep, offer, live)
@@ -325,7 +326,9 @@ class Job:
         self._commit(END)
 
     def keep(self) -> None:
-        """Leaves the arrays to the next generation of this process."""
+        """Leaves the arrays to the next generation of this process, and notes writes to them no more."""
+        if self._memo.tracker is not None:
+            self._memo.tracker.close()
         self._memory.buffers = {name: entry.live for name, entry in self._entries.items() if entry.kind is Kind.SHARDED}
 
 

@@ -38,6 +38,10 @@ class Settings:
         scrub_bytes_per_s: what each node reads of its vault in the background to find memory that changed by itself (rule S1); 0: nothing.
             8 MiB/s, 690 GB a day, costs 1 % of one core (measured: at 64 MiB/s four nodes on two cores took twice as long to catch up
             after a loss); memory controllers that scrub take a day for a pass.
+        track_writes: of arrays in private memory, ask the kernel which pages were written, and compare only those with the last commit but
+            one (rule C4'). Only for programs whose state is written by their own code: writes that go past the page table of the
+            process are lost from the commit. Such are those of a GPU, a network card or io_uring to memory that is registered or pinned
+            for it, and asynchronous direct I/O that is under way at a commit.
         commit_interval_max_s: upper bound for the automatic interval: how much work a user is willing to lose.
     """
 
@@ -62,3 +66,4 @@ class Settings:
     commit_interval_max_s: float = 120.0
     scrub_bytes_per_s: int = 8 << 20
     on_divergence: str = "report"
+    track_writes: bool = False

@@ -153,6 +153,7 @@ class ThreadSession:
     protection = 1.0
     """The snapshot, while it is hashed."""
     alone = False
+    tracks_writes = False
 
     def __init__(self, board: Board, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell) -> None:
         self._board, self._monitor, self._tell = board, monitor, tell

@@ -66,6 +66,8 @@ class Session(Protocol):
     """After `begin_snapshot`: what the slot still holds, if the copy may leave in place what has not changed."""
     protection: float
     """Bytes of protection for each byte of coded state: two snapshots and two sets of parity."""
+    tracks_writes: bool
+    """As `Settings.track_writes`."""
     alone: bool
     """The rank has its process to itself: the global random sources, `current()` and `COMM_WORLD` of the process are its own."""
 
