@@ -69,16 +69,16 @@ class Tracker:
             (blocks,) bool, or None: all of them.
         """
         one = self._items.get(name)
-        if one is not None and (one.address, one.nbytes) == (source.ctypes.data, len(source)):
-            written = self._taken(one)
-            if written is not None and written.mean() <= FORGET_ABOVE:
-                for flags in one.written.values():
-                    flags |= written
-                answer = one.written.get(since) if since else None
-                self._begin(one, label)
-                return answer
+        is_there = one is not None and (one.address, one.nbytes) == (source.ctypes.data, len(source))
+        written = self._taken(one) if one is not None and is_there else None
+        if one is not None and written is not None and written.mean() <= FORGET_ABOVE:
+            for flags in one.written.values():
+                flags |= written
+            found = one.written.get(since) if since else None
+            self._begin(one, label)
+            return found
         self._forget(name)
-        if len(source) >= WATCH_FROM_BYTES and hot and hot.count(1) <= WATCH_BELOW * len(hot):
+        if written is None and len(source) >= WATCH_FROM_BYTES and hot and hot.count(1) <= WATCH_BELOW * len(hot):
             self._watch(name, source, label)
         return None
 
