@@ -47,7 +47,7 @@ def main() -> None:
             print(f"  {name}: all changed {full * 1e3:.1f} ms, {options.share:.0%} {little * 1e3:.1f} ms; ratio {little / full:.3f}")
             if name == "committed":
                 print(f"  target: at most {TARGET}: {'met' if little <= TARGET * full else 'missed'}")
-        summary[mb] = {"times": report.result, "busy_cores": loads}
+        summary[mb] = {"times": report.result, "busy_cores": loads, "track_writes": options.track_writes}
     if options.json:
         print(json.dumps(summary))
 
