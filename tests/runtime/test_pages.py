@@ -108,6 +108,21 @@ def test_what_the_kernel_writes_for_this_process_counts(pages: Pages) -> None:
     assert memory.bytes[2 * PAGE_BYTES] == ord("x")
 
 
+def test_what_is_written_from_outside_through_the_kernel_counts(pages: Pages) -> None:
+    """As a debugger does, or a peer's `process_vm_writev`; here this process to itself."""
+    memory = Memory(pages)
+    with open("/proc/self/mem", "rb+", buffering=0) as file:
+        file.seek(memory.start + 4 * PAGE_BYTES)
+        file.write(b"y")
+    assert memory.taken() == [4]
+    source = ctypes.create_string_buffer(b"z" * 10)
+    ours, theirs = (ctypes.c_size_t * 2)(ctypes.addressof(source), 10), (ctypes.c_size_t * 2)(memory.start + 9 * PAGE_BYTES - 5, 10)
+    one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
+    assert LIBC.process_vm_writev(os.getpid(), ours, one, theirs, one, none) == 10
+    assert memory.taken() == [8, 9]
+    assert memory.bytes[9 * PAGE_BYTES] == ord("z")
+
+
 def test_another_thread_s_writes_count(pages: Pages) -> None:
     memory = Memory(pages)
     thread = threading.Thread(target=memory.bytes.__setitem__, args=(slice(0, 1), 3))

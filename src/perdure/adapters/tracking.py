@@ -42,6 +42,16 @@ class _Watched:
         """Those wholly inside: others hold what is not the item's, and may be watched for another item."""
         return -(-self.address // PAGE_BYTES) * PAGE_BYTES, (self.address + self.nbytes) // PAGE_BYTES * PAGE_BYTES
 
+    @property
+    def ends(self) -> Flags:
+        """For each block, whether a part of it is not in these pages. The last page may hold parts of two blocks."""
+        first, last = self.pages
+        flags = np.zeros(-(-self.nbytes // BLOCK_BYTES), np.bool_)
+        flags[: -(-(first - self.address) // BLOCK_BYTES)] = True
+        if last < self.address + self.nbytes:
+            flags[(last - self.address) // BLOCK_BYTES :] = True
+        return flags
+
 
 def tracker() -> Tracker | None:
     """None where the kernel cannot, or may not, note writes: then blocks are compared."""
@@ -73,7 +83,7 @@ class Tracker:
         written = self._taken(one) if one is not None and is_there else None
         if one is not None and written is not None and written.mean() <= FORGET_ABOVE:
             for flags in one.written.values():
-                flags |= written
+                flags |= written | one.ends
             found = one.written.get(since) if since else None
             self._begin(one, label)
             return found
@@ -99,7 +109,7 @@ class Tracker:
         one.written[label] = np.zeros(-(-one.nbytes // BLOCK_BYTES), np.bool_)
 
     def _taken(self, one: _Watched) -> Flags | None:
-        """The blocks that were written since the last time; None: nobody knows."""
+        """The blocks of whose pages some were written since the last time; None: nobody knows."""
         first, last = one.pages
         try:
             found = self._pages.take(first, last) - one.address
@@ -108,9 +118,7 @@ class Tracker:
         ends = np.zeros(-(-one.nbytes // BLOCK_BYTES) + 1, np.int64)
         np.add.at(ends, found[:, 0] // BLOCK_BYTES, 1)
         np.add.at(ends, (found[:, 1] - 1) // BLOCK_BYTES + 1, -1)
-        written = np.cumsum(ends[:-1]) > 0
-        written[0] |= first > one.address
-        written[-1] |= last < one.address + one.nbytes
+        written: Flags = np.cumsum(ends[:-1]) > 0
         return written
 
     def _forget(self, name: str) -> None:
