@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import socket
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,9 @@ from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
-from perdure.runtime import exchange
+from perdure.runtime import exchange, links
+from perdure.runtime.addresses import dial
+from perdure.runtime.asking import LinkDown
 from perdure.runtime.pages import Pages
 from tests.runtime.cluster import Cluster, cluster
 from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
@@ -181,3 +184,43 @@ def test_a_bit_of_parity_that_changed_before_it_was_taken_over_is_found() -> Non
         held.parity[3 * BLOCK_BYTES + 5] ^= 1
         label = ranks.commit(2)
         assert group.node(1).vault.wrong_chunks(1, label, group.geometry, parity=True) == Chunks(parity=1)
+
+
+@BOTH_WAYS
+def test_links_are_dialled_once_a_generation(maps_peers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dial costs more than a commit of which little has changed."""
+    dialled: list[str] = []
+
+    def noted(address: str) -> socket.socket:
+        dialled.append(address)
+        return dial(address)
+
+    monkeypatch.setattr(links, "dial", noted)
+    with cluster(4, 2, maps_peers=maps_peers) as group:
+        ranks = Ranks(group, states_of(4))
+        ranks.commit(0)
+        for node in group.nodes:
+            node.links.wait_quiet(group.plan.generation)
+        count = len(dialled)
+        assert count == 4 * (2 + 1), "of each stripe two data chunks that lie elsewhere or one's own, and a parity chunk"
+        for step in (1, 2, 3):
+            ranks.change(step)
+            label = ranks.commit(step)
+            check_parity(group, ranks.states, label)
+            for node in group.nodes:
+                node.links.wait_quiet(group.plan.generation)
+        assert len(dialled) == count
+
+
+def test_a_link_that_is_kept_ends_with_its_generation() -> None:
+    with cluster(3, 1) as group:
+        ranks = Ranks(group, states_of(3))
+        ranks.commit(0)
+        for node in group.nodes:
+            node.links.wait_quiet(1)
+            node.links.shut(1)
+        for node in group.nodes:
+            node.links.wait_quiet(1)
+            assert not node.links._socks
+            with pytest.raises(LinkDown, match="over"):
+                node.links.dial(group.address_of(0), 1)
