@@ -9,8 +9,9 @@ from common_work import MIB
 
 import perdure
 
-SETTLE = 3
-"""Commits of a kind that do not count: each slot must hold a state of that kind, and the memory of changed blocks must have learnt it."""
+SETTLE = 5
+"""Commits of a kind that do not count: each slot must hold a state of that kind, and the memory of changed blocks must have learnt it;
+writes are tracked from the third on, and known of the last two intervals at the fifth."""
 
 
 def main(job: perdure.Job, mb: int, commits: int, shares: list[float]) -> dict[str, list[list[float]]]:

@@ -106,7 +106,8 @@ def _partial(found: Any) -> Iterator[Row]:
             ratio = statistics.median(part) / statistics.median(whole)
             must, aim = PARTIAL if what == "committed" else (None, None)
             name = f"{what}, 1 % changed against all, {mb} MiB a rank"
-            yield Row(benchmark="partial", name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
+            benchmark = "tracked" if one["track_writes"] else "partial"
+            yield Row(benchmark=benchmark, name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
 
 
 REDSET: Final = {1: (1.2, 2.0), 2: (4.0, 6.0)}
@@ -159,6 +160,10 @@ BENCHMARKS: Final = (
     Benchmark(
         name="partial", title="a commit when 1 % of the state has changed, divided by a full one", script="partial.py", rows=_partial,
         quick=("--mb", "8", "--commits", "3"),
+    ),
+    Benchmark(
+        name="tracked", title="the same where the kernel says what was written", script="partial.py", rows=_partial,
+        arguments=("--track-writes",), quick=("--mb", "8", "--commits", "3", "--track-writes"),
     ),
     Benchmark(
         name="redset", title="redset's time in shared memory, divided by ours", script="redset.py", rows=_redset,

@@ -24,11 +24,12 @@ from perdure.adapters.comparing import Memo
 from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
 from perdure.adapters.residence import Residence
+from perdure.adapters.tracking import tracker
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
 from perdure.comm.crossing import nothing_crosses
 from perdure.comm.scoped import Scoped
-from perdure.core.ids import END
+from perdure.core.ids import END, Label
 from perdure.core.offers import Kind
 from perdure.errors import ConfigError, UsageError
 from perdure.runtime.session import Session
@@ -92,7 +93,7 @@ class Job:
         """The superstep that runs now, or comes next."""
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
-        self._memo = Memo()
+        self._memo = Memo(tracker=tracker() if session.tracks_writes else None)
         self._residence = Residence(session)
         self._loop = "before"
         self._ended_at = 0
@@ -319,6 +320,7 @@ class Job:
         offer = items.pack(
             self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at,
             previous=session.previous, memo=self._memo, resident_bytes=self._residence.nbytes,
+            label=Label(self.generation, superstep),
         )  # fmt: skip
         arrays = [entry for entry in self._entries.values() if entry.own is not None]
         live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
@@ -333,7 +335,9 @@ class Job:
         self._commit(END)
 
     def keep(self) -> None:
-        """Leaves the arrays to the next generation of this process."""
+        """Leaves the arrays to the next generation of this process, and notes writes to them no more."""
+        if self._memo.tracker is not None:
+            self._memo.tracker.close()
         kept = [entry for entry in self._entries.values() if entry.kind is Kind.SHARDED and entry.place is None]
         self._memory.buffers = {entry.name: entry.live for entry in kept}
 

@@ -73,10 +73,9 @@ def test_rows_of_every_benchmark() -> None:
     times = {"64": {"hold_up": {"commit": [3.0], "at once": [2.0]}}, "undisturbed": {"on": [1.01], "off": [1.0], "inside": [1.03]}}
     assert [one.met for one in found["overhead"].rows(times)] == [True, True, False]
     assert [one.met for one in found["recovery"].rows({"64": {"ratios": {"torchrun": 0.04}}})] == [True]
-    assert [one.met for one in found["partial"].rows({"64": {"times": {"held": [[2.0], [1.0]], "committed": [[4.0], [1.0]]}}})] == [
-        None,
-        False,
-    ]
+    for name in ("partial", "tracked"):
+        partial = {"times": {"held": [[2.0], [1.0]], "committed": [[4.0], [1.0]]}, "track_writes": name == "tracked"}
+        assert [(one.benchmark, one.met) for one in found[name].rows({"64": partial})] == [(name, None), (name, False)]
     ours = {"commit_faster": 4.5, "rebuild_faster": 1.2}
     assert [one.met for one in found["redset"].rows([{"parity": 1, "ranks": 4, "mib": 64, "mapped": ours}])] == [True, False]
     held = {"memory": "overlap", "ranks": 8, "parity": 2, "mib": 64, "extra": 2.69, "formula": 2.667}

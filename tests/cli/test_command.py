@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.faults.conftest import PROGRAM
+from tests.runtime.test_pages import can_watch
 
 import perdure
 
@@ -199,6 +200,16 @@ def test_rehearse_of_a_program_that_recovers() -> None:
     done = command("rehearse", PROGRAM, "--rehearsals", "1", "--", "--supersteps", "10")
     assert done.returncode == 0, done.stdout
     assert "the program recovers" in done.stdout
+
+
+@pytest.mark.skipif(not can_watch(), reason="this kernel does not tell which pages were written")
+@pytest.mark.parametrize("words", [[], ["--track-writes"]])
+def test_writes_are_tracked_if_that_is_asked_for(words: list[str], tmp_path: pathlib.Path) -> None:
+    program = tmp_path / "asks.py"
+    program.write_text("def main(job):\n    return job._memo.tracker is not None\n")
+    done = command("run", str(program), "--ranks", "2", "--spares", "0", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["result"] is bool(words)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["rehearse", "--help"], ["plan", "--help"], ["--version"], ["doctor"]])

@@ -65,6 +65,23 @@ def test_commits_after_a_recovery_take_over_again() -> None:
     check(tell("kill:node=0,superstep=15", "kill:node=2,superstep=33", spares=2))
 
 
+TRACKED = Settings(track_writes=True)
+
+
+@pytest.mark.parametrize("phase", ["copying", "encoding", "prepared"])
+def test_a_loss_while_only_what_was_written_is_read(phase: str) -> None:
+    """Survivors begin anew after it: what was written before the loss, and by the restore, says nothing of the next commits."""
+    check(tell(f"kill:node=2,superstep=16,phase={phase}", "kill:node=1,superstep=36", spares=2, settings=TRACKED))
+
+
+def test_two_losses_at_once_of_what_only_partly_was_read() -> None:
+    check(tell("kill:node=1,superstep=25", "kill:node=3,superstep=25", parity=2, spares=2, settings=TRACKED))
+
+
+def test_a_worker_that_crashes_comes_back_to_what_its_node_holds() -> None:
+    check(tell("crash:rank=1,superstep=21", settings=TRACKED))
+
+
 def test_a_flip_before_a_partial_commit_is_repaired_by_it_or_found() -> None:
     faults = ("flip:rank=1,superstep=12", "flip:rank=2,superstep=14,where=parity", "kill:node=0,superstep=24")
     check(tell(*faults, parity=2, pause=0.02, settings=Settings(scrub_bytes_per_s=0)))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import socket
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from perdure.adapters.comparing import Memo, copy_changed, stretches
+from perdure.adapters.tracking import Flags, Tracker
 from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
-from perdure.runtime import exchange
+from perdure.runtime import exchange, links
+from perdure.runtime.addresses import dial
+from perdure.runtime.asking import LinkDown
+from perdure.runtime.pages import Pages
 from tests.runtime.cluster import Cluster, cluster
 from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
+from tests.runtime.test_pages import can_watch
 
 CODES = [(2, 1), (4, 1), (4, 2), (5, 3)]
 
@@ -35,14 +44,15 @@ def states_of(n: int) -> list[Bytes]:
 class Ranks:
     """The workers' part of commits: each copies into the slot what differs from the label before the last."""
 
-    def __init__(self, group: Cluster, states: Sequence[Bytes]) -> None:
-        self.group, self.states = group, list(states)
+    def __init__(self, group: Cluster, states: Sequence[Bytes], trackers: Sequence[Tracker] = ()) -> None:
+        self.group, self.states, self.trackers = group, list(states), trackers
         self.offers: dict[Label, tuple[Offer, ...]] = {}
         self.memos = [Memo() for _ in states]
 
     def commit(self, step: int, not_compared: Sequence[int] = ()) -> Label:
         """Slot and parity of `step - 2` become those of `step`; ranks of `not_compared` name no label."""
         label, since = Label(1, step), Label(1, step - 2)
+        self.candidates = [self._candidates(rank, label, None if rank in not_compared else since) for rank in range(len(self.states))]
         if since not in self.offers:
             offers = self.group.snap(label, self.states, step % 2)
         else:
@@ -52,12 +62,16 @@ class Ranks:
         self.group.wait_stored(self.group.parity_keys(label))
         return label
 
+    def _candidates(self, rank: int, label: Label, since: Label | None) -> Flags | None:
+        state = self.states[rank]
+        return self.trackers[rank].candidates("state", state, label, since, bytes(-(-len(state) // BLOCK_BYTES))) if self.trackers else None
+
     def _copied(self, rank: int, label: Label, since: Label, *, compared: bool) -> Offer:
         vault, state, old = self.group.node(rank).vault, self.states[rank], self.offers[since][rank]
         vault.forget(rank, since)
         vault.bind(rank, label, label.superstep % 2, since if compared else None)
         slot = vault.slot(rank, label, replicated_start(len(state)) + old.replicated_bytes)
-        blocks, flags = copy_changed(slot[: len(state)], state, old.items[0].blocks, self.memos[rank], "state")
+        blocks, flags = copy_changed(slot[: len(state)], state, old.items[0].blocks, self.memos[rank], "state", self.candidates[rank])
         items = (dataclasses.replace(old.items[0], blocks=blocks), old.items[1])
         changed = changes.joined(stretches(flags, 0, len(state))) if compared else ()
         offer = dataclasses.replace(old, items=items, since=since if compared else None, changed=changed)
@@ -94,6 +108,28 @@ def test_parity_is_that_of_a_whole_encode_and_only_changed_columns_are_sent(n: i
             if step > 1:
                 assert sent > 0
             ranks.change(step)
+
+
+@pytest.mark.skipif(not can_watch(), reason="this kernel does not tell which pages were written")
+@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(code=st.sampled_from([(3, 1), (4, 2)]), data=st.data())
+def test_commits_that_read_only_what_was_written_have_the_parity_of_whole_ones(code: tuple[int, int], data: st.DataObject) -> None:
+    n, m = code
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(cluster(n, m))
+        trackers = [stack.enter_context(contextlib.closing(Tracker(Pages()))) for _ in range(n)]
+        ranks = Ranks(group, states_of(n), trackers)
+        for step in range(7):
+            label = ranks.commit(step, not_compared=data.draw(st.sampled_from([(), (), (), (n - 1,)])) if step > 2 else ())
+            check_parity(group, ranks.states, label)
+            for rank in range(n):
+                check_slot(group, rank, ranks.states[rank], label)
+            if step > 2:
+                assert any(found is not None for found in ranks.candidates), "else nothing is shown here"
+            for state in ranks.states:
+                for place in data.draw(st.lists(st.floats(0, 1, exclude_max=True), max_size=2)):
+                    start = int(place * len(state))
+                    state[start : start + 5_000] += np.uint8(1)
 
 
 def test_a_commit_in_which_nothing_has_changed_sends_nothing() -> None:
@@ -148,3 +184,43 @@ def test_a_bit_of_parity_that_changed_before_it_was_taken_over_is_found() -> Non
         held.parity[3 * BLOCK_BYTES + 5] ^= 1
         label = ranks.commit(2)
         assert group.node(1).vault.wrong_chunks(1, label, group.geometry, parity=True) == Chunks(parity=1)
+
+
+@BOTH_WAYS
+def test_links_are_dialled_once_a_generation(maps_peers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dial costs more than a commit of which little has changed."""
+    dialled: list[str] = []
+
+    def noted(address: str) -> socket.socket:
+        dialled.append(address)
+        return dial(address)
+
+    monkeypatch.setattr(links, "dial", noted)
+    with cluster(4, 2, maps_peers=maps_peers) as group:
+        ranks = Ranks(group, states_of(4))
+        ranks.commit(0)
+        for node in group.nodes:
+            node.links.wait_quiet(group.plan.generation)
+        count = len(dialled)
+        assert count == 4 * (2 + 1), "of each stripe two data chunks that lie elsewhere or one's own, and a parity chunk"
+        for step in (1, 2, 3):
+            ranks.change(step)
+            label = ranks.commit(step)
+            check_parity(group, ranks.states, label)
+            for node in group.nodes:
+                node.links.wait_quiet(group.plan.generation)
+        assert len(dialled) == count
+
+
+def test_a_link_that_is_kept_ends_with_its_generation() -> None:
+    with cluster(3, 1) as group:
+        ranks = Ranks(group, states_of(3))
+        ranks.commit(0)
+        for node in group.nodes:
+            node.links.wait_quiet(1)
+            node.links.shut(1)
+        for node in group.nodes:
+            node.links.wait_quiet(1)
+            assert not node.links._socks
+            with pytest.raises(LinkDown, match="over"):
+                node.links.dial(group.address_of(0), 1)

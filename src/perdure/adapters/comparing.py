@@ -1,20 +1,23 @@
-"""What has changed since the label that a slot still holds? Found by comparing bytes, block by block, and by nothing else (rule C4').
+"""What has changed since the label that a slot still holds? Found by comparing bytes, block by block (rule C4').
 
 Bytes that are equal must have the digest that they had, too: a slot's bit may have changed by itself, and live in the same way by the
 program; parity would still be that of the old bit. Hashing what has just been read costs a third of the comparison.
 
 A comparison reads what a copy would write, and ends at the first byte that differs. So blocks that change at every commit cost little more
 than their copy. Where they are known to (`Memo`), only an eighth of them is compared at each commit, until it turns out that most of those
-do not change any more.
+do not change any more. Where it is known which blocks can have changed (`tracking`), the others are not read at all.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
+from perdure.adapters.tracking import Flags, Tracker
 from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.offers import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
@@ -40,11 +43,13 @@ class Memo:
         hot: by item, for each block, 1 if it had changed at the last commit.
         rooms: by box, the bytes that are kept for it.
         commits: how many there were.
+        tracker: knows what was written; None: nobody does.
     """
 
     hot: dict[str, bytes] = field(default_factory=dict)
     rooms: dict[str, int] = field(default_factory=dict)
     commits: int = 0
+    tracker: Tracker | None = None
 
     def hot_of(self, name: str, blocks: int) -> bytes:
         """For each block of an item, 1 if it is expected to have changed."""
@@ -59,12 +64,15 @@ class Memo:
         return kept
 
 
-def copy_changed(target: Bytes, source: Bytes, blocks: bytes, memo: Memo, name: str) -> tuple[bytes, bytes]:
+def copy_changed(
+    target: Bytes, source: Bytes, blocks: bytes, memo: Memo, name: str, candidates: Flags | None = None
+) -> tuple[bytes, bytes]:
     """Copies those blocks of an item that differ from what is there.
 
     Args:
         target: (n,) uint8, what the item was when its blocks had the digests `blocks`.
         source: (n,) uint8, contiguous, that nothing else changes meanwhile.
+        candidates: (blocks,) bool, those that can differ, if that is known: the others keep their digests and are not read.
 
     Returns:
         The block digests, and for each block 1 if it was copied.
@@ -73,7 +81,9 @@ def copy_changed(target: Bytes, source: Bytes, blocks: bytes, memo: Memo, name: 
     hot, trust = memo.hot_of(name, len(flags)), TRUST
     stream = Stream(target, source) if len(source) >= STREAM_BYTES else None
     there, here = target.ctypes.data, source.ctypes.data
-    for number, start in enumerate(range(0, len(source), BLOCK_BYTES)):
+    numbers: Iterable[int] = range(len(flags)) if candidates is None else np.flatnonzero(candidates).tolist()
+    for number in numbers:
+        start = number * BLOCK_BYTES
         stop = min(start + BLOCK_BYTES, len(source))
         place = slice(DIGEST_BYTES * number, DIGEST_BYTES * (number + 1))
         is_hot = bool(hot[number]) and trust > 0

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from perdure.adapters import arrays, boxes, canonical
 from perdure.adapters.comparing import Memo, copy_changed, stretches
+from perdure.adapters.tracking import Flags
 from perdure.core.changes import joined
+from perdure.core.ids import Label
 from perdure.core.offers import ALIGNMENT, BLOCK_BYTES, Form, Item, Kind, Offer, replicated_start
 from perdure.errors import UsageError
 from perdure.runtime.digests import DIGEST_BYTES, of_blocks
@@ -116,11 +118,13 @@ def pack(
     previous: Previous | None = None,
     memo: Memo | None = None,
     resident_bytes: int = 0,
+    label: Label | None = None,
 ) -> Offer:
     """Copies all items into a slot, hashing them on the way, and says what lies where.
 
     With `previous`, whose bytes the slot still holds, only what has changed is copied, if everything lies where it lay. `memo` is the same
-    at all commits of one entry. The first `resident_bytes` of the slot are for arrays that lie there already, which are only hashed.
+    at all commits of one entry; its tracker is asked if the `label` of the snapshot is said. The first `resident_bytes` of the slot are for
+    arrays that lie there already, which are only hashed.
     """
     memo = memo or Memo()
     memo.commits += 1
@@ -147,7 +151,8 @@ def pack(
             found.append(_resident(one.entry))
             continue
         region[ends[one.replicated] : one.offset] = 0
-        item, flags = _store(one, region, old.get(one.entry.name), memo)
+        candidates = _candidates(one.entry, memo, label, previous.label if previous else None)
+        item, flags = _store(one, region, old.get(one.entry.name), memo, candidates)
         ends[one.replicated] = one.offset + one.nbytes
         found.append(item)
         if previous is not None:
@@ -180,7 +185,14 @@ def _lies_alike(packed: list[_Packed], coded_bytes: int, replicated_bytes: int, 
     )
 
 
-def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo) -> tuple[Item, bytes]:
+def _candidates(entry: Entry, memo: Memo, label: Label | None, since: Label | None) -> Flags | None:
+    """The blocks of an array that can differ from what was committed as `since`; None: all of them."""
+    if memo.tracker is None or label is None or entry.own is None or not entry.own.flags.c_contiguous:
+        return None
+    return memo.tracker.candidates(entry.name, arrays.as_bytes(entry.own), label, since, memo.hot.get(entry.name, b""))
+
+
+def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo, candidates: Flags | None) -> tuple[Item, bytes]:
     """The item, and for each of its blocks whether it was written. With `old`, which lies there, only what has changed is."""
     entry, target = one.entry, region[one.offset : one.offset + one.nbytes]
     dtype, shape = "", ()
@@ -192,7 +204,7 @@ def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo) -> tuple[I
         assert entry.own is not None
         dtype, shape = arrays.dtype_text(entry.own.dtype), entry.own.shape
         if old is not None and entry.own.flags.c_contiguous:
-            blocks, flags = copy_changed(target, arrays.as_bytes(entry.own), old.blocks, memo, entry.name)
+            blocks, flags = copy_changed(target, arrays.as_bytes(entry.own), old.blocks, memo, entry.name, candidates)
         else:
             blocks = arrays.store(target, entry.own)
             flags = b"\1" * (len(blocks) // DIGEST_BYTES)

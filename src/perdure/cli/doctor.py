@@ -13,6 +13,7 @@ import numpy as np
 from perdure import __version__
 from perdure.coding import kernels
 from perdure.runtime.memory import has_huge_pages
+from perdure.runtime.pages import Pages
 from perdure.runtime.posix import available_bytes
 
 
@@ -24,6 +25,7 @@ def doctor() -> bool:
     if kernels.current().name.startswith("NumPy"):
         print("  faster ones come with the extra: pip install 'perdure[kernels]'")
     print(f"snapshots in huge pages: {'yes' if has_huge_pages() else 'no, so memory takes longer to get; Linux 6.1 and later have them'}")
+    print(f"--track-writes: {_tracking()}")
     checks: list[tuple[str, Callable[[], object]]] = [
         ("Python 3.11 or newer", lambda: _true(sys.version_info >= (3, 11))),
         ("memory files (memfd)", lambda: os.close(os.memfd_create("perdure-doctor"))),
@@ -31,6 +33,14 @@ def doctor() -> bool:
         ("abstract Unix sockets", _abstract_socket),
     ]
     return all([_passes(name, check) for name, check in checks])
+
+
+def _tracking() -> str:
+    try:
+        Pages().close()
+    except OSError as error:
+        return f"arrays are compared all the same: {error}; Linux 6.7 and later tell what was written, where userfaultfd is allowed"
+    return "the kernel tells what was written"
 
 
 def _passes(name: str, check: Callable[[], object]) -> bool:

@@ -8,6 +8,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -40,6 +41,15 @@ OnDivergence = Annotated[
         metavar="report|repair|stop",
         help="When replicated items differ between ranks: tell, go back to the commit before, or end the job.",
         rich_help_panel="Faults",
+    ),
+]
+TrackWrites = Annotated[
+    bool,
+    typer.Option(
+        "--track-writes",
+        help="Ask the kernel which pages were written instead of comparing all (Linux 6.7). Not where a GPU, a network card (RDMA) or "
+        "io_uring writes into declared arrays by itself: such writes would be missing from the commit.",
+        rich_help_panel="Shape",
     ),
 ]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
@@ -76,6 +86,7 @@ def run_command(
     return_after: ReturnAfter = None,
     on_divergence: OnDivergence = DEFAULTS.on_divergence,
     memory: Memory = DEFAULTS.memory,
+    track_writes: TrackWrites = False,
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
@@ -103,8 +114,8 @@ def run_command(
             group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
             failure_domains=domains.failure_domains, node_labels=domains.node_labels,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
-            settings=parse_settings(setting or [], hang_timeout), seed=seed, transport=transport, return_after_s=return_after,
-            on_divergence=on_divergence, memory=memory,
+            settings=replace(parse_settings(setting or [], hang_timeout), track_writes=track_writes), seed=seed, transport=transport,
+            return_after_s=return_after, on_divergence=on_divergence, memory=memory,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
 

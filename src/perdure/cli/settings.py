@@ -11,8 +11,8 @@ from perdure.errors import ConfigError
 
 
 def parse_settings(words: Sequence[str], hang_timeout_s: float) -> Settings:
-    """`name=number` for any of `Settings`."""
-    names = {name: type(value) for name, value in asdict(Settings()).items()}
+    """`name=number` for any of `Settings` but those that are on or off, which are options of their own."""
+    names = {name: type(value) for name, value in asdict(Settings()).items() if not isinstance(value, bool)}
     given: dict[str, Any] = {"hang_timeout_s": hang_timeout_s}
     for word in words:
         name, _, value = word.partition("=")

@@ -155,6 +155,7 @@ class ThreadSession:
     protection = 1.0
     """The snapshot, while it is hashed."""
     alone = False
+    tracks_writes = False
 
     def __init__(self, board: Board, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell, *, tight: bool = False) -> None:
         """`tight`: arrays are laid out as they would be in a live slot, and no further."""

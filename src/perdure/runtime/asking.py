@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -103,7 +103,17 @@ def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[Offer, ...
 
 def confirm(sock: socket.socket, label: Label, rank: int) -> None:
     """LinkDown unless all that was read of the rank's label on this link was the label's (rule R1)."""
+    ask_confirm(sock, label, rank)
+    confirmed(sock, label, rank)
+
+
+def ask_confirm(sock: socket.socket, label: Label, rank: int) -> None:
+    """The first half of `confirm`."""
     request(sock, CONFIRM, label, rank, 0, 0, 0)
+
+
+def confirmed(sock: socket.socket, label: Label, rank: int) -> None:
+    """The second half."""
     answer = bytearray(1)
     receive_into(sock, memoryview(answer))
     if answer != YES:
@@ -120,13 +130,17 @@ class PeerMaps:
         self._lock = threading.Lock()
         self._maps: dict[tuple[int, int], tuple[Home, Bytes]] = {}
 
-    def view(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int, read: int) -> Bytes:
-        """A chunk of data in place, (nbytes,) uint8, read-only, of which `read` bytes will be read; it stays mapped for as long as it
-        is held, or the rank is at home there."""
+    def asked(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int, read: int) -> Callable[[], Bytes]:
+        """Asks for a chunk of data in place, of which `read` bytes will be read. To be called once, blocking: (nbytes,) uint8, read-only.
+        It stays mapped for as long as it is held, or the rank is at home there."""
         request(sock, MAP, label, rank, position, 0, nbytes, read)
-        with received_file(sock, MAPPED.size) as (head, fd):
-            (start,) = MAPPED.unpack(head)
-            return self._map(fd, (rank, agent))[start : start + nbytes]
+
+        def answer() -> Bytes:
+            with received_file(sock, MAPPED.size) as (head, fd):
+                (start,) = MAPPED.unpack(head)
+                return self._map(fd, (rank, agent))[start : start + nbytes]
+
+        return answer
 
     def _map(self, fd: int, home: Home) -> Bytes:
         """The whole file, its pages as they are read. Its number is given to no other file while it is mapped, so it is a key."""

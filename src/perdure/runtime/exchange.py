@@ -31,7 +31,7 @@ from perdure.core.offers import BLOCK_BYTES, Range
 from perdure.core.plan import Plan
 from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
-from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, confirm, receive_into, request, send
+from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, ask_confirm, confirmed, receive_into, request, send
 from perdure.runtime.digests import joint, of_blocks, tiles_of
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.rings import RING_FROM_BYTES, Ring
@@ -80,6 +80,12 @@ class Task:
         self._rings.append(self.links.rings.take())
         return Ring(self._rings[-1], sock, label, rank, position)
 
+    def keep_links(self) -> None:
+        """All is done, and answered: others may use these links."""
+        for (agent, _, _), sock in self._socks.items():
+            self.links.keep(sock, self.plan.address_of(agent))
+        self._socks.clear()
+
     def close(self) -> None:
         """Hangs up."""
         for sock in self._socks.values():
@@ -97,8 +103,11 @@ class Source(Protocol):
     def tile(self, start: int, width: int) -> Bytes:
         """The bytes [start, start + width) of the chunk, as far as there are any; borrowed until the next call."""
 
+    def ask(self) -> None:
+        """After the last tile, before `confirm`, which waits for the answer: so the answers of several sources are under way at once."""
+
     def confirm(self) -> None:
-        """After the last tile: LinkDown unless all of them were bytes of the label."""
+        """LinkDown unless all tiles were bytes of the label."""
 
 
 class LocalSource:
@@ -113,22 +122,32 @@ class LocalSource:
     def tile(self, start: int, width: int) -> Bytes:
         return self._view[start : start + width]
 
+    def ask(self) -> None:
+        pass
+
     def confirm(self) -> None:
         if not self._vault.still_holds(self._rank, self._label, self._held):
             raise LinkDown(f"{self._label} of rank {self._rank} was given up while it was read")
 
 
 class MappedSource:
-    """In the vault of another agent of this machine."""
+    """In the vault of another agent of this machine, which is asked for it at once and waited for at the first tile."""
 
-    def __init__(self, sock: socket.socket, label: Label, rank: int, view: Bytes) -> None:
-        self._sock, self._label, self._rank, self._view = sock, label, rank, view
+    def __init__(self, sock: socket.socket, label: Label, rank: int, view: Callable[[], Bytes]) -> None:
+        self._sock, self._label, self._rank, self._wait = sock, label, rank, view
+        self._view: Bytes | None = None
 
     def tile(self, start: int, width: int) -> Bytes:
+        if self._view is None:
+            self._view = self._wait()
         return self._view[start : start + width]
 
+    def ask(self) -> None:
+        ask_confirm(self._sock, self._label, self._rank)
+
     def confirm(self) -> None:
-        confirm(self._sock, self._label, self._rank)
+        self.tile(0, 0)  # where nothing was read the file's answer comes first
+        confirmed(self._sock, self._label, self._rank)
 
 
 class StreamedSource:
@@ -156,9 +175,13 @@ class StreamedSource:
         self._ask()
         return view
 
+    def ask(self) -> None:
+        if self._nbytes:
+            ask_confirm(self._sock, self._label, self._rank)
+
     def confirm(self) -> None:
         if self._nbytes:
-            confirm(self._sock, self._label, self._rank)
+            confirmed(self._sock, self._label, self._rank)
 
 
 def open_source(
@@ -172,7 +195,7 @@ def open_source(
     is_data = position < task.geometry(rank).d
     if is_data and task.links.peer_maps is not None and sock.family == socket.AF_UNIX:
         read = sum(stop - start for start, stop in there)
-        view = task.links.peer_maps.view(sock, label, rank, task.agent_of(rank, custodian), position, nbytes, read)
+        view = task.links.peer_maps.asked(sock, label, rank, task.agent_of(rank, custodian), position, nbytes, read)
         return MappedSource(sock, label, rank, view)
     return StreamedSource(sock, label, rank, position, there)
 
@@ -286,6 +309,8 @@ def _transform(
             compute([source.tile(start, width) for source in sources], rooms)
         if last:
             for source in sources:
+                source.ask()
+            for source in sources:
                 source.confirm()
         for output, room in zip(outputs, rooms, strict=True):
             output.put(start, room, last=last)
@@ -312,6 +337,7 @@ def protect(task: Task, command: do.Protect) -> None:
     holders = [(position, group[geometry.member(stripe, position)]) for position in range(geometry.d, geometry.n)]
     outputs = [open_output(task, label, holder, position, chunk, encoded=encoded) for position, holder in holders]
     _transform(tiles, sources, outputs, Codec(geometry.n, geometry.m).encode)
+    task.keep_links()
 
 
 def _warm_kernels(links: Links, m: int) -> None:

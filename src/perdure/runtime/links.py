@@ -1,7 +1,8 @@
 """The data plane between agents: which links there are, and when they end.
 
 A link belongs to one generation: its first bytes say which. An older one is refused; a newer one waits until this agent has installed
-that generation. `shut` ends all links of the generations up to one, and `wait_quiet` waits until none of their threads runs.
+that generation. `shut` ends all links of the generations up to one, and `wait_quiet` waits until none of their threads runs. A link on
+this machine is used again by later tasks; a thread that waits to be asked counts as quiet as long as its generation is not shut.
 What is said on a link is a matter of `serving` and `asking`.
 
 Nothing vanishes on a thread of the data plane: a link that ends is silent here, because whoever detects the loss behind it reports it;
@@ -16,7 +17,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,7 +79,11 @@ class Links:
         self._generation = 0
         self._shut = 0
         self._socks: dict[socket.socket, int] = {}
-        self._running: dict[int, int] = {}
+        self._idle: dict[tuple[str, int], list[socket.socket]] = {}
+        """Links that no task uses, by address and generation."""
+        self._running: Counter[int] = Counter()
+        self._resting: Counter[int] = Counter()
+        """Threads by generation, and how many of them wait to be asked."""
         self.sent = Sent()
 
     def open(self, generation: int) -> None:
@@ -91,17 +97,36 @@ class Links:
         with self._changed:
             self._shut = max(self._shut, generation)
             socks = [sock for sock, g in self._socks.items() if g <= generation]
+            idle = [sock for key in list(self._idle) if key[1] <= generation for sock in self._idle.pop(key)]
             self._changed.notify_all()
         with self.vault.changed:
             self.vault.changed.notify_all()
         for sock in socks:
             with contextlib.suppress(OSError):  # it may have ended by itself
                 sock.shutdown(socket.SHUT_RDWR)
+        for sock in idle:
+            self.hang_up(sock)
 
     def wait_quiet(self, generation: int) -> None:
         """Blocks until no thread works for generations up to `generation`."""
         with self._changed:
-            self._changed.wait_for(lambda: not any(count for g, count in self._running.items() if g <= generation))
+            self._changed.wait_for(lambda: not any(self._busy(g) for g in self._running if g <= generation))
+
+    def _busy(self, generation: int) -> int:
+        """Once it is shut, none may begin with what it still receives: then those that rest count as well."""
+        return self._running[generation] - (0 if self.over(generation) else self._resting[generation])
+
+    @contextlib.contextmanager
+    def resting(self, generation: int) -> Iterator[None]:
+        """In the block the thread waits to be asked."""
+        with self._changed:
+            self._resting[generation] += 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._resting[generation] -= 1
 
     def run(self, generation: int, work: Callable[[], None], name: str) -> None:
         """Runs `work` on a thread that counts as this generation's; a link that ends also ends the work."""
@@ -117,11 +142,11 @@ class Links:
                 with self._changed:
                     self._running[generation] -= 1
                     if not self._running[generation]:
-                        del self._running[generation]
+                        del self._running[generation], self._resting[generation]
                     self._changed.notify_all()
 
         with self._changed:
-            self._running[generation] = self._running.get(generation, 0) + 1
+            self._running[generation] += 1
         threading.Thread(target=body, name=name, daemon=True).start()
 
     def count(self, label: Label, nbytes: int) -> None:
@@ -147,6 +172,8 @@ class Links:
             with self._changed:
                 if generation <= self._shut:
                     raise LinkDown("the generation is over")
+                if self._idle.get((address, generation)):
+                    return self._idle[address, generation].pop()
                 sock = dial(address)
                 self._socks[sock] = generation
         except OSError as error:
@@ -160,7 +187,7 @@ class Links:
             raise LinkDown(str(error)) from None
         return sock
 
-    def _keep(self, sock: socket.socket, generation: int) -> None:
+    def _note(self, sock: socket.socket, generation: int) -> None:
         _widen(sock)
         with self._changed:
             self._socks[sock] = generation
@@ -173,11 +200,21 @@ class Links:
             self._socks.pop(sock, None)
         sock.close()
 
+    def keep(self, sock: socket.socket, address: str) -> None:
+        """The task is done with a link on which nothing is under way: the next one may have it. A link between machines may break unseen
+        while nothing goes over it, so it ends here."""
+        with self._changed:
+            generation = self._socks.get(sock, self._shut)
+            if sock.family == socket.AF_UNIX and generation > self._shut:
+                self._idle.setdefault((address, generation), []).append(sock)
+                return
+        self.hang_up(sock)
+
     def serve(self, sock: socket.socket, generation: int) -> None:
         """Answers one link until it ends; runs on a thread of its own, started by `run`."""
         sock.settimeout(None)
         try:
-            self._keep(sock, generation)
+            self._note(sock, generation)
             with self._changed:
                 self._changed.wait_for(lambda: self._generation >= generation or generation <= self._shut)
                 if self._generation != generation or generation <= self._shut:

@@ -59,7 +59,8 @@ class Served:
     def answer(self) -> None:
         """Takes one request and answers it; LinkDown when the link has ended, or asks for what cannot be given any more."""
         head = bytearray(REQUEST.size)
-        receive_into(self._sock, memoryview(head))
+        with self._links.resting(self._generation):
+            receive_into(self._sock, memoryview(head))
         verb, g, superstep, rank, position, offset, length, digest = REQUEST.unpack(head)
         label = Label(g, superstep)
         if verb == CONFIRM:
@@ -98,7 +99,10 @@ class Served:
         return before is not None and self._vault.still_holds(rank, label, before)
 
     def _note(self, rank: int, label: Label) -> None:
-        """Before the first byte: whose bytes this link reads."""
+        """Before the first byte: whose bytes this link reads. What was given up since then is confirmed to nobody."""
+        if (rank, label) not in self._read_from:
+            held = self._read_from.items()
+            self._read_from = {place: before for place, before in held if self._vault.still_holds(*place, before)}
         self._read_from.setdefault((rank, label), self._vault.held(rank, label))
 
     def _read(self, rank: int, label: Label, geometry: Geometry, position: int, offset: int, length: int) -> None:

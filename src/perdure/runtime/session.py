@@ -70,6 +70,8 @@ class Session(Protocol):
     """Bytes of protection for each byte of coded state: two snapshots, or one in tight mode, and two sets of parity."""
     tight: bool
     """Arrays are to lie in `live`, and each commit blocks until it is over (rule M1)."""
+    tracks_writes: bool
+    """As `Settings.track_writes`; not in tight mode, which copies no array."""
     alone: bool
     """The rank has its process to itself: the global random sources, `current()` and `COMM_WORLD` of the process are its own."""
 

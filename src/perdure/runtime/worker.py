@@ -204,6 +204,7 @@ class WorkerSession:
         self.rank, self.size, self.generation = worker.place.rank, enter.size, enter.generation
         self.means, self.comm, self.protection = worker.place.means, comm, enter.protection
         self.tight = worker.place.settings.is_tight
+        self.tracks_writes = worker.place.settings.track_writes and not self.tight
         self.base: Base | None = None
         if enter.base is not None and enter.offer is not None:
             nbytes = replicated_start(enter.offer.coded_bytes) + enter.offer.replicated_bytes
