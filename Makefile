@@ -20,7 +20,7 @@ test-faults: .venv/installed
 	$(BIN)/python -m pytest -m long
 	$(CAMPAIGN) --runs 64 --parity 1 --spares 1 $(HEAT)
 	$(CAMPAIGN) --runs 64 --parity 2 --spares 2 --racks 3 $(HEAT)
-	$(CAMPAIGN) --runs 36 --parity 1 --spares 1 $(TSUNAMI)
+	$(CAMPAIGN) --runs 38 --parity 1 --spares 1 $(TSUNAMI)
 	$(CAMPAIGN) --runs 42 --parity 2 --spares 2 $(TSUNAMI)
 
 lint: .venv/installed

@@ -77,6 +77,8 @@ class Account:
         self._reformed_at = 0.0
         self._farthest = 0
         self._replaying_since = 0.0
+        self._agents: dict[int, int] = {}
+        self._lost: set[tuple[int, int | None]] = set()
 
     def take(self, event: Event) -> None:
         """One event."""
@@ -96,7 +98,19 @@ class Account:
             self._end_replay(since)
         self._trouble_since = 0.0
 
-    _on_node_lost = _on_worker_lost = _on_loss
+    _on_worker_lost = _on_loss
+
+    def _on_agent_started(self, event: Event) -> None:
+        self._agents[event["node"]] = event["pid"]
+
+    def _on_node_lost(self, event: Event) -> None:
+        """Each process of a node once: an orchestrator that takes over says it again of those that it finds lost."""
+        process = (event["node"], self._agents.get(event["node"]))
+        if process in self._lost:
+            self._trouble_since = 0.0
+            return
+        self._lost.add(process)
+        self._on_loss(event)
 
     def _on_generation_started(self, event: Event) -> None:
         self.report.generations = event["generation"]
