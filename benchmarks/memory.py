@@ -38,8 +38,8 @@ def main() -> None:
     rows = [measure(given.ranks, parity, given.mib, memory) for memory in given.memory for parity in given.parity]
     for row in rows:
         print(
-            f"{row['memory']}, n = {row['ranks']}, m = {row['parity']}, {row['mib']} MiB a rank: protection holds {row['extra']:.2f} times the "
-            f"state (formula {row['formula']:.2f}, ratio {row['extra'] / row['formula']:.2f})"
+            f"{row['memory']}, n = {row['ranks']}, m = {row['parity']}, {row['mib']} MiB a rank: protection holds {row['extra']:.2f} times "
+            f"the state (formula {row['formula']:.2f}, ratio {row['extra'] / row['formula']:.2f})"
         )
     if given.json:
         print(json.dumps(rows))
