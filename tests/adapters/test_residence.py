@@ -97,6 +97,10 @@ def test_of_what_init_made_only_plain_contiguous_arrays_are_exchanged() -> None:
     made = np.arange(12.0).reshape(3, 4)
     assert slot.residence.takes_over(made)
     assert not slot.residence.takes_over(made.T)
+    another_name = made
+    assert not slot.residence.takes_over(made), "the program could compute with it"
+    assert not slot.residence.takes_over(another_name[:2]), "or with what it is a part of"
+    del another_name
     assert not slot.residence.takes_over(np.ma.masked_array(made))
     live, start = slot.residence.moved_in(made)
     assert (live == made).all()

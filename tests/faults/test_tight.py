@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,23 +79,24 @@ WRITES = str(pathlib.Path(__file__).parent.parent / "programs" / "writes_on_its_
 
 
 @functools.cache
-def undisturbed() -> Story:
-    return tell_writes()
+def undisturbed(rows: int) -> Story:
+    return tell_writes(rows)
 
 
-def tell_writes(*faults: str, **options: object) -> Story:
-    events: list[dict[str, object]] = []
-    report = perdure.run(WRITES, ranks=4, commit_every=2, faults=faults, on_event=events.append, **options)
-    return Story(report, events)
+def tell_writes(rows: int, *faults: str, **options: Any) -> Story:
+    events: list[dict[str, Any]] = []
+    shape: dict[str, Any] = {"ranks": 4, "commit_every": 2, "arguments": {"rows": rows}, "on_event": events.append}
+    return Story(perdure.run(WRITES, faults=faults, **shape, **options), events)
 
 
+@pytest.mark.parametrize("rows", [40_000, 1_000_000], ids=["small", "of_many_tiles"])
 @pytest.mark.parametrize("phase", ["encoding", "prepared", "keeping"])
-def test_main_may_write_to_its_arrays_on_its_way_out(phase: str) -> None:
+def test_main_may_write_to_its_arrays_on_its_way_out(phase: str, rows: int) -> None:
     """And does, on every rank: not before nobody needs the bytes that lie there."""
-    story = tell_writes(f"kill:node=2,superstep=8,phase={phase}", **TIGHT)
+    story = tell_writes(rows, f"kill:node=2,superstep=8,phase={phase}", **TIGHT)
     assert story.of("node_lost")
-    assert story.report.result == undisturbed().report.result
-    assert story.report.digests == undisturbed().report.digests
+    assert story.report.result == undisturbed(rows).report.result
+    assert story.report.digests == undisturbed(rows).report.digests
 
 
 def test_sharded_arrays_and_those_of_init_are_held_once() -> None:

@@ -7,6 +7,7 @@ bytes of a new one.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,8 +38,11 @@ class Residence:
         return self._session.live(start, nbytes).view(dtype).reshape(shape), start
 
     def takes_over(self, made: Array) -> bool:
-        """May an array that `init` has just made be exchanged for one here? Nobody else holds it."""
-        return self._session.tight and type(made) is np.ndarray and made.flags.c_contiguous and made.nbytes > 0
+        """May an array that `init` has made be exchanged for one here? Only if nobody but the caller holds it, or what it is a view of: a
+        program that computes with another name of it would compute with what is not protected."""
+        if not self._session.tight or type(made) is not np.ndarray or not made.flags.c_contiguous or not made.nbytes:
+            return False
+        return sys.getrefcount(made) <= 3 and (made.base is None or sys.getrefcount(made.base) <= 2)
 
     def moved_in(self, made: Array) -> tuple[Array, int]:
         """Its copy here, as `array` gives one."""

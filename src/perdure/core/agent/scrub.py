@@ -104,12 +104,8 @@ def _slot(state: AgentState, rank: int, label: Label) -> Slot | None:
     """The slot, if it may be read and repaired: committed here, whole when it was prepared, not frozen by a seal, not about to be moved."""
     hosted: Hosted | None = state.hosted.get(rank)
     slot = hosted.slots.get(label) if hosted else None
-    if (
-        slot is None
-        or slot.stage is not Stage.PREPARED
-        or tight.is_live(state, slot)
-        or state.phase is not Phase.MEMBER
-        or not state.resumed
-    ):
+    if slot is None or slot.stage is not Stage.PREPARED or tight.is_live(state, slot):
+        return None
+    if state.phase is not Phase.MEMBER or not state.resumed:
         return None
     return slot if label == (state.committed or (state.plan.base if state.plan else None)) else None
