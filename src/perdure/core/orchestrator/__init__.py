@@ -1,7 +1,8 @@
 """Who is in the job, and since when is a superstep safe? The state machine of the orchestrator.
 
 `step` takes one event and answers with commands: `counting` (facts, commits, the end), `watching` (silence), `deciding` (losses, seals,
-the next plan).
+the next plan), `choosing` (votes, the register), `telling` (who hears what of a plan), `fanning` (by the tree), `excluding` (nodes that the
+job goes on without, and their memory).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding, excluding, fanning, watching
+from perdure.core.orchestrator import deciding, excluding, fanning, telling, watching
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
@@ -244,7 +244,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
     out += excluding.release(state, state.plan)
-    return out + deciding.end_if_committed(state) + deciding.reserve(state)
+    return out + deciding.end_if_committed(state) + telling.reserve(state)
 
 
 def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:

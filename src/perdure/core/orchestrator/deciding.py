@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
@@ -11,9 +9,9 @@ from perdure.core import planner
 from perdure.core.domains import risk
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
-from perdure.core.orchestrator import choosing, excluding, fanning
+from perdure.core.orchestrator import choosing, excluding, fanning, telling
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
-from perdure.core.plan import Plan, PlanChange
+from perdure.core.plan import Plan
 from perdure.core.tree import Milestone
 
 Commands = list[do.OrchestratorCommand]
@@ -33,7 +31,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     return [
         do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round, generation=state.plan.generation if state.plan else 0)),
         do.Publish(event="agent_started", fields={"node": event.node, "pid": event.pid}),
-        *reserve(state),
+        *telling.reserve(state),
     ]
 
 
@@ -166,52 +164,11 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
         "degraded": bool(plan.crowded_groups()),
         "risk": risk(plan.groups, lambda rank: plan.placements[rank].node, plan.parity, state.shape.domains),
     }
-    out: Commands = [do.Publish(event="generation_started", fields=fields), *_installs(state, plan, before, change, now)]
+    out: Commands = [do.Publish(event="generation_started", fields=fields), *telling.installs(state, plan, before, change, now)]
     known = all(map(state.nodes.__contains__, plan.agents()))
     if state.workers_gone or not known or state.silences or any(plan.ranks_of(agent) for agent in state.lost):
         out += start_seal(state, now)
     return out
-
-
-def _installs(state: OrchestratorState, plan: Plan, before: Plan | None, change: PlanChange | None, now: float) -> Commands:
-    """The difference to those whose seal was counted, the whole plan to others. The first plan is the same for all."""
-    sources = planner.restore_sources(plan, state.holdings) if state.holdings else {}
-    by_tree = fanning.is_large(state) and (change is not None or before is None)
-    one_by_one = _concerned(state, plan, before, change, sources) if by_tree else state.members()
-    state.told_whole.clear()
-    out: Commands = []
-    for agent in one_by_one:
-        restore, difference = sources.get(agent, ()), change if before and fanning.is_counted(state, before, agent) else None
-        if difference is None:
-            state.told_whole.add(agent)
-            out.append(do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=restore)))
-        else:
-            out.append(do.TellAgent(agent=agent, message=msg.Amend(generation=plan.generation, change=difference, restore=restore)))
-    state.gatherings.clear()
-    if not by_tree:
-        return out
-    word = (
-        msg.Amend(generation=plan.generation, change=change, restore=(), since=state.resumed[0])
-        if change
-        else msg.Install(plan=plan, restore=())
-    )
-    return out + fanning.ask(state, (Milestone.INSTALLED, Milestone.READY), word, one_by_one, now)
-
-
-def _concerned(
-    state: OrchestratorState,
-    plan: Plan,
-    before: Plan | None,
-    change: PlanChange | None,
-    sources: Mapping[int, tuple[msg.RestoreSource, ...]],
-) -> list[int]:
-    """Living agents for whom a plan means more than to go on: who comes in, whose seal did not come by the tree, who restores a rank."""
-    if before is None or change is None:
-        return []
-    found = {place.agent for place in change.placements if not before.ranks_of(place.agent)} | sources.keys() | state.sealed.keys()
-    if (gathering := state.gatherings.get(Milestone.SEALED)) is not None:
-        found |= {plan.agent_of(rank) for rank in gathering.missing}
-    return sorted(agent for agent in found if plan.ranks_of(agent) and state.alive(agent))
 
 
 def advance(state: OrchestratorState, now: float) -> Commands:
@@ -256,7 +213,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     if not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
     if state.ungreeted and choosing.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
-        return _install_behind(state, plan)  # one without ranks in it may know a newer plan, which the register has not been told
+        return telling.install_behind(state, plan)  # one without ranks in it may know a newer plan, which the register has not been told
     silent = [agent for agent in state.members() if state.nodes[agent].silent]
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
@@ -268,16 +225,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
         state.frames_moved_at = now
         return end_if_committed(state)
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
-    return _install_behind(state, plan) + start_seal(state, now)
-
-
-def _install_behind(state: OrchestratorState, plan: Plan) -> Commands:
-    """D7: whoever does not know the plan yet is silent to those who do, so it hears of it as soon as everybody has answered."""
-    behind = [agent for agent in state.members() if state.is_behind(agent) and agent not in state.told_whole]
-    for agent in behind:
-        state.forget_complaints(agent)
-    state.told_whole.update(behind)
-    return [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
+    return telling.install_behind(state, plan) + start_seal(state, now)
 
 
 def _decide(state: OrchestratorState, now: float) -> Commands:
@@ -348,26 +296,9 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
         return [*out, *ask_result(state, plan.base)]
     state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
-    out += _resumes(state, plan, now)
+    out += telling.resumes(state, plan, now)
     superstep = plan.base.superstep if plan.base else 0
-    return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *reserve(state)]
-
-
-def _resumes(state: OrchestratorState, plan: Plan, now: float) -> Commands:
-    """R4: the addresses that differ from what this orchestrator has told; all of them where it has told nothing."""
-    since, old = state.resumed
-    addresses, changed = list(old) if since else [""] * plan.size, []
-    for rank, address in sorted(fanning.new_addresses(state).items()):
-        if not since or addresses[rank] != address:
-            addresses[rank] = address
-            changed.append((rank, address))
-    state.resumed = (plan.generation, tuple(addresses))
-    some = msg.Resume(generation=plan.generation, since=since, addresses=tuple(changed))
-    by_tree = bool(state.gatherings)
-    one_by_one = [agent for agent in sorted(state.directly) if state.alive(agent)] if by_tree else plan.agents()
-    whole = msg.Resume(generation=plan.generation, since=0, addresses=(), whole=state.resumed[1]) if since else some
-    out: Commands = [do.TellAgent(agent=agent, message=whole if agent in state.told_whole else some) for agent in one_by_one]
-    return out + fanning.ask(state, (Milestone.RESUMED,), some, one_by_one, now) if by_tree else out
+    return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *telling.reserve(state)]
 
 
 def end_if_committed(state: OrchestratorState) -> Commands:
@@ -384,24 +315,6 @@ def ask_result(state: OrchestratorState, label: Label) -> Commands:
     state.result = None
     ask = msg.AskResult(label=label)
     return [do.TellAgent(agent=agent, message=ask) for agent in state.members()]
-
-
-def reserve(state: OrchestratorState) -> Commands:
-    """Spares have memory ready as soon as the sizes are known."""
-    facts = [fact for known in state.prepared.values() for fact in known.values()]
-    if not facts or state.phase is not Phase.COUNTING:
-        return []
-    out: Commands = []
-    for node in state.spares():
-        if not node.reserved:
-            node.reserved = True
-            sizes = msg.Reserve(
-                snapshot_bytes=max(fact.snapshot_bytes for fact in facts),
-                parity_bytes=max(fact.parity_bytes for fact in facts),
-                ranks=state.shape.ranks_per_node,
-            )
-            out.append(do.TellAgent(agent=node.agent, message=sizes))
-    return out
 
 
 def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b"") -> Commands:
