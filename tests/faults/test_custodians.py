@@ -26,7 +26,7 @@ class Continued:
                 os.killpg(self.pids[node], signal.SIGCONT)
 
 
-@pytest.mark.parametrize(("ranks", "spares"), [(4, 2), (2, 2)])
+@pytest.mark.parametrize(("ranks", "spares"), [(4, 2), pytest.param(2, 2, marks=pytest.mark.long)])
 def test_a_stopped_node_is_continued_when_a_second_loss_needs_what_it_holds(survive: Survive, ranks: int, spares: int) -> None:
     """Its rank is at home on a spare, which is not rebuilt yet when another node of the group ends: one more than the parity gives back.
     Of two ranks, only the custodian is left that has anything."""

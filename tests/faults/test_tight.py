@@ -34,7 +34,7 @@ def test_a_worker_crashes_while_it_computes_and_its_arrays_come_from_the_snapsho
 
 
 @pytest.mark.parametrize("phase", ["copying", "encoding", "prepared", "keeping"])
-@pytest.mark.parametrize("superstep", [0, 12])
+@pytest.mark.parametrize("superstep", [12, pytest.param(0, marks=pytest.mark.long)])
 def test_a_node_is_lost_at_every_instant_of_a_commit(survive: Survive, phase: str, superstep: int) -> None:
     story = survive(f"kill:node=1,superstep={superstep},phase={phase}", **TIGHT)
     assert story.of("node_lost")
@@ -53,7 +53,9 @@ def test_a_node_is_lost_when_all_have_committed_and_some_have_not_copied(survive
     assert len(story.of("node_lost")) == 2
 
 
-@pytest.mark.parametrize("phase", ["sealed", "unwinding", "installing", "rebuilding", "entering"])
+@pytest.mark.parametrize(
+    "phase", ["sealed", "rebuilding", *(pytest.param(phase, marks=pytest.mark.long) for phase in ("unwinding", "installing", "entering"))]
+)
 def test_a_further_loss_during_a_recovery(survive: Survive, phase: str) -> None:
     story = survive("kill:node=1,superstep=12,phase=prepared", f"kill:node=3,phase={phase}", ranks=5, parity=2, spares=2, **TIGHT)
     assert len(story.of("node_lost")) == 2
@@ -89,7 +91,7 @@ def tell_writes(rows: int, *faults: str, **options: Any) -> Story:
     return Story(perdure.run(WRITES, faults=faults, **shape, **options), events)
 
 
-@pytest.mark.parametrize("rows", [40_000, 1_000_000], ids=["small", "of_many_tiles"])
+@pytest.mark.parametrize("rows", [pytest.param(40_000, id="small", marks=pytest.mark.long), pytest.param(1_000_000, id="of_many_tiles")])
 @pytest.mark.parametrize("phase", ["encoding", "prepared", "keeping"])
 def test_main_may_write_to_its_arrays_on_its_way_out(phase: str, rows: int) -> None:
     """And does, on every rank: not before nobody needs the bytes that lie there."""

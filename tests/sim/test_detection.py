@@ -100,7 +100,9 @@ def test_the_end_of_a_process_is_known_within_50_ms(seed: int, kind: str) -> Non
     assert known_after_s(Scenario(ranks=4, parity=1, seed=seed, superstep_ms=2000, faults=(fault,))) <= 0.05
 
 
-@pytest.mark.parametrize("shape", ["each speaks to the orchestrator", "by a tree", pytest.param("two by two", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "shape", ["each speaks to the orchestrator", *(pytest.param(shape, marks=pytest.mark.long) for shape in ("by a tree", "two by two"))]
+)
 def test_an_hour_of_load_spikes_is_no_loss(shape: str) -> None:
     """Some node or other does not run for a while, every two seconds; the supersteps are long, so that there is nothing but watching."""
     cluster = Cluster(replace(SHAPES[shape], seed=1, superstep_ms=4_000_000), Settings())
