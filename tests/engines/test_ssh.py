@@ -37,7 +37,14 @@ def ssh(tmp_path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "host"), [("h{}={}", "h{}"), (f"[{SIX}]", SIX), (f"me@[{SIX}]", f"me@{SIX}"), (f"h{{}}=[{SIX}]", "h{}")])
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("h{}={}", "h{}"),
+        (f"me@[{SIX}]", f"me@{SIX}"),
+        *(pytest.param(*one, marks=pytest.mark.long) for one in ((f"[{SIX}]", SIX), (f"h{{}}=[{SIX}]", "h{}"))),
+    ],
+)
 def test_the_nodes_are_where_ssh_leads(hosts: Callable[[int], Hosts], ssh: pathlib.Path, name: str, host: str) -> None:
     """And a node that is lost there is replaced. All addresses are of one machine: what is told apart are its nodes."""
     machine = hosts(1)[0]

@@ -42,7 +42,7 @@ def test_most_of_the_parity_is_taken_over() -> None:
     assert 2 * whole < story.report.bytes["parity"] < count * whole / 2
 
 
-@pytest.mark.parametrize("victim", range(4))
+@pytest.mark.parametrize("victim", [0, 3, *(pytest.param(victim, marks=pytest.mark.long) for victim in (1, 2))])
 def test_each_chunk_is_rebuilt_from_the_parity_of_partial_commits(victim: int) -> None:
     """The lost rank's chunks are decoded from every stripe that has one, over as many commits as there were; four victims, all stripes."""
     story = tell(f"kill:node={victim},superstep=31")
@@ -68,7 +68,7 @@ def test_commits_after_a_recovery_take_over_again() -> None:
 TRACKED = Settings(track_writes=True)
 
 
-@pytest.mark.parametrize("phase", ["copying", "encoding", "prepared"])
+@pytest.mark.parametrize("phase", ["encoding", *(pytest.param(phase, marks=pytest.mark.long) for phase in ("copying", "prepared"))])
 def test_a_loss_while_only_what_was_written_is_read(phase: str) -> None:
     """Survivors begin anew after it: what was written before the loss, and by the restore, says nothing of the next commits."""
     check(tell(f"kill:node=2,superstep=16,phase={phase}", "kill:node=1,superstep=36", spares=2, settings=TRACKED))

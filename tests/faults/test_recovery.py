@@ -96,7 +96,7 @@ def test_as_many_nodes_as_there_is_parity_may_be_lost_at_once(survive: Survive, 
 
 
 @pytest.mark.parametrize("phase", ["copying", "encoding", "prepared"])
-@pytest.mark.parametrize("superstep", [0, 3, 12])
+@pytest.mark.parametrize("superstep", [0, pytest.param(3, marks=pytest.mark.long), 12])
 def test_a_loss_at_every_instant_of_a_commit(survive: Survive, phase: str, superstep: int) -> None:
     survive(f"kill:node=1,superstep={superstep},phase={phase}")
 

@@ -109,7 +109,7 @@ def test_commits_follow_one_another_in_two_slots(maps_peers: bool) -> None:
 
 @BOTH_WAYS
 @pytest.mark.parametrize("kind", LENGTHS)
-@pytest.mark.parametrize(("n", "m"), CODES)
+@pytest.mark.parametrize(("n", "m"), [pytest.param(*code, marks=[pytest.mark.long] * (code == (5, 2))) for code in CODES])
 def test_every_pattern_of_losses_is_rebuilt(n: int, m: int, kind: str, maps_peers: bool) -> None:
     states = states_of(n, kind)
     for count in range(1, m + 1):

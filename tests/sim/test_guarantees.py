@@ -17,7 +17,7 @@ from perdure.sim.scenario import CUSTODY_PHASES, EARLY, KINDS, PHASES, parse
 from perdure.sim.words import in_words
 
 SHAPES = ((2, 1), (4, 1), (4, 2), (3, 0))
-SLOW = ("row", "rival")
+SLOW = ("row", "rival", "rack", "domain", "deaf", "silence")
 """Kinds of faults whose schedules take longest."""
 
 
