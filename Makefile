@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/perdure demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n $$(( $$(nproc) + 1 )) --dist worksteal  # one waits for processes most of the time
 
 # The long tests, and 200 runs of the examples with losses at the dangerous instants: about a quarter of an hour on two cores. Another SEED: other losses.
 SEED ?= 0
