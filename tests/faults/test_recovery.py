@@ -73,7 +73,9 @@ def test_node_and_orchestrator_together(survive: Survive) -> None:
     assert story.report.generations >= 2
 
 
-@pytest.mark.parametrize("phase", ["sealing", "accepting", "choosing", "chosen", "installing"])
+@pytest.mark.parametrize(
+    "phase", ["accepting", "chosen", *(pytest.param(phase, marks=pytest.mark.long) for phase in ("sealing", "choosing", "installing"))]
+)
 def test_the_orchestrator_is_lost_while_votes_are_cast(survive: Survive, phase: str) -> None:
     """Of four ranks with one parity chunk, three have to vote. What they may have chosen is what the next orchestrator goes on with."""
     story = survive("kill:node=1,superstep=20", f"orchestrator:phase={phase}")

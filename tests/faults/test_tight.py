@@ -33,7 +33,9 @@ def test_a_worker_crashes_while_it_computes_and_its_arrays_come_from_the_snapsho
     assert story.report.bytes["rebuild"] == 0
 
 
-@pytest.mark.parametrize("phase", ["copying", "encoding", "prepared", "keeping"])
+@pytest.mark.parametrize(
+    "phase", ["encoding", "keeping", *(pytest.param(phase, marks=pytest.mark.long) for phase in ("copying", "prepared"))]
+)
 @pytest.mark.parametrize("superstep", [12, pytest.param(0, marks=pytest.mark.long)])
 def test_a_node_is_lost_at_every_instant_of_a_commit(survive: Survive, phase: str, superstep: int) -> None:
     story = survive(f"kill:node=1,superstep={superstep},phase={phase}", **TIGHT)

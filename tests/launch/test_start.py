@@ -24,7 +24,7 @@ def starting_nodes(orchestrator: int) -> list[int]:
     ("sign", "start_timeout_s", "reason"),
     [(signal.SIGKILL, 60.0, "killed by SIGKILL before it was up"), (signal.SIGSTOP, 8.0, "not up after 8 s")],
 )
-@pytest.mark.parametrize("victim", [0, 2])
+@pytest.mark.parametrize("victim", [0, pytest.param(2, marks=pytest.mark.long)])
 def test_a_node_that_is_lost_while_it_starts_holds_nobody_up(
     sign: signal.Signals, start_timeout_s: float, reason: str, victim: int
 ) -> None:
