@@ -19,7 +19,7 @@ from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
-from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, confirm, receive_into, request, send
+from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, ask_confirm, confirmed, receive_into, request, send
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.reception import DATA
@@ -263,11 +263,13 @@ def test_a_reader_is_told_that_a_label_was_given_up_while_it_read() -> None:
         with linked(group, 1, 1) as sock:
             request(sock, READ, X, 1, 0, 0, 100)
             receive_into(sock, memoryview(bytearray(100)))
-            confirm(sock, X, 1)
+            ask_confirm(sock, X, 1)
+            confirmed(sock, X, 1)
             group.node(1).vault.forget(1, X)
             group.node(1).vault.bind(1, Label(1, 5), 0)
+            ask_confirm(sock, X, 1)
             with pytest.raises(LinkDown, match="given up"):
-                confirm(sock, X, 1)
+                confirmed(sock, X, 1)
 
 
 def test_a_label_that_came_back_is_not_the_one_that_was_read() -> None:
@@ -283,8 +285,9 @@ def test_a_label_that_came_back_is_not_the_one_that_was_read() -> None:
             vault.forget(1, X)
             vault.bind(1, X, 0)
             vault.with_offers(1, X, offers, 1, geometry)
+            ask_confirm(sock, X, 1)
             with pytest.raises(LinkDown, match="given up"):
-                confirm(sock, X, 1)
+                confirmed(sock, X, 1)
 
 
 @BOTH_WAYS

@@ -101,19 +101,13 @@ def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[Offer, ...
     return _OFFERS.decode(body)
 
 
-def confirm(sock: socket.socket, label: Label, rank: int) -> None:
-    """LinkDown unless all that was read of the rank's label on this link was the label's (rule R1)."""
-    ask_confirm(sock, label, rank)
-    confirmed(sock, label, rank)
-
-
 def ask_confirm(sock: socket.socket, label: Label, rank: int) -> None:
-    """The first half of `confirm`."""
+    """Asks whether all that was read of the rank's label on this link was the label's (rule R1); `confirmed` waits for the answer."""
     request(sock, CONFIRM, label, rank, 0, 0, 0)
 
 
 def confirmed(sock: socket.socket, label: Label, rank: int) -> None:
-    """The second half."""
+    """LinkDown unless it was."""
     answer = bytearray(1)
     receive_into(sock, memoryview(answer))
     if answer != YES:

@@ -3,7 +3,7 @@
 `step` takes one event and answers with commands. The rest is split by question: `membership` (seal, install, resume), `commit`
 (slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `scrub` (memory that changed by itself),
 `workers` (processes), `progress` (how far their ranks are), `peers` (heartbeats and silence), `relaying` (words that are passed on,
-answers that are added up), `custody` (memory of a node that the job goes on without).
+answers that are added up), `custody` (memory of a node that the job goes on without), `tight` (live arrays that lie in a slot).
 """
 
 from __future__ import annotations
