@@ -2,6 +2,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # a job is many processes, and each would compile all of perdure
 
 .PHONY: demo test test-faults lint bench bench-peers clean
 
