@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
-from perdure.comm.transports import Transport
+from perdure.comm.transports import Transport, sockets
 from perdure.comm.transports.ring import CAPACITY, Ring, allocate, available
 from perdure.comm.transports.shared import SharedTransport
 from perdure.comm.transports.sockets import TcpTransport, UnixTransport
 from perdure.comm.transports.threads import ThreadTransport
 from perdure.testing import TransportTests
+from perdure.testing.transports import DEADLINE_S, GREETING, connected, receive
 
 
 class TestUnix(TransportTests):
@@ -32,6 +34,43 @@ class TestThreads(TransportTests):
 class TestShared(TransportTests):
     def make(self, name: str) -> Transport:
         return SharedTransport(name)
+
+
+@pytest.mark.parametrize("tests", [TestUnix(), TestTcp(), TestShared()], ids=["unix", "tcp", "shared"])
+def test_who_is_stopped_before_it_greets_is_waited_for_and_nobody_waits_behind_it(tests: TransportTests) -> None:
+    """Of TCP a part of the greeting may come before the rest."""
+    with tests.transports() as (here, there):
+        kind, _, name = there.address.partition(":")
+        late = socket.socket(socket.AF_INET if kind == "tcp" else socket.AF_UNIX)
+        late.connect(("127.0.0.1", int(name.rpartition(":")[2])) if kind == "tcp" else "\0" + name)
+        if kind == "tcp":
+            late.sendall(GREETING[:5])
+        other = here.dial(there.address, GREETING[::-1])
+        first = there.accept(len(GREETING))
+        late.sendall(GREETING[5:] if kind == "tcp" else GREETING)
+        second = there.accept(len(GREETING))
+        assert first is not None
+        assert second is not None
+        assert (first[0], second[0]) == (GREETING[::-1], GREETING)
+        late.sendall(b"x")
+        assert receive(second[1], 1) == b"x"
+        late.close()
+        for stream in (other, first[1], second[1]):
+            stream.close()
+
+
+def test_of_too_many_who_say_nothing_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "GREETINGS_MAX", 2)
+    with TestUnix().transports() as (here, there):
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for sock in silent:
+            sock.connect("\0" + there.address.removeprefix("unix:"))
+        sender, receiver = connected(here, there)
+        silent[0].settimeout(DEADLINE_S)
+        assert silent[0].recv(1) == b""
+        assert silent[2].send(GREETING) == len(GREETING)
+        for each in (sender, receiver, *silent):
+            each.close()
 
 
 @pytest.fixture

@@ -1,27 +1,21 @@
 """Where an agent is reached: `unix:NAME`, an abstract Unix socket of one machine, or `tcp:HOST:PORT` between machines.
 
-TCP decides nothing here. Who is lost is said by heartbeats, and a connection that gives up while the job still waits for a silent node
-(rule T5) would lose what was sent on it: its patience is longer than the detector's. So nothing that dials may block either: a connection
-to a machine that is switched off is under way for minutes.
+Nothing that dials may block: a connection to a machine that is switched off is under way for minutes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
 from typing import Final
 
+from perdure.comm.transports.tcp import tune
+
 BACKLOG: Final = 1024
 """Connections that wait to be accepted: every agent and every worker of a job may dial at the same moment."""
 LOCAL_TIMEOUT_S: Final = 1.0
 """For a Unix socket, whose backlog may be full; nothing else makes it wait."""
-PATIENCE_S: Final = 90
-"""How long TCP repeats what nobody acknowledges: more than `unreachable_timeout_s` and `silence_s` together."""
-REPEAT_MS: Final = 1000
-"""The longest pause between two repetitions, so that a link that is back is used at once. Linux 6.15 and later; before it they double."""
-_TCP_RTO_MAX_MS: Final = 44
 
 
 def unix_address(name: str) -> str:
@@ -77,19 +71,6 @@ def dial(address: str) -> socket.socket:
         raise OSError(code, os.strerror(code))
     sock.setblocking(False)
     return sock
-
-
-def tune(sock: socket.socket) -> None:
-    """What every TCP connection of ours is set to; nothing for a Unix socket."""
-    if sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PATIENCE_S // 3)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PATIENCE_S // 9)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PATIENCE_S * 1000)
-    with contextlib.suppress(OSError):  # an older kernel
-        sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, REPEAT_MS)
 
 
 def _parse(address: str) -> tuple[socket.AddressFamily, str | tuple[str, int]]:

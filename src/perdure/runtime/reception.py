@@ -16,14 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.runtime.addresses import tune
+from perdure.comm.transports.tcp import PATIENCE_S, tune
 from perdure.runtime.loop import Loop
 
 HELLO: Final = struct.Struct("<32s8sI")
 """token, role, number: a generation (data), an agent (peer), a round (orchestrator)."""
 ORCHESTRATOR, PEER, DATA = b"orch", b"peer", b"data"
-HELLO_TIMEOUT_S: Final = 10.0
-"""Who dials says its hello at once; only a network that loses packets makes that take seconds."""
+HELLO_TIMEOUT_S: Final = float(PATIENCE_S)
+"""Who dials says its hello at once; if it is stopped, or cut off, just before that, the job may wait for it (rule T5), and a connection
+that ended meanwhile would be made again by nobody."""
 WAITING_MAX: Final = 1024
 """Connections without a whole hello; the oldest goes for a newer one. Arbitrary, above what a job's own dials can be."""
 

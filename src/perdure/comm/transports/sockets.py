@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
+from perdure.comm.transports.tcp import FOR_EVER_S, PATIENCE_S, tune
 
-GREETING_TIMEOUT_S: Final = 2.0
-"""A dialler sends its greeting at once; one that does not is none of ours."""
-NETWORK_TIMEOUT_S: Final = 60.0
-"""A link may be down for some seconds and the job go on when it is back; who is lost is known, and revoked, in three."""
+DIAL_TIMEOUT_S: Final = 2.0
+"""For a Unix socket that nobody accepts, and for the greeting's first bytes to be taken by the kernel."""
+GREETINGS_MAX: Final = 1024
+"""Connections that have not said yet whose they are; of more the oldest is closed."""
 LOOK_AGAIN_S: Final = 0.005
 """Who waits for a link to be taken asks so often whether it is still wanted: a revoke must be heard within 50 ms."""
+OUT_OF_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 BACKLOG: Final = 1024
 """A dial of a Unix socket blocks when so many wait to be accepted; more ranks than this on one host are not expected."""
 
@@ -31,8 +33,7 @@ class SocketStream:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tune(sock, FOR_EVER_S)
         self._sock = sock
         self.fd = sock.fileno()
 
@@ -70,35 +71,76 @@ class SocketStream:
 
 
 class _Listener:
-    """What the two families share."""
+    """What the two families share.
+
+    A dialler sends its greeting at once, and may be stopped, or its link cut, just before that: for seconds, after which the job goes on.
+    A connection that is closed meanwhile would be missed by nobody, so it may be silent for as long as a job waits for a node; and no
+    other one waits for it.
+    """
 
     def __init__(self, listener: socket.socket, address: str) -> None:
         self._listener, self.address = listener, address
+        self._closed = False
+        self._fd = listener.fileno()
+        self._ungreeted: dict[int, tuple[socket.socket, float]] = {}
+        """By descriptor, in the order in which they came, with when that was."""
+        self._poll = select.poll()
+        self._poll.register(listener, select.POLLIN)
+        listener.setblocking(False)
         listener.listen(BACKLOG)
 
     def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return None
-            sock.settimeout(GREETING_TIMEOUT_S)
-            try:
-                greeted = self._greeted(sock, greeting_bytes)
-            except OSError:
-                greeted = None  # none of ours
-            if greeted is not None:
-                return greeted
+        while not self._closed:
+            for fd, _ in self._poll.poll():
+                if fd == self._fd:
+                    self._let_in(greeting_bytes)
+                elif fd in self._ungreeted and (greeted := self._hear(fd, greeting_bytes)):
+                    return greeted
+        for fd in list(self._ungreeted):
+            self._take(fd).close()
+        return None
+
+    def _let_in(self, greeting_bytes: int) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno in OUT_OF_MEANS:
+                raise
+            return  # closed, or it hung up before it was accepted
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, greeting_bytes)  # TCP may cut a greeting; Unix sockets do not
+        now = time.monotonic()
+        for fd, (_, since) in list(self._ungreeted.items()):
+            if now - since > PATIENCE_S or len(self._ungreeted) >= GREETINGS_MAX:
+                self._take(fd).close()
+        self._ungreeted[sock.fileno()] = (sock, now)
+        self._poll.register(sock, select.POLLIN)
+
+    def _take(self, fd: int) -> socket.socket:
+        self._poll.unregister(fd)
+        return self._ungreeted.pop(fd)[0]
+
+    def _hear(self, fd: int, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+        sock = self._take(fd)
+        try:
+            greeted = self._greeted(sock, greeting_bytes)
+        except OSError:
+            greeted = None  # none of ours
+        if greeted is None:
             sock.close()
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        return greeted
 
     def _greeted(self, sock: socket.socket, greeting_bytes: int) -> tuple[bytes, Stream] | None:
-        """The greeting and the stream of a new connection; None, or an OSError, when it is none of ours."""
+        """The greeting and the stream of a new connection; None, or an OSError, when it is none of ours. All of it is there, or the end."""
         if sock.family == socket.AF_UNIX and peer_credentials(sock)[1] != os.getuid():
             return None
-        greeting = sock.recv(greeting_bytes, socket.MSG_WAITALL)
+        greeting = sock.recv(greeting_bytes)
         return (greeting, SocketStream(sock)) if len(greeting) == greeting_bytes else None
 
     def close(self) -> None:
+        self._closed = True
         with contextlib.suppress(OSError):  # a listener is not connected: shutting it down is only to wake the accepting thread
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -132,7 +174,7 @@ class TcpTransport(_Listener):
         host, _, port = address.removeprefix("tcp:").rpartition(":")
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            _connect(sock, (host, int(port)), given_up, NETWORK_TIMEOUT_S)
+            _connect(sock, (host, int(port)), given_up, PATIENCE_S)
             sock.sendall(greeting)
         except OSError as error:
             sock.close()
@@ -158,7 +200,7 @@ def connected(name: str, given_up: GivenUp = never) -> socket.socket:
     return sock
 
 
-def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: GivenUp, timeout_s: float = GREETING_TIMEOUT_S) -> None:
+def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: GivenUp, timeout_s: float = DIAL_TIMEOUT_S) -> None:
     """Connects in small steps. OSError: refused, too late, or given up. A Unix socket says EAGAIN while too many wait to be accepted."""
     sock.setblocking(False)
     taken = select.poll()  # not `select`, which knows no descriptor above 1023
@@ -173,7 +215,7 @@ def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: Give
             time.sleep(LOOK_AGAIN_S)
         else:
             taken.poll(LOOK_AGAIN_S * 1e3)
-    sock.settimeout(GREETING_TIMEOUT_S)
+    sock.settimeout(DIAL_TIMEOUT_S)
 
 
 def peer_credentials(sock: socket.socket) -> tuple[int, int]:

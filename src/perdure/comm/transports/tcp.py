@@ -1,0 +1,32 @@
+"""What every TCP connection of a job is set to.
+
+TCP decides nothing here. Who is lost is said by heartbeats, and a connection that gives up while the job still waits for a silent node
+(rule T5) would lose what was sent on it: its patience is longer than the detector's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Final
+
+PATIENCE_S: Final = 90
+"""How long TCP repeats what nobody acknowledges: more than `unreachable_timeout_s` and `silence_s` together."""
+REPEAT_MS: Final = 1000
+"""The longest pause between two repetitions, so that a link that is back is used at once. Linux 6.15 and later; before it they double."""
+FOR_EVER_S: Final = 20 * 86400
+"""For ranks: TCP counts a receiver that is full as one that does not acknowledge, and a rank may compute for hours before it receives."""
+_TCP_RTO_MAX_MS: Final = 44
+
+
+def tune(sock: socket.socket, patience_s: int = PATIENCE_S) -> None:
+    """What every TCP connection of ours is set to; nothing for a Unix socket."""
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PATIENCE_S // 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PATIENCE_S // 9)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_s * 1000)
+    with contextlib.suppress(OSError):  # an older kernel
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, REPEAT_MS)
