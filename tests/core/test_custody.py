@@ -77,7 +77,8 @@ def test_g3_a_custodian_is_no_member(custodian: Node) -> None:
     """It has no vote, answers no seal, and takes no word of members."""
     state = custodian.state
     assert custodian.told(seal(generation=2)) == []
-    assert custodian.told(msg.Accept(ballot=Ballot(9, 9), plan=plan_without(3, FIRST))) == []
+    change = plan_without(2, FIRST).change_to(plan_without(3, FIRST))
+    assert custodian.told(msg.Accept(ballot=Ballot(9, 9), generation=3, change=change)) == []
     assert custodian.told(msg.Resume(generation=2, since=0, addresses=())) == []
     assert custodian.peer(prepared(Label(2, 1), 1)) == []
     offer = program.offer_of(1, program.state_of(1, 1), program.common_of(1))
@@ -186,6 +187,9 @@ def cut_off(chief: Chief) -> list[do.OrchestratorCommand]:
         chief.said(1, msg.Heartbeat(number=1, echo=0, generation=1))
         chief.said(2, msg.Heartbeat(number=1, echo=0, generation=1))
     chief.said(1, msg.PeerSilent(agent=2))
+    chief.step(ev.Tick(late_s=0.0))
+    for number in (1, 2):
+        chief.said(number, msg.Alive(nonce=-1))
     return chief.step(ev.Tick(late_s=0.0))
 
 
@@ -221,6 +225,6 @@ def test_d6_d7_a_member_that_a_newer_plan_has_no_rank_for_is_excluded(chief: Chi
     assert plan is not None
     place = Placement(rank=1, agent=1, node=0, incarnation=2)
     newer = plan.amended(PlanChange(base=FIRST, positions=(1, 2), placements=(place,), addresses=((1, "a1"),)))
-    answer = chief.said(1, msg.Newer(generation=2, plan=newer))
+    answer = chief.said(1, msg.InstalledPlan(plan=newer))
     assert do.TellAgent(agent=2, message=msg.Install(plan=newer, restore=())) in answer
     assert chief.state.excluded.keys() == {2}

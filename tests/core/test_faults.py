@@ -113,6 +113,6 @@ def test_the_first_plan_is_no_recovery() -> None:
 def test_instants_of_a_decision_by_votes() -> None:
     """The orchestrator has asked one agent, all of them, and has told the register what they have chosen."""
     plan = first_plan(SEATS, 3, 1, 3, 1)
-    accept = do.TellAgent(agent=1, message=msg.Accept(ballot=Ballot(1, 1), plan=plan))
+    accept = do.TellAgent(agent=1, message=msg.Accept(ballot=Ballot(1, 1), generation=2, change=plan.change_to(plan)))
     told = (accept, do.Publish(event="proposed", fields={"generation": 2}), do.Note(plan=plan))
     assert [orchestrator_instant(command, 1) for command in told] == [("accepting", -1), ("choosing", -1), ("chosen", -1)]

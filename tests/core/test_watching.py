@@ -55,9 +55,14 @@ def test_t6_a_doubt_excludes_nobody() -> None:
         chief.said(2, msg.Heartbeat(number=1, echo=0, generation=1))
         assert chief.step(ev.Tick(late_s=0.0)) == []
     chief.said(2, msg.PeerSilent(agent=1))
-    assert not chief.state.excluded
+    asked = chief.step(ev.Tick(late_s=0.0))
+    assert asked == [do.TellAgent(agent=number, message=msg.AskAlive(nonce=-1)) for number in (1, 2)], "as soon as the second word has come"
+    chief.said(1, msg.Alive(nonce=-1))
+    chief.said(2, msg.Alive(nonce=0))
+    assert chief.step(ev.Tick(late_s=0.0)) == [], "what was heard of agent 2 may have been long on its way"
+    chief.said(2, msg.Alive(nonce=-1))
     chief.step(ev.Tick(late_s=0.0))
-    assert chief.state.excluded.keys() == {2}, "one of the two, as soon as the second word has come"
+    assert chief.state.excluded.keys() == {2}
 
 
 @pytest.mark.parametrize("victim", [1, 2, 20])
@@ -129,14 +134,23 @@ def test_d7_a_plan_that_was_chosen_after_the_register_was_read_is_found_and_seal
     """Two orchestrators for a moment: the first one's proposal arrives after the second one has asked what there is."""
     chief = chief_that_counts()
     chief.said(1, msg.WorkerLost(generation=1, rank=0, incarnation=1, reason="SIGSEGV"))
-    assert chief.state.plan is not None
-    assert chief.said(2, msg.Newer(generation=2)) == [do.Propose(plan=chief.state.plan)]
+    assert chief.said(2, msg.Newer(generation=2)) == [do.TellAgent(agent=2, message=msg.AskPlan())]
+    assert chief.said(1, msg.Newer(generation=2)) == [], "one is asked"
     newer = plan_of(2, None, (2, 1))
     install, seal = msg.Install(plan=newer, restore=()), msg.Seal(ballot=Ballot(2, 2), generation=2)
-    assert chief.step(ev.RegisterHolds(plan=newer)) == [
+    assert chief.said(2, msg.InstalledPlan(plan=newer)) == [
+        do.Note(plan=newer),
         *(do.TellAgent(agent=agent, message=install) for agent in (1, 2)),
         *(do.TellAgent(agent=agent, message=seal) for agent in (1, 2)),
     ]
+
+
+def test_d7_another_is_asked_for_the_newer_plan_when_the_first_is_lost() -> None:
+    chief = chief_that_counts()
+    chief.said(1, msg.WorkerLost(generation=1, rank=0, incarnation=1, reason="SIGSEGV"))
+    for number in (1, 2):
+        chief.said(number, msg.Newer(generation=2))
+    assert do.TellAgent(agent=2, message=msg.AskPlan()) in chief.step(ev.AgentEnded(agent=1, how="killed"))
 
 
 def test_d6_a_plan_that_is_installed_already_is_answered_with_all_that_was_said_of_it() -> None:

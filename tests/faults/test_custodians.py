@@ -30,7 +30,7 @@ class Continued:
 def test_a_stopped_node_is_continued_when_a_second_loss_needs_what_it_holds(survive: Survive, ranks: int, spares: int) -> None:
     """Its rank is at home on a spare, which is not rebuilt yet when another node of the group ends: one more than the parity gives back.
     Of two ranks, only the custodian is left that has anything."""
-    faults = ("stop:node=1,superstep=20", "kill:node=0,phase=rebuilding")
+    faults = ("stop:node=1,superstep=18,phase=prepared", "kill:node=0,phase=rebuilding")
     story = survive(*faults, ranks=ranks, spares=spares, on_event=Continued())
     assert [event["nodes"] for event in story.of("waiting")] == [[1]]
     assert [(event["node"], event["ranks"]) for event in story.of("custodian")][:1] == [(1, [1])]
@@ -39,7 +39,7 @@ def test_a_stopped_node_is_continued_when_a_second_loss_needs_what_it_holds(surv
 
 
 def test_a_stopped_node_that_is_not_continued_is_not_waited_for_longer_than_a_silent_one() -> None:
-    faults = ("stop:node=1,superstep=20", "kill:node=0,phase=rebuilding")
+    faults = ("stop:node=1,superstep=18,phase=prepared", "kill:node=0,phase=rebuilding")
     quick = Settings(unreachable_timeout_s=1.0)
     with pytest.raises(Unrecoverable, match=r"rank.* of one parity group|was lost"):
         tell(faults=faults, spares=2, settings=quick, arguments={"supersteps": 40})

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from perdure.core import changes, holdings, layout, planner, tree, votes
 from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, tight, workers
-from perdure.core.orchestrator import choosing, counting, deciding, excluding, fanning, watching
+from perdure.core.orchestrator import choosing, counting, deciding, excluding, fanning, learning, watching
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Fault, Scenario, draw, with_flips
@@ -168,6 +168,31 @@ def with_two_votes(seed: int) -> Scenario:
     doze = Fault(kind="doze", phase="Accepted")
     again = Fault(kind="orchestrator", phase="Accepted", nth=4)
     return Scenario(ranks=5, parity=2, seed=seed, spares=2, group_size=5, engine="late", faults=(first, away, doze, again))
+
+
+def with_votes_by_a_tree(seed: int) -> Scenario:
+    """As `with_a_hand_over_of_votes`, and heads of the tree are stopped or end while it is voted."""
+    scenario = with_a_hand_over_of_votes(seed)
+    stopped = Fault(kind=("kill", "stun", "pause")[seed % 3], phase="Accept", nth=1 + seed % 4, victim=seed // 7)
+    return replace(scenario, ranks=10, fan_out=2, superstep_ms=30, faults=(*scenario.faults, stopped))
+
+
+def with_nobody_left_of_the_first_tree(seed: int) -> Scenario:
+    """As `with_nobody_left_of_the_first`, by a tree."""
+    return replace(with_nobody_left_of_the_first(seed), fan_out=2)
+
+
+def with_late_words_of_the_stopped(seed: int) -> Scenario:
+    """Nodes are stopped for ever, and no engine tells of it; what they had said before is heard seconds later."""
+    faults = (
+        Fault(kind="row", phase="MoveLabel", nth=129, delay=1, victim=28),
+        Fault(kind="pause", phase="WorkerEnded", nth=8, delay=20, victim=50),
+        Fault(kind="spare", phase="Prepared", nth=133, delay=20, victim=1),
+    )
+    return Scenario(
+        ranks=54, parity=1, seed=1249 + seed, ranks_per_node=2, group_size=3, slow=1, repeats=True, fan_out=2, engine="never",
+        notes="late", memory="tight", faults=faults,
+    )  # fmt: skip
 
 
 MISTAKES = (
@@ -399,16 +424,36 @@ MISTAKES = (
         right="sorted(missing - state.directly)", wrong="()", scenario=with_a_tree,
     ),
     Mutation(
+        name="a vote is lost on its way up the tree", rule="D3, D8", function=tree.Sum.add,
+        right="self.add_vote(answer.accepted)", wrong="pass", scenario=with_votes_by_a_tree,
+    ),
+    Mutation(
+        name="who has not answered in the tree counts as a vote", rule="D5, D8", function=fanning.unanswered,
+        right="sorted(gathering.missing)", wrong="()", scenario=with_votes_by_a_tree,
+    ),
+    Mutation(
+        name="a plan is chosen before the tree has answered", rule="D5, D8", function=fanning.unanswered,
+        right="gathering is not None and gathering.asked", wrong="False", scenario=with_votes_by_a_tree,
+    ),
+    Mutation(
+        name="nobody is asked for a plan that is newer", rule="D7", function=learning.told,
+        right="state.newer[agent] = generation", wrong="pass", scenario=with_nobody_left_of_the_first_tree,
+    ),
+    Mutation(
+        name="what is heard of a stopped node shows that it lives", rule="T6", function=watching._broken_link,
+        right="probe.answered.issuperset(pair)", wrong="True", scenario=with_late_words_of_the_stopped,
+    ),
+    Mutation(
         name="votes decide where two quorums need not meet", rule="D0", function=votes.decide_after,
         right="2 * plan.parity < len(group)", wrong="2 * plan.parity <= len(group)",
     ),
     Mutation(
         name="a quorum is one vote too small", rule="D0, D5", function=votes.are_quorum,
-        right=">= len(group) - plan.parity", wrong=">= len(group) - plan.parity - 1",
+        right="<= plan.parity", wrong="<= plan.parity + 1",
     ),
     Mutation(
         name="a plan is chosen by the members of one group", rule="D0, D5", function=votes.are_quorum,
-        right="return all(", wrong="return any(", scenario=with_a_hand_over_of_groups,
+        right="return max(", wrong="return min(", scenario=with_a_hand_over_of_groups,
     ),
     Mutation(
         name="a vote is cast although a higher ballot has the promise", rule="D4", function=membership.accept,
@@ -430,10 +475,6 @@ MISTAKES = (
         name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=deciding._chosen,
         right="before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))", wrong="True",
         scenario=with_two_votes,
-    ),
-    Mutation(
-        name="a new orchestrator believes that the register knows the newest plan", rule="D5, D7", function=membership.greeted,
-        right="state.plan if state.generation > known else None", wrong="None", scenario=with_nobody_left_of_the_first,
     ),
     Mutation(
         name="members of a group share a node", rule="G1", function=layout.parity_groups,

@@ -18,12 +18,14 @@ OFFER = Offer(
     rank=1, items=(ITEM,), coded_bytes=48, replicated_bytes=0, next_position=20, ended_at=-1, since=Label(1, 8), changed=((0, 16),)
 )
 PLAN = first_plan([Seat(agent=7, node=0, address="unix:a")], 2, 2, 2, 1)
+VOTE = msg.Vote(ballot=Ballot(1, 2), change=PLAN.change_to(PLAN))
 MESSAGES = [
     msg.GroupOffer(label=Label(1, 10), offer=OFFER),
     msg.Install(plan=PLAN, restore=()),
     msg.Seal(ballot=Ballot(1, 2), generation=1),
-    msg.Accept(ballot=Ballot(1, 2), plan=PLAN),
-    msg.Sealed(ballot=Ballot(2, 1), generation=1, ranks=(), positions=(0, 1), accepted=msg.Vote(ballot=Ballot(1, 2), plan=PLAN)),
+    msg.Accept(ballot=Ballot(1, 2), generation=2, change=PLAN.change_to(PLAN)),
+    msg.Sealed(ballot=Ballot(2, 1), generation=1, ranks=(), positions=(0, 1), accepted=VOTE),
+    msg.AskPlan(),
     msg.Enter(
         generation=2, size=2, addresses=("unix:a", "unix:b"), incarnations=(1, 2), base=Label(1, 10), slot=1, offer=OFFER,
         positions=(20, 30), protection=2.5,

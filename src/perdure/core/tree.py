@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from perdure.core import votes
 from perdure.core.ids import Label
-from perdure.core.messages import Gathered, RankReport, UsualLabel
+from perdure.core.messages import Gathered, RankReport, UsualLabel, Vote
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 
@@ -36,9 +37,10 @@ Span = tuple[int, int]
 
 
 class Milestone(StrEnum):
-    """What is waited for; `Seal` asks for the first, `Install` and `Amend` for the next two, `Resume` for the last."""
+    """What is waited for, by the word that asks: `Seal`, `Accept`, then twice `Install` or `Amend`, `Resume`."""
 
     SEALED = "sealed"
+    ACCEPTED = "accepted"
     INSTALLED = "installed"
     READY = "ready"
     RESUMED = "resumed"
@@ -90,6 +92,7 @@ class Sum:
     others: dict[int, RankReport] = field(default_factory=dict)
     positions: set[int] = field(default_factory=set)
     addresses: dict[int, str] = field(default_factory=dict)
+    accepted: Vote | None = None
 
     def add(self, answer: Gathered) -> None:
         """D3 asks for labels that all have prepared, so those that one lacks are of no use."""
@@ -98,6 +101,11 @@ class Sum:
         self.others.update((report.rank, report) for report in answer.others)
         self.positions.update(answer.positions)
         self.addresses.update(answer.addresses)
+        self.add_vote(answer.accepted)
+
+    def add_vote(self, vote: Vote | None) -> None:
+        """D3 asks for the newest one only."""
+        self.accepted = votes.newest((self.accepted, vote))
 
     def add_labels(self, labels: Iterable[UsualLabel]) -> None:
         """Of a rank that holds whole labels only, or of many."""

@@ -62,7 +62,7 @@ class Ground:
     @property
     def by_votes(self) -> bool:
         """Are plans chosen by votes (rule D0)? Else the register chooses."""
-        return decide_after(self.plan, SETTINGS)
+        return decide_after(self.plan)
 
     def ranks_of(self, node: int) -> list[int]:
         """Its ranks at the start."""

@@ -85,9 +85,9 @@ class Checkers:
     def after_agent(self, node: Node, event: Any, commands: list[do.AgentCommand]) -> None:
         """I1, I4 to I7 at this agent; that it believes in no chunk that is not there; G1 where something has changed."""
         state = node.state
-        for command in commands:
-            if isinstance(command, do.TellOrchestrator) and isinstance(command.message, msg.Accepted) and state.accepted is not None:
-                self.cluster.decisions.accepted(node.number, command.message.ballot, state.accepted.plan)
+        asked = event.message if isinstance(event, ev.OrchestratorSaid | ev.PeerSaid) else None
+        if isinstance(asked, msg.Accept) and state.accepted is not None and state.accepted.ballot == asked.ballot:
+            self.cluster.decisions.accepted(node.number, asked.generation, state.accepted)
         view = invariants.View(agents={node.number: state}, orchestrator=None, chosen=self.cluster.decisions.chosen, past=self.past)
         for check in LOCAL:
             for text in check(view):

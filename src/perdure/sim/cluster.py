@@ -77,7 +77,7 @@ class Cluster:
         self.schedule = Schedule(str(scenario))
         self.network = Network(self.schedule)
         self.checkers = Checkers(self)
-        self.decisions = Decisions(self.settings.direct_agents_max, self.checkers.plan_chosen, self.checkers.breaks)
+        self.decisions = Decisions(self.checkers.plan_chosen, self.checkers.breaks)
         self.log: deque[Moment] = deque(maxlen=log or None)
         self.finished: do.Finish | None = None
         self.nodes: dict[int, Node] = {}

@@ -204,17 +204,17 @@ class _Job:
                 report = msg.RankReport(rank=number - 1, incarnation=1, worker_lives=True, labels=(held,))
                 answer = msg.Sealed(ballot=ballot, generation=generation, ranks=(report,), positions=(2, 3))
                 self.to_orchestrator.append((number, answer))
-            case msg.Accept(ballot=ballot):
+            case msg.Accept(reach=None, ballot=ballot):
                 self.to_orchestrator.append((number, msg.Accepted(ballot=ballot)))
             case msg.Amend(reach=None, generation=generation):
                 self.to_orchestrator.append((number, msg.Installed(generation=generation)))
                 self.to_orchestrator.append((number, msg.Ready(generation=generation, rank=number - 1, address=f"rank-{number - 1}")))
-            case msg.Seal(reach=reach) | msg.Amend(reach=reach) | msg.Resume(reach=reach) if reach is not None:
+            case msg.Seal(reach=reach) | msg.Accept(reach=reach) | msg.Amend(reach=reach) | msg.Resume(reach=reach) if reach is not None:
                 self._pass_on(number, message, reach, source)
             case _:
                 pass
 
-    def _pass_on(self, number: int, word: msg.Seal | msg.Amend | msg.Resume, reach: msg.Reach, source: int) -> None:
+    def _pass_on(self, number: int, word: msg.Seal | msg.Accept | msg.Amend | msg.Resume, reach: msg.Reach, source: int) -> None:
         """One that is not real says what all of its part say; the real one in it hears the word from there."""
         if reach.first < self.ranks - 1 < reach.stop:
             mine = msg.Reach(first=self.ranks - 1, stop=self.ranks, without=reach.without)
@@ -223,8 +223,8 @@ class _Job:
             sealed = isinstance(word, msg.Seal)
             answer = msg.Gathered(
                 milestone=milestone,
-                generation=word.generation,
-                ballot=word.ballot if isinstance(word, msg.Seal) else Ballot(0, 0),
+                generation=word.generation - isinstance(word, msg.Accept),
+                ballot=word.ballot if isinstance(word, msg.Seal | msg.Accept) else Ballot(0, 0),
                 first=reach.first,
                 stop=reach.stop,
                 missing=(VICTIM - 1,) if reach.first < VICTIM <= reach.stop else (),

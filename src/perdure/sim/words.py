@@ -85,7 +85,7 @@ def short(what: Any) -> str:
     words += [f"{field} {_chunks(value)}" for field in ("wrong", "repaired", "left") if (value := getattr(what, field, None))]
     if isinstance(what, msg.Assign):
         words.append(_tasks(what.tasks))
-    if isinstance(what, msg.Amend):
+    if isinstance(what, msg.Accept | msg.Amend):
         changed = " ".join(f"{place.rank}.{place.incarnation}@{place.agent}" for place in what.change.placements)
         words.append(f"from {what.change.base or 'nothing'} with {changed or 'everybody where they were'}")
     plan = getattr(what, "plan", None)

@@ -72,10 +72,10 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
     match message:
         case msg.Greet():
             return membership.greet(state, message)
-        case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume():
+        case msg.Seal() | msg.Accept() | msg.Install() | msg.Amend() | msg.Resume():
             return _obey(state, message, relaying.THE_ORCHESTRATOR, now)
-        case msg.Accept():
-            return membership.accept(state, message, now)
+        case msg.AskPlan():
+            return membership.tell_plan(state)
         case msg.Assign():
             return restore.assigned(state, message)
         case msg.Committed(label=label, next_position=position):
@@ -101,6 +101,8 @@ def _obey(state: AgentState, word: msg.Relayed, source: int, now: float) -> list
     match word:
         case msg.Seal():
             return membership.seal(state, word, source, now)
+        case msg.Accept():
+            return membership.accept(state, word, source, now)
         case msg.Install():
             return membership.install(state, word, source, now)
         case msg.Amend():
@@ -123,7 +125,7 @@ def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -
         case msg.Progress():
             progress.heard(state, agent, message)
             return []
-        case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume():
+        case msg.Seal() | msg.Accept() | msg.Install() | msg.Amend() | msg.Resume():
             return _obey(state, message, agent, now)
         case msg.Gathered():
             return relaying.heard(state, message)

@@ -14,12 +14,11 @@ from perdure.core.plan import Plan
 def greet(state: AgentState, message: msg.Greet) -> list[do.AgentCommand]:
     """D7. What agents still pass on of an older orchestrator's seals comes too late from now on: the new one would not know of it."""
     state.promised = max(state.promised, Ballot(message.round, 0))
-    return greeted(state, known=message.generation)
+    return greeted(state)
 
 
-def greeted(state: AgentState, known: int) -> list[do.AgentCommand]:
-    """D7: a new orchestrator counts the facts anew: everything that was said before is said again. `known`: the newest generation that it
-    knows of."""
+def greeted(state: AgentState) -> list[do.AgentCommand]:
+    """D7: a new orchestrator counts the facts anew: everything that was said before is said again."""
     ready = tuple((hosted.rank, hosted.address) for hosted in state.hosted.values() if hosted.told_ready)
     silent = tuple(agent for agent, peer in state.peers.items() if peer.silent)
     status = msg.Status(
@@ -29,7 +28,6 @@ def greeted(state: AgentState, known: int) -> list[do.AgentCommand]:
         ranks=reports(state),
         ready=ready,
         silent=silent,
-        plan=state.plan if state.generation > known else None,
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=status)]
     if state.installed:
@@ -68,22 +66,28 @@ def _promise(state: AgentState, ballot: Ballot) -> None:
 
 def _newer(state: AgentState) -> do.AgentCommand:
     """D1, D7: what is installed was chosen."""
-    assert state.plan is not None
-    plan = state.plan if len(state.plan.agents()) <= state.settings.direct_agents_max else None
-    return do.TellOrchestrator(message=msg.Newer(generation=state.generation, plan=plan))
+    return do.TellOrchestrator(message=msg.Newer(generation=state.generation))
 
 
-def accept(state: AgentState, message: msg.Accept, now: float) -> list[do.AgentCommand]:
+def tell_plan(state: AgentState) -> list[do.AgentCommand]:
+    """D7."""
+    return [do.TellOrchestrator(message=msg.InstalledPlan(plan=state.plan))] if state.plan else []
+
+
+def accept(state: AgentState, message: msg.Accept, source: int, now: float) -> list[do.AgentCommand]:
     """D4: the votes of the ranks that live here, for those who are members of the generation before; not against an older promise."""
-    if state.plan is None or state.is_outside or message.plan.generation > state.generation + 1:
+    if state.plan is None or state.is_outside or message.generation > state.generation + 1:
         return []
-    if message.plan.generation <= state.generation:
+    if message.generation <= state.generation:
         return [_newer(state)]
     if message.ballot < state.promised:
         return []
     _promise(state, message.ballot)
-    state.accepted = msg.Vote(ballot=message.ballot, plan=message.plan)
-    return [*_stop_generation(state, now), do.TellOrchestrator(message=msg.Accepted(ballot=message.ballot))]
+    state.accepted = msg.Vote(ballot=message.ballot, change=message.change)
+    out = [*relaying.pass_on(state, state.plan, message, source, now), *_stop_generation(state, now)]
+    if message.reach is None:
+        out.append(do.TellOrchestrator(message=msg.Accepted(ballot=message.ballot)))
+    return out
 
 
 def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
@@ -168,7 +172,7 @@ def _install(state: AgentState, message: msg.Install, now: float) -> list[do.Age
         if state.is_outside:
             return custody.say(state)
         state.by_tree = False
-        return greeted(state, known=state.generation)
+        return greeted(state)
     if state.plan is not None:
         out = _stop_generation(state, now)
         if not state.quiet:

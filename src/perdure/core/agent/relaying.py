@@ -36,7 +36,7 @@ def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: 
         state.gatherings[milestone, span] = Asked(
             milestone=milestone,
             generation=plan.generation,
-            ballot=word.ballot if isinstance(word, msg.Seal) else Ballot(0, 0),
+            ballot=word.ballot if isinstance(word, msg.Seal | msg.Accept) else Ballot(0, 0),
             word=word,
             plan=plan,
             parents={source},
@@ -51,6 +51,8 @@ def milestones_of(word: msg.Relayed) -> tuple[Milestone, ...]:
     match word:
         case msg.Seal():
             return (Milestone.SEALED,)
+        case msg.Accept():
+            return (Milestone.ACCEPTED,)
         case msg.Install() | msg.Amend():
             return (Milestone.INSTALLED, Milestone.READY)
         case msg.Resume():
@@ -145,6 +147,8 @@ def _has_reached(state: AgentState, asked: Asked) -> bool:
     match asked.milestone:
         case Milestone.SEALED:
             return state.phase is Phase.SEALED and state.quiet and state.promised == asked.ballot
+        case Milestone.ACCEPTED:
+            return state.accepted is not None and state.accepted.ballot == asked.ballot
         case Milestone.INSTALLED:
             return state.installed
         case Milestone.READY:
@@ -168,6 +172,7 @@ def _answer(state: AgentState, asked: Asked) -> msg.Gathered:
         others=tuple(gathering.sum.others.values()),
         positions=tuple(sorted(gathering.sum.positions)),
         addresses=tuple(gathering.sum.addresses.items()),
+        accepted=gathering.sum.accepted,
     )
 
 
@@ -176,6 +181,7 @@ def _add_own(state: AgentState, asked: Asked, total: Sum) -> None:
     rank = asked.gathering.span[0]
     if asked.milestone is Milestone.SEALED:
         total.positions.update(state.positions)
+        total.add_vote(state.accepted)
         report = next(report for report in reports(state) if report.rank == rank)
         masks = full_masks(asked.plan, rank)
         whole = all(one.prepared and one.replicated and (one.data, one.parity) == masks for one in report.labels)

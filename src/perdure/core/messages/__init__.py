@@ -39,6 +39,9 @@ from perdure.core.messages.agent import (
     Installed as Installed,
 )
 from perdure.core.messages.agent import (
+    InstalledPlan as InstalledPlan,
+)
+from perdure.core.messages.agent import (
     JobError as JobError,
 )
 from perdure.core.messages.agent import (
@@ -100,6 +103,9 @@ from perdure.core.messages.orchestrator import (
 )
 from perdure.core.messages.orchestrator import (
     AskAlive as AskAlive,
+)
+from perdure.core.messages.orchestrator import (
+    AskPlan as AskPlan,
 )
 from perdure.core.messages.orchestrator import (
     AskResult as AskResult,
@@ -201,14 +207,14 @@ from perdure.core.messages.worker import (
     Unwound as Unwound,
 )
 
-ToAgent = Greet | Seal | Accept | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
+ToAgent = Greet | Seal | Accept | AskPlan | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
-    Gathered | StillGathering | Status | Sealed | Accepted | Newer | Installed | Ready | Offered | Prepared | Traffic | Rebuilt | ChunksLost
-    | ChunksWrong | ChunksRepaired
+    Gathered | StillGathering | Status | Sealed | Accepted | Newer | InstalledPlan | Installed | Ready | Offered | Prepared | Traffic
+    | Rebuilt | ChunksLost | ChunksWrong | ChunksRepaired
     | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerUnheard | PeerSilent | PeerHeard | Progress | Result | Alive
     | Heartbeat | Custody
 )  # fmt: skip
-Relayed = Seal | Install | Amend | Resume
+Relayed = Seal | Accept | Install | Amend | Resume
 ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering | Progress
 ToWorker = Enter | MayCopy | LabelCommitted | Revoke | Pause | EndWorker
 FromWorker = Loaded | AtPosition | Snapped | Unwound | MainRaised | BaseWrong | PeerSuspected

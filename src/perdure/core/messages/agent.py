@@ -12,8 +12,7 @@ from perdure.core.plan import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot. `plan`: the one installed here, if it is
-    newer than any that the orchestrator knows of (rule D7)."""
+    """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot."""
 
     generation: int
     phase: str
@@ -21,7 +20,6 @@ class Status:
     ranks: tuple[RankReport, ...]
     ready: tuple[tuple[int, str], ...]
     silent: tuple[int, ...]
-    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +43,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newer:
-    """The answer to a word of a generation that has a successor already. `plan`: that successor; None: there are so many agents that the
-    register is asked for it."""
+    """The answer to a word of a generation that has a successor already: which is installed here."""
 
     generation: int
-    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledPlan:
+    """The answer to `AskPlan` (rule D7)."""
+
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +86,12 @@ class Gathered:
 
     Attributes:
         milestone: what they have reached, a `perdure.core.tree.Milestone`.
-        ballot: of the seal that is answered; (0, 0) for the others, which are facts.
+        ballot: of the seal, or of the vote, that is answered; (0, 0) for the others, which are facts.
         labels: held whole by each of these ranks but `others`; None: there is no such rank.
         others: who holds anything but whole labels.
         positions: all commit positions known.
         addresses: (rank, address) of the communicator, where they are new.
+        accepted: with a seal, the newest vote of any of these ranks for the next generation.
     """
 
     milestone: str
@@ -100,6 +104,7 @@ class Gathered:
     others: tuple[RankReport, ...] = ()
     positions: tuple[int, ...] = ()
     addresses: tuple[tuple[int, str], ...] = ()
+    accepted: Vote | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,9 @@ from perdure.core.plan import Plan, PlanChange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greet:
-    """A new orchestrator asks for the facts. `round` is its own, higher than any before; `generation` the newest that it knows of."""
+    """A new orchestrator asks for the facts. `round` is its own, higher than any before."""
 
     round: int
-    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +27,17 @@ class Seal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept:
-    """Vote for this plan, unless a higher ballot has your promise (rule D4)."""
+    """Vote for the plan of this generation, which differs so from the one before it, unless a higher ballot has your promise (rule D4)."""
 
     ballot: Ballot
-    plan: Plan
+    generation: int
+    change: PlanChange
+    reach: Reach | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPlan:
+    """Send the plan that is installed there: it is newer than any that this orchestrator has (rule D7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perdure.core.ids import Ballot, Label
 from perdure.core.interval import Choice
-from perdure.core.plan import Plan
+from perdure.core.plan import PlanChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """The plan that an agent has accepted, and in which ballot (rule D4)."""
+    """What an agent has accepted, and in which ballot (rule D4): how the next plan differs from the one of its generation."""
 
     ballot: Ballot
-    plan: Plan
+    change: PlanChange

@@ -13,13 +13,14 @@ from perdure.core import planner, votes
 from perdure.core.orchestrator import excluding, fanning
 from perdure.core.orchestrator.state import Node, OrchestratorState
 from perdure.core.plan import Plan
+from perdure.core.tree import Milestone
 
 Commands = list[do.OrchestratorCommand]
 
 
 def is_by_votes(state: OrchestratorState) -> bool:
     """D0: nobody has a vote for the first plan."""
-    return state.plan is not None and votes.decide_after(state.plan, state.settings)
+    return state.plan is not None and votes.decide_after(state.plan)
 
 
 def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan | planner.Lost:
@@ -37,12 +38,14 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     )
     if not is_by_votes(state):
         return answer
-    answered = votes.are_quorum(state.plan, state.sealed)
-    vote = votes.newest(sealed.accepted for sealed in state.sealed.values())
+    missing = fanning.unanswered(state, Milestone.SEALED, state.sealed)
+    answered = missing is not None and votes.are_quorum(state.plan, missing)
+    vote = fanning.newest_vote(state)
     waits = patient and bool(absent) and isinstance(answer, planner.Lost)
     if answered and vote is not None and not waits:
-        state.holdings = held if vote.plan == answer else None
-        return vote.plan
+        accepted = state.plan.amended(vote.change)
+        state.holdings = held if accepted == answer else None
+        return accepted
     if isinstance(answer, Plan) and not answered:
         return planner.Lost(ranks=held.missing, text="too few nodes are left to decide how to go on: start the job again")
     return answer
@@ -53,24 +56,33 @@ def ask(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     state.proposal, state.choosing_since = plan, now
     state.accepted.clear()
     state.patience_told = False
-    if not is_by_votes(state):
+    if state.plan is None or not is_by_votes(state):
         return [do.Propose(plan=plan)]
-    accept = msg.Accept(ballot=state.ballot, plan=plan)
+    accept = msg.Accept(ballot=state.ballot, generation=plan.generation, change=state.plan.change_to(plan))
     proposed = do.Publish(event="proposed", fields={"generation": plan.generation})
-    return [*(do.TellAgent(agent=agent, message=accept) for agent in state.members()), proposed]
+    if not fanning.is_large(state):
+        return [*(do.TellAgent(agent=agent, message=accept) for agent in state.members()), proposed]
+    one_by_one = sorted(fanning.not_by_the_tree(state, state.plan) | state.silences)
+    told: Commands = [do.TellAgent(agent=agent, message=accept) for agent in one_by_one]
+    return [*told, *fanning.ask(state, (Milestone.ACCEPTED,), accept, one_by_one, now), proposed]
 
 
 def is_chosen(state: OrchestratorState) -> bool:
     """D5: a quorum has accepted it in this ballot. Votes that were heard count, although the voter may have ended since."""
     assert state.plan is not None
-    return votes.are_quorum(state.plan, state.accepted)
+    missing = fanning.unanswered(state, Milestone.ACCEPTED, state.accepted)
+    return missing is not None and votes.are_quorum(state.plan, missing)
 
 
 def may_be_chosen(state: OrchestratorState, *, without_the_silent: bool) -> bool:
     """Could those who live, with those who have accepted, make a quorum?"""
-    assert state.plan is not None
+    plan = state.plan
+    assert plan is not None
+    missing = fanning.unanswered(state, Milestone.ACCEPTED, state.accepted)
+    if missing is None:
+        return True
     waited = {agent for agent in state.members() if not (without_the_silent and agent in state.silences)}
-    return votes.are_quorum(state.plan, state.accepted | waited)
+    return votes.are_quorum(plan, [rank for rank in missing if plan.agent_of(rank) not in waited])
 
 
 def seats_of(nodes: list[Node]) -> list[planner.Seat]:

@@ -8,7 +8,7 @@ from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding, excluding, fanning, telling, watching
+from perdure.core.orchestrator import deciding, excluding, fanning, learning, telling, watching
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
@@ -60,7 +60,8 @@ def _greeted(state: OrchestratorState, node: Node, message: msg.Status, now: flo
     state.ungreeted.discard(node.agent)
     for silent in message.silent:
         watching.complain(state, silent, node.agent, now, final=True)
-    found = deciding.told_of(state, message.plan, now) + excluding.greeted(state, node.agent, message)
+    learning.told(state, node.agent, message.generation)
+    found = excluding.greeted(state, node.agent, message)
     if state.plan is not None and message.generation == state.plan.generation:
         state.ready.update(message.ready)
     return found
@@ -116,8 +117,9 @@ def _of_workers(
             return _worker_lost(state, message, now)
         case msg.Raised() if message.generation == generation:
             return _raised(state, message)
-        case msg.Alive(nonce=nonce) if nonce == state.nonce:
-            return _heard_after_raise(state, node.agent)
+        case msg.Alive(nonce=nonce):
+            watching.answered(state, node.agent, nonce)
+            return _heard_after_raise(state, node.agent) if nonce == state.nonce else []
         case msg.JobError() if message.generation == generation:
             return deciding.finish(state, message.error, message.text)
         case _:
@@ -157,10 +159,10 @@ def _of_decisions(state: OrchestratorState, agent: int, message: msg.FromAgent, 
             fanning.still_gathering(state, message, now)
         case msg.Accepted() if message.ballot == state.ballot and state.phase is Phase.CHOOSING:
             state.accepted.add(agent)
-        case msg.Newer(plan=plan) if plan is not None:
+        case msg.Newer(generation=g):
+            learning.told(state, agent, g)
+        case msg.InstalledPlan(plan=plan):
             return deciding.told_of(state, plan, now)
-        case msg.Newer(generation=g) if state.plan is not None and g > generation and state.phase is Phase.SEALING:
-            return [do.Propose(plan=state.plan)]  # of a generation that there is: the register answers with the newest
         case msg.Installed(generation=g) if g == generation:
             state.installed.add(agent)
         case msg.Ready(generation=g) if g == generation:

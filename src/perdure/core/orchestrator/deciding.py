@@ -29,7 +29,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     state.living = None
     state.started_at = now
     return [
-        do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round, generation=state.plan.generation if state.plan else 0)),
+        do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
         do.Publish(event="agent_started", fields={"node": event.node, "pid": event.pid}),
         *telling.reserve(state),
     ]
@@ -100,9 +100,14 @@ def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> C
     return _chosen(state, plan, now) if plan is not None and _is_newer(state, plan) else []
 
 
-def told_of(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
-    """D5, D7: an agent has installed this plan, so it was chosen. The register may not know, if votes have chosen it."""
-    return [do.Note(plan=plan), *_chosen(state, plan, now)] if plan is not None and _is_newer(state, plan) else []
+def told_of(state: OrchestratorState, plan: Plan, now: float) -> Commands:
+    """D5, D7: an agent has installed this plan, so it was chosen. The register may not know, if votes have chosen it. Whoever has greeted
+    before says now whether it is a custodian."""
+    if not _is_newer(state, plan):
+        return []
+    greeted = [(agent, node.status) for agent, node in state.nodes.items() if node.status is not None]
+    out = [do.Note(plan=plan), *_chosen(state, plan, now)]
+    return out + [command for agent, status in greeted for command in excluding.greeted(state, agent, status)]
 
 
 def _is_newer(state: OrchestratorState, plan: Plan) -> bool:
@@ -114,6 +119,7 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     phase, before, state.plan = state.phase, state.plan, plan
     is_own = before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))
     state.living = None
+    state.plan_asked_of = -1
     state.told_whole.clear()
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)
@@ -210,7 +216,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     """D7: a hand-over alone starts no generation. If everybody runs, count on; otherwise the generation is sealed with a higher ballot."""
     assert state.plan is not None
     plan = state.plan
-    if not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
+    if state.newer or not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
     if state.ungreeted and choosing.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
         return telling.install_behind(state, plan)  # one without ranks in it may know a newer plan, which the register has not been told

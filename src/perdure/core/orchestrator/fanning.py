@@ -6,11 +6,11 @@ What `perdure.core.tree` cannot reach, or what it has passed by, is spoken to di
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core import tree
+from perdure.core import tree, votes
 from perdure.core.holdings import Holdings, known_one_by_one
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan
@@ -25,9 +25,11 @@ def is_large(state: OrchestratorState) -> bool:
 
 
 def ask(state: OrchestratorState, milestones: tuple[Milestone, ...], word: msg.Relayed, directly: Iterable[int], now: float) -> Commands:
-    """By the tree, to all members but the lost and those to whom the caller speaks `directly`. What was asked before counts no more."""
+    """By the tree, to all members but the lost and those to whom the caller speaks `directly`. What was asked before counts no more, but
+    for the answers to the seal, from which that follows what is voted for."""
     assert state.plan is not None
-    state.gatherings.clear()
+    sealed = state.gatherings.get(Milestone.SEALED) if Milestone.ACCEPTED in milestones else None
+    state.gatherings = {Milestone.SEALED: sealed} if sealed else {}
     state.directly = set(directly)
     without = sorted({*state.directly, *(agent for agent in state.lost if state.plan.ranks_of(agent))})
     state.fanned = word = dataclasses.replace(word, reach=msg.Reach(first=0, stop=state.plan.size, without=tuple(without)))
@@ -78,7 +80,7 @@ def still_gathering(state: OrchestratorState, message: msg.StillGathering, now: 
 def _is_of_now(state: OrchestratorState, answer: msg.Gathered) -> bool:
     if state.plan is None or answer.generation != state.plan.generation:
         return False
-    return answer.milestone != Milestone.SEALED or answer.ballot == state.ballot
+    return answer.milestone not in (Milestone.SEALED, Milestone.ACCEPTED) or answer.ballot == state.ballot
 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
@@ -124,6 +126,13 @@ def _speak_to_the_missing(state: OrchestratorState) -> Commands:
     return out
 
 
+def not_by_the_tree(state: OrchestratorState, plan: Plan) -> set[int]:
+    """Agents of the plan whose seal did not come by the tree: they are not spoken to by it either."""
+    gathering = state.gatherings.get(Milestone.SEALED)
+    missing = {plan.agent_of(rank) for rank in gathering.missing} if gathering else set[int]()
+    return {agent for agent in missing | state.sealed.keys() if plan.ranks_of(agent) and state.alive(agent)}
+
+
 def _in_full(state: OrchestratorState) -> list[msg.ToAgent]:
     """The word for one who may have missed any word before it."""
     assert state.plan is not None
@@ -131,6 +140,9 @@ def _in_full(state: OrchestratorState) -> list[msg.ToAgent]:
     match state.phase:
         case Phase.SEALING:
             return [install, msg.Seal(ballot=state.ballot, generation=state.plan.generation)]
+        case Phase.CHOOSING:
+            assert state.fanned is not None
+            return [install, dataclasses.replace(state.fanned, reach=None)]
         case Phase.REBUILDING:
             return [install]
         case _:
@@ -151,6 +163,23 @@ def absent(state: OrchestratorState) -> list[int] | None:
         return None
     agents = {state.plan.agent_of(rank) for rank in gathering.missing}
     return sorted(agent for agent in agents if state.alive(agent) and agent not in state.sealed)
+
+
+def unanswered(state: OrchestratorState, milestone: Milestone, answered: Collection[int]) -> list[int] | None:
+    """Ranks whose agents are not among those who have `answered` themselves, and have not answered by the tree either; None: parts of it
+    have not answered yet."""
+    assert state.plan is not None
+    gathering = state.gatherings.get(milestone)
+    if gathering is not None and gathering.asked:
+        return None
+    ranks = range(state.plan.size) if gathering is None else sorted(gathering.missing)
+    return [rank for rank in ranks if state.plan.agent_of(rank) not in answered]
+
+
+def newest_vote(state: OrchestratorState) -> msg.Vote | None:
+    """D3: of those who have answered the seal."""
+    gathering = state.gatherings.get(Milestone.SEALED)
+    return votes.newest([*(sealed.accepted for sealed in state.sealed.values()), gathering.sum.accepted if gathering else None])
 
 
 def is_counted(state: OrchestratorState, sealed: Plan, agent: int) -> bool:

@@ -108,6 +108,19 @@ class Complaint:
 
 
 @dataclass(slots=True, kw_only=True)
+class Probe:
+    """A question to the ends of links that seem to be broken: whoever answers it lives now, whatever came late of it (rule T6).
+
+    Attributes:
+        since: when it was asked (s).
+    """
+
+    nonce: int
+    since: float
+    answered: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True, kw_only=True)
 class Excluded:
     """A node that the job goes on without, and whose process has not ended (rule D6).
 
@@ -173,6 +186,10 @@ class OrchestratorState:
     accepted: set[int] = field(default_factory=set)
     """Who has voted for it in this ballot."""
     choosing_since: float = 0.0
+    newer: dict[int, int] = field(default_factory=dict)
+    """Agent -> the generation that is installed there, where that is newer than this orchestrator's plan."""
+    plan_asked_of: int = -1
+    """Which of them was asked for its plan last."""
     told_whole: set[int] = field(default_factory=set)
     """Who was sent the whole plan, and so has no addresses of the generation before."""
     installed: set[int] = field(default_factory=set)
@@ -184,6 +201,9 @@ class OrchestratorState:
     committed: Label | None = None
     unheard: dict[int, dict[int, Complaint]] = field(default_factory=dict)
     """Agent -> watcher -> what that one says of it."""
+    probe: Probe | None = None
+    probes: int = 0
+    """How many there were."""
     asked: dict[int, float] = field(default_factory=dict)
     """Who was asked whether it lives, and has said nothing since -> when (s)."""
     neighbours: tuple[int, dict[int, frozenset[int]]] = (0, {})
@@ -221,6 +241,11 @@ class OrchestratorState:
     def become(self, phase: Phase) -> None:
         """Moves along `TRANSITIONS`."""
         self.phase = follow(TRANSITIONS, self.phase, phase, "the orchestrator")
+
+    @property
+    def generation(self) -> int:
+        """Of the newest plan that is known here; 0 before the first."""
+        return self.plan.generation if self.plan else 0
 
     def members(self) -> tuple[int, ...]:
         """Living agents of the plan."""

@@ -54,10 +54,9 @@ def _concerned(
     """Living agents for whom a plan means more than to go on: who comes in, whose seal did not come by the tree, who restores a rank."""
     if before is None or change is None:
         return []
-    found = {place.agent for place in change.placements if not before.ranks_of(place.agent)} | sources.keys() | state.sealed.keys()
-    if (gathering := state.gatherings.get(Milestone.SEALED)) is not None:
-        found |= {plan.agent_of(rank) for rank in gathering.missing}
-    return sorted(agent for agent in found if plan.ranks_of(agent) and state.alive(agent))
+    comes_in = {place.agent for place in change.placements if not before.ranks_of(place.agent)}
+    found = {agent for agent in comes_in | sources.keys() if plan.ranks_of(agent) and state.alive(agent)}
+    return sorted(found | fanning.not_by_the_tree(state, plan))
 
 
 def install_behind(state: OrchestratorState, plan: Plan) -> Commands:

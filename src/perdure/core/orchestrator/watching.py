@@ -15,13 +15,13 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
 from perdure.core.orchestrator import deciding, fanning
-from perdure.core.orchestrator.state import Complaint, OrchestratorState, Phase
+from perdure.core.orchestrator.state import Complaint, OrchestratorState, Phase, Probe
 from perdure.core.plan import Plan
 from perdure.core.tree import split
 
 Commands = list[do.OrchestratorCommand]
 NO_NONCE = 0
-"""Of a question that waits for no particular answer: any word shows life. Those of W3 count from 1."""
+"""Of a question that waits for no particular answer: any word shows life. Those of W3 count from 1 up, those of T6 from -1 down."""
 
 
 def complain(state: OrchestratorState, agent: int, watcher: int, now: float, *, final: bool) -> None:
@@ -142,19 +142,35 @@ def _unheard_s(state: OrchestratorState, agent: int, now: float) -> float:
 def _broken_link(state: OrchestratorState, now: float) -> Commands:
     """T6: two members that are both heard of here and do not hear each other. The word has to stand for a while, its doubt included, for
     one that was late itself is heard of by some before it is by others; and both must be heard of well after it came, for one may have
-    ended then. A member that was not told of the plan watches another group than those that were, until it is."""
-    settings = state.settings
+    ended then. What is heard of one that has ended or is stopped may have been long on its way, so both must answer a question that is
+    asked only now. A member that was not told of the plan watches another group than those that were, until it is."""
+    settings, probe = state.settings, state.probe
     broken = [
         (one, other)
         for one, watched in state.unheard.items()
         for other, complaint in watched.items()
         if complaint.final and now - complaint.since > settings.suspect_s and all(_is_heard(state, agent, now) for agent in (one, other))
     ]
+    if broken and (probe is None or now - probe.since > settings.suspect_s / 2):
+        return _ask_whether_they_live(state, {agent for pair in broken for agent in pair}, now)
+    broken = [pair for pair in broken if probe is not None and probe.answered.issuperset(pair)]
     if not broken:
         return []
     count = {agent: sum(agent in pair for pair in broken) for pair in broken for agent in pair}
     worst = max(count, key=lambda agent: (count[agent], state.nodes[agent].node))
     return deciding.agent_excluded(state, worst, f"cut off from {count[worst]} of its group for {settings.silence_s:g} s", now)
+
+
+def _ask_whether_they_live(state: OrchestratorState, agents: Iterable[int], now: float) -> Commands:
+    state.probes += 1
+    state.probe = Probe(nonce=-state.probes, since=now)
+    return [do.TellAgent(agent=agent, message=msg.AskAlive(nonce=-state.probes)) for agent in sorted(agents)]
+
+
+def answered(state: OrchestratorState, agent: int, nonce: int) -> None:
+    """T6: it lives."""
+    if state.probe is not None and nonce == state.probe.nonce:
+        state.probe.answered.add(agent)
 
 
 def _is_heard(state: OrchestratorState, agent: int, now: float) -> bool:
