@@ -123,13 +123,22 @@ def test_r1_replicated_items_come_from_the_majority_of_a_large_job_too() -> None
     report = msg.LabelReport(label=label, prepared=True, data=0, parity=0, common=8)
     reports = {own: msg.RankReport(rank=own, incarnation=1, worker_lives=True, labels=(report,))}
     known = Holdings(reports=reports, missing=(lost,), usual=total.labels)
-    ranks = known.with_replicated(plan, label)
+    ranks = known.with_replicated(plan, label, 1)
     assert ranks
     assert all(rank % 4 for rank in ranks)
     assert not {own, lost} & set(ranks)
     assert not known.agree_on(label)
     assert choose_base(plan, known, agreed=True) is None
     assert choose_base(plan, known) == label
+
+
+def test_r1_where_all_are_alike_sources_are_spread_over_the_job() -> None:
+    plan, label = plan_of(100), Label(1, 1)
+    usual = {label: held(label, {rank: 7 for rank in range(15)})}
+    report = msg.LabelReport(label=label, prepared=True, data=0, parity=0, replicated=False)
+    known = Holdings(reports={0: msg.RankReport(rank=0, incarnation=1, worker_lives=True, labels=(report,))}, missing=(25, 26), usual=usual)
+    assert known.with_replicated(plan, label, 4) == [1, 27, 50, 75]
+    assert known.with_replicated(plan, label, 1) == [1]
 
 
 # ---- an agent that passes on ----------------------------------------------------------------------------------------------

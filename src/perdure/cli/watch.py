@@ -58,6 +58,8 @@ class Watch:
         self.count = count
         self.nodes: dict[int, Node] = {}
         self.workers: dict[int, Worker] = {}
+        self._placement: dict[int, int] = {}
+        """Rank -> node; in a large job a new generation says only which have moved."""
         self.superstep = self.committed = self.generation = 0
         self.commits = 0
         self.degraded = False
@@ -131,11 +133,13 @@ class Watch:
 
     def _on_generation_started(self, event: Event) -> None:
         self.generation, self.degraded = event["generation"], event["degraded"]
-        placement = {int(rank): number for rank, number in event["placement"].items()}
-        for number in set(placement.values()):
+        self._placement.update((int(rank), number) for rank, number in event["placement"].items())
+        found: dict[int, list[int]] = {}
+        for rank, number in sorted(self._placement.items()):
+            found.setdefault(number, []).append(rank)
+        for number, ranks in found.items():
             before = self.nodes.get(number)
             held = before.ranks if before else []
-            ranks = [rank for rank in sorted(placement) if placement[rank] == number]
             state = NodeState.RUNNING if ranks == held else NodeState.REBUILDING
             self._become(number, state, event["t"]).ranks = ranks
 

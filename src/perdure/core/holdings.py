@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from perdure.core.ids import Label
 from perdure.core.messages import Custodian, LabelReport, RankReport, UsualLabel
@@ -106,23 +107,32 @@ class Holdings:
         lacking = [rank for rank in self.reports if not ((held := self.report(rank, label)) and held.replicated)]
         return sorted([*lacking, *self.missing])
 
-    def with_replicated(self, plan: Plan, label: Label) -> list[int]:
-        """Ranks on which they are right and, where ranks differ, the same as on the most others; as far as that is known."""
+    def with_replicated(self, plan: Plan, label: Label, wanted: int) -> list[int]:
+        """Ranks on which they are right and, where ranks differ, the same as on the most others, as far as that is known; ascending. Of
+        those that are not known one by one so many as are `wanted`, spread over the job."""
         own = {rank: held.common for rank in self.reports if (held := self.report(rank, label)) and held.replicated}
         usual = self.usual.get(label) if self.usual else None
-        others = set(range(plan.size)) - self.reports.keys() - set(self.missing) if usual else set()
-        seen: dict[int, int] = {}
-        if usual and usual.differs:
-            seen = {rank: common for rank, common in usual.witnesses if rank in others}
-        elif usual:
-            seen = dict.fromkeys(others, usual.witnesses[0][1])
-        seen = seen or dict.fromkeys(others, 0)  # its witnesses are all lost: any of the others is as good
+        away = self.reports.keys() | set(self.missing)
+        others = plan.size - len(away) if usual else 0
+        seen = {rank: common for rank, common in usual.witnesses if rank not in away} if usual and usual.differs else {}
+        alike = None
+        if usual and others and not seen:  # if its witnesses are all lost, any of the others is as good
+            alike = 0 if usual.differs else usual.witnesses[0][1]
         counts: Counter[int] = Counter()
-        for values, weight in ((own, len(seen) or 1), (seen, len(others))):  # each of those seen stands for several
+        for values, weight in ((own, len(seen) or 1), (seen, others)):  # each of those seen stands for several
             for value in values.values():
                 counts[value] += weight
+        if alike is not None:
+            counts[alike] += others
         best = max(counts, key=lambda value: (counts[value], value), default=0)
-        return sorted(rank for rank, value in (own | seen).items() if value == best)
+        found = [rank for rank, value in (own | seen).items() if value == best]
+        return sorted([*found, *(_spread(plan.size, away, wanted) if alike == best else ())])
+
+
+def _spread(size: int, without: Collection[int], wanted: int) -> set[int]:
+    """So many ranks at about the same distance, or fewer; at least one is not among those `without`."""
+    starts = (number * size // wanted for number in range(wanted))
+    return {next(rank for rank in chain(range(start, size), range(start)) if rank not in without) for start in starts}
 
 
 def known_one_by_one(plan: Plan, reports: Iterable[RankReport], kept: tuple[tuple[Custodian, RankReport], ...] = ()) -> Holdings:

@@ -48,6 +48,7 @@ class _Lookup:
         self.seat_of: dict[int, tuple[int, int]] = {
             rank: (index, member) for index, group in enumerate(plan.groups) for member, rank in enumerate(group)
         }
+        self.smallest_group = min(map(len, plan.groups))
         self.crowded = frozenset(index for index in range(len(plan.groups)) if plan.is_crowded(index))
 
 
@@ -127,6 +128,10 @@ class Plan(_WithLookup):
         """The ranks of the parity group of `rank`."""
         return self.groups[self._found.seat_of[rank][0]]
 
+    def smallest_group(self) -> int:
+        """The number of ranks of the smallest parity group."""
+        return self._found.smallest_group
+
     def member_of(self, rank: int) -> int:
         """The member number of `rank` in its parity group."""
         return self._found.seat_of[rank][1]
@@ -166,7 +171,7 @@ class Plan(_WithLookup):
         )
         lookup = _Lookup.__new__(_Lookup)
         lookup.ranks_of, lookup.agents, lookup.addresses, lookup.seat_of = ranks_of, agents, addresses, found.seat_of
-        lookup.incarnations = tuple(incarnations)
+        lookup.incarnations, lookup.smallest_group = tuple(incarnations), found.smallest_group
         touched = {found.seat_of[place.rank][0] for place in amend.placements}
         lookup.crowded = found.crowded - touched | {index for index in touched if plan.is_crowded(index)}
         object.__setattr__(plan, "_lookup", lookup)

@@ -212,7 +212,7 @@ def restore_sources(plan: Plan, held: Holdings) -> dict[int, tuple[RestoreSource
         return {}
     base = plan.base
     lacking = held.without_replicated(base)
-    others = held.with_replicated(plan, base) if lacking else []
+    others = held.with_replicated(plan, base, len(lacking)) if lacking else []
     kept = [(custodian, rank) for custodian, rank, report in held.kept_of(range(plan.size), base) if report.replicated]
     found: dict[int, list[RestoreSource]] = {}
     for rank in lacking:

@@ -15,7 +15,7 @@ from perdure.core.plan import Plan
 
 def decide_after(plan: Plan) -> bool:
     """D0: is the plan that follows this one chosen by votes? Else by the register, for two quorums need not meet."""
-    return all(2 * plan.parity < len(group) for group in plan.groups)
+    return 2 * plan.parity < plan.smallest_group()
 
 
 def are_quorum(plan: Plan, missing: Iterable[int]) -> bool:

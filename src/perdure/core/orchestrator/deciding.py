@@ -166,7 +166,9 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
     fields: dict[str, object] = {
         "generation": plan.generation,
-        "placement": {str(place.rank): place.node for place in plan.placements},
+        "placement": {
+            str(place.rank): place.node for place in (change.placements if change and fanning.is_large(state) else plan.placements)
+        },
         "degraded": bool(plan.crowded_groups()),
         "risk": risk(plan.groups, lambda rank: plan.placements[rank].node, plan.parity, state.shape.domains),
     }

@@ -56,7 +56,8 @@ def chosen(state: OrchestratorState) -> Commands:
     """The plan is new: whoever was a member and is none now is told, and so is whoever was none before."""
     plan = state.plan
     assert plan is not None
-    for agent in sorted(agent for agent, node in state.nodes.items() if node.state is NodeState.MEMBER and not plan.ranks_of(agent)):
+    outside = state.nodes.keys() - set(plan.agents())
+    for agent in sorted(agent for agent in outside if state.nodes[agent].state is NodeState.MEMBER):
         exclude(state, agent)
     if plan.base is None:
         return release(state, plan)
