@@ -184,12 +184,13 @@ def cut_off(chief: Chief) -> list[do.OrchestratorCommand]:
     """Agents 1 and 2 do not hear each other, and are both heard of: agent 2 is excluded (rule T6)."""
     chief.said(1, msg.PeerUnheard(agent=2))
     for chief.now in (0.5, 1.0, 1.5, 2.0):
-        chief.said(1, msg.Heartbeat(number=1, echo=0, generation=1))
-        chief.said(2, msg.Heartbeat(number=1, echo=0, generation=1))
+        for number in (1, 2):
+            chief.said(number, msg.Heartbeat(number=1, echo=0, generation=1))
+        for asked in chief.step(ev.Tick(late_s=0.0)):
+            assert isinstance(asked, do.TellAgent)
+            assert isinstance(asked.message, msg.AskAlive)
+            chief.said(asked.agent, msg.Alive(nonce=asked.message.nonce, generation=1))
     chief.said(1, msg.PeerSilent(agent=2))
-    chief.step(ev.Tick(late_s=0.0))
-    for number in (1, 2):
-        chief.said(number, msg.Alive(nonce=-1))
     return chief.step(ev.Tick(late_s=0.0))
 
 

@@ -384,14 +384,14 @@ def test_w3_an_error_is_held_until_everybody_was_heard_after_it(chief: Chief) ->
     raised = msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom")
     ask = msg.AskAlive(nonce=1)
     assert chief.said(1, raised) == [do.TellAgent(agent=1, message=ask), do.TellAgent(agent=2, message=ask)]
-    assert chief.said(1, msg.Alive(nonce=1)) == []
-    assert do.Finish(error="ProgramFailed", text="boom", payload=b"") in chief.said(2, msg.Alive(nonce=1))
+    assert chief.said(1, msg.Alive(nonce=1, generation=1)) == []
+    assert do.Finish(error="ProgramFailed", text="boom", payload=b"") in chief.said(2, msg.Alive(nonce=1, generation=1))
 
 
 def test_w3_an_error_that_a_loss_explains_is_dropped(chief: Chief) -> None:
     chief.said(1, msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom"))
     chief.step(ev.AgentEnded(agent=2, how="killed"))
-    assert chief.said(1, msg.Alive(nonce=1)) == []
+    assert chief.said(1, msg.Alive(nonce=1, generation=1)) == []
     assert chief.state.raised is None
 
 

@@ -257,9 +257,9 @@ def test_t5_a_silent_voter_is_waited_for() -> None:
     chief.state.nodes[2].silent = True
     chief.state.silences.add(2)
     chief.now = SETTINGS.unreachable_timeout_s - 1
-    assert chief.said(1, msg.Alive(nonce=0)) == []
+    assert chief.said(1, msg.Alive(nonce=0, generation=1)) == []
     chief.now = SETTINGS.unreachable_timeout_s + 1
-    finish = chief.said(1, msg.Alive(nonce=0))[-1]
+    finish = chief.said(1, msg.Alive(nonce=0, generation=1))[-1]
     assert isinstance(finish, do.Finish)
 
 
@@ -270,7 +270,7 @@ def test_t5_the_silent_are_waited_for_although_there_is_an_accepted_plan() -> No
     chief.sealed(2, vote(Ballot(1, 4), THEIRS))
     assert chief.said(1, msg.Sealed(ballot=chief.state.ballot, generation=1, ranks=(bare,), positions=())) == []
     chief.now = SETTINGS.unreachable_timeout_s + 1
-    answer = chief.said(1, msg.Alive(nonce=0))
+    answer = chief.said(1, msg.Alive(nonce=0, generation=1))
     assert answer == asks(THEIRS)
     assert chief.state.excluded.keys() == {3}
 

@@ -88,7 +88,7 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
             result: list[do.AgentCommand] = [do.SendResult(rank=0, label=label)] if 0 in state.hosted else []
             return [do.ReportTraffic(label=label), *result]
         case msg.AskAlive(nonce=nonce):
-            return [do.TellOrchestrator(message=msg.Alive(nonce=nonce))]
+            return [do.TellOrchestrator(message=msg.Alive(nonce=nonce, generation=state.generation))]
         case msg.EndJob(reason=reason):
             state.become(Phase.ENDED)
             return [do.EndAgent(reason=reason)]

@@ -305,9 +305,10 @@ class AskAddresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
-    """The answer to `AskAlive`."""
+    """The answer to `AskAlive`, and which generation is installed."""
 
     nonce: int
+    generation: int
 
 
 # ---- to other agents ------------------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def _of_workers(
         case msg.Raised() if message.generation == generation:
             return _raised(state, message)
         case msg.Alive(nonce=nonce):
-            watching.answered(state, node.agent, nonce)
+            watching.answered(state, node.agent, message)
             return _heard_after_raise(state, node.agent) if nonce == state.nonce else []
         case msg.JobError() if message.generation == generation:
             return deciding.finish(state, message.error, message.text)

@@ -120,6 +120,7 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     is_own = before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))
     state.living = None
     state.plan_asked_of = -1
+    state.probe = None
     state.told_whole.clear()
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)

@@ -113,10 +113,12 @@ class Probe:
 
     Attributes:
         since: when it was asked (s).
+        answered: who has, in the newest generation; `answered_before`: who has answered the one before.
     """
 
     nonce: int
     since: float
+    answered_before: set[int]
     answered: set[int] = field(default_factory=set)
 
 

@@ -142,34 +142,41 @@ def _unheard_s(state: OrchestratorState, agent: int, now: float) -> float:
 def _broken_link(state: OrchestratorState, now: float) -> Commands:
     """T6: two members that are both heard of here and do not hear each other. The word has to stand for a while, its doubt included, for
     one that was late itself is heard of by some before it is by others; and both must be heard of well after it came, for one may have
-    ended then. What is heard of one that has ended or is stopped may have been long on its way, so both must answer a question that is
-    asked only now. A member that was not told of the plan watches another group than those that were, until it is."""
+    ended then. What is heard of one that has ended or is stopped may have been long on its way, and one that has not got the plan yet is
+    silent to those who have: so both must have answered two questions, some time apart, in the generation that there is."""
     settings, probe = state.settings, state.probe
-    broken = [
-        (one, other)
+    doubted = [
+        (one, other, complaint)
         for one, watched in state.unheard.items()
         for other, complaint in watched.items()
-        if complaint.final and now - complaint.since > settings.suspect_s and all(_is_heard(state, agent, now) for agent in (one, other))
+        if all(_is_heard(state, agent, now) for agent in (one, other))
     ]
-    if broken and (probe is None or now - probe.since > settings.suspect_s / 2):
-        return _ask_whether_they_live(state, {agent for pair in broken for agent in pair}, now)
-    broken = [pair for pair in broken if probe is not None and probe.answered.issuperset(pair)]
-    if not broken:
+    if not doubted:
+        state.probe = None
         return []
+    sure = probe.answered & probe.answered_before if probe else set[int]()
+    broken = [
+        (one, other)
+        for one, other, complaint in doubted
+        if complaint.final and now - complaint.since > settings.suspect_s and sure.issuperset((one, other))
+    ]
+    if not broken:
+        is_due = probe is None or now - probe.since >= settings.suspect_s / 2
+        return _ask_whether_they_live(state, {agent for one, other, _ in doubted for agent in (one, other)}, now) if is_due else []
     count = {agent: sum(agent in pair for pair in broken) for pair in broken for agent in pair}
     worst = max(count, key=lambda agent: (count[agent], state.nodes[agent].node))
     return deciding.agent_excluded(state, worst, f"cut off from {count[worst]} of its group for {settings.silence_s:g} s", now)
 
 
-def _ask_whether_they_live(state: OrchestratorState, agents: Iterable[int], now: float) -> Commands:
+def _ask_whether_they_live(state: OrchestratorState, agents: set[int], now: float) -> Commands:
     state.probes += 1
-    state.probe = Probe(nonce=-state.probes, since=now)
+    state.probe = Probe(nonce=-state.probes, since=now, answered_before=state.probe.answered if state.probe else set())
     return [do.TellAgent(agent=agent, message=msg.AskAlive(nonce=-state.probes)) for agent in sorted(agents)]
 
 
-def answered(state: OrchestratorState, agent: int, nonce: int) -> None:
-    """T6: it lives."""
-    if state.probe is not None and nonce == state.probe.nonce:
+def answered(state: OrchestratorState, agent: int, message: msg.Alive) -> None:
+    """T6: it lives, and has the plan."""
+    if state.probe is not None and message.nonce == state.probe.nonce and message.generation == state.generation:
         state.probe.answered.add(agent)
 
 
