@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from perdure.comm.engine import Engine
 from perdure.comm.transports import GivenUp, Kind, Stream, make, never
+from perdure.comm.transports.strangers import Strangers
 
 if TYPE_CHECKING:
     from perdure.comm.communicator import Communicator
@@ -52,6 +53,7 @@ class Mesh:
         self.address = self._transport.address
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._strangers = Strangers()
         self._parked: list[tuple[int, int, int, Stream]] = []
         self._revoked = self._paused = 0
         threading.Thread(target=self._accept, name="comm-accept", daemon=True).start()
@@ -106,6 +108,7 @@ class Mesh:
             greeting, stream = link
             job, generation, rank, incarnation, version = HANDSHAKE.unpack(greeting)
             if not hmac.compare_digest(job, self._job) or version != VERSION:
+                self._strangers.tell(f"elsewhere to rank {self.rank}", "is of another job, or of another version of perdure")
                 stream.close()
             else:
                 self._hand_over(generation, rank, incarnation, stream)

@@ -10,12 +10,12 @@ import hmac
 import os
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.comm.transports.strangers import Strangers, peer_of
 from perdure.comm.transports.tcp import PATIENCE_S, tune
 from perdure.runtime.loop import Loop
 
@@ -62,7 +62,7 @@ class Reception:
     def __init__(self, loop: Loop, listener: socket.socket, admission: Admission, welcome: Welcome) -> None:
         self._loop, self._listener, self._admission, self._welcome = loop, listener, admission, welcome
         self._guests: dict[int, _Guest] = {}
-        self._told = False
+        self._strangers = Strangers()
         listener.setblocking(False)
         loop.watch(listener, self._accept)
 
@@ -109,22 +109,12 @@ class Reception:
             self._loop.unwatch(guest.sock)
 
     def _refuse(self, guest: _Guest, why: str) -> None:
-        """Said once: whoever tries again and again shall not fill a disk. A peer may end before it has said anything, which is no news."""
+        """A peer may end before it has said anything, which is no news."""
         self._forget(guest)
-        if why and not self._told:
-            self._told = True
-            print(f"perdure: a connection from {_peer(guest.sock)} was refused: it {why}; others will be without a word", file=sys.stderr)
-            sys.stderr.flush()
+        if why:
+            self._strangers.tell(peer_of(guest.sock), why)
         guest.sock.close()
 
 
 def _uid(sock: socket.socket) -> int:
     return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8], "little")
-
-
-def _peer(sock: socket.socket) -> str:
-    try:
-        name = sock.getpeername()
-    except OSError:
-        return "a peer that is gone"
-    return "this machine" if sock.family == socket.AF_UNIX else str(name[0])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
+from perdure.comm.transports.strangers import Strangers, peer_of
 from perdure.comm.transports.tcp import FOR_EVER_S, PATIENCE_S, tune
 
 DIAL_TIMEOUT_S: Final = 2.0
@@ -81,6 +82,7 @@ class _Listener:
     def __init__(self, listener: socket.socket, address: str) -> None:
         self._listener, self.address = listener, address
         self._closed = False
+        self._strangers = Strangers()
         self._fd = listener.fileno()
         self._ungreeted: dict[int, tuple[socket.socket, float]] = {}
         """By descriptor, in the order in which they came, with when that was."""
@@ -122,11 +124,15 @@ class _Listener:
 
     def _hear(self, fd: int, greeting_bytes: int) -> tuple[bytes, Stream] | None:
         sock = self._take(fd)
+        if _has_hung_up(sock):  # killed before it said anything, which is no news
+            sock.close()
+            return None
         try:
             greeted = self._greeted(sock, greeting_bytes)
         except OSError:
-            greeted = None  # none of ours
+            greeted = None
         if greeted is None:
+            self._strangers.tell(peer_of(sock), "did not say whose it is")
             sock.close()
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
@@ -180,6 +186,13 @@ class TcpTransport(_Listener):
             sock.close()
             raise LinkRefused(str(error)) from None
         return SocketStream(sock)
+
+
+def _has_hung_up(sock: socket.socket) -> bool:
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 def bound(name: str) -> socket.socket:

@@ -1,0 +1,28 @@
+"""What is said of connections that are none of ours."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+
+class Strangers:
+    """Those of one listener. The first is told of: whoever tries again and again shall not fill a disk."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def tell(self, peer: str, why: str) -> None:
+        """`peer` was refused, because it ... `why`."""
+        if not self._told:
+            self._told = True
+            print(f"perdure: a connection from {peer} was refused: it {why}; others will be without a word", file=sys.stderr, flush=True)
+
+
+def peer_of(sock: socket.socket) -> str:
+    """Where a connection comes from."""
+    try:
+        name = sock.getpeername()
+    except OSError:
+        return "a peer that is gone"
+    return "this machine" if sock.family == socket.AF_UNIX else str(name[0])
