@@ -141,6 +141,37 @@ def test_t6_an_old_complaint_of_a_node_that_is_heard_again_counts_from_then_on()
         assert bool(chief.state.excluded) == (tenth > 30)
 
 
+def test_t8_a_connection_that_ended_and_nobody_lost_behind_it_ends_the_generation_only() -> None:
+    chief = chief_that_counts()
+    chief.said(1, msg.RankLinkEnded(generation=0, rank=0, other=1))
+    chief.said(1, msg.RankLinkEnded(generation=1, rank=0, other=1))
+    patience_s = chief.state.settings.silence_s + chief.state.settings.suspect_s
+    for tenth in range(int(10 * patience_s) + 2):
+        chief.now = tenth / 10
+        assert chief.state.phase is Phase.COUNTING
+        for number in (1, 2):
+            chief.said(number, msg.Heartbeat(number=1, echo=0, generation=1))
+        answer = chief.step(ev.Tick(late_s=0.0))
+    assert [command.agent for command in answer if isinstance(command, do.TellAgent)] == [1, 2]
+    assert chief.state.phase is Phase.SEALING
+    assert not chief.state.lost
+
+
+def test_t8_it_is_said_again_to_a_new_orchestrator_until_the_generation_is_over() -> None:
+    node = Node()
+    node.told(msg.Greet(round=1))
+    node.told(msg.Install(plan=plan_of(), restore=()))
+    node.worker(msg.Loaded(address="w0", pid=7))
+    assert node.worker(msg.PeerSuspected(rank=1)) == [], "main has not been entered"
+    node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1"))))
+    said = do.TellOrchestrator(message=msg.RankLinkEnded(generation=1, rank=0, other=1))
+    assert node.worker(msg.PeerSuspected(rank=1)) == [said]
+    assert node.worker(msg.PeerSuspected(rank=1)) == []
+    assert said in node.told(msg.Greet(round=2))
+    node.told(msg.Seal(ballot=Ballot(2, 1), generation=1))
+    assert said not in node.told(msg.Greet(round=3))
+
+
 def test_d6_the_lost_hear_nothing_of_the_next_generation() -> None:
     """A node that ended while the plan was being chosen is in it, and is fenced."""
     chief = chief_that_counts()

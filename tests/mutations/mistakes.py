@@ -195,6 +195,13 @@ def with_late_words_of_the_stopped(seed: int) -> Scenario:
     )  # fmt: skip
 
 
+def with_a_hangup(seed: int) -> Scenario:
+    """A connection between two ranks ends, and the orchestrator a moment later."""
+    hangup = Fault(kind="hangup", phase="Committed", nth=3 + seed % 19, victim=seed)
+    away = Fault(kind="orchestrator", phase="Committed", nth=3 + seed % 19, delay=3 + seed % 7)
+    return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, faults=(hangup, away))
+
+
 MISTAKES = (
     Mutation(
         name="an agent takes a label for committed before the last rank has prepared it", rule="C6", function=commit.told_prepared,
@@ -438,6 +445,14 @@ MISTAKES = (
     Mutation(
         name="what is heard of a stopped node shows that it lives", rule="T6", function=watching._broken_link,
         right="sure.issuperset((one, other))", wrong="True", scenario=with_late_words_of_the_stopped,
+    ),
+    Mutation(
+        name="a new orchestrator is not told of a connection that ended", rule="T8, D7", function=membership.greeted,
+        right="if hosted.lost_link is not None", wrong="if False", scenario=with_a_hangup,
+    ),
+    Mutation(
+        name="a connection that ended in an older generation counts", rule="T8", function=deciding._forget_generation,
+        right="state.lost_link = None", wrong="pass", scenario=with_a_hangup,
     ),
     Mutation(
         name="votes decide where two quorums need not meet", rule="D0", function=votes.decide_after,

@@ -25,6 +25,8 @@ def in_words(event: Event) -> str:
             return f"node {event['node']} is lost ({event['reason']})"
         case "worker_lost":
             return f"the worker of rank {event['rank']} is lost ({event['reason']})"
+        case "link_lost":
+            return f"the connection of rank {event['rank']} with rank {event['other']} has ended, and both live: all connect anew"
         case "rebuilt":
             return f"rank {event['rank']} is rebuilt: {event['bytes'] / 1e6:.1f} MB in {event['seconds'] * 1000:.0f} ms"
         case "generation_started" if event["generation"] > 1:

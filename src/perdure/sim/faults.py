@@ -27,10 +27,11 @@ def strike(cluster: Cluster, fault: Fault) -> None:
             _stop_a_row(cluster, fault)
         case "join":
             cluster.start_node()
-        case "crash":
+        case "crash" | "hangup":
             workers = [worker for node in living for worker in node.workers.values() if worker.alive]
             if workers:
-                workers[fault.victim % len(workers)].end("was killed")
+                worker = workers[fault.victim % len(workers)]
+                worker.end("was killed") if fault.kind == "crash" else worker.hang_up()
         case _ if living:
             _strike_node(cluster, fault, living)
         case _:

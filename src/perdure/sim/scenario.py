@@ -22,6 +22,7 @@ KINDS: Final = {
     "rack": "all nodes of a rack end together; without racks, one node",
     "spare": "a node without ranks ends",
     "crash": "a worker ends",
+    "hangup": "a worker's connection with another one ends, so it waits for ever",
     "silence": "a node stops for ever",
     "stun": "a node stops for longer than silence is forgiven",
     "doze": "a node stops for a little longer than silence is forgiven",

@@ -35,7 +35,7 @@ class Worker:
         self.enter: msg.Enter | None = None
         self._main: Iterator[Said] | None = None
         self._going = False
-        self._revoked = 0
+        self._revoked = self._stuck_in = 0
         self._may_copy: dict[Label, tuple[int, Label | None]] = {}
         self._offers: dict[Label, Offer] = {}
         self._committed: Label | None = None
@@ -66,6 +66,12 @@ class Worker:
         if self.alive:
             self.alive = False
             self._say(ev.WorkerEnded(rank=self.rank, incarnation=self.incarnation, how=how))
+
+    def hang_up(self) -> None:
+        """Its connection with another rank ends, and it waits for what does not come, until the generation is over."""
+        if self._main is not None and self.enter is not None and self._stuck_in < self.enter.generation and self.enter.size > 1:
+            self._stuck_in = self.enter.generation
+            self._say_message(msg.PeerSuspected(rank=(self.rank + 1) % self.enter.size))
 
     def _say(self, event: ev.AgentEvent) -> None:
         self.node.cluster.network.send(self.number, self.node.number, self.node.hear_worker, self, event)
@@ -108,6 +114,8 @@ class Worker:
             self._main = None
             self.live = SCRIBBLE
             self._say_message(msg.Unwound(generation=self.enter.generation, clean=True))
+            return
+        if self._stuck_in == self.enter.generation:
             return
         said = next(self._main)
         if isinstance(said, float):

@@ -154,7 +154,7 @@ def _worker_said(state: AgentState, rank: int, incarnation: int, message: msg.Fr
             return workers.raised(state, hosted, generation, error, text)
         case msg.BaseWrong(generation=generation):
             return restore.base_wrong(state, hosted, generation)
-        case msg.PeerSuspected():
-            return []
+        case msg.PeerSuspected(rank=other):
+            return workers.link_ended(state, hosted, other)
         case _:
             assert_never(message)

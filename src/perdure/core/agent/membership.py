@@ -37,6 +37,7 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
             if slot.stage is Stage.SNAPPED and state.plan is not None:
                 offer = slot.offers[state.plan.member_of(hosted.rank)]
                 out.append(do.TellOrchestrator(message=commit.say_offered(hosted, slot, offer)))
+    out += [workers.say_lost_link(state, hosted, hosted.lost_link) for hosted in state.hosted.values() if hosted.lost_link is not None]
     out += [do.TellOrchestrator(message=fact) for facts in state.prepared.values() for fact in facts.values()]
     return out
 
@@ -99,7 +100,7 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         hosted.told_ready = False
-        hosted.wants = None
+        hosted.wants = hosted.lost_link = None
         if hosted.worker in (WorkerPhase.RUNNING, WorkerPhase.RAISED):
             if hosted.worker is WorkerPhase.RAISED:
                 hosted.become(WorkerPhase.IDLE)

@@ -133,6 +133,8 @@ class Hosted:
     superstep: int = -1
     count: int = -1
     told_ready: bool = False
+    lost_link: int | None = None
+    """The first rank whose connection with this one has ended in this generation."""
     awaits: tuple[WorkerPhase, int] | None = None
     """Phase and incarnation at the last tick, and since when they are so (rule W1)."""
     awaits_since: float = 0.0

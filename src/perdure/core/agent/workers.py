@@ -51,6 +51,19 @@ def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) 
     return restore.say_ready(state, hosted)
 
 
+def link_ended(state: AgentState, hosted: Hosted, other: int) -> list[do.AgentCommand]:
+    """T8: said for as long as the generation lasts."""
+    if hosted.worker is not WorkerPhase.RUNNING or hosted.lost_link is not None:
+        return []
+    hosted.lost_link = other
+    return [say_lost_link(state, hosted, other)]
+
+
+def say_lost_link(state: AgentState, hosted: Hosted, other: int) -> do.AgentCommand:
+    """To every orchestrator."""
+    return do.TellOrchestrator(message=msg.RankLinkEnded(generation=state.generation, rank=hosted.rank, other=other))
+
+
 def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text: str) -> list[do.AgentCommand]:
     """W3: the orchestrator decides whether this is the program's end or the echo of a loss. After a revoke it is the way out of `main`."""
     if hosted.worker is WorkerPhase.UNWINDING:

@@ -69,6 +69,9 @@ from perdure.core.messages.agent import (
     Raised as Raised,
 )
 from perdure.core.messages.agent import (
+    RankLinkEnded as RankLinkEnded,
+)
+from perdure.core.messages.agent import (
     Ready as Ready,
 )
 from perdure.core.messages.agent import (
@@ -211,8 +214,8 @@ ToAgent = Greet | Seal | Accept | AskPlan | Install | Amend | Assign | Resume | 
 FromAgent = (
     Gathered | StillGathering | Status | Sealed | Accepted | Newer | InstalledPlan | Installed | Ready | Offered | Prepared | Traffic
     | Rebuilt | ChunksLost | ChunksWrong | ChunksRepaired
-    | WorkerStarted | WorkerLost | AskAddresses | Raised | JobError | PeerUnheard | PeerSilent | PeerHeard | Progress | Result | Alive
-    | Heartbeat | Custody
+    | WorkerStarted | WorkerLost | RankLinkEnded | AskAddresses | Raised | JobError
+    | PeerUnheard | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat | Custody
 )  # fmt: skip
 Relayed = Seal | Accept | Install | Amend | Resume
 ToPeer = Heartbeat | GroupOffer | Prepared | Relayed | Gathered | StillGathering | Progress

@@ -225,6 +225,15 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankLinkEnded:
+    """The rank has seen its connection with another one end: the other one is about to be lost, or nobody is, and both wait for ever."""
+
+    generation: int
+    rank: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
     """`main` raised on this rank; `error` is a name of `perdure.errors`."""
 

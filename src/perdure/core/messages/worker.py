@@ -117,6 +117,6 @@ class BaseWrong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSuspected:
-    """The communicator saw the connection of another rank end."""
+    """The communicator saw the connection of another rank end, and no revoke."""
 
     rank: int

@@ -9,7 +9,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.orchestrator import deciding, excluding, fanning, learning, telling, watching
-from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, PendingError, Phase
+from perdure.core.orchestrator.state import LostLink, Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
 
@@ -46,7 +46,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
             return _of_peers(state, agent, message, now)
         case msg.Offered() | msg.Prepared() | msg.Traffic() | msg.Result() | msg.Progress():
             return _of_supersteps(state, agent, message, now)
-        case msg.WorkerStarted() | msg.WorkerLost() | msg.Raised() | msg.Alive() | msg.JobError():
+        case msg.WorkerStarted() | msg.WorkerLost() | msg.RankLinkEnded() | msg.Raised() | msg.Alive() | msg.JobError():
             return _of_workers(state, node, message, generation, now)
         case msg.Rebuilt() | msg.ChunksLost() | msg.ChunksWrong() | msg.ChunksRepaired():
             return _of_chunks(state, message, generation, now)
@@ -104,17 +104,20 @@ def _of_supersteps(
 def _of_workers(
     state: OrchestratorState,
     node: Node,
-    message: msg.WorkerStarted | msg.WorkerLost | msg.Raised | msg.Alive | msg.JobError,
+    message: msg.WorkerStarted | msg.WorkerLost | msg.RankLinkEnded | msg.Raised | msg.Alive | msg.JobError,
     generation: int,
     now: float,
 ) -> Commands:
-    """W3, W5: processes begin and end, and `main` raises."""
+    """W3, W5, T8: processes begin and end, `main` raises, connections end."""
     match message:
         case msg.WorkerStarted():
             started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
             return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
         case msg.WorkerLost():
             return _worker_lost(state, message, now)
+        case msg.RankLinkEnded() if message.generation == generation and state.lost_link is None:
+            state.lost_link = LostLink(rank=message.rank, other=message.other, since=now)
+            return []
         case msg.Raised() if message.generation == generation:
             return _raised(state, message)
         case msg.Alive(nonce=nonce):
@@ -223,6 +226,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     assert state.plan is not None
     state.committed = label
     state.chunk_losses.clear()
+    state.link_losses = 0
     facts = state.prepared[label]
     state.prepared = {known: said for known, said in state.prepared.items() if known >= label}
     names_of = [item.name for item in facts[0].digests if not item.name.startswith("__")]
@@ -349,8 +353,24 @@ def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: 
 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
-    """T2, T3, T6: the silent; W4: the deadlocked."""
-    return watching.tick(state, late_s, now) + excluding.tick(state, now) + fanning.tick(state, late_s, now) + _deadlock(state, now)
+    """T2, T3, T6: the silent; T8: the cut off; W4: the deadlocked."""
+    out = watching.tick(state, late_s, now) + excluding.tick(state, now) + fanning.tick(state, late_s, now)
+    return out + _lost_link(state, now) + _deadlock(state, now)
+
+
+def _lost_link(state: OrchestratorState, now: float) -> Commands:
+    """T8: whoever is lost behind it would be known by now. With the next generation all connections are new."""
+    link, patience_s = state.lost_link, state.settings.silence_s + state.settings.suspect_s
+    if link is None or state.phase is not Phase.COUNTING or now - link.since <= patience_s:
+        return []
+    state.link_losses += 1
+    if state.link_losses >= state.settings.crash_limit:
+        where = f"{state.link_losses} times since the last commit"
+        text = (
+            f"the connection of rank {link.rank} with rank {link.other} has ended, and both live; so it went {where}: see to their network"
+        )
+        return deciding.finish(state, "EngineFailed", text)
+    return [do.Publish(event="link_lost", fields={"rank": link.rank, "other": link.other}), *deciding.start_seal(state, now)]
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:

@@ -146,6 +146,7 @@ def _forget_generation(state: OrchestratorState, plan: Plan) -> None:
     state.at_end.clear()
     state.farthest, state.first_end = (-1, -1), None
     state.frames = -1
+    state.lost_link = None
     if plan.base != state.crash_base:
         state.crashes.clear()
         state.crash_base = plan.base

@@ -108,6 +108,15 @@ class Complaint:
 
 
 @dataclass(slots=True, kw_only=True)
+class LostLink:
+    """A connection between two ranks that has ended, since when it is known (s); nobody is known to be lost (rule T8)."""
+
+    rank: int
+    other: int
+    since: float
+
+
+@dataclass(slots=True, kw_only=True)
 class Probe:
     """A question to the ends of links that seem to be broken: whoever answers it lives now, whatever came late of it (rule T6).
 
@@ -231,6 +240,10 @@ class OrchestratorState:
     """(superstep, rank) of the newest one in `offered`."""
     first_end: Offered | None = None
     """The one in `at_end` that had come the least far before."""
+    lost_link: LostLink | None = None
+    """The first connection between ranks that ended in this generation."""
+    link_losses: int = 0
+    """How many generations have ended by that since the last commit."""
     chunk_losses: dict[tuple[int, bool], int] = field(default_factory=dict)
     """Rank, and whether it is known which -> how often chunks of it were found wrong since the last commit."""
     diverged: tuple[Divergence, ...] = ()
