@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,27 @@ from tests.faults.conftest import Survive, tell
 UNREAD = Settings(scrub_bytes_per_s=0)
 EAGER = Settings(scrub_bytes_per_s=1 << 30)
 """In a job that is over in seconds; the usual rate reads nothing of a label that is replaced within one."""
-SLOW = {"settings": UNREAD, "pause": 0.03}
-"""The commit of superstep 18 is known everywhere before a rank comes to the fault of superstep 20."""
+ONE_COMMIT = {"settings": UNREAD, "commit_every": 18, "pause": 0.05}
+"""Superstep 18 is committed, and for a second nothing else."""
 PLACES = ["snapshot", "parity", "replicated"]
 CALM = {"supersteps": 10, "commit_every": 5, "pause": 0.1}
 """So few commits that what was found can be repaired before the next one replaces it."""
+
+
+class Afterwards:
+    """Ends a node, or the worker of a rank, when a bit has changed: not before its commit is known there, however busy the machine is."""
+
+    def __init__(self, *, node: int = -1, rank: int = -1) -> None:
+        self._node, self._rank, self._pid = node, rank, 0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if (event["event"] == "agent_started" and event["node"] == self._node) or (
+            event["event"] == "worker_started" and event["rank"] == self._rank
+        ):
+            self._pid = self._pid or event["pid"]
+        if event["event"] == "fault":
+            end = os.kill if self._rank >= 0 else os.killpg
+            end(self._pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("where", PLACES)
@@ -34,22 +52,21 @@ def test_the_scrub_finds_and_repairs_and_nobody_is_held_up(survive: Survive, whe
 @pytest.mark.parametrize("where", PLACES)
 def test_what_changed_before_a_loss_is_rebuilt_with_what_was_lost(survive: Survive, where: str) -> None:
     """With two parity chunks, one of them is left for it; without the scrub nobody knew."""
-    faults = (f"flip:rank=1,superstep=18,where={where}", "kill:node=2,superstep=20")
-    story = survive(*faults, ranks=5, parity=2, **SLOW)
+    story = survive(f"flip:rank=1,superstep=18,where={where}", ranks=5, parity=2, on_event=Afterwards(node=2), **ONE_COMMIT)
     assert {event["rank"] for event in story.of("chunk_wrong")} == {1}
     assert story.of("chunks_lost")
 
 
 def test_a_crash_alone_makes_the_survivors_look(survive: Survive) -> None:
-    story = survive("flip:rank=0,superstep=18", "crash:rank=3,superstep=20", **SLOW)
+    story = survive("flip:rank=0,superstep=18", on_event=Afterwards(rank=3), **ONE_COMMIT)
     assert {event["rank"] for event in story.of("chunk_wrong")} == {0}
 
 
 def test_a_flip_and_a_loss_in_one_stripe_are_too_much_for_one_parity_chunk_and_it_is_told() -> None:
     """What was rebuilt from the wrong bytes is not taken for right."""
-    faults = ["flip:rank=1,superstep=18", "kill:node=0,superstep=20"]
+    options = {"settings": UNREAD, "commit_every": 18, "arguments": {"supersteps": 40, "pause": 0.05}}
     with pytest.raises(Unrecoverable, match=r"memory of rank .*does not have its digest.*superstep 18.*--parity 2"):
-        tell(ranks=2, faults=faults, settings=UNREAD, arguments={"supersteps": 40, "pause": 0.03})
+        tell(Afterwards(node=0), ranks=2, faults=["flip:rank=1,superstep=18"], **options)
 
 
 def a_large_result(job: perdure.Job) -> np.ndarray:
