@@ -38,7 +38,7 @@ def _heard_again(state: OrchestratorState, node: Node, now: float) -> Commands:
 
 def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAgent, now: float) -> Commands:
     """By what it is about. What is of another generation, ballot or phase is not heard."""
-    generation = state.plan.generation if state.plan else 0
+    generation = state.generation
     match message:
         case msg.Status():
             return _greeted(state, node, message, now)

@@ -111,7 +111,7 @@ def told_of(state: OrchestratorState, plan: Plan, now: float) -> Commands:
 
 
 def _is_newer(state: OrchestratorState, plan: Plan) -> bool:
-    return state.plan is None or plan.generation > state.plan.generation
+    return plan.generation > state.generation
 
 
 def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
