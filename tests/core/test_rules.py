@@ -94,6 +94,7 @@ def prepared(label: Label, rank: int) -> msg.Prepared:
         digests=agreement.digests_of(offer),
         next_position=-1,
         ended_at=-1,
+        coded_bytes=offer.coded_bytes,
         snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
         parity_bytes=max(program.size_of(rank) for rank in (0, 1)),
         costs=COSTS,

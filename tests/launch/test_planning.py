@@ -39,6 +39,26 @@ def test_it_is_what_a_run_holds(ranks: int, ranks_per_node: int, parity: int) ->
     assert spare.total >= max(node.total for node in with_ranks) > 0
 
 
+def large_and_small(job: perdure.Job) -> float:
+    state = job.private("state", np.ones((8 << 20) if job.rank == 1 else 100, np.uint8))
+    for _ in job.supersteps(40, commit_every=4):
+        state += 1
+    return float(job.comm.allreduce(int(state.sum())))
+
+
+def test_states_that_differ_hugely_are_told_with_their_waste_and_survive_a_loss() -> None:
+    planned = plan(large_and_small)
+    assert planned.uneven is not None
+    assert planned.uneven.rank == 1
+    assert planned.uneven.largest_bytes == pytest.approx(8 << 20, rel=0.01)
+    undisturbed = perdure.run(large_and_small)
+    for name in ("rank", "largest_bytes", "parity_bytes", "waste_bytes"):
+        assert undisturbed.uneven[name] == pytest.approx(getattr(planned.uneven, name), rel=0.01)
+    for node in (0, 1):
+        report = perdure.run(large_and_small, faults=[f"kill:node={node},superstep=17"])
+        assert (report.result, report.digests, report.losses) == (undisturbed.result, undisturbed.digests, 1)
+
+
 def test_in_tight_mode_too() -> None:
     def main(job: perdure.Job) -> None:
         job.sharded("plate", (1000, 50), halo=1)

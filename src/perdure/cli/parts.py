@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from perdure.cli.watch import NodeState, Watch, Worker
+from perdure.core.evenness import Unevenness
 
 SHOWN_REBUILT_S = 2.0
 """A rebuild is over within a tenth of a second; so long it is shown, or nobody would see it."""
@@ -38,6 +39,14 @@ def in_bytes(count: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.3g} {unit}"
+
+
+def parity_of(found: Unevenness) -> str:
+    """Why there is so much of it, in words."""
+    return (
+        f"{in_bytes(found.parity_bytes)}, of which {in_bytes(found.waste_bytes)} only because rank {found.rank} has "
+        f"{in_bytes(found.largest_bytes)} and the others of its parity group {in_bytes(found.others_bytes)} on average"
+    )
 
 
 def bar(label: str, share: float | None, right: str, *, width: int) -> RenderableType:

@@ -11,7 +11,7 @@ from rich.table import Table
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, host_names
 from perdure.cli.options import Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
-from perdure.cli.parts import in_bytes
+from perdure.cli.parts import in_bytes, parity_of
 from perdure.cli.settings import parse_settings
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import Settings
@@ -75,6 +75,7 @@ def show(plan: JobPlan) -> None:
         f"protection holds {plan.extra:.2f} times the live items",
         f"together {in_bytes(plan.total)}; this machine has {in_bytes(plan.available)} to spare",
         *([f"group size: {plan.grouping}"] if plan.grouping else []),
+        *([f"parity: {parity_of(plan.uneven)}"] if plan.uneven else []),
         *([f"warning: {plan.risk}"] if plan.risk else []),
         sep="\n", highlight=False, soft_wrap=True,
     )  # fmt: skip

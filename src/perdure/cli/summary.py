@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
+from perdure.cli.parts import parity_of
+from perdure.core.evenness import Unevenness
 from perdure.launch import Report
 
 
@@ -18,6 +20,8 @@ def in_words(report: Report) -> str:
     ]
     if report.interval:
         lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
+    if report.uneven:
+        lines.append(f"parity       {parity_of(Unevenness(**report.uneven))}")
     if report.risk:
         lines.append(f"warning      {report.risk}")
     if report.engine == "threads":

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from perdure.core.domains import risk
+from perdure.core.evenness import Unevenness, unevenness
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
@@ -49,7 +50,7 @@ class Holding:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
     """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine;
-    `risk`: as of `perdure.Report`; `grouping`: why the groups have their size, where that was left to perdure."""
+    `risk`, `uneven`: as of `perdure.Report`; `grouping`: why the groups have their size, where that was left to perdure."""
 
     nodes: tuple[Holding, ...]
     groups: tuple[tuple[int, ...], ...]
@@ -57,6 +58,7 @@ class JobPlan:
     tolerance: int
     available: int
     risk: str
+    uneven: Unevenness | None
     grouping: str = ""
 
     @property
@@ -144,6 +146,7 @@ def _planned(shape: JobShape, spares: int, declared: list[Declaration], settings
     return JobPlan(
         nodes=tuple(map(holding, seats)), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(),
         available=available_bytes(), risk=risk(first.groups, lambda rank: first.placements[rank].node, shape.parity, shape.domains),
+        uneven=unevenness(first.groups, shape.parity, [one.offer.coded_bytes for one in declared]),
     )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ class Report:
         degraded: the job ended with less redundancy than it was asked for, because nodes were missing.
         interval: between commits: which, and why, with the numbers, as a sentence.
         interval_numbers: the same: the fields of `perdure.core.interval.Choice` and `recovery_s`; empty where the interval was asked for.
+        uneven: where parity is much larger than it would be for states of one size, at the last commit: the fields of
+            `perdure.core.evenness.Unevenness`; else empty.
         risk: where failure domains are known, the one whose loss would have been too much at the end, as a sentence; else empty.
     """
 
@@ -50,6 +52,7 @@ class Report:
     degraded: bool = False
     interval: str = ""
     interval_numbers: dict[str, Any] = field(default_factory=dict)
+    uneven: dict[str, int] = field(default_factory=dict)
     risk: str = ""
 
     def to_json(self) -> str:
@@ -147,6 +150,7 @@ class Account:
             "snapshots": 2 * event["snapshot_bytes"] - event.get("resident_bytes", 0),
             "parity": 2 * event["parity_bytes"],
         }
+        report.uneven = event.get("uneven") or {}
         self._take_interval(event)
         if event["end"]:
             report.supersteps = event["superstep"]

@@ -123,6 +123,7 @@ def _prepare(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[
         digests=agreement.digests_of(offer),
         next_position=offer.next_position if hosted.rank == 0 else -1,
         ended_at=offer.ended_at,
+        coded_bytes=offer.coded_bytes,
         snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
         parity_bytes=geometry.m * chunk,
         costs=slot.costs or msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0),

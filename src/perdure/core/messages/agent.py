@@ -125,6 +125,9 @@ class Prepared:
         digests: of every declared item.
         next_position: from rank 0: the superstep of the commit after the next one; -1 otherwise.
         ended_at: the superstep at which the loop ended, for the END label; -1 otherwise.
+        coded_bytes: of the snapshot, what parity is computed from.
+        snapshot_bytes: of one slot.
+        parity_bytes: of one set.
     """
 
     label: Label
@@ -132,6 +135,7 @@ class Prepared:
     digests: tuple[ItemDigest, ...]
     next_position: int
     ended_at: int
+    coded_bytes: int
     snapshot_bytes: int
     parity_bytes: int
     costs: RankCosts

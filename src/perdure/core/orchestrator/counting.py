@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
+from perdure.core.evenness import unevenness
 from perdure.core.ids import END, Label
 from perdure.core.orchestrator import deciding, excluding, fanning, learning, telling, watching
 from perdure.core.orchestrator.state import LostLink, Node, NodeState, OrchestratorState, PendingError, Phase
+from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
 
@@ -244,6 +247,7 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
         "resident_bytes": sum(fact.costs.resident_bytes for fact in facts.values()),
         "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
         "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
+        "uneven": _uneven(state.plan, facts),
         "interval": asdict(choice) if (choice := facts[0].costs.interval) else None,
     }
     out: Commands = [do.Publish(event="committed", fields=fields)]
@@ -251,6 +255,11 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
     out += excluding.release(state, state.plan)
     return out + deciding.end_if_committed(state) + telling.reserve(state)
+
+
+def _uneven(plan: Plan, facts: Mapping[int, msg.Prepared]) -> dict[str, int] | None:
+    found = unevenness(plan.groups, plan.parity, [facts[rank].coded_bytes for rank in range(plan.size)])
+    return asdict(found) if found else None
 
 
 def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:

@@ -1,0 +1,59 @@
+"""How much of the parity is there only because the states of a group differ in size?
+
+A chunk is as long as the largest state of the group divided by d, and every member holds m of them in each set. So one large state is
+spread over its whole group, which is as balanced as it can be: to give back any m members, parity must be as long as the m largest states.
+What it takes more than the same bytes spread evenly over the ranks would take is worth knowing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from perdure.core.layout import Geometry
+
+SETS: Final = 2
+"""Of parity chunks: of the committed label, and of the next."""
+WORTH_SHARE, WORTH_BYTES = 1 / 4, 1 << 20
+"""Of the parity; and at all. What is less is not told. Arbitrary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unevenness:
+    """Of a whole job, with the rank that costs most.
+
+    Attributes:
+        rank: the one with the largest state of the group that wastes most.
+        largest_bytes: that state.
+        others_bytes: what the other ranks of its group have, on average.
+        parity_bytes: of all groups, in both sets.
+        waste_bytes: of these, what would not be there if the states of a group were of one size.
+    """
+
+    rank: int
+    largest_bytes: int
+    others_bytes: int
+    parity_bytes: int
+    waste_bytes: int
+
+
+def unevenness(groups: Sequence[Sequence[int]], m: int, state_bytes: Sequence[int]) -> Unevenness | None:
+    """`state_bytes`: by rank. None: nothing worth telling."""
+    parity = waste = most = 0
+    worst: Sequence[int] = ()
+    for group in groups:
+        geometry, sizes = Geometry(len(group), m), [state_bytes[rank] for rank in group]
+        held = SETS * geometry.n * m * geometry.chunk_bytes(sizes)
+        more = held - SETS * geometry.n * m * geometry.chunk_bytes([-(-sum(sizes) // geometry.n)])
+        parity, waste = parity + held, waste + more
+        if more > most:
+            most, worst = more, group
+    if waste < max(WORTH_BYTES, WORTH_SHARE * parity):
+        return None
+    rank = max(worst, key=lambda one: state_bytes[one])
+    largest = state_bytes[rank]
+    return Unevenness(
+        rank=rank, largest_bytes=largest, others_bytes=(sum(state_bytes[one] for one in worst) - largest) // (len(worst) - 1),
+        parity_bytes=parity, waste_bytes=waste,
+    )  # fmt: skip
