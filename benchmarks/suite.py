@@ -124,7 +124,7 @@ def _missing(only: list[str]) -> dict[str, str]:
     mpi, torch = HERE.parent / ".venv-mpi", HERE.parent / ".venv-torch"
     peers_of = {
         "Open MPI ULFM with mpi4py": ({"recovery", "revoke"}, mpi, "make bench-peers"),
-        "torchrun and torchft": ({"recovery"}, torch, "make bench-peers"),
+        "torchrun, torchft and Ray": ({"recovery"}, torch, "make bench-peers"),
         "redset": ({"redset"}, redset.LIBRARY, REDSET),
     }
     asked = {one.name for one in BENCHMARKS if not only or one.name in only}

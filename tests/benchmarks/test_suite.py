@@ -72,7 +72,8 @@ def test_rows_of_every_benchmark() -> None:
     ]
     times = {"64": {"hold_up": {"commit": [3.0], "at once": [2.0]}}, "undisturbed": {"on": [1.01], "off": [1.0], "inside": [1.03]}}
     assert [one.met for one in found["overhead"].rows(times)] == [True, True, False]
-    assert [one.met for one in found["recovery"].rows({"64": {"ratios": {"torchrun": 0.04}}})] == [True]
+    recovered = {"ratios": {"torchrun": 0.04, "Ray actors": 0.03}, "protect_ratios": {"ULFM, spawn": 0.5}}
+    assert [one.met for one in found["recovery"].rows({"64": recovered})] == [True, None, False]
     for name in ("partial", "tracked"):
         partial = {"times": {"held": [[2.0], [1.0]], "committed": [[4.0], [1.0]]}, "track_writes": name == "tracked"}
         assert [(one.benchmark, one.met) for one in found[name].rows({"64": partial})] == [(name, None), (name, False)]
