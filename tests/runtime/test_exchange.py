@@ -81,17 +81,20 @@ def check_parity(group: Cluster, states: Sequence[Bytes], label: Label = X) -> N
 @pytest.mark.parametrize("kind", LENGTHS)
 @pytest.mark.parametrize(("n", "m"), CODES)
 def test_a_commit_leaves_the_right_parity_everywhere_and_sends_no_byte_too_many(n: int, m: int, kind: str, maps_peers: bool) -> None:
-    """Each rank sends its data chunks once, and as a first parity holder m - 1 parity chunks: S (n-1)/(n-m) where sizes are equal."""
+    """Each rank sends its data chunks once, and as a first parity holder m - 1 parity chunks: S (n-1)/(n-m) where sizes are equal. What
+    is read in place is counted where it is read."""
     states = states_of(n, kind)
     with cluster(n, m, maps_peers=maps_peers) as group:
         committed(group, states)
         check_parity(group, states)
         chunk = group.geometry.chunk_bytes([len(state) for state in states])
         for rank, state in enumerate(states):
-            assert group.node(rank).links.sent.parity == len(state) + (m - 1) * chunk
-            assert group.node(rank).links.sent.rebuild == 0
+            sent = group.node(rank).links.sent
+            assert maps_peers or sent.parity == len(state) + (m - 1) * chunk
+            assert sent.rebuild == 0
             if kind == "equal" and len(state) % (n - m) == 0:
-                assert group.node(rank).links.sent.parity * (n - m) == len(state) * (n - 1)
+                assert sent.parity * (n - m) == len(state) * (n - 1)
+        assert sum(group.node(rank).links.sent.parity for rank in range(n)) == sum(map(len, states)) + n * (m - 1) * chunk
 
 
 @BOTH_WAYS
@@ -330,6 +333,48 @@ def test_a_decoder_that_read_a_torn_source_finishes_nothing(maps_peers: bool, mo
         assert len(problems) == 1
         assert "given up" in problems[0]
         assert not node.stored
+
+
+@BOTH_WAYS
+def test_an_encoder_whose_source_was_sealed_and_overwritten_finishes_nothing(maps_peers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schedule: an agent is stopped while it encodes; the others go on without it, and the label gives way to one of theirs."""
+    states = states_of(3, "odd")
+    with cluster(3, 1, maps_peers=maps_peers) as group:
+        offers = group.snap(X, states)
+        for rank in (1, 2):
+            group.node(rank).vault.with_offers(rank, X, offers, rank, group.geometry)
+        encoding, finished = Codec.encode, threading.Event()
+
+        def slow_encode(self: Codec, data: list[Bytes], parity: list[Bytes]) -> None:
+            for rank in (1, 2):
+                node = group.node(rank)
+                node.links.shut(1)
+                node.links.wait_quiet(1)
+                node.vault.forget(rank, X)
+                node.vault.bind(rank, Label(2, 7), 0)
+                node.vault.slot(rank, Label(2, 7))[:] = 0x55
+            encoding(self, data, parity)
+
+        monkeypatch.setattr(Codec, "encode", slow_encode)
+        problems: list[str] = []
+
+        def attempt(task: exchange.Task) -> None:
+            group.node(0).vault.with_offers(0, X, offers, 0, group.geometry)
+            try:
+                exchange.protect(task, do.Protect(rank=0, label=X, member_offers=offers))
+            except LinkDown as error:
+                problems.append(str(error))
+            finally:
+                finished.set()
+
+        group.node(0).run(attempt)
+        assert finished.wait(DEADLINE_S)
+        if maps_peers:
+            assert problems
+            assert not group.node(0).stored
+        elif not problems:  # all had come before the seal
+            (expected,) = expected_parity(group, states, 0)
+            np.testing.assert_array_equal(group.node(0).vault.chunk_view(0, X, group.geometry, group.geometry.d), expected)
 
 
 def test_mapped_memory_is_let_go_of_when_its_rank_moves() -> None:

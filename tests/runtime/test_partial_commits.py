@@ -18,9 +18,9 @@ from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
-from perdure.runtime import exchange, links
+from perdure.runtime import asking, exchange, links
 from perdure.runtime.addresses import dial
-from perdure.runtime.asking import LinkDown
+from perdure.runtime.asking import CONFIRM, MAP, REQUEST, LinkDown, request
 from perdure.runtime.pages import Pages
 from tests.runtime.cluster import Cluster, cluster
 from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
@@ -210,6 +210,32 @@ def test_links_are_dialled_once_a_generation(maps_peers: bool, monkeypatch: pyte
             for node in group.nodes:
                 node.links.wait_quiet(group.plan.generation)
         assert len(dialled) == count
+
+
+def test_a_file_is_asked_for_once_a_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies where its label's predecessor lay is read without a word to its holder; in the next generation it may lie elsewhere."""
+    asked: list[int] = []
+
+    def noted(sock: socket.socket, verb: int, label: Label, rank: int, *more: int) -> None:
+        asked.append(verb)
+        request(sock, verb, label, rank, *more)
+
+    monkeypatch.setattr(asking, "request", noted)
+    with cluster(4, 1) as group:
+        ranks = Ranks(group, states_of(4))
+        for step in range(6):
+            label = ranks.commit(step)
+            check_parity(group, ranks.states, label)
+            ranks.change(step)
+            assert asked.count(MAP) == 4 * 3 * min(step + 1, 2), "of each stripe three chunks that lie elsewhere, in two files"
+        assert CONFIRM not in asked
+        held = group.node(1).links.peer_maps
+        assert held is not None
+        later = Label(2, 9)
+        with contextlib.ExitStack() as sockets:
+            ours, theirs = (sockets.enter_context(sock) for sock in socket.socketpair())
+            held.asked(ours, later, (2, group.plan.agent_of(2)), 0, 1, known=label)
+            assert len(theirs.recv(1000)) == REQUEST.size
 
 
 def test_a_link_that_is_kept_ends_with_its_generation() -> None:

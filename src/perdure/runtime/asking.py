@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import threading
@@ -26,8 +27,7 @@ Home = tuple[int, int]
 """A rank, and the agent that hosts it."""
 
 REQUEST: Final = struct.Struct("<BIqIIQQQ")
-"""verb, label (generation, superstep), rank, code position, offset, length, digest of the chunk (FINISH), place (TAKE) or bytes that
-will be read (MAP)."""
+"""verb, label (generation, superstep), rank, code position, offset, length, digest of the chunk (FINISH) or place (TAKE)."""
 READ, WRITE, FINISH, OFFERS, REPLICATED, MAP, CONFIRM, RING, TAKE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 MAPPED: Final = struct.Struct("<Q")
 """The answer to MAP beside the file descriptor: where in the file the chunk begins."""
@@ -106,6 +106,14 @@ def ask_confirm(sock: socket.socket, label: Label, rank: int) -> None:
     request(sock, CONFIRM, label, rank, 0, 0, 0)
 
 
+def still_up(sock: socket.socket) -> None:
+    """LinkDown if the peer has ended a link of this machine on which nothing is under way: that shows here at once."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | select.POLLRDHUP)
+    if poll.poll(0):
+        raise LinkDown("end of stream, or more than was asked for")
+
+
 def confirmed(sock: socket.socket, label: Label, rank: int) -> None:
     """LinkDown unless it was."""
     answer = bytearray(1)
@@ -123,20 +131,36 @@ class PeerMaps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._maps: dict[tuple[int, int], tuple[Home, Bytes]] = {}
+        self._labels: dict[Home, tuple[tuple[Label, Bytes], ...]] = {}
+        """Where the last two labels of a rank lay."""
 
-    def asked(self, sock: socket.socket, label: Label, rank: int, agent: int, position: int, nbytes: int, read: int) -> Callable[[], Bytes]:
-        """Asks for a chunk of data in place, of which `read` bytes will be read. To be called once, blocking: (nbytes,) uint8, read-only.
-        It stays mapped for as long as it is held, or the rank is at home there."""
-        request(sock, MAP, label, rank, position, 0, nbytes, read)
+    def asked(
+        self, sock: socket.socket, label: Label, home: Home, position: int, nbytes: int, *, known: Label | None = None, start: int = 0
+    ) -> Callable[[], Bytes]:
+        """Asks for a chunk of data in place. To be called once, blocking: (nbytes,) uint8, read-only. It stays mapped for as long as it is
+        held, or the rank is at home there. Nothing is asked where the label lies, at `start`, in the file that `known` lay in, a label of the
+        same generation that was asked for: in one generation the files of a rank are the same."""
+        with self._lock:
+            near = [mapped for of, mapped in self._labels.get(home, ()) if of == known and of.generation == label.generation]
+            mapped = near[0] if near else None
+            if mapped is not None:
+                self._note(home, label, mapped)
+                view = mapped[start : start + nbytes]
+                return lambda: view
+        request(sock, MAP, label, home[0], position, 0, nbytes)
 
         def answer() -> Bytes:
             with received_file(sock, MAPPED.size) as (head, fd):
-                (start,) = MAPPED.unpack(head)
-                return self._map(fd, (rank, agent))[start : start + nbytes]
+                (begins,) = MAPPED.unpack(head)
+                return self._map(fd, home, label)[begins : begins + nbytes]
 
         return answer
 
-    def _map(self, fd: int, home: Home) -> Bytes:
+    def _note(self, home: Home, label: Label, mapped: Bytes) -> None:
+        others = tuple(one for one in self._labels.get(home, ()) if one[0] != label)
+        self._labels[home] = (*others[-1:], (label, mapped))
+
+    def _map(self, fd: int, home: Home, label: Label) -> Bytes:
         """The whole file, its pages as they are read. Its number is given to no other file while it is mapped, so it is a key."""
         found = os.fstat(fd)
         key = (found.st_dev, found.st_ino)
@@ -145,11 +169,12 @@ class PeerMaps:
             if mapped is None or len(mapped) < found.st_size:
                 mapped = map_file(fd, found.st_size, writable=False)
             self._maps[key] = home, mapped
+            self._note(home, label, mapped)
             return mapped
 
     def keep(self, homes: Collection[Home]) -> None:
         """Lets go of the memory of ranks that are at home elsewhere now. Freeing it can take 0.1 s: no rank may wait for it."""
         with self._lock:
             gone = [key for key, (home, _) in self._maps.items() if home not in homes]
-            doomed = [self._maps.pop(key) for key in gone]
+            doomed = [self._maps.pop(key) for key in gone], [self._labels.pop(home) for home in [*self._labels] if home not in homes]
         del doomed

@@ -10,6 +10,10 @@ agent keeps is computed in place; others are written over a link, so that a shut
 Reads are not locked. A holder may give up the label while a slow decoder still reads it (an attempt of an earlier orchestrator, after a
 newer commit): what is read then is another label's bytes, and a digest of what was computed from them would fit. So no output is
 finished before every source was *confirmed*: its label was held without interruption from before the first read to after the last.
+
+While a commit is encoded its label is *steady*: it is not committed before this is done (C5, C6), and nothing newer is copied before that
+(C1), so in its generation nobody gives it up. After a seal somebody may, and a seal shuts the links first (D1). So a holder need not be
+asked: what came over a link was the label's, and what was read in place was if the link is still up afterwards.
 """
 
 from __future__ import annotations
@@ -27,11 +31,11 @@ from perdure.core import commands as do
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Custodian, DecodeTask
-from perdure.core.offers import BLOCK_BYTES, Range
+from perdure.core.offers import BLOCK_BYTES, Offer, Range
 from perdure.core.plan import Plan
 from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
-from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, ask_confirm, confirmed, receive_into, request, send
+from perdure.runtime.asking import FINISH, READ, TILE_BYTES, WRITE, LinkDown, ask_confirm, confirmed, receive_into, request, send, still_up
 from perdure.runtime.digests import joint, of_blocks, tiles_of
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.rings import RING_FROM_BYTES, Ring
@@ -133,8 +137,8 @@ class LocalSource:
 class MappedSource:
     """In the vault of another agent of this machine, which is asked for it at once and waited for at the first tile."""
 
-    def __init__(self, sock: socket.socket, label: Label, rank: int, view: Callable[[], Bytes]) -> None:
-        self._sock, self._label, self._rank, self._wait = sock, label, rank, view
+    def __init__(self, sock: socket.socket, label: Label, rank: int, view: Callable[[], Bytes], *, steady: bool) -> None:
+        self._sock, self._label, self._rank, self._wait, self._steady = sock, label, rank, view, steady
         self._view: Bytes | None = None
 
     def tile(self, start: int, width: int) -> Bytes:
@@ -143,19 +147,23 @@ class MappedSource:
         return self._view[start : start + width]
 
     def ask(self) -> None:
-        ask_confirm(self._sock, self._label, self._rank)
+        if not self._steady:
+            ask_confirm(self._sock, self._label, self._rank)
 
     def confirm(self) -> None:
         self.tile(0, 0)  # where nothing was read the file's answer comes first
-        confirmed(self._sock, self._label, self._rank)
+        if self._steady:
+            still_up(self._sock)
+        else:
+            confirmed(self._sock, self._label, self._rank)
 
 
 class StreamedSource:
     """Comes over a link, asked for ahead of need: the tiles [start, stop) that will be read."""
 
-    def __init__(self, sock: socket.socket, label: Label, rank: int, position: int, tiles: Sequence[Range]) -> None:
+    def __init__(self, sock: socket.socket, label: Label, rank: int, position: int, tiles: Sequence[Range], *, steady: bool) -> None:
         self._sock, self._label, self._rank, self._position = sock, label, rank, position
-        self._nbytes = sum(stop - start for start, stop in tiles)
+        self._is_asked = bool(tiles) and not steady
         self._to_ask = deque(tiles)
         self._asked = self._received = 0
         self._buffer = np.empty(max((stop - start for start, stop in tiles), default=0), np.uint8)
@@ -176,28 +184,32 @@ class StreamedSource:
         return view
 
     def ask(self) -> None:
-        if self._nbytes:
+        if self._is_asked:
             ask_confirm(self._sock, self._label, self._rank)
 
     def confirm(self) -> None:
-        if self._nbytes:
+        if self._is_asked:
             confirmed(self._sock, self._label, self._rank)
 
 
 def open_source(
-    task: Task, label: Label, rank: int, position: int, nbytes: int, tiles: Sequence[Range], custodian: Custodian | None = None
-) -> Source:
-    """The cheapest way to read these tiles of a chunk of `nbytes`, as far as there are any bytes; from the rank's home, or a custodian."""
+    task: Task, label: Label, rank: int, position: int, span: Range, tiles: Sequence[Range], *, custodian: Custodian | None = None,
+    encoded: Offer | None = None,
+) -> Source:  # fmt: skip
+    """The cheapest way to read these tiles of a chunk, as far as there are any bytes; from the rank's home, or a custodian. `span`: where
+    the bytes of a chunk of data lie in the rank's state. `encoded`: what the rank offers, where a commit is encoded."""
+    nbytes = span[1] - span[0]
     sock = task.to(rank, READ, custodian)
     if sock is None:
         return LocalSource(task, label, rank, position)
     there = [(start, min(stop, nbytes)) for start, stop in tiles if start < nbytes]
     is_data = position < task.geometry(rank).d
     if is_data and task.links.peer_maps is not None and sock.family == socket.AF_UNIX:
-        read = sum(stop - start for start, stop in there)
-        view = task.links.peer_maps.asked(sock, label, rank, task.agent_of(rank, custodian), position, nbytes, read)
-        return MappedSource(sock, label, rank, view)
-    return StreamedSource(sock, label, rank, position, there)
+        task.links.count(label, sum(stop - start for start, stop in there))
+        home, known = (rank, task.agent_of(rank, custodian)), encoded.since if encoded else None
+        view = task.links.peer_maps.asked(sock, label, home, position, nbytes, known=known, start=span[0])
+        return MappedSource(sock, label, rank, view, steady=encoded is not None)
+    return StreamedSource(sock, label, rank, position, there, steady=encoded is not None)
 
 
 # ---- outputs --------------------------------------------------------------------------------------------------------------
@@ -331,8 +343,8 @@ def protect(task: Task, command: do.Protect) -> None:
     sources = []
     for t in range(geometry.d) if tiles else ():
         member = geometry.member(stripe, t)
-        start, stop = geometry.data_range(t, chunk, offers[member].coded_bytes)
-        sources.append(open_source(task, label, group[member], t, stop - start, tiles))
+        span = geometry.data_range(t, chunk, offers[member].coded_bytes)
+        sources.append(open_source(task, label, group[member], t, span, tiles, encoded=offers[member]))
     encoded = sum(stop - start for start, stop in tiles)
     holders = [(position, group[geometry.member(stripe, position)]) for position in range(geometry.d, geometry.n)]
     outputs = [open_output(task, label, holder, position, chunk, encoded=encoded) for position, holder in holders]
@@ -367,15 +379,18 @@ def decode_to(task: Task, work: DecodeTask, opens: Callable[[int, int, int], Out
     task.wait_for_memory(mine, label)
     held = task.vault.held(mine, label)
 
-    def length(position: int, rank: int) -> int:
+    def span(position: int, rank: int) -> Range:
         state = held.member_offers[plan.member_of(rank)].coded_bytes
-        start, stop = geometry.data_range(position, held.chunk, state) if position < geometry.d else (0, held.chunk)
+        return geometry.data_range(position, held.chunk, state) if position < geometry.d else (0, held.chunk)
+
+    def length(position: int, rank: int) -> int:
+        start, stop = span(position, rank)
         return stop - start
 
     tiles = tiles_of(((0, held.chunk),), TILE_BYTES)
     kept = dict(work.kept)
     sources = {
-        position: open_source(task, label, rank, position, length(position, rank), tiles, kept.get(position))
+        position: open_source(task, label, rank, position, span(position, rank), tiles, custodian=kept.get(position))
         for position, rank in work.sources
     }
     outputs = {position: opens(position, rank, length(position, rank)) for position, rank in work.wanted}

@@ -41,7 +41,7 @@ UNTIL_THE_END: Final = 1 << 31
 
 @dataclass(slots=True)
 class Sent:
-    """Bytes of chunks that went to other agents so far, by purpose."""
+    """Bytes of chunks that went to other agents so far, by purpose. What is read in place is counted by who reads it."""
 
     parity: int = 0
     rebuild: int = 0

@@ -72,7 +72,7 @@ class Served:
             if verb == READ:
                 self._read(rank, label, geometry, position, offset, length)
             elif verb == MAP:
-                self._map(rank, label, geometry, position, length, digest)
+                self._map(rank, label, geometry, position, length)
             elif verb == WRITE:
                 self._arrives(rank, label, geometry, position).store(offset, self._receive(length))
             elif verb == RING:
@@ -111,8 +111,8 @@ class Served:
         self._links.count(label, length)
         send(self._sock, view.data)
 
-    def _map(self, rank: int, label: Label, geometry: Geometry, position: int, length: int, will_read: int) -> None:
-        """What the peer will read in place, once, counts as sent."""
+    def _map(self, rank: int, label: Label, geometry: Geometry, position: int, length: int) -> None:
+        """For the peer to read in place, who counts what it reads as sent."""
         if position >= geometry.d:
             raise LinkDown("only chunks of data lie in files")
         self._note(rank, label)
@@ -120,7 +120,6 @@ class Served:
         held = self._vault.held(rank, label)
         fd = self._vault.slot_file(rank, label)
         try:
-            self._links.count(label, will_read)
             send_file(self._sock, MAPPED.pack(position * held.chunk), fd)
         finally:
             os.close(fd)
