@@ -138,8 +138,8 @@ class PeerMaps:
         self, sock: socket.socket, label: Label, home: Home, position: int, nbytes: int, *, known: Label | None = None, start: int = 0
     ) -> Callable[[], Bytes]:
         """Asks for a chunk of data in place. To be called once, blocking: (nbytes,) uint8, read-only. It stays mapped for as long as it is
-        held, or the rank is at home there. Nothing is asked where the label lies, at `start`, in the file that `known` lay in, if that is of
-        the same generation and was asked for: in one generation the files of a rank are the same."""
+        held, or the rank is at home there. Nothing is asked where the label lies, at `start`, in the file that `known` lay in, if that is
+        of the same generation and was asked for: in one generation the files of a rank are the same."""
         with self._lock:
             near = [mapped for of, mapped in self._labels.get(home, ()) if of == known and of.generation == label.generation]
             mapped = near[0] if near else None
