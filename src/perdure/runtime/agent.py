@@ -85,7 +85,7 @@ class AgentProcess:
         """Also those that have ended: see `_tell_peer`."""
         self._workers: dict[int, Worker] = {}
         self._over = False
-        self._scrub: do.Scrub | None = None  # the last; a thread that still reads for one before ends
+        self._scrub: do.Scrub | None = None  # the last; a thread that still reads, or rests, for one before ends
         self._reception = Reception(self._loop, listener, seat.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
         self._loop.watch(nursery.sock, self._nursery_said)
@@ -265,6 +265,7 @@ class AgentProcess:
                 self._verify(command)
             case do.Scrub():
                 self._scrub = command
+                self._links.wake()
                 self._on_links(lambda task: scrub(task, command, self._post, lambda: self._scrub is command), "scrub", command.rank)
             case do.Repair():
                 self._on_links(lambda task: repair(task, command, self._post), "repair", command.rank)

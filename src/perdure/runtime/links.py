@@ -75,7 +75,9 @@ class Links:
         self.rings = Rings()
         self._admission = admission
         self._failed = failed
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed, self._quiet = threading.Condition(lock), threading.Condition(lock)
+        """Of generations; and of who works. Apart: the second happens at every request, and wakes only who waits for quiet."""
         self._generation = 0
         self._shut = 0
         self._socks: dict[socket.socket, int] = {}
@@ -99,6 +101,7 @@ class Links:
             socks = [sock for sock, g in self._socks.items() if g <= generation]
             idle = [sock for key in list(self._idle) if key[1] <= generation for sock in self._idle.pop(key)]
             self._changed.notify_all()
+            self._quiet.notify_all()
         with self.vault.changed:
             self.vault.changed.notify_all()
         for sock in socks:
@@ -109,8 +112,8 @@ class Links:
 
     def wait_quiet(self, generation: int) -> None:
         """Blocks until no thread works for generations up to `generation`."""
-        with self._changed:
-            self._changed.wait_for(lambda: not any(self._busy(g) for g in self._running if g <= generation))
+        with self._quiet:
+            self._quiet.wait_for(lambda: not any(self._busy(g) for g in self._running if g <= generation))
 
     def _busy(self, generation: int) -> int:
         """Once it is shut, none may begin with what it still receives: then those that rest count as well."""
@@ -119,9 +122,9 @@ class Links:
     @contextlib.contextmanager
     def resting(self, generation: int) -> Iterator[None]:
         """In the block the thread waits to be asked."""
-        with self._changed:
+        with self._quiet:
             self._resting[generation] += 1
-            self._changed.notify_all()
+            self._quiet.notify_all()
         try:
             yield
         finally:
@@ -139,11 +142,11 @@ class Links:
             except BaseException as error:
                 self._failed(error)
             finally:
-                with self._changed:
+                with self._quiet:
                     self._running[generation] -= 1
                     if not self._running[generation]:
                         del self._running[generation], self._resting[generation]
-                    self._changed.notify_all()
+                    self._quiet.notify_all()
 
         with self._changed:
             self._running[generation] += 1
@@ -157,10 +160,15 @@ class Links:
             else:
                 self.sent.parity += nbytes
 
-    def is_over_in(self, generation: int, seconds: float) -> bool:
-        """Blocks for so long, or until the generation is shut: is it?"""
+    def rest(self, generation: int, seconds: float, is_over: Callable[[], bool]) -> None:
+        """Blocks for so long, or until the generation is shut or `is_over`, which is looked at after `wake`."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.over(generation), seconds)
+            self._changed.wait_for(lambda: self.over(generation) or is_over(), seconds)
+
+    def wake(self) -> None:
+        """Whoever rests looks whether that is over."""
+        with self._changed:
+            self._changed.notify_all()
 
     def over(self, generation: int) -> bool:
         """Has the generation been shut?"""

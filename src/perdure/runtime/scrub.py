@@ -36,8 +36,8 @@ and ranks that have just gone on after a loss have the machine for themselves.""
 
 
 def scrub(task: Task, command: do.Scrub, post: Post, is_wanted: Callable[[], bool]) -> None:
-    """Hashes all that is held of a label. Ends early with the generation, when the label is given up, or when it is not wanted any more:
-    a label that is no longer the newest is held until its slot is needed, and the next scrub has begun."""
+    """Hashes all that is held of a label. Ends early with the generation, when the label is given up, or when it is not wanted any more
+    (`Links.wake` says so): a label that is no longer the newest is held until its slot is needed, and the next scrub has begun."""
     stand_back()
     links, vault, rank, label = task.links, task.vault, command.rank, command.label
     held = vault.held(rank, label)
@@ -47,7 +47,9 @@ def scrub(task: Task, command: do.Scrub, post: Post, is_wanted: Callable[[], boo
         nonlocal due
         due += nbytes / command.bytes_per_s
         rest_s = due - time.monotonic()
-        if rest_s > shortest_s and links.is_over_in(task.plan.generation, rest_s):
+        if rest_s > shortest_s:
+            links.rest(task.plan.generation, rest_s, lambda: not is_wanted())
+        if links.over(task.plan.generation):
             raise LinkDown("the generation is over")
         if not is_wanted() or not vault.still_holds(rank, label, held):
             raise NotHeld(f"{label} of rank {rank}")
