@@ -11,7 +11,7 @@ do not change any more. Where it is known which blocks can have changed (`tracki
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,12 +42,14 @@ class Memo:
     Attributes:
         hot: by item, for each block, 1 if it had changed at the last commit.
         rooms: by box, the bytes that are kept for it.
+        values: by box, its length, the digests of its blocks and of its value at the last commit: equal bytes are an equal value.
         commits: how many there were.
         tracker: knows what was written; None: nobody does.
     """
 
     hot: dict[str, bytes] = field(default_factory=dict)
     rooms: dict[str, int] = field(default_factory=dict)
+    values: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
     commits: int = 0
     tracker: Tracker | None = None
 
@@ -55,6 +57,13 @@ class Memo:
         """For each block of an item, 1 if it is expected to have changed."""
         known = self.hot.get(name, b"")
         return known if len(known) == blocks else bytes(blocks)
+
+    def value_digest(self, name: str, nbytes: int, blocks: bytes, computed: Callable[[], int]) -> int:
+        """Of a box whose pickle has `nbytes` and the block digests `blocks`: `computed`, unless it was so at the last commit."""
+        known = self.values.get(name)
+        if known is None or known[:2] != (nbytes, blocks):
+            known = self.values[name] = nbytes, blocks, computed()
+        return known[2]
 
     def room(self, name: str, nbytes: int) -> int:
         """For a box of `nbytes`: what it had, if that is enough and not too much."""

@@ -198,7 +198,8 @@ def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo, candidates
     dtype, shape = "", ()
     if one.frozen is not None:
         one.frozen.store(target)
-        blocks, digest = of_blocks(target), canonical.digest(entry.live)
+        blocks = of_blocks(target)
+        digest = memo.value_digest(entry.name, one.nbytes, blocks, lambda: canonical.digest(entry.live))
         flags = b"\1" * -(-one.room // BLOCK_BYTES)
     else:
         assert entry.own is not None

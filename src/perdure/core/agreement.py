@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -27,9 +28,14 @@ class Said:
 def digests_of(offer: Offer) -> tuple[ItemDigest, ...]:
     """What must be known of an offer to compare it with those of other groups."""
     return tuple(
-        ItemDigest(name=item.name, kind=item.kind, signature=zlib.crc32(repr(item.signature()).encode()), digest=item.digest)
-        for item in offer.items
+        ItemDigest(name=item.name, kind=item.kind, signature=_checksum(item.signature()), digest=item.digest) for item in offer.items
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _checksum(signature: tuple[object, ...]) -> int:
+    """The same at every commit."""
+    return zlib.crc32(repr(signature).encode())
 
 
 def common_of(offer: Offer) -> int:
