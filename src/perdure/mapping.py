@@ -56,13 +56,15 @@ def _map(start: int | None, nbytes: int, protection: int, flags: int, fd: int) -
 
 
 def populate(mapped: Bytes) -> None:
-    """Maps all pages of a writable mapping, without holding the interpreter up. A kernel before 5.14 does it page by page later.
+    """Maps all pages that are wholly in writable memory, and changes no byte, without holding the interpreter up. A kernel before 5.14 does
+    it page by page later.
 
     In steps: meanwhile no other thread of the process can map memory.
     """
-    for start in range(0, len(mapped), _POPULATE_BYTES):
-        step = min(_POPULATE_BYTES, len(mapped) - start)
-        _LIBC.madvise(mapped.ctypes.data + start, step, _MADV_POPULATE_WRITE)
+    address = mapped.ctypes.data
+    first, last = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE, (address + len(mapped)) // mmap.PAGESIZE * mmap.PAGESIZE
+    for start in range(first, last, _POPULATE_BYTES):
+        _LIBC.madvise(start, min(_POPULATE_BYTES, last - start), _MADV_POPULATE_WRITE)
 
 
 def collapse(mapped: Bytes) -> bool:

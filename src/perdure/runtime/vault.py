@@ -192,6 +192,14 @@ class Vault:
                 self._parity[rank, index] = kept
             return kept[:nbytes]
 
+    def new_parity(self, rank: int, label: Label) -> Bytes | None:
+        """Untouched memory for the parity of the label after this one; None if there is some already."""
+        held = self.held(rank, label)
+        assert held.parity is not None
+        with self._memory:
+            known = (rank, 1 - held.index) in self._parity
+            return None if known else self._parity_memory(rank, 1 - held.index, len(held.parity))
+
     def chunk_view(self, rank: int, label: Label, geometry: Geometry, position: int) -> Bytes:
         """Chunk `position` (data t, or d + p) that `rank` holds: a data chunk ends where the state ends, so it may be short."""
         held = self.held(rank, label)

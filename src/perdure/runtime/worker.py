@@ -209,7 +209,7 @@ class WorkerSession:
         if enter.base is not None and enter.offer is not None:
             nbytes = replicated_start(enter.offer.coded_bytes) + enter.offer.replicated_bytes
             self.base = Base(superstep=enter.base.superstep, offer=enter.offer, slot=worker.slot(enter.slot, nbytes))
-        self._slot = 0
+        self._slot = self._slot_bytes = 0
         self.previous: Previous | None = None
         self._offers: dict[Label, Offer] = {enter.base: enter.offer} if enter.base and enter.offer else {}
         """Of the labels in the two slots."""
@@ -289,6 +289,7 @@ class WorkerSession:
         self._worker.place.injector.at("copying", superstep)
 
     def slot(self, nbytes: int) -> Bytes:
+        self._slot_bytes = nbytes
         return self._worker.slot(self._slot, nbytes)
 
     def live(self, start: int, nbytes: int) -> Bytes:
@@ -306,6 +307,8 @@ class WorkerSession:
         self._offers = {kept: known for kept, known in (*self._offers.items(), (label, offer))[-2:]}
         self._worker.agent.send(msg.Snapped(label=label, offer=offer, costs=costs))
         is_first_or_last = superstep == END or (self.base is None and superstep == 0)
+        if is_first_or_last and superstep == 0 and not self.tight:
+            self._touch_other_slot()
         if self.tight or is_first_or_last:
             self._wait_for_commit(label)
         if is_first_or_last:
@@ -316,6 +319,11 @@ class WorkerSession:
         if self._supersteps:
             self._commit_s += held_up_s + self._waited_s
             self._commits += 1
+
+    def _touch_other_slot(self) -> None:
+        """While the first commit is under way, for which all ranks wait: later ones hold nobody up for fresh memory."""
+        with self.inside("supersteps"):
+            self._worker.slot(1 - self._slot, self._slot_bytes)
 
     def _wait_for_commit(self, label: Label) -> None:
         self._worker.place.injector.at("waiting", label.superstep)
