@@ -12,7 +12,7 @@ demo: .venv/ready
 test: .venv/installed
 	$(BIN)/python -m pytest -n $$(( $$(nproc) + 1 )) --dist worksteal  # one waits for processes most of the time
 
-# The long tests, and 200 runs of the examples with losses at the dangerous instants: about a quarter of an hour on two cores. Another SEED: other losses.
+# The long tests, and 200 runs of the examples with losses at the dangerous instants: about twenty minutes on two cores. Another SEED: other losses.
 SEED ?= 0
 CAMPAIGN := $(BIN)/perdure rehearse --campaign --seed $(SEED) --commit-every 5
 HEAT := examples/heat/heat.py -- --n 64 --supersteps 600

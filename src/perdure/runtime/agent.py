@@ -29,7 +29,6 @@ from perdure.core.layout import Geometry
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError, InternalError
-from perdure.mapping import populate
 from perdure.runtime import exchange
 from perdure.runtime.addresses import dial
 from perdure.runtime.channel import Channel
@@ -335,25 +334,14 @@ class AgentProcess:
 
         def work(task: exchange.Task) -> None:
             note()
+            if command.label.superstep == 0:
+                self._vault.touch_parity(command.rank, command.label)
             exchange.protect(task, command)
-            self._touch_new_parity(command.rank, command.label)
 
         if geometry.m:
             self._on_links(work, "protect", command.rank)
         else:
             note()
-
-    def _touch_new_parity(self, rank: int, label: Label) -> None:
-        """After the first commit, so that the next one holds nobody up for fresh memory."""
-        fresh = self._vault.new_parity(rank, label)
-        if fresh is None:
-            return
-
-        def touch() -> None:
-            stand_back()
-            populate(fresh)
-
-        self._links.run(UNTIL_THE_END, touch, "touch")
 
     def _copy_slot(self, command: do.CopySlot) -> None:
         def work(task: exchange.Task) -> None:

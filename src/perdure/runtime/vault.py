@@ -24,7 +24,7 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Item, Kind, Offer, Range, replicated_start
-from perdure.mapping import Bytes
+from perdure.mapping import Bytes, populate
 from perdure.runtime import digests
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
 
@@ -188,17 +188,17 @@ class Vault:
             kept = self._parity.get((rank, index))
             if kept is None or len(kept) < nbytes:
                 reserved = self._reserve.take_parity(nbytes)
-                kept = reserved if reserved is not None else np.empty(nbytes, np.uint8)  # touched as it is filled: no rank waits for it
+                kept = reserved if reserved is not None else np.empty(nbytes, np.uint8)
                 self._parity[rank, index] = kept
             return kept[:nbytes]
 
-    def new_parity(self, rank: int, label: Label) -> Bytes | None:
-        """Untouched memory for the parity of the label after this one; None if there is some already."""
+    def touch_parity(self, rank: int, label: Label) -> None:
+        """Has memory for the parity of this label and of the next one, its pages touched: while the first commit is under way, for which all
+        ranks wait, so that later ones hold nobody up for fresh memory."""
         held = self.held(rank, label)
         assert held.parity is not None
-        with self._memory:
-            known = (rank, 1 - held.index) in self._parity
-            return None if known else self._parity_memory(rank, 1 - held.index, len(held.parity))
+        for index in (held.index, 1 - held.index):
+            populate(self._parity_memory(rank, index, len(held.parity)))
 
     def chunk_view(self, rank: int, label: Label, geometry: Geometry, position: int) -> Bytes:
         """Chunk `position` (data t, or d + p) that `rank` holds: a data chunk ends where the state ends, so it may be short."""
