@@ -193,8 +193,8 @@ class Vault:
             return kept[:nbytes]
 
     def touch_parity(self, rank: int, label: Label) -> None:
-        """Has memory for the parity of this label and of the next one, its pages touched: for the first commit, for which all ranks wait, so
-        that later ones hold nobody up for fresh memory."""
+        """Has memory for the parity of this label and of the next one, its pages touched: for the first commit, for which all ranks wait,
+        so that later ones hold nobody up for fresh memory."""
         held = self.held(rank, label)
         assert held.parity is not None
         for index in (held.index, 1 - held.index):
