@@ -19,6 +19,7 @@ class Quiet:
     def __init__(self) -> None:
         self.bytes = 0
         self.suspects: list[int] = []
+        self.failures: list[BaseException] = []
 
     def enter(self, call: str) -> None:
         pass
@@ -31,6 +32,9 @@ class Quiet:
 
     def suspect(self, rank: int) -> None:
         self.suspects.append(rank)
+
+    def failed(self, error: BaseException) -> None:
+        self.failures.append(error)
 
 
 class World:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -189,6 +191,33 @@ def test_a_rank_that_crashes_again_and_again_ends_the_job() -> None:
     """The commit of superstep 2 is still under way when it crashes, so whether it is the base depends on who is faster."""
     with pytest.raises(ProgramCrashed, match=r"rank 0 ended 3 times after superstep [02]: exited with status 5"):
         run(always_crashes)
+
+
+def uses_up_descriptors(job: perdure.Job) -> None:
+    """Rank 1 has its own connection to rank 0 already; that of rank 0 to it comes after."""
+    job.private("a", np.zeros(3))
+    for _ in job.supersteps(1):
+        if job.rank == 0:
+            assert (job.comm.recv(source=1), job.comm.recv(source=1)) == ("first", "all are used up")
+            job.comm.send("second", 1)
+        else:
+            job.comm.send("first", 0)
+            used = max(map(int, os.listdir("/proc/self/fd")))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used, used))
+            with contextlib.suppress(OSError):
+                while True:
+                    os.dup(0)
+            job.comm.send("all are used up", 0)
+            assert job.comm.recv(source=0) == "second"
+
+
+def test_a_rank_that_nobody_can_connect_to_any_more_ends(capfd: pytest.CaptureFixture[str]) -> None:
+    """Otherwise the others would wait for it, and the job would end as a Deadlock that says nothing of descriptors."""
+    with pytest.raises((ProgramCrashed, ProgramFailed), match=r"rank 1 ended 3 times .*: exited with status 70|Too many open files"):
+        run(uses_up_descriptors)
+    said = capfd.readouterr().err
+    assert "perdure: no connection can be accepted any more: Too many open files; see `ulimit -n`" in said
+    assert "Traceback" not in said
 
 
 def swallows(job: perdure.Job) -> int:

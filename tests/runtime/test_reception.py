@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import socket
@@ -11,9 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from perdure.comm.transports import guests
+from perdure.comm.transports.tcp import PATIENCE_S
+from perdure.errors import ConfigError
 from perdure.runtime.addresses import address_of, dial, listen, tcp_address, unix_address
 from perdure.runtime.loop import Loop
-from perdure.runtime.reception import HELLO, HELLO_TIMEOUT_S, PEER, WAITING_MAX, Admission, Reception
+from perdure.runtime.reception import HELLO, PEER, Admission, Reception
 
 ADMISSION = Admission(os.urandom(32))
 DEADLINE_S = 5.0
@@ -112,17 +116,57 @@ def test_who_says_nothing_is_hung_up_on_in_time_and_holds_up_nobody(house: House
     silent.setblocking(False)
     with pytest.raises(BlockingIOError):
         silent.recv(1)
-    house.reception.expire(time.monotonic() + HELLO_TIMEOUT_S + 1)
+    house.reception.expire(time.monotonic() + PATIENCE_S + 1)
     house.turn_until_hung_up(silent)
 
 
 def test_the_oldest_stranger_goes_when_there_are_too_many(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert WAITING_MAX >= 1024, "all agents and workers of a large job dial at once"
-    monkeypatch.setattr("perdure.runtime.reception.WAITING_MAX", 2)
-    guests = [house.guest() for _ in range(3)]
-    house.turn_until_hung_up(guests[0])
-    guests[2].sendall(ADMISSION.hello(PEER, 3))
+    assert guests.GUESTS_MAX >= 1024, "all agents and workers of a large job dial at once"
+    monkeypatch.setattr(guests, "GUESTS_MAX", 2)
+    three = [house.guest() for _ in range(3)]
+    house.turn_until_hung_up(three[0])
+    three[2].sendall(ADMISSION.hello(PEER, 3))
     house.turn_until_welcomed(1)
+
+
+class Full:
+    """A listener in a process that has no descriptor left for the first of its connections."""
+
+    def __init__(self, sock: socket.socket, times: int) -> None:
+        self.sock, self.times = sock, times
+
+    def setblocking(self, blocking: bool) -> None:
+        self.sock.setblocking(blocking)
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.times -= 1
+        if self.times >= 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self.sock.accept()
+
+
+def test_strangers_who_use_up_all_descriptors_go_before_the_process_does() -> None:
+    watched: list[socket.socket] = []
+    with listen(unix_address(f"test-{os.urandom(8).hex()}")) as listener:
+        full = Full(listener, 0)
+        made = guests.Guests(full, watched.append, watched.remove)  # type: ignore[arg-type]
+        strangers = [dial(address_of(listener)) for _ in range(3)]
+        made.let_in()
+        made.let_in()
+        first, second = watched
+        full.times = 1
+        made.let_in()
+        assert watched == [second]
+        assert first.fileno() < 0
+        made.let_in()
+        full.times = 3
+        made.let_in()
+        made.let_in()
+        assert not watched
+        with pytest.raises(ConfigError, match="no connection can be accepted any more: Too many open files"):
+            made.let_in()
+        for sock in strangers:
+            sock.close()
 
 
 def test_a_dial_to_a_host_that_is_not_there_does_not_wait() -> None:

@@ -40,6 +40,9 @@ class Monitor(Protocol):
     def suspect(self, rank: int) -> None:
         """The connection of a rank ended although the generation is not revoked: a hint."""
 
+    def failed(self, error: BaseException) -> None:
+        """Nobody can connect to this rank any more. Called by the thread that accepts connections, which ends."""
+
 
 class Mesh:
     """One per worker process. `enter` in the thread that runs `main`; `revoke` and `pause` from any thread, before or after it."""
@@ -104,6 +107,12 @@ class Mesh:
         return self._transport.dial(address, HANDSHAKE.pack(self._job, generation, self.rank, self.incarnation, VERSION), given_up)
 
     def _accept(self) -> None:
+        try:
+            self._take_all()
+        except BaseException as error:
+            self._monitor.failed(error)
+
+    def _take_all(self) -> None:
         while link := self._transport.accept(HANDSHAKE.size):
             greeting, stream = link
             job, generation, rank, incarnation, version = HANDSHAKE.unpack(greeting)

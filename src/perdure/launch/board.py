@@ -145,6 +145,10 @@ class ThreadMonitor:
     def suspect(self, rank: int) -> None:
         """Its thread has ended, which is known."""
 
+    def failed(self, error: BaseException) -> None:
+        """Nobody connects from outside of this process, so this is a fault of ours."""
+        raise error
+
 
 class ThreadSession:
     """`Session` of a rank that is a thread."""

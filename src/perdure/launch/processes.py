@@ -24,7 +24,7 @@ import msgspec
 from perdure import job
 from perdure.coding import copying
 from perdure.core.faults import NOBODY
-from perdure.errors import PerdureError
+from perdure.errors import ConfigError, PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.program import load
 from perdure.runtime import nursery
@@ -32,7 +32,7 @@ from perdure.runtime.addresses import address_of, host_of, listen
 from perdure.runtime.agent import AgentProcess, Seat
 from perdure.runtime.injector import Injector, ledger
 from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
-from perdure.runtime.posix import die_with_parent
+from perdure.runtime.posix import die_with_parent, end_process
 from perdure.runtime.reception import Admission
 from perdure.runtime.session import Session
 from perdure.runtime.slots import Slots
@@ -66,7 +66,10 @@ def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
     seat = Seat(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
     process = AgentProcess(seat, config.settings, listener, words, nursery.NurseryClient(ours))
     words.say(up=address_of(listener))
-    process.run()
+    try:
+        process.run()
+    except ConfigError as error:
+        end_process(error)
 
 
 def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int, words: Words, spent: int) -> None:

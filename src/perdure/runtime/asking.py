@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from perdure.comm.transports.means import check_means
 from perdure.core.ids import Label
 from perdure.core.offers import Offer
 from perdure.mapping import Bytes, map_file
@@ -55,12 +56,15 @@ def receive_into(sock: socket.socket, view: memoryview) -> None:
 
 @contextlib.contextmanager
 def received_file(sock: socket.socket, nbytes: int) -> Iterator[tuple[bytes, int]]:
-    """The next `nbytes` of the link, and the descriptor of a memory file that comes with them, closed after the block; or LinkDown."""
+    """The next `nbytes` of the link, and the descriptor of a memory file that comes with them, closed after the block; or LinkDown.
+    ConfigError when there is no descriptor for it."""
     try:
-        head, fds, _, _ = socket.recv_fds(sock, nbytes, 1, socket.MSG_WAITALL)
+        head, fds, flags, _ = socket.recv_fds(sock, nbytes, 1, socket.MSG_WAITALL)
     except OSError as error:
         raise LinkDown(str(error)) from None
     try:
+        if flags & socket.MSG_CTRUNC:
+            check_means("no memory file of another agent can be taken")
         if len(head) != nbytes or len(fds) != 1:
             raise LinkDown("end of stream")
         yield head, fds[0]

@@ -12,20 +12,19 @@ any other exception is a fault of ours, and ends the agent with its traceback on
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import sys
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.comm.transports.means import check_means
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.runtime.addresses import dial
 from perdure.runtime.asking import LinkDown, PeerMaps
+from perdure.runtime.posix import end_process
 from perdure.runtime.reception import DATA, Admission
 from perdure.runtime.rings import Rings
 from perdure.runtime.serving import Served
@@ -45,13 +44,6 @@ class Sent:
 
     parity: int = 0
     rebuild: int = 0
-
-
-def end_process(error: BaseException) -> None:
-    """The fault of a thread is the fault of its process."""
-    traceback.print_exception(error)
-    sys.stderr.flush()
-    os._exit(70)
 
 
 class Links:
@@ -175,7 +167,8 @@ class Links:
         return generation <= self._shut
 
     def dial(self, address: str, generation: int) -> socket.socket:
-        """A link to the agent that listens at `address`. Blocks until it is there; `shut` ends that too."""
+        """A link to the agent that listens at `address`. Blocks until it is there; `shut` ends that too. ConfigError: this process has no
+        means for it."""
         try:
             with self._changed:
                 if generation <= self._shut:
@@ -185,6 +178,7 @@ class Links:
                 sock = dial(address)
                 self._socks[sock] = generation
         except OSError as error:
+            check_means("no link can be made", error)
             raise LinkDown(str(error)) from None
         try:
             _widen(sock)

@@ -7,8 +7,12 @@ import ctypes
 import os
 import pathlib
 import signal
+import sys
 import threading
-from typing import Final
+import traceback
+from typing import Final, NoReturn
+
+from perdure.errors import PerdureError
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG: Final = 1
@@ -22,6 +26,16 @@ def die_with_parent(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def end_process(error: BaseException) -> NoReturn:
+    """The fault of a thread is the fault of its process: told, in one line where it is a known one, and the end."""
+    if isinstance(error, PerdureError):
+        print(f"perdure: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(70)
 
 
 def stand_back() -> None:

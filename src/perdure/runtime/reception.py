@@ -10,23 +10,16 @@ import hmac
 import os
 import socket
 import struct
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.comm.transports.strangers import Strangers, peer_of
-from perdure.comm.transports.tcp import PATIENCE_S, tune
+from perdure.comm.transports.guests import Guests
 from perdure.runtime.loop import Loop
 
 HELLO: Final = struct.Struct("<32s8sI")
 """token, role, number: a generation (data), an agent (peer), a round (orchestrator)."""
 ORCHESTRATOR, PEER, DATA = b"orch", b"peer", b"data"
-HELLO_TIMEOUT_S: Final = float(PATIENCE_S)
-"""Who dials says its hello at once; if it is stopped, or cut off, just before that, the job may wait for it (rule T5), and a connection
-that ended meanwhile would be made again by nobody."""
-WAITING_MAX: Final = 1024
-"""Connections without a whole hello; the oldest goes for a newer one. Arbitrary, above what a job's own dials can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +38,6 @@ class Admission:
         return (role.rstrip(b"\0"), number) if hmac.compare_digest(token, self.token) else None
 
 
-@dataclass(slots=True)
-class _Guest:
-    sock: socket.socket
-    since: float
-    said: bytes = b""
-
-
 Welcome = Callable[[bytes, int, socket.socket], None]
 """welcome(role, number, sock): the connection is the caller's from then on, non-blocking."""
 
@@ -60,61 +46,22 @@ class Reception:
     """Accepts what a listener brings, in a loop that it never blocks. `expire` is to be called now and then."""
 
     def __init__(self, loop: Loop, listener: socket.socket, admission: Admission, welcome: Welcome) -> None:
-        self._loop, self._listener, self._admission, self._welcome = loop, listener, admission, welcome
-        self._guests: dict[int, _Guest] = {}
-        self._strangers = Strangers()
-        listener.setblocking(False)
-        loop.watch(listener, self._accept)
+        self._admission, self._welcome = admission, welcome
+        self._guests = Guests(listener, lambda sock: loop.watch(sock, lambda: self._listen_to(sock)), loop.unwatch)
+        loop.watch(listener, self._guests.let_in)
 
     def expire(self, now: float) -> None:
         """Hangs up on who has not said a whole hello in time."""
-        for guest in [guest for guest in self._guests.values() if now - guest.since > HELLO_TIMEOUT_S]:
-            self._refuse(guest, "said nothing")
+        self._guests.expire(now)
 
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except OSError:
-            return  # it hung up before it was accepted
-        sock.setblocking(False)
-        tune(sock)
-        guest = _Guest(sock, time.monotonic())
-        if sock.family == socket.AF_UNIX and _uid(sock) != os.getuid():
-            return self._refuse(guest, "belongs to another user")
-        if len(self._guests) >= WAITING_MAX:
-            self._refuse(next(iter(self._guests.values())), "said nothing")
-        self._guests[sock.fileno()] = guest
-        return self._loop.watch(sock, lambda: self._listen_to(guest))
-
-    def _listen_to(self, guest: _Guest) -> None:
-        try:
-            data = guest.sock.recv(HELLO.size - len(guest.said))
-        except BlockingIOError:
-            return None
-        except OSError:
-            data = b""
-        guest.said += data
-        if not data:
-            return self._refuse(guest, "hung up" if guest.said else "")
-        if len(guest.said) < HELLO.size:
-            return None
+    def _listen_to(self, sock: socket.socket) -> None:
+        guest = self._guests.heard(sock.fileno(), HELLO.size)
+        if guest is None:
+            return
         found = self._admission.admitted(guest.said)
         if found is None:
-            return self._refuse(guest, "does not know the job's token")
-        self._forget(guest)
-        return self._welcome(*found, guest.sock)
-
-    def _forget(self, guest: _Guest) -> None:
-        if self._guests.pop(guest.sock.fileno(), None) is not None:
-            self._loop.unwatch(guest.sock)
-
-    def _refuse(self, guest: _Guest, why: str) -> None:
-        """A peer may end before it has said anything, which is no news."""
-        self._forget(guest)
-        if why:
-            self._strangers.tell(peer_of(guest.sock), why)
-        guest.sock.close()
-
-
-def _uid(sock: socket.socket) -> int:
-    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8], "little")
+            self._guests.refuse(guest, "does not know the job's token")
+            return
+        for fd in guest.fds:
+            os.close(fd)
+        self._welcome(*found, guest.sock)

@@ -32,6 +32,7 @@ from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
 from perdure.runtime.page import Page
+from perdure.runtime.posix import end_process
 from perdure.runtime.session import Base, Means, Previous, Session
 from perdure.runtime.slots import Slots
 
@@ -192,6 +193,10 @@ class Calls:
     def suspect(self, rank: int) -> None:
         """A connection ended: a hint for the agent."""
         self._worker.agent.send(msg.PeerSuspected(rank=rank))
+
+    def failed(self, error: BaseException) -> None:
+        """Another worker in this one's place may have better luck, and a third end of the same rank ends the job (rule W5)."""
+        end_process(error)
 
 
 class WorkerSession:

@@ -14,8 +14,10 @@ import socket
 from collections.abc import Sequence
 
 from perdure.comm.transports import GivenUp, LinkRefused, Stream, direct, never
+from perdure.comm.transports.guests import Guest, peer_credentials
+from perdure.comm.transports.means import check_means
 from perdure.comm.transports.ring import Ring, allocate, available
-from perdure.comm.transports.sockets import SocketStream, UnixTransport, connected, peer_credentials
+from perdure.comm.transports.sockets import SocketStream, UnixTransport, connected
 
 
 class _RingStream:
@@ -131,18 +133,15 @@ class SharedTransport(UnixTransport):
                 os.close(fd)
         except OSError as error:
             sock.close()
+            check_means("no memory can be shared with another rank", error)
             raise LinkRefused(str(error)) from None
         return RingSender(sock, ring)
 
-    def _greeted(self, sock: socket.socket, greeting_bytes: int) -> tuple[bytes, Stream] | None:
-        pid, uid = peer_credentials(sock)
-        if uid != os.getuid():
-            return None
-        greeting, fds, _, _ = socket.recv_fds(sock, greeting_bytes, 1)
+    def _stream(self, guest: Guest) -> Stream:
+        if not guest.fds:
+            return SocketStream(guest.sock)
         try:
-            if len(greeting) < greeting_bytes:
-                return None
-            return greeting, RingReceiver(sock, Ring(fds[0]), pid) if fds else SocketStream(sock)
+            return RingReceiver(guest.sock, Ring(guest.fds[0]), peer_credentials(guest.sock)[0])
         finally:
-            for fd in fds:
+            for fd in guest.fds:
                 os.close(fd)

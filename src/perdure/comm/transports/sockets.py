@@ -12,16 +12,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
-from perdure.comm.transports.strangers import Strangers, peer_of
+from perdure.comm.transports.guests import Guest, Guests
 from perdure.comm.transports.tcp import FOR_EVER_S, PATIENCE_S, tune
 
 DIAL_TIMEOUT_S: Final = 2.0
 """For a Unix socket that nobody accepts, and for the greeting's first bytes to be taken by the kernel."""
-GREETINGS_MAX: Final = 1024
-"""Connections that have not said yet whose they are; of more the oldest is closed."""
 LOOK_AGAIN_S: Final = 0.005
 """Who waits for a link to be taken asks so often whether it is still wanted: a revoke must be heard within 50 ms."""
-OUT_OF_MEANS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 BACKLOG: Final = 1024
 """A dial of a Unix socket blocks when so many wait to be accepted; more ranks than this on one host are not expected."""
 
@@ -72,78 +69,31 @@ class SocketStream:
 
 
 class _Listener:
-    """What the two families share.
-
-    A dialler sends its greeting at once, and may be stopped, or its link cut, just before that: for seconds, after which the job goes on.
-    A connection that is closed meanwhile would be missed by nobody, so it may be silent for as long as a job waits for a node; and no
-    other one waits for it.
-    """
+    """What the two families share."""
 
     def __init__(self, listener: socket.socket, address: str) -> None:
         self._listener, self.address = listener, address
         self._closed = False
-        self._strangers = Strangers()
         self._fd = listener.fileno()
-        self._ungreeted: dict[int, tuple[socket.socket, float]] = {}
-        """By descriptor, in the order in which they came, with when that was."""
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
-        listener.setblocking(False)
+        self._guests = Guests(listener, lambda sock: self._poll.register(sock, select.POLLIN), self._poll.unregister)
         listener.listen(BACKLOG)
 
     def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
         while not self._closed:
             for fd, _ in self._poll.poll():
                 if fd == self._fd:
-                    self._let_in(greeting_bytes)
-                elif fd in self._ungreeted and (greeted := self._hear(fd, greeting_bytes)):
-                    return greeted
-        for fd in list(self._ungreeted):
-            self._take(fd).close()
+                    self._guests.let_in()
+                elif guest := self._guests.heard(fd, greeting_bytes):
+                    return guest.said, self._stream(guest)
+        self._guests.close()
         return None
 
-    def _let_in(self, greeting_bytes: int) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except OSError as error:
-            if error.errno in OUT_OF_MEANS:
-                raise
-            return  # closed, or it hung up before it was accepted
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, greeting_bytes)  # TCP may cut a greeting; Unix sockets do not
-        now = time.monotonic()
-        for fd, (_, since) in list(self._ungreeted.items()):
-            if now - since > PATIENCE_S or len(self._ungreeted) >= GREETINGS_MAX:
-                self._take(fd).close()
-        self._ungreeted[sock.fileno()] = (sock, now)
-        self._poll.register(sock, select.POLLIN)
-
-    def _take(self, fd: int) -> socket.socket:
-        self._poll.unregister(fd)
-        return self._ungreeted.pop(fd)[0]
-
-    def _hear(self, fd: int, greeting_bytes: int) -> tuple[bytes, Stream] | None:
-        sock = self._take(fd)
-        if _has_hung_up(sock):  # killed before it said anything, which is no news
-            sock.close()
-            return None
-        try:
-            greeted = self._greeted(sock, greeting_bytes)
-        except OSError:
-            greeted = None
-        if greeted is None:
-            self._strangers.tell(peer_of(sock), "did not say whose it is")
-            sock.close()
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        return greeted
-
-    def _greeted(self, sock: socket.socket, greeting_bytes: int) -> tuple[bytes, Stream] | None:
-        """The greeting and the stream of a new connection; None, or an OSError, when it is none of ours. All of it is there, or the end."""
-        if sock.family == socket.AF_UNIX and peer_credentials(sock)[1] != os.getuid():
-            return None
-        greeting = sock.recv(greeting_bytes)
-        return (greeting, SocketStream(sock)) if len(greeting) == greeting_bytes else None
+    def _stream(self, guest: Guest) -> Stream:
+        for fd in guest.fds:
+            os.close(fd)
+        return SocketStream(guest.sock)
 
     def close(self) -> None:
         self._closed = True
@@ -188,13 +138,6 @@ class TcpTransport(_Listener):
         return SocketStream(sock)
 
 
-def _has_hung_up(sock: socket.socket) -> bool:
-    try:
-        return not sock.recv(1, socket.MSG_PEEK)
-    except OSError:
-        return True
-
-
 def bound(name: str) -> socket.socket:
     """A Unix socket with an abstract name."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -229,9 +172,3 @@ def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: Give
         else:
             taken.poll(LOOK_AGAIN_S * 1e3)
     sock.settimeout(DIAL_TIMEOUT_S)
-
-
-def peer_credentials(sock: socket.socket) -> tuple[int, int]:
-    """(process id, user id) of the other end of a Unix socket, as its kernel tells."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")
