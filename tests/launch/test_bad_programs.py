@@ -114,6 +114,13 @@ def communicates_in_make(job: perdure.Job) -> None:
     job.derived("table", lambda: job.comm.allreduce(1))
 
 
+def resized(job: perdure.Job) -> None:
+    array = job.private("a", np.zeros(30))
+    for superstep in job.supersteps(9):
+        if superstep == 5 and job.rank:
+            array.resize(40, refcheck=False)
+
+
 def too_large(job: perdure.Job) -> None:
     job.sharded("a", (1 << 50,))
 
@@ -135,6 +142,7 @@ def too_large(job: perdure.Job) -> None:
         (recover, "recover= comes in a later version"),
         (unpicklable, "'a' holds something that cannot be pickled"),
         (communicates_in_make, "must not communicate"),
+        (resized, r"'a' was declared with the shape \(30,\) and has \(40,\) now: .*belongs into a box"),
     ],
 )
 def test_misuse_while_running(main: Callable[..., Any], words: str) -> None:

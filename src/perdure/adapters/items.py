@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Entry:
     Attributes:
         own: of an array, the part that is protected, a view of `live`: all of it but ghost rows.
         place: where `own` lies in the slot itself (tight mode); None: it is copied there.
+        shape: of an array's `own`, as it was declared.
     """
 
     name: str
@@ -40,6 +41,18 @@ class Entry:
     axis: int = 0
     halo: int = 0
     place: int | None = None
+    shape: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shape = () if self.own is None else self.own.shape
+
+    def check_shape(self) -> None:
+        """`ndarray.resize` changes an array in place. UsageError: rule P1, for it could not be put back."""
+        if self.own is not None and self.own.shape != self.shape:
+            raise UsageError(
+                f"the item {self.name!r} was declared with the shape {self.shape} and has {self.own.shape} now: an array keeps its shape; "
+                "what grows belongs into a box (a dict)"
+            )
 
     @property
     def form(self) -> Form:
@@ -167,6 +180,7 @@ def pack(
 
 
 def _freeze(entry: Entry, memo: Memo) -> _Packed:
+    entry.check_shape()
     if entry.own is not None:
         return _Packed(entry, None, entry.own.nbytes, entry.own.nbytes)
     frozen = boxes.freeze(entry.name, entry.live)
