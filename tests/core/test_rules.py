@@ -124,7 +124,6 @@ def test_c3_the_stripe_is_encoded_when_all_offers_are_in_and_not_before(node: No
     mine, other = offer_of(0, 0), offer_of(1, 0)
     assert node.snap(FIRST) == [
         do.ExposeSlot(rank=0, label=FIRST, offer=mine),
-        to_orchestrator(msg.Offered(label=FIRST, rank=0, ended_at=-1, before=-1)),
         do.TellPeer(agent=2, message=msg.GroupOffer(label=FIRST, offer=mine)),
     ]
     assert node.peer(msg.GroupOffer(label=FIRST, offer=other)) == [do.Protect(rank=0, label=FIRST, member_offers=(mine, other))]
@@ -145,6 +144,40 @@ def test_c3_offers_that_do_not_fit_end_the_job(node: Node) -> None:
     assert isinstance(answer.message, msg.JobError)
     assert answer.message.error == "UsageError"
     assert "'state'" in answer.message.text
+
+
+def copied_said(commands: list[do.AgentCommand]) -> list[msg.Offered]:
+    messages = [command.message for command in commands if isinstance(command, do.TellOrchestrator)]
+    return [message for message in messages if isinstance(message, msg.Offered)]
+
+
+def test_c10_a_copy_is_told_of_if_it_is_not_committed_soon_and_again_to_a_new_orchestrator(node: Node) -> None:
+    """Also one that is prepared: its group may be of one mind, and wait for ranks of another that have ended."""
+    word = msg.Offered(label=FIRST, rank=0, ended_at=-1, before=-1)
+    node.prepare(FIRST)
+    assert copied_said(node.step(ev.Tick(late_s=0.0))) == []
+    assert copied_said(node.told(msg.Greet(round=2))) == [], "nothing was said of it yet"
+    node.now += SETTINGS.suspect_s + 0.1
+    assert copied_said(node.step(ev.Tick(late_s=0.0))) == [word]
+    assert copied_said(node.step(ev.Tick(late_s=0.0))) == []
+    assert copied_said(node.told(msg.Greet(round=3))) == [word]
+    node.peer(prepared(FIRST, 1))
+    assert copied_said(node.told(msg.Greet(round=4))) == []
+
+
+def test_c10_a_copy_that_is_committed_is_not_told_of(node: Node) -> None:
+    node.prepare(FIRST)
+    node.peer(prepared(FIRST, 1))
+    node.now += SETTINGS.suspect_s + 0.1
+    assert copied_said(node.step(ev.Tick(late_s=0.0))) == []
+
+
+def test_c10_the_last_copy_is_told_of_at_once(node: Node) -> None:
+    node.prepare(FIRST)
+    node.peer(prepared(FIRST, 1))
+    last = Label(1, END)
+    node.worker(msg.AtPosition(label=last))
+    assert copied_said(node.snap(last)) == [msg.Offered(label=last, rank=0, ended_at=-1, before=0)]
 
 
 def test_c5_prepared_is_said_to_everybody_once_the_last_parity_chunk_is_here(node: Node) -> None:

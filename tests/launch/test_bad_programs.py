@@ -73,6 +73,13 @@ def one_ends_early(job: perdure.Job) -> None:
             break
 
 
+def one_group_ends_early(job: perdure.Job) -> None:
+    job.private("a", np.zeros(3))
+    for superstep in job.supersteps(40):
+        if superstep == 5 and job.rank == 1:
+            break
+
+
 def one_ends_early_and_the_other_waits_for_it(job: perdure.Job) -> None:
     for superstep in job.supersteps(20):
         if job.rank == 1 and superstep == 5:
@@ -148,6 +155,13 @@ def too_large(job: perdure.Job) -> None:
 def test_misuse_while_running(main: Callable[..., Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         run(main)
+
+
+@pytest.mark.parametrize("faults", [[], ["orchestrator:superstep=5"]], ids=["undisturbed", "a new orchestrator"])
+def test_groups_that_end_apart_and_have_prepared_their_labels(faults: list[str]) -> None:
+    """Without parity each rank is a group, and its label is prepared whatever the others do."""
+    with pytest.raises(UsageError, match=r"rank 1 ended its loop at superstep 5 and rank 0 goes on at superstep 6"):
+        run(one_group_ends_early, parity=0, faults=faults)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
         case ev.Sampled(samples=samples):
             return workers.sampled(state, samples, now)
         case ev.Tick(late_s=late_s):
-            return peers.tick(state, late_s, now) + workers.tick(state, now) + scrub.tick(state) + relaying.tick(state, late_s, now)
+            own = commit.tick(state, now) + workers.tick(state, now) + scrub.tick(state)
+            return peers.tick(state, late_s, now) + own + relaying.tick(state, late_s, now)
         case _:
             assert_never(event)
 

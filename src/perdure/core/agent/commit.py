@@ -48,10 +48,9 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     slot.replicated = slot.verified = True
     slot.costs = message.costs
     slot.snapped_at = now
-    out: list[do.AgentCommand] = [
-        do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer),
-        do.TellOrchestrator(message=say_offered(hosted, slot, message.offer)),
-    ]
+    out: list[do.AgentCommand] = [do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer)]
+    if message.label.superstep == END:
+        out.append(_say_copied(hosted, slot, message.offer.ended_at))
     early = state.early_offers.pop(message.label, {})
     for offer in early.values():
         out += offered(state, message.label, offer, now)
@@ -61,10 +60,39 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     return out + offered(state, message.label, message.offer, now)
 
 
-def say_offered(hosted: Hosted, slot: Slot, offer: Offer) -> msg.Offered:
-    """Said when the copy is complete, and again to a new orchestrator."""
+def _say_copied(hosted: Hosted, slot: Slot, ended_at: int) -> do.AgentCommand:
+    slot.told = True
     before = max((other.label.superstep for other in hosted.slots.values() if other is not slot), default=-1)
-    return msg.Offered(label=slot.label, rank=hosted.rank, ended_at=offer.ended_at, before=before)
+    return do.TellOrchestrator(message=msg.Offered(label=slot.label, rank=hosted.rank, ended_at=ended_at, before=before))
+
+
+def say_copied_again(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
+    """C10, D7: to a new orchestrator, what was said of labels that are not committed."""
+    return [_say_copied(hosted, slot, _ended_at(state, hosted, slot)) for slot in _waiting(state, hosted) if slot.told]
+
+
+def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
+    """C10: a commit that takes long may wait for a rank that never comes to it, which only the orchestrator can find out."""
+    late = now - state.settings.suspect_s
+    return [
+        _say_copied(hosted, slot, _ended_at(state, hosted, slot))
+        for hosted in state.hosted.values()
+        for slot in _waiting(state, hosted)
+        if not slot.told and slot.snapped_at < late
+    ]
+
+
+def _waiting(state: AgentState, hosted: Hosted) -> list[Slot]:
+    """Copies of this generation that are not known to be committed."""
+    if state.phase is not Phase.MEMBER:
+        return []
+    newer = [slot for slot in hosted.slots.values() if slot.label.generation == state.generation and slot.stage is not Stage.FILLING]
+    return [slot for slot in newer if state.committed is None or slot.label > state.committed]
+
+
+def _ended_at(state: AgentState, hosted: Hosted, slot: Slot) -> int:
+    assert state.plan is not None
+    return slot.offers[state.plan.member_of(hosted.rank)].ended_at
 
 
 def offered(state: AgentState, label: Label, offer: Offer, now: float) -> list[do.AgentCommand]:

@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import commit, custody, relaying, restore, tight, workers
-from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase, is_of_use, reports
+from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
 
@@ -33,10 +33,7 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
     if state.installed:
         out.append(do.TellOrchestrator(message=msg.Installed(generation=state.generation)))
     for hosted in state.hosted.values():
-        for slot in hosted.slots.values():
-            if slot.stage is Stage.SNAPPED and state.plan is not None:
-                offer = slot.offers[state.plan.member_of(hosted.rank)]
-                out.append(do.TellOrchestrator(message=commit.say_offered(hosted, slot, offer)))
+        out += commit.say_copied_again(state, hosted)
     out += [workers.say_lost_link(state, hosted, hosted.lost_link) for hosted in state.hosted.values() if hosted.lost_link is not None]
     out += [do.TellOrchestrator(message=fact) for facts in state.prepared.values() for fact in facts.values()]
     return out

@@ -101,6 +101,8 @@ class Slot:
     repairs: int = 0
     """Attempts at repairing them."""
     snapped_at: float = 0.0
+    told: bool = False
+    """The orchestrator was told of the copy (rule C10)."""
     costs: RankCosts | None = None
     restored_at: float = 0.0
 

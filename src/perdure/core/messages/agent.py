@@ -143,7 +143,8 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """Rank `rank` has copied its state for the label. Shows who waits at the end for whom (rule C10).
+    """Rank `rank` has copied its state for the label: said of the last one at once, of another if it is not committed soon. Shows who waits
+    at the end for whom (rule C10).
 
     Attributes:
         ended_at: as in an offer.
