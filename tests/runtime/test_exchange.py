@@ -17,14 +17,18 @@ from perdure.coding import Codec
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
+from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
+from perdure.runtime.addresses import address_of, listen, tcp_address
 from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, ask_confirm, confirmed, receive_into, request, send
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.exchange import TILE_BYTES
+from perdure.runtime.links import Links
 from perdure.runtime.reception import DATA
 from perdure.runtime.restoring import restore
 from perdure.runtime.rings import PLACES, RING_BYTES
+from perdure.runtime.vault import Vault
 from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
 
 Bytes = NDArray[np.uint8]
@@ -429,3 +433,12 @@ def test_a_fault_of_a_thread_is_told() -> None:
         with node.heard:
             assert node.heard.wait_for(lambda: node.failures, DEADLINE_S)
         assert isinstance(node.failures[0], ZeroDivisionError)
+
+
+def test_what_goes_between_machines_for_protection_goes_behind_the_programs_messages() -> None:
+    """By the queue of the network card, which knows priorities only."""
+    links = Links(Vault(), lambda rank: Geometry(2, 1), lambda *_: None, ADMISSION)
+    with listen(tcp_address("127.0.0.1")) as listener:
+        sock = links.dial(address_of(listener), 1)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY) == 2
+        links.hang_up(sock)

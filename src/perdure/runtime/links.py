@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.comm.transports.means import check_means
+from perdure.comm.transports.tcp import give_way
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.runtime.addresses import dial
@@ -181,7 +182,7 @@ class Links:
             check_means("no link can be made", error)
             raise LinkDown(str(error)) from None
         try:
-            _widen(sock)
+            _suit(sock)
             sock.settimeout(LINK_TIMEOUT_S)
             sock.sendall(self._admission.hello(DATA, generation))
         except OSError as error:
@@ -190,7 +191,7 @@ class Links:
         return sock
 
     def _note(self, sock: socket.socket, generation: int) -> None:
-        _widen(sock)
+        _suit(sock)
         with self._changed:
             self._socks[sock] = generation
             if generation <= self._shut:
@@ -245,8 +246,10 @@ class Links:
             raise LinkDown("the generation is over")
 
 
-def _widen(sock: socket.socket) -> None:
-    """Room for what is under way. TCP finds its own, and would be held to the kernel's limit for who asks for more."""
+def _suit(sock: socket.socket) -> None:
+    """Behind everything else, and with room for what is under way. TCP finds its own, and would be held to the kernel's limit for who asks
+    for more."""
+    give_way(sock)
     if sock.family == socket.AF_UNIX:
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)

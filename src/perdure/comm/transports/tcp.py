@@ -17,6 +17,8 @@ REPEAT_MS: Final = 1000
 FOR_EVER_S: Final = 20 * 86400
 """For ranks: TCP counts a receiver that is full as one that does not acknowledge, and a rank may compute for hours before it receives."""
 _TCP_RTO_MAX_MS: Final = 44
+_BULK: Final = 2
+"""TC_PRIO_BULK: the last band of the usual queues of a network card (tc-prio(8))."""
 
 
 def tune(sock: socket.socket, patience_s: int = PATIENCE_S) -> None:
@@ -30,3 +32,9 @@ def tune(sock: socket.socket, patience_s: int = PATIENCE_S) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_s * 1000)
     with contextlib.suppress(OSError):  # an older kernel
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, REPEAT_MS)
+
+
+def give_way(sock: socket.socket) -> None:
+    """What this host has to send on other connections goes first: the program's messages and heartbeats, before what protects them."""
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _BULK)
