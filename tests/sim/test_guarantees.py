@@ -118,6 +118,11 @@ def test_d7_who_is_behind_is_told_the_plan_while_a_mute_agent_is_waited_for() ->
     assert verdict_of(parse(f"ranks=4 parity=1 seed=979 count=6 superstep_ms=500 {faults}")).error == ""
 
 
+def test_m2_a_rank_that_was_held_and_that_its_job_goes_on_without_is_only_ended() -> None:
+    """In tight mode its unwinding waits for quiet links, and so does the plan that excludes its node."""
+    assert verdict_of(parse("ranks=5 parity=1 seed=3 count=2 superstep_ms=2000 memory=tight doze:ParityStored,nth=8,victim=2")).error == ""
+
+
 def test_t5_patience_ends() -> None:
     faults = tuple(Fault(kind="silence", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
     verdict = verdict_of(Scenario(ranks=4, parity=1, seed=1, faults=faults))

@@ -118,11 +118,11 @@ def links_quiet(state: AgentState, generation: int, now: float) -> list[do.Agent
         return []
     state.quiet = True
     out = _answer_seal(state) if state.seal_to_answer else []
-    for hosted in state.hosted.values():
-        out += tight.release(state, hosted, now)
     if state.waiting_install:
         install_now, state.waiting_install = state.waiting_install, None
-        out += _install(state, install_now, now)
+        return out + _install(state, install_now, now)
+    for hosted in state.hosted.values():
+        out += tight.release(state, hosted, now)
     return out
 
 
