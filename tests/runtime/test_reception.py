@@ -169,6 +169,19 @@ def test_strangers_who_use_up_all_descriptors_go_before_the_process_does() -> No
             sock.close()
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_files_that_a_stranger_brings_are_not_kept(count: int) -> None:
+    house = House(unix_address(f"test-{os.urandom(8).hex()}"))
+    before = len(os.listdir("/proc/self/fd"))
+    stranger = house.guest()
+    socket.send_fds(stranger, [Admission(bytes(32)).hello(PEER, 7)], [0] * count)
+    house.turn_until_hung_up(stranger)
+    assert len(os.listdir("/proc/self/fd")) == before + 1, "the stranger's own end is the only one that is left"
+    house.guest().sendall(ADMISSION.hello(PEER, 1))
+    house.turn_until_welcomed(1)
+    house.close()
+
+
 def test_a_dial_to_a_host_that_is_not_there_does_not_wait() -> None:
     """The loop of an agent dials, and its heartbeats must go on meanwhile."""
     began = time.monotonic()

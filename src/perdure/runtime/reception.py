@@ -7,7 +7,6 @@ else of it is read, so nothing that comes from a stranger is ever decoded. A cer
 from __future__ import annotations
 
 import hmac
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -62,6 +61,5 @@ class Reception:
         if found is None:
             self._guests.refuse(guest, "does not know the job's token")
             return
-        for fd in guest.fds:
-            os.close(fd)
+        guest.drop_files()
         self._welcome(*found, guest.sock)

@@ -32,11 +32,14 @@ class Guest:
     said: bytes = b""
     fds: list[int] = field(default_factory=list)
 
+    def drop_files(self) -> None:
+        """What it has brought beside bytes is of no use, or of no more."""
+        while self.fds:
+            os.close(self.fds.pop())
+
     def close(self) -> None:
         """Hangs up."""
-        for fd in self.fds:
-            os.close(fd)
-        self.fds.clear()
+        self.drop_files()
         self.sock.close()
 
 
@@ -85,15 +88,16 @@ class Guests:
             data, fds, flags = b"", [], 0
         guest.said += data
         guest.fds += fds
-        if flags & socket.MSG_CTRUNC:  # it has brought a file, for which there is no descriptor
+        if flags & socket.MSG_CTRUNC and not fds:  # it has brought a file, for which there is no descriptor
             check_means(NO_MORE)
-        if not data:
+        if flags & socket.MSG_CTRUNC:
+            self._refuse(guest, "has brought more than one file")
+        elif not data:
             self._refuse(guest, "hung up" if guest.said else "")
-            return None
-        if len(guest.said) < nbytes:
-            return None
-        self._forget(guest)
-        return guest
+        elif len(guest.said) == nbytes:
+            self._forget(guest)
+            return guest
+        return None
 
     def refuse(self, guest: Guest, why: str) -> None:
         """One who has left with its first bytes: they are not right."""

@@ -91,8 +91,7 @@ class _Listener:
         return None
 
     def _stream(self, guest: Guest) -> Stream:
-        for fd in guest.fds:
-            os.close(fd)
+        guest.drop_files()
         return SocketStream(guest.sock)
 
     def close(self) -> None:
