@@ -106,7 +106,7 @@ def _partial(found: Any) -> Iterator[Row]:
             ratio = statistics.median(part) / statistics.median(whole)
             must, aim = PARTIAL if what == "committed" else (None, None)
             name = f"{what}, 1 % changed against all, {mb} MiB a rank"
-            benchmark = "tracked" if one["track_writes"] else "partial"
+            benchmark = "apart" if one["between_hosts"] else "tracked" if one["track_writes"] else "partial"
             yield Row(benchmark=benchmark, name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
 
 
@@ -169,6 +169,10 @@ BENCHMARKS: Final = (
     Benchmark(
         name="tracked", title="the same where the kernel says what was written", script="partial.py", rows=_partial,
         arguments=("--track-writes",), quick=("--mb", "8", "--commits", "3", "--track-writes"),
+    ),
+    Benchmark(
+        name="apart", title="the same between hosts, over TCP", script="partial.py", rows=_partial,
+        arguments=("--track-writes", "--namespaced"), quick=("--mb", "8", "--commits", "3", "--track-writes", "--namespaced"),
     ),
     Benchmark(
         name="redset", title="redset's time in shared memory, divided by ours", script="redset.py", rows=_redset,

@@ -74,8 +74,9 @@ def test_rows_of_every_benchmark() -> None:
     assert [one.met for one in found["overhead"].rows(times)] == [True, True, False]
     recovered = {"ratios": {"torchrun": 0.04, "Ray actors": 0.03}, "protect_ratios": {"ULFM, spawn": 0.5}}
     assert [one.met for one in found["recovery"].rows({"64": recovered})] == [True, None, False]
-    for name in ("partial", "tracked"):
-        partial = {"times": {"held": [[2.0], [1.0]], "committed": [[4.0], [1.0]]}, "track_writes": name == "tracked"}
+    for name in ("partial", "tracked", "apart"):
+        partial = {"times": {"held": [[2.0], [1.0]], "committed": [[4.0], [1.0]]}, "track_writes": name != "partial"}
+        partial["between_hosts"] = name == "apart"
         assert [(one.benchmark, one.met) for one in found[name].rows({"64": partial})] == [(name, None), (name, False)]
     ours = {"commit_faster": 4.5, "rebuild_faster": 1.2}
     assert [one.met for one in found["redset"].rows([{"parity": 1, "ranks": 4, "mib": 64, "mapped": ours}])] == [True, False]
