@@ -36,6 +36,7 @@ from perdure.runtime import exchange, restoring
 from perdure.runtime.addresses import dial, listen, tcp_address, unix_address
 from perdure.runtime.links import Links
 from perdure.runtime.reception import HELLO, Admission
+from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 
 PORTS = range(20_000, 30_000)
@@ -97,8 +98,8 @@ class Rank:
         with self.heard:
             self.heard.wait_for(lambda: self.stored >= count)
 
-    def _task(self) -> exchange.Task:
-        return exchange.Task(self.links, self.vault, self.plan, self.me)
+    def _task(self) -> Task:
+        return Task(self.links, self.vault, self.plan, self.me)
 
     def install(self, generation: int, agents: list[int]) -> None:
         """A new generation, so that every rebuild has links of its own."""

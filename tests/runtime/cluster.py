@@ -24,6 +24,7 @@ from perdure.runtime import exchange
 from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.links import Links
 from perdure.runtime.reception import HELLO, Admission
+from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 
 Bytes = NDArray[np.uint8]
@@ -86,10 +87,10 @@ class Node:
     def serve(self, sock: socket.socket, generation: int) -> None:
         self.links.run(generation, lambda: self.links.serve(sock, generation), "serve")
 
-    def task(self) -> exchange.Task:
-        return exchange.Task(self.links, self.vault, self.cluster.plan, self.me)
+    def task(self) -> Task:
+        return Task(self.links, self.vault, self.cluster.plan, self.me)
 
-    def run(self, work: Callable[[exchange.Task], None]) -> None:
+    def run(self, work: Callable[[Task], None]) -> None:
         """Work on a thread of its own, as the agent does it."""
 
         def body() -> None:
@@ -165,7 +166,7 @@ class Cluster:
         for rank in range(self.geometry.n) if ranks is None else ranks:
             node = self.node(rank)
 
-            def work(task: exchange.Task, rank: int = rank, node: Node = node) -> None:
+            def work(task: Task, rank: int = rank, node: Node = node) -> None:
                 node.vault.with_offers(rank, label, offers, rank, self.geometry)
                 exchange.protect(task, do.Protect(rank=rank, label=label, member_offers=offers))
 

@@ -21,13 +21,26 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
 from perdure.runtime.addresses import address_of, listen, tcp_address
-from perdure.runtime.asking import FINISH, READ, RING, TAKE, WRITE, LinkDown, ask_confirm, confirmed, receive_into, request, send
+from perdure.runtime.asking import (
+    FINISH,
+    READ,
+    RING,
+    TAKE,
+    TILE_BYTES,
+    WRITE,
+    LinkDown,
+    ask_confirm,
+    confirmed,
+    receive_into,
+    request,
+    send,
+)
 from perdure.runtime.digests import joint, of_blocks
-from perdure.runtime.exchange import TILE_BYTES
 from perdure.runtime.links import Links
 from perdure.runtime.reception import DATA
 from perdure.runtime.restoring import restore
 from perdure.runtime.rings import PLACES, RING_BYTES
+from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
 
@@ -323,7 +336,7 @@ def test_a_decoder_that_read_a_torn_source_finishes_nothing(maps_peers: bool, mo
         monkeypatch.setattr(Codec, "decode", slow_decode)
         problems: list[str] = []
 
-        def attempt(task: exchange.Task) -> None:
+        def attempt(task: Task) -> None:
             try:
                 exchange.decode(task, work)
             except LinkDown as error:
@@ -362,7 +375,7 @@ def test_an_encoder_whose_source_was_sealed_and_overwritten_finishes_nothing(map
         monkeypatch.setattr(Codec, "encode", slow_encode)
         problems: list[str] = []
 
-        def attempt(task: exchange.Task) -> None:
+        def attempt(task: Task) -> None:
             group.node(0).vault.with_offers(0, X, offers, 0, group.geometry)
             try:
                 exchange.protect(task, do.Protect(rank=0, label=X, member_offers=offers))
@@ -426,7 +439,7 @@ def test_a_fault_of_a_thread_is_told() -> None:
     with cluster(3, 1) as group:
         node = group.node(0)
 
-        def fault(task: exchange.Task) -> None:
+        def fault(task: Task) -> None:
             raise ZeroDivisionError("planted")
 
         node.run(fault)

@@ -18,7 +18,7 @@ from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
-from perdure.runtime import asking, exchange, links
+from perdure.runtime import asking, exchange, links, tasks
 from perdure.runtime.addresses import dial
 from perdure.runtime.asking import CONFIRM, MAP, REQUEST, LinkDown, request
 from perdure.runtime.pages import Pages
@@ -32,7 +32,8 @@ CODES = [(2, 1), (4, 1), (4, 2), (5, 3)]
 @pytest.fixture(autouse=True)
 def some_by_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that both ways of handing parity over are met here."""
-    monkeypatch.setattr(exchange, "RING_FROM_BYTES", 3 * BLOCK_BYTES)
+    for module in (exchange, tasks):
+        monkeypatch.setattr(module, "RING_FROM_BYTES", 3 * BLOCK_BYTES)
 
 
 def states_of(n: int) -> list[Bytes]:

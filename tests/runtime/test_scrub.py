@@ -16,8 +16,8 @@ from perdure.core.agent.scrub import repair_tasks
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES
-from perdure.runtime.exchange import Task
 from perdure.runtime.scrub import flip, repair, scrub
+from perdure.runtime.tasks import Task
 from tests.runtime.cluster import DEADLINE_S, Cluster, cluster
 
 X = Label(1, 0)

@@ -41,6 +41,7 @@ from perdure.runtime.posix import is_stopped, stand_back
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
 from perdure.runtime.restoring import restore
 from perdure.runtime.scrub import flip, repair, scrub
+from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault, is_right
 from perdure.runtime.words import Words
 
@@ -309,12 +310,12 @@ class AgentProcess:
 
         self._links.run(UNTIL_THE_END, wait, "quiet")
 
-    def _on_links(self, work: Callable[[exchange.Task], None], name: str, rank: int) -> None:
+    def _on_links(self, work: Callable[[Task], None], name: str, rank: int) -> None:
         """Runs work that needs links of this generation on a thread of its own."""
         plan = self._plan()
 
         def body() -> None:
-            task = exchange.Task(self._links, self._vault, plan, self._state.me)
+            task = Task(self._links, self._vault, plan, self._state.me)
             try:
                 work(task)
             except (ConfigError, MemoryError) as error:
@@ -332,7 +333,7 @@ class AgentProcess:
         def note() -> None:
             self._vault.with_offers(command.rank, command.label, command.member_offers, plan.member_of(command.rank), geometry)
 
-        def work(task: exchange.Task) -> None:
+        def work(task: Task) -> None:
             note()
             if command.label.superstep == 0:
                 self._vault.touch_parity(command.rank, command.label)
@@ -344,7 +345,7 @@ class AgentProcess:
             note()
 
     def _copy_slot(self, command: do.CopySlot) -> None:
-        def work(task: exchange.Task) -> None:
+        def work(task: Task) -> None:
             self._vault.copy_slot(command.rank, command.label)
             self._post(ev.SlotCopied(rank=command.rank, label=command.label, generation=command.generation))
 
@@ -355,7 +356,7 @@ class AgentProcess:
         they protect compute meanwhile."""
         is_urgent = any(task.urgent for task in tasks)
 
-        def work(task: exchange.Task) -> None:
+        def work(task: Task) -> None:
             if not is_urgent:
                 stand_back()
             for one in tasks:
@@ -366,7 +367,7 @@ class AgentProcess:
     def _verify(self, command: do.VerifySlot) -> None:
         geometry = self._geometry_of(command.rank)
 
-        def work(task: exchange.Task) -> None:
+        def work(task: Task) -> None:
             wrong = self._vault.wrong_chunks(command.rank, command.label, geometry, parity=command.parity)
             self._post(ev.SlotVerified(rank=command.rank, label=command.label, wrong=wrong))
 

@@ -11,7 +11,7 @@ from perdure.core.messages import Custodian
 from perdure.core.offers import Kind, Offer, replicated_start, with_replicated_of
 from perdure.mapping import Bytes
 from perdure.runtime.asking import REPLICATED, ask_offers, receive_into, request
-from perdure.runtime.exchange import Task
+from perdure.runtime.tasks import Task
 from perdure.runtime.vault import is_right
 
 

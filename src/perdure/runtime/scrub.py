@@ -22,9 +22,10 @@ from perdure.core.layout import Geometry
 from perdure.core.offers import Block, Kind, blocks_from
 from perdure.mapping import Bytes
 from perdure.runtime.asking import LinkDown
-from perdure.runtime.exchange import Task, decode_to
+from perdure.runtime.exchange import decode_to
 from perdure.runtime.posix import stand_back
 from perdure.runtime.restoring import fetch_replicated
+from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Held, NotHeld, Vault
 
 Post = Callable[[ev.AgentEvent], None]

@@ -1,0 +1,112 @@
+"""Where computed chunks go: into this agent's vault, or to their holder over a link, on the same machine through a ring.
+
+What this agent keeps of a commit is computed in place; the rest is written over a link, so that a shut link ends every write to foreign
+memory.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+import numpy as np
+
+from perdure.core.ids import Label
+from perdure.mapping import Bytes
+from perdure.runtime.arriving import Arriving
+from perdure.runtime.asking import FINISH, TILE_BYTES, WRITE, request, send
+from perdure.runtime.digests import joint, of_blocks
+from perdure.runtime.serving import finish_chunk
+from perdure.runtime.tasks import Task
+
+
+class Output(Protocol):
+    """A chunk of which some stretches are computed, in ascending order."""
+
+    def room(self, start: int, width: int) -> Bytes:
+        """(width,) uint8: where the tile at `start` is to be put; it may reach beyond a short chunk's end."""
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        """The tile at `start` is there; with the last one, which is only put when all sources are confirmed, the chunk is finished."""
+
+
+class EncodedOutput:
+    """Parity that this agent keeps, computed in place: no other label can need the memory before this one is committed."""
+
+    def __init__(self, task: Task, label: Label, rank: int, position: int) -> None:
+        task.wait_for_memory(rank, label)
+        self._links, self._rank, self._label, self._position = task.links, rank, label, position
+        self._geometry = task.geometry(rank)
+        self._view = task.vault.chunk_view(rank, label, self._geometry, position)
+        self._digests = bytearray()
+
+    def room(self, start: int, width: int) -> Bytes:
+        return self._view[start : start + width]
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        self._digests += of_blocks(tile)
+        if last:
+            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, bytes(self._digests))
+
+
+class StoredOutput:
+    """A rebuilt chunk that this agent keeps."""
+
+    def __init__(self, task: Task, label: Label, rank: int, position: int, nbytes: int) -> None:
+        task.wait_for_memory(rank, label)
+        self._links, self._rank, self._label, self._position, self._nbytes = task.links, rank, label, position, nbytes
+        self._geometry = task.geometry(rank)
+        self._arriving = Arriving(task.vault, rank, label, self._geometry, position)
+        self._buffer = np.empty(TILE_BYTES, np.uint8)
+
+    def room(self, start: int, width: int) -> Bytes:
+        return self._buffer[:width]
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        part = tile[: max(0, self._nbytes - start)]
+        if len(part):
+            self._arriving.store(start, part)
+        if last:
+            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, self._arriving.digests())
+
+
+class SentOutput:
+    """Goes to its holder over a link, on the same machine through a ring; parity with the digest of all its blocks at the end, for
+    data has the digests of its items."""
+
+    def __init__(self, task: Task, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int, sent: int) -> None:
+        """`sent`: how many bytes of the chunk of `nbytes` will be put."""
+        self._links, self._sock, self._nbytes = task.links, sock, nbytes
+        self._label, self._rank, self._position = label, rank, position
+        self._digests = bytearray()
+        self._is_parity = position >= task.geometry(rank).d
+        self._ring = task.ring(sock, label, rank, position, sent)
+        self._buffer = np.empty(TILE_BYTES if self._ring is None else 0, np.uint8)
+
+    def room(self, start: int, width: int) -> Bytes:
+        return self._buffer[:width] if self._ring is None else self._ring.room(width)
+
+    def put(self, start: int, tile: Bytes, *, last: bool) -> None:
+        part = tile[: max(0, self._nbytes - start)]
+        if len(part):
+            if self._is_parity:
+                self._digests += of_blocks(part)
+            self._links.count(self._label, len(part))
+            if self._ring is not None:
+                self._ring.put(start, len(part))
+            else:
+                request(self._sock, WRITE, self._label, self._rank, self._position, start, len(part))
+                send(self._sock, part.data)
+        if last:
+            if self._ring is not None:
+                self._ring.drain()
+            digest = joint(bytes(self._digests)) if self._is_parity else 0
+            request(self._sock, FINISH, self._label, self._rank, self._position, 0, 0, digest)
+
+
+def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int, *, encoded: int | None = None) -> Output:
+    """The way to the holder of a chunk of `nbytes`, of which so many bytes are `encoded` for a commit, or which else is rebuilt."""
+    sock = task.to(rank, 16 + position)
+    if sock is not None:
+        return SentOutput(task, sock, label, rank, position, nbytes, nbytes if encoded is None else encoded)
+    return EncodedOutput(task, label, rank, position) if encoded is not None else StoredOutput(task, label, rank, position, nbytes)
