@@ -34,7 +34,7 @@ from perdure.core.tree import split
 from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
-from perdure.runtime.orchestrator import OrchestratorProcess, plan_from_json
+from perdure.runtime.orchestrator import OrchestratorProcess, Turn, plan_from_json
 from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.words import Words
 
@@ -77,7 +77,7 @@ class Job:
         try:
             words = Words(supervisor)
             OrchestratorProcess(
-                number=1,
+                turn=Turn(round=1, spent=[], said=[]),
                 shape=shape,
                 settings=Settings(),
                 admission=Admission(bytes(32)),
@@ -154,6 +154,8 @@ class Job:
             if fields["what"] == "propose":
                 self.plan = plan_from_json(fields["plan"])
                 self.tell(what="register", plan=fields["plan"])
+            elif fields["what"] == "note":
+                self.plan = plan_from_json(fields["plan"])
             elif fields["what"] == "event":
                 self.published[fields["event"]] += 1
             elif fields["what"] == "finish":
@@ -165,8 +167,10 @@ class Job:
         match message:
             case msg.Greet():
                 self.say(number, msg.Status(generation=0, phase="spare", resumed=False, ranks=(), ready=(), silent=()))
-            case msg.Seal() | msg.Install() | msg.Amend() | msg.Resume() if reach is not None:
+            case msg.Seal() | msg.Accept() | msg.Install() | msg.Amend() | msg.Resume() if reach is not None:
                 self.say(number, *(self._gathered(milestone, message, reach) for milestone in milestones_of(message)))
+            case msg.Accept(ballot=ballot):
+                self.say(number, msg.Accepted(ballot=ballot))
             case msg.Install(plan=plan):
                 self.say(number, msg.Installed(generation=plan.generation))
             case msg.Assign(generation=generation):
@@ -182,10 +186,11 @@ class Job:
     def _gathered(self, milestone: str, word: Any, reach: msg.Reach) -> msg.Gathered:
         is_first, is_seal = isinstance(word, msg.Install) and milestone == "ready", isinstance(word, msg.Seal)
         generation = word.plan.generation if isinstance(word, msg.Install) else word.generation
+        generation -= isinstance(word, msg.Accept)  # it is voted for in the one before
         lost = VICTIM in reach.without or (self.size + 1) in reach.without
         held = msg.UsualLabel(label=BASE, differs=False, witnesses=((reach.first, 0),))
         return msg.Gathered(
-            milestone=milestone, generation=generation, ballot=word.ballot if is_seal else Ballot(0, 0), first=reach.first, stop=reach.stop,
+            milestone=milestone, generation=generation, ballot=getattr(word, "ballot", Ballot(0, 0)), first=reach.first, stop=reach.stop,
             missing=(VICTIM - 1,) if lost and reach.first < VICTIM <= reach.stop else (), labels=(held,) if is_seal else None,
             positions=(1, 2) if is_seal else (),
             addresses=tuple((rank, f"rank-{rank}") for rank in range(reach.first, reach.stop)) if is_first else (),
@@ -209,8 +214,8 @@ class Job:
             self.say(
                 rank + 1,
                 msg.Prepared(
-                    label=BASE, rank=rank, digests=(), next_position=2 if rank == 0 else -1, ended_at=-1, snapshot_bytes=0, parity_bytes=0,
-                    costs=COSTS,
+                    label=BASE, rank=rank, digests=(), next_position=2 if rank == 0 else -1, ended_at=-1, coded_bytes=0, snapshot_bytes=0,
+                    parity_bytes=0, costs=COSTS,
                 ),
             )  # fmt: skip
             self.turn(0.0)

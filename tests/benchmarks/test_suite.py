@@ -1,4 +1,4 @@
-"""The suite of benchmarks: what becomes of its results. No benchmark is run here."""
+"""The suite of benchmarks: what becomes of its results. What speaks the words of the core by itself is run, or nobody would hear of its end."""
 
 from __future__ import annotations
 
@@ -97,3 +97,11 @@ def test_a_peer_that_prints_no_rows_is_a_failure_and_the_page_is_written(tmp_pat
     assert "no JSON list of rows" in written["failed"]["mine"]
     assert written["missing"] == {}, "no benchmark was asked for"
     assert "did not run to its end" in (tmp_path / "page.html").read_text()
+
+
+def test_simulated_agents_say_what_an_orchestrator_waits_for() -> None:
+    """More than it speaks to directly, so that the tree is used; no figure is looked at."""
+    command = [sys.executable, str(FOLDER / "orchestrator_load.py"), "--agents", "80", "--seconds", "0.2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()[1:]] == ["start", "one commit", "steady state", "one failure"]
