@@ -1,4 +1,4 @@
-"""The suite of benchmarks: what becomes of its results. One that speaks the words of the core itself is run, or its end would be unheard."""
+"""The suite of benchmarks: what becomes of its results. One that speaks words of the core itself is run, or its end would be unheard."""
 
 from __future__ import annotations
 
