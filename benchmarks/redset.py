@@ -65,7 +65,7 @@ def compare(ranks: int, m: int, mib: int, turns: int) -> dict[str, Any]:
     theirs = redset(ranks, m, mib, turns)
     ways = {}
     for maps_peers in (False, True):
-        ours = exchange.measure(ranks, m, mib << 20, turns, maps_peers=maps_peers)
+        ours = exchange.measure(ranks, m, mib << 20, turns, maps_peers=maps_peers, over="unix")
         gb = ours["gb_s"]
         assert isinstance(gb, dict)
         seconds = {name: (mib << 20) / 1e9 / gb[name] for name in ("commit", "rebuild")}
