@@ -20,7 +20,8 @@ import numpy as np  # noqa: E402
 import ray  # noqa: E402
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
-from common_work import EDGE, PROTECT_EVERY, SIZE, STEPS, Log, checksum, initial, must_die, step  # noqa: E402
+from common_work import PROTECT_EVERY, SIZE, STEPS, Log, checksum, initial, must_die, step  # noqa: E402
+from gloo import Gloo  # noqa: E402
 
 STORE_BYTES = 4 << 30
 """Of the object store: two protected steps of the largest state, and room."""
@@ -37,7 +38,7 @@ class Rank:
         self.rank, self.folder, self.epoch, self.number = rank, folder, 0, 0
         self.log = Log(folder, rank)
         self.state = initial(rank, mb)
-        self.received = np.empty(EDGE)
+        self.gloo = Gloo(rank)
         torch.set_num_threads(1)
 
     def meet(self, epoch: int, port: int) -> None:
@@ -67,7 +68,7 @@ class Rank:
             while self.number < until:
                 if must_die(self.folder, self.log, self.rank, self.number):
                     os.kill(os.getpid(), signal.SIGKILL)
-                total = step(self.state, self.number, self._reduce, self._ring)
+                total = step(self.state, self.number, self.gloo.reduce, self.gloo.ring)
                 self.log("step", rank=self.rank, epoch=self.epoch, step=self.number, sum=total)
                 self.number += 1
         except RuntimeError:
@@ -76,16 +77,6 @@ class Rank:
         if self.number == STEPS:
             self.log("final", rank=self.rank, sum=checksum(self.state))
         return True
-
-    def _reduce(self, vector: np.ndarray) -> np.ndarray:
-        dist.all_reduce(torch.from_numpy(vector))
-        return vector
-
-    def _ring(self, edge: np.ndarray) -> np.ndarray:
-        sending = dist.isend(torch.from_numpy(edge), (self.rank + 1) % SIZE)
-        dist.recv(torch.from_numpy(self.received), (self.rank - 1) % SIZE)
-        sending.wait()
-        return self.received
 
 
 class Driver:

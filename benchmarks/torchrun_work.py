@@ -20,7 +20,8 @@ machine.prioritise()  # before the imports, which are part of what is measured
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
-from common_work import EDGE, MIB, PROTECT_EVERY, SIZE, STEPS, Log, checksum, initial, must_die, step  # noqa: E402
+from common_work import MIB, PROTECT_EVERY, STEPS, Log, checksum, initial, must_die, step  # noqa: E402
+from gloo import Gloo  # noqa: E402
 
 
 class Format(Protocol):
@@ -110,23 +111,12 @@ def main(folder: str, mb: int, store: str, format_: str) -> None:
     number = files.newest()
     state = initial(rank, mb) if number is None else files.read(number, mb)
     number = number or 0
-    received = np.empty(EDGE)
-
-    def reduce(vector: np.ndarray) -> np.ndarray:
-        dist.all_reduce(torch.from_numpy(vector))
-        return vector
-
-    def ring(edge: np.ndarray) -> np.ndarray:
-        sending = dist.isend(torch.from_numpy(edge), (rank + 1) % SIZE)
-        dist.recv(torch.from_numpy(received), (rank - 1) % SIZE)
-        sending.wait()
-        return received
-
+    gloo = Gloo(rank)
     log("resume", rank=rank, epoch=epoch, step=number)
     while number < STEPS:
         if must_die(folder, log, rank, number):
             os.kill(os.getpid(), signal.SIGKILL)
-        log("step", rank=rank, epoch=epoch, step=number, sum=step(state, number, reduce, ring))
+        log("step", rank=rank, epoch=epoch, step=number, sum=step(state, number, gloo.reduce, gloo.ring))
         number += 1
         if number % PROTECT_EVERY == 0:
             began = time.monotonic()

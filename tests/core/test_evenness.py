@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.core.evenness import SETS, unevenness
-from perdure.core.layout import Geometry
+from perdure.core.evenness import unevenness
+from perdure.core.layout import COPIES, Geometry
 
 MIB = 1 << 20
 
@@ -17,10 +17,10 @@ def test_one_large_state_is_spread_over_its_group(m: int) -> None:
     found = unevenness([range(8)], m, sizes)
     assert found is not None
     assert (found.rank, found.largest_bytes, found.others_bytes) == (0, 64 * MIB, MIB)
-    assert found.parity_bytes == SETS * 8 * m * Geometry(8, m).chunk_bytes(sizes)
-    even = SETS * m * 8 * -(-71 * MIB // 8 // (8 - m))
-    assert found.waste_bytes == pytest.approx(found.parity_bytes - even, abs=SETS * m * 8)
-    assert found.parity_bytes < 1.7 * SETS * m * 64 * MIB
+    assert found.parity_bytes == COPIES * 8 * m * Geometry(8, m).chunk_bytes(sizes)
+    even = COPIES * m * 8 * -(-71 * MIB // 8 // (8 - m))
+    assert found.waste_bytes == pytest.approx(found.parity_bytes - even, abs=COPIES * m * 8)
+    assert found.parity_bytes < 1.7 * COPIES * m * 64 * MIB
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_the_group_that_wastes_most_is_named_and_all_are_counted() -> None:
     found = unevenness([(0, 2), (1, 3)], 1, [8 * MIB, 20 * MIB, 0, 1 * MIB])
     assert found is not None
     assert (found.rank, found.others_bytes) == (1, MIB)
-    assert found.parity_bytes == SETS * (2 * 8 + 2 * 20) * MIB
-    assert found.waste_bytes == found.parity_bytes - SETS * (2 * 4 * MIB + 21 * MIB)
+    assert found.parity_bytes == COPIES * (2 * 8 + 2 * 20) * MIB
+    assert found.waste_bytes == found.parity_bytes - COPIES * (2 * 4 * MIB + 21 * MIB)

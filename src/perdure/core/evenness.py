@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from perdure.core.layout import Geometry
+from perdure.core.layout import COPIES, Geometry
 
-SETS: Final = 2
-"""Of parity chunks: of the committed label, and of the next."""
 WORTH_SHARE, WORTH_BYTES = 1 / 4, 1 << 20
 """Of the parity; and at all. What is less is not told. Arbitrary."""
 
@@ -44,8 +41,8 @@ def unevenness(groups: Sequence[Sequence[int]], m: int, state_bytes: Sequence[in
     worst: Sequence[int] = ()
     for group in groups:
         geometry, sizes = Geometry(len(group), m), [state_bytes[rank] for rank in group]
-        held = SETS * geometry.n * m * geometry.chunk_bytes(sizes)
-        more = held - SETS * geometry.n * m * geometry.chunk_bytes([-(-sum(sizes) // geometry.n)])
+        held = COPIES * geometry.n * m * geometry.chunk_bytes(sizes)
+        more = held - COPIES * geometry.n * m * geometry.chunk_bytes([-(-sum(sizes) // geometry.n)])
         parity, waste = parity + held, waste + more
         if more > most:
             most, worst = more, group

@@ -15,8 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from perdure.core.domains import Prefix
+
+COPIES: Final = 2
+"""Slots of a rank, and sets of parity chunks: of the committed label, and of the next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from perdure.core.domains import risk
 from perdure.core.evenness import Unevenness, unevenness
-from perdure.core.layout import nodes_with_ranks
+from perdure.core.layout import COPIES, nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
@@ -26,9 +26,6 @@ from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means
-
-COPIES = 2
-"""Slots of a rank, and sets of parity chunks: of the committed label, and of the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

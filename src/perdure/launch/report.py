@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 
 from perdure.core.interval import Choice, every, explained
+from perdure.core.layout import COPIES
 from perdure.core.settings import Settings
 
 Event = dict[str, Any]
@@ -147,8 +148,8 @@ class Account:
         report.bytes["application"] += event["application_bytes"]
         report.memory_bytes = {
             "live": event["live_bytes"],
-            "snapshots": 2 * event["snapshot_bytes"] - event.get("resident_bytes", 0),
-            "parity": 2 * event["parity_bytes"],
+            "snapshots": COPIES * event["snapshot_bytes"] - event.get("resident_bytes", 0),
+            "parity": COPIES * event["parity_bytes"],
         }
         report.uneven = event.get("uneven") or {}
         self._take_interval(event)

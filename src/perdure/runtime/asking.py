@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -176,9 +176,9 @@ class PeerMaps:
             self._note(home, label, mapped)
             return mapped
 
-    def keep(self, homes: Collection[Home]) -> None:
+    def keep(self, is_home: Callable[[Home], bool]) -> None:
         """Lets go of the memory of ranks that are at home elsewhere now. Freeing it can take 0.1 s: no rank may wait for it."""
         with self._lock:
-            gone = [key for key, (home, _) in self._maps.items() if home not in homes]
-            doomed = [self._maps.pop(key) for key in gone], [self._labels.pop(home) for home in [*self._labels] if home not in homes]
+            gone = [key for key, (home, _) in self._maps.items() if not is_home(home)]
+            doomed = [self._maps.pop(key) for key in gone], [self._labels.pop(home) for home in [*self._labels] if not is_home(home)]
         del doomed

@@ -36,7 +36,7 @@ def protect(task: Task, command: do.Protect) -> None:
     chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
     tiles = tiles_of(changes.columns(geometry, stripe, offers, BLOCK_BYTES), TILE_BYTES)
     if task.links.peer_maps is not None:
-        task.links.peer_maps.keep({(place.rank, place.agent) for place in plan.placements})
+        task.links.peer_maps.keep(lambda home: plan.agent_of(home[0]) == home[1])
         if chunk >= RING_FROM_BYTES:
             task.links.rings.prepare()
     sources = []

@@ -214,7 +214,7 @@ class WorkerSession:
         if enter.base is not None and enter.offer is not None:
             nbytes = replicated_start(enter.offer.coded_bytes) + enter.offer.replicated_bytes
             self.base = Base(superstep=enter.base.superstep, offer=enter.offer, slot=worker.slot(enter.slot, nbytes))
-        self._slot = self._slot_bytes = 0
+        self._slot = 0
         self.previous: Previous | None = None
         self._offers: dict[Label, Offer] = {enter.base: enter.offer} if enter.base and enter.offer else {}
         """Of the labels in the two slots."""
@@ -294,7 +294,6 @@ class WorkerSession:
         self._worker.place.injector.at("copying", superstep)
 
     def slot(self, nbytes: int) -> Bytes:
-        self._slot_bytes = nbytes
         return self._worker.slot(self._slot, nbytes)
 
     def live(self, start: int, nbytes: int) -> Bytes:
@@ -311,12 +310,12 @@ class WorkerSession:
         self._application_bytes, self._waited_s = sent, 0.0
         self._offers = {kept: known for kept, known in (*self._offers.items(), (label, offer))[-2:]}
         self._worker.agent.send(msg.Snapped(label=label, offer=offer, costs=costs))
-        is_first_or_last = superstep == END or (self.base is None and superstep == 0)
-        if is_first_or_last and superstep == 0 and not self.tight:
+        is_first, is_last = self.base is None and superstep == 0, superstep == END
+        if is_first and not self.tight:
             self._touch_other_slot()
-        if self.tight or is_first_or_last:
+        if self.tight or is_first or is_last:
             self._wait_for_commit(label)
-        if is_first_or_last:
+        if is_first or is_last:
             self._loop_since = time.monotonic()
             return
         if self.tight:
@@ -328,7 +327,7 @@ class WorkerSession:
     def _touch_other_slot(self) -> None:
         """While the first commit is under way, for which all ranks wait: later ones hold nobody up for fresh memory."""
         with self.inside("supersteps"):
-            self._worker.slot(1 - self._slot, self._slot_bytes)
+            self._worker.slot(1 - self._slot, len(self._worker.slot(self._slot, 0)))
 
     def _wait_for_commit(self, label: Label) -> None:
         self._worker.place.injector.at("waiting", label.superstep)
