@@ -40,7 +40,7 @@ from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 
 PORTS = range(20_000, 30_000)
-"""Below those that the kernel gives out by itself."""
+"""Below those that the kernel gives out by itself. A port that was left is not free for a minute: each group of ranks has another one."""
 
 
 class Rank:
@@ -207,7 +207,7 @@ class Ranks:
 
     def __init__(self, ranks: int, m: int, nbytes: int, *, maps_peers: bool, over: str) -> None:
         context = mp.get_context("spawn")
-        port = PORTS.start + os.getpid() % len(PORTS) if over == "tcp" else 0
+        port = PORTS[(os.getpid() + m * len(PORTS) // 4) % len(PORTS)] if over == "tcp" else 0
         job = f"bench-{os.getpid()}-{m}-{maps_peers:d}"
         self._pipes, self._processes = [], []
         for me in range(ranks + 1):

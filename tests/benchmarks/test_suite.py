@@ -65,9 +65,14 @@ def test_what_failed_or_is_missing_is_on_the_page_and_nothing_is_fetched() -> No
 
 def test_rows_of_every_benchmark() -> None:
     found = {one.name: one for one in rows.BENCHMARKS}
-    codec = [{"kernel": "LLVM", "m": 2, "lost": 0, "ratio": 1.3}, {"kernel": "NumPy 2", "m": 2, "lost": 1, "ratio": 0.3}]
+    codec = [
+        {"kernel": "LLVM", "m": 2, "lost": 0, "ratio": 1.3},
+        {"kernel": "LLVM, 2 threads", "m": 2, "lost": 0, "ratio": 1.5},
+        {"kernel": "NumPy 2", "m": 2, "lost": 1, "ratio": 0.3},
+    ]
     assert [(one.name, one.met) for one in found["codec"].rows(codec)] == [
         ("encode, m = 2", True),
+        ("encode, m = 2, two threads", None),
         ("decode 1 lost, m = 2, NumPy", None),
     ]
     times = {"64": {"hold_up": {"commit": [3.0], "at once": [2.0]}}, "undisturbed": {"on": [1.01], "off": [1.0], "inside": [1.03]}}

@@ -111,7 +111,7 @@ class Node:
         assert not quiet.is_alive(), f"threads of the data plane are left: {threading.enumerate()}"
         if self.links.peer_maps is not None:
             self.links.peer_maps.keep(lambda home: False)
-        self.links.rings.close()
+        self.links.close()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(DEADLINE_S)

@@ -7,13 +7,13 @@ import itertools
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from perdure.coding import Codec
+from perdure.coding import Codec, kernels
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
@@ -39,7 +39,7 @@ from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.links import Links
 from perdure.runtime.reception import DATA
 from perdure.runtime.restoring import restore
-from perdure.runtime.rings import PLACES, RING_BYTES
+from perdure.runtime.rings import PLACES, RING_MAX_BYTES
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
@@ -112,6 +112,32 @@ def test_a_commit_leaves_the_right_parity_everywhere_and_sends_no_byte_too_many(
             if kind == "equal" and len(state) % (n - m) == 0:
                 assert sent.parity * (n - m) == len(state) * (n - 1)
         assert sum(group.node(rank).links.sent.parity for rank in range(n)) == sum(map(len, states)) + n * (m - 1) * chunk
+
+
+@pytest.fixture
+def helped() -> Iterator[None]:
+    """Two helpers, on one core, so that they come late: tiles are three times as wide."""
+    core = max(os.sched_getaffinity(0))
+    kernels.warm(2)
+    kernels.share((core, core))
+    assert kernels.threads() == 3
+    yield
+    kernels.share(())
+    assert kernels.threads() == 1
+
+
+@BOTH_WAYS
+@pytest.mark.usefixtures("helped")
+def test_helpers_make_the_tiles_wider_and_the_bytes_no_other(maps_peers: bool) -> None:
+    length = 7 * TILE_BYTES + 4_321
+    states = [np.random.default_rng(rank).integers(0, 256, 2 * (length - 99 * rank), np.uint8) for rank in range(4)]
+    with cluster(4, 2, maps_peers=maps_peers, spares=2) as group:
+        committed(group, states)
+        rebuild(group, (1, 3))
+        for rank in (1, 3):
+            check_slot(group, rank, states[rank])
+        kernels.share(())
+        check_parity(group, states)
 
 
 @BOTH_WAYS
@@ -236,7 +262,16 @@ def test_a_chunk_that_was_changed_on_its_way_does_not_count() -> None:
         assert not node.failures
 
 
-@pytest.mark.parametrize(("size", "number", "length"), [(RING_BYTES - 1, 0, 10), (RING_BYTES, PLACES, 10), (RING_BYTES, 0, TILE_BYTES + 1)])
+@pytest.mark.parametrize(
+    ("size", "number", "length"),
+    [
+        (PLACES * TILE_BYTES - 1, 0, 10),
+        (0, 0, 10),
+        (RING_MAX_BYTES + PLACES, 0, 10),
+        (PLACES * TILE_BYTES, PLACES, 10),
+        (PLACES * TILE_BYTES, 0, TILE_BYTES + 1),
+    ],
+)
 def test_a_ring_of_another_measure_ends_the_link(size: int, number: int, length: int) -> None:
     with cluster(3, 1) as group:
         offers = group.snap(X, states_of(3, "odd"))

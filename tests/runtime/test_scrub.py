@@ -16,7 +16,7 @@ from perdure.core.agent.scrub import repair_tasks
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES
-from perdure.runtime.scrub import flip, repair, scrub
+from perdure.runtime.scrub import LEAD_BYTES, Scrubber, flip, repair
 from perdure.runtime.tasks import Task
 from tests.runtime.cluster import DEADLINE_S, Cluster, cluster
 
@@ -38,8 +38,9 @@ def group(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def scrubbed(group: Cluster, rank: int, bytes_per_s: int = FAST) -> Chunks:
     """What a read of all that a rank holds finds."""
     found: list[ev.AgentEvent] = []
-    command = do.Scrub(rank=rank, label=X, bytes_per_s=bytes_per_s)
-    _run(group, rank, lambda task: scrub(task, command, found.append, lambda: True), found)
+    scrubber = Scrubber(found.append)
+    assert scrubber.order(X.generation, do.Scrub(rank=rank, label=X, bytes_per_s=bytes_per_s))
+    _run(group, rank, scrubber.work, found)
     (event,) = found
     assert isinstance(event, ev.Scrubbed)
     return event.wrong
@@ -61,7 +62,7 @@ def _run(group: Cluster, rank: int, work: object, found: list[ev.AgentEvent]) ->
     deadline = time.monotonic() + DEADLINE_S
     while not found and time.monotonic() < deadline:
         assert not group.node(rank).failures
-        group.node(rank).links.rest(1, 0.01, lambda: False)
+        group.node(rank).links.rest(1, 0.01)
     assert found, "no answer"
 
 
@@ -121,9 +122,9 @@ def test_the_rate_is_bounded(group: Cluster) -> None:
 def test_a_label_that_is_given_up_meanwhile_is_not_judged(group: Cluster) -> None:
     """Its memory is another label's by then, and digests would say that everything is wrong."""
     found: list[ev.AgentEvent] = []
-    command = do.Scrub(rank=1, label=X, bytes_per_s=1 << 20)
-    node = group.node(1)
-    node.run(lambda task: scrub(task, command, found.append, lambda: True))
+    node, scrubber = group.node(1), Scrubber(found.append)
+    scrubber.order(X.generation, do.Scrub(rank=1, label=X, bytes_per_s=1 << 20))
+    node.run(scrubber.work)
     node.vault.forget(1, X)
     node.vault.bind(1, dataclasses.replace(X, superstep=1), 0)
     node.links.shut(1)
@@ -131,21 +132,39 @@ def test_a_label_that_is_given_up_meanwhile_is_not_judged(group: Cluster) -> Non
     assert found == []
 
 
-def test_a_label_that_is_not_wanted_any_more_is_not_rested_for(group: Cluster) -> None:
-    """It is held until its slot is needed, which may be long after the next label's scrub has begun: threads would pile up."""
+def test_an_order_that_is_replaced_needs_no_other_thread(group: Cluster) -> None:
+    """A label is held until its slot is needed, which may be long after the next label's scrub has begun: threads would pile up."""
     found: list[ev.AgentEvent] = []
-    unwanted, ended = threading.Event(), threading.Event()
-    command = do.Scrub(rank=1, label=X, bytes_per_s=1)
+    node, scrubber = group.node(1), Scrubber(found.append)
+    slow = do.Scrub(rank=1, label=X, bytes_per_s=4 * LEAD_BYTES)
+    assert scrubber.order(X.generation, slow)
+    node.run(scrubber.work)
+    flip(node.vault, 1, X, group.geometry, "snapshot", 1)
+    assert not any([scrubber.order(X.generation, dataclasses.replace(slow, bytes_per_s=rate)) for rate in (1 << 20, FAST)])
+    deadline = time.monotonic() + DEADLINE_S
+    while not found and time.monotonic() < deadline:
+        node.links.rest(1, 0.01)
+    (event,) = found
+    assert isinstance(event, ev.Scrubbed)
+    assert event.wrong
+
+
+def test_the_next_generation_has_a_thread_of_its_own(group: Cluster) -> None:
+    """The one before may still rest: its links are shut, and what is ordered now is not for it."""
+    found: list[ev.AgentEvent] = []
+    node, scrubber = group.node(1), Scrubber(found.append)
+    ended = threading.Event()
 
     def work(task: Task) -> None:
         try:
-            scrub(task, command, found.append, lambda: not unwanted.is_set())
+            scrubber.work(task)
         finally:
             ended.set()
 
-    node = group.node(1)
+    assert scrubber.order(X.generation, do.Scrub(rank=1, label=X, bytes_per_s=1))
     node.run(work)
-    unwanted.set()
-    node.links.wake()
+    assert scrubber.order(X.generation + 1, do.Scrub(rank=1, label=X, bytes_per_s=FAST))
+    node.links.shut(X.generation)
     assert ended.wait(DEADLINE_S), "it rests for a week, as its rate says"
+    assert not scrubber.order(X.generation + 1, do.Scrub(rank=1, label=X, bytes_per_s=FAST)), "the newer one's thread is not it"
     assert found == []

@@ -12,6 +12,8 @@ import numpy as np
 
 from perdure import __version__
 from perdure.coding import kernels
+from perdure.coding.cores import to_spare
+from perdure.core.settings import Settings
 from perdure.runtime.memory import has_huge_pages
 from perdure.runtime.pages import Pages
 from perdure.runtime.posix import available_bytes
@@ -22,6 +24,8 @@ def doctor() -> bool:
     print(f"perdure {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {platform.system()} {platform.release()}")
     print(f"cores {len(os.sched_getaffinity(0))}, memory to spare {available_bytes() / 1e9:.1f} GB")
     print(f"codec kernels: {kernels.current().name}; from two parity chunks on: {kernels.warm(2)}")
+    helpers = len(to_spare(sorted(os.sched_getaffinity(0)), 1, 1, Settings().kernel_helpers))
+    print(f"  threads beside the one that encodes, with one rank here: {helpers}")
     if kernels.current().name.startswith("NumPy"):
         print("  faster ones come with the extra: pip install 'perdure[kernels]'")
     print(f"snapshots in huge pages: {'yes' if has_huge_pages() else 'no, so memory takes longer to get; Linux 6.1 and later have them'}")

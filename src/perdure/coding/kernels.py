@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from perdure.coding import galois
 from perdure.coding._numpy import NumpyKernel
+from perdure.coding.cores import SharedKernel
 
 Bytes = NDArray[np.uint8]
 
@@ -46,12 +47,18 @@ class Kernel(Protocol):
 
 
 class _Chosen:
-    """The kernel of this process. Changes at most once, from NumPy's to the compiled one."""
+    """The kernel of this process. Changes at most once, from NumPy's to the compiled one, and with the cores that it is shared by."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.kernel: Kernel = NumpyKernel()
+        self.cores: tuple[int, ...] = ()
+        self.shared: SharedKernel | None = None
         self.warmed: set[int] = set()
+
+    def share(self) -> None:
+        """With the lock. Who works with the old one goes on with it; its threads end when nobody does."""
+        self.shared = None if not self.cores or isinstance(self.kernel, NumpyKernel) else SharedKernel(self.kernel, self.cores)
 
 
 _chosen = _Chosen()
@@ -59,7 +66,21 @@ _chosen = _Chosen()
 
 def current() -> Kernel:
     """The fastest kernel that is ready."""
-    return _chosen.kernel
+    return _chosen.shared or _chosen.kernel
+
+
+def share(cores: Sequence[int]) -> None:
+    """From now on threads on these cores help whoever encodes or decodes with a compiled kernel in this process; no core: nobody does."""
+    with _chosen.lock:
+        if tuple(cores) != _chosen.cores:
+            _chosen.cores = tuple(cores)
+            _chosen.share()
+
+
+def threads() -> int:
+    """How many work on one array, which should be so many times as long as for one of them."""
+    shared = _chosen.shared
+    return 1 if shared is None else 1 + len(shared.cores)
 
 
 def are_warm(m: int) -> bool:
@@ -82,7 +103,9 @@ def warm(m: int) -> str:
         kernel = compiled if isinstance(_chosen.kernel, NumpyKernel) else _chosen.kernel
         for rows in galois.row_sets(m):
             kernel.warm(rows)
-        _chosen.kernel = kernel
+        if kernel is not _chosen.kernel:
+            _chosen.kernel = kernel
+            _chosen.share()
         return kernel.name
 
 

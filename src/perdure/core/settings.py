@@ -47,6 +47,8 @@ class Settings:
             for it, and asynchronous direct I/O that is under way at a commit. It costs the program a page fault, about 1 us, at its first
             write to each 4 KiB after a commit, and the huge pages that it writes to. Where the kernel cannot (before Linux 6.7), all is
             compared.
+        kernel_helpers: so many threads at most, each on a core of its own, help an agent to encode and decode from two parity chunks on,
+            where a machine has more cores than ranks; 0: none. Arbitrary: four cores read about as much as its memory gives.
         commit_interval_max_s: upper bound for the automatic interval: how much work a user is willing to lose.
     """
 
@@ -73,6 +75,7 @@ class Settings:
     on_divergence: str = "report"
     memory: str = OVERLAP
     track_writes: bool = False
+    kernel_helpers: int = 3
 
     @property
     def is_tight(self) -> bool:

@@ -179,8 +179,9 @@ def check_settings(settings: Settings) -> None:
         raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
     if settings.memory not in MEMORY_MODES:
         raise ConfigError(f"--memory is {' or '.join(MEMORY_MODES)}, not {settings.memory!r}")
-    if settings.scrub_bytes_per_s < 0:
-        raise ConfigError(f"scrub_bytes_per_s must be 0 or more, not {settings.scrub_bytes_per_s}")
+    for name in ("scrub_bytes_per_s", "kernel_helpers"):
+        if getattr(settings, name) < 0:
+            raise ConfigError(f"{name} must be 0 or more, not {getattr(settings, name)}")
 
 
 def _order(

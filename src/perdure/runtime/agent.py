@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from perdure.coding import kernels
+from perdure.coding.cores import to_spare
 from perdure.core import agent as machine
 from perdure.core import commands as do
 from perdure.core import events as ev
@@ -30,7 +32,7 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError, InternalError
 from perdure.runtime import exchange
-from perdure.runtime.addresses import dial
+from perdure.runtime.addresses import dial, on_one_host
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
 from perdure.runtime.links import UNTIL_THE_END, Links
@@ -40,7 +42,7 @@ from perdure.runtime.page import Page
 from perdure.runtime.posix import is_stopped, stand_back
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
 from perdure.runtime.restoring import restore
-from perdure.runtime.scrub import flip, repair, scrub
+from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault, is_right
 from perdure.runtime.words import Words
@@ -86,7 +88,7 @@ class AgentProcess:
         """Also those that have ended: see `_tell_peer`."""
         self._workers: dict[int, Worker] = {}
         self._over = False
-        self._scrub: do.Scrub | None = None  # the last; a thread that still reads, or rests, for one before ends
+        self._scrubber = Scrubber(self._post)
         self._reception = Reception(self._loop, listener, seat.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
         self._loop.watch(nursery.sock, self._nursery_said)
@@ -217,6 +219,7 @@ class AgentProcess:
                 self._nursery.kill(rank, incarnation)
             case do.OpenLinks(plan=plan):
                 self._links.open(plan.generation)
+                kernels.share(self._cores_to_spare(plan))
                 if plan.generation > 1:
                     self._injector.at("installing", -1)
             case do.ShutLinks(generation=generation):
@@ -265,9 +268,8 @@ class AgentProcess:
             case do.VerifySlot():
                 self._verify(command)
             case do.Scrub():
-                self._scrub = command
-                self._links.wake()
-                self._on_links(lambda task: scrub(task, command, self._post, lambda: self._scrub is command), "scrub", command.rank)
+                if self._scrubber.order(self._plan().generation, command):
+                    self._on_links(self._scrubber.work, "scrub", command.rank)
             case do.Repair():
                 self._on_links(lambda task: repair(task, command, self._post), "repair", command.rank)
 
@@ -400,6 +402,12 @@ class AgentProcess:
             self._post(ev.ChunkStored(rank=rank, label=label, position=position))
         else:
             self._post(ev.ParityStored(rank=rank, label=label, p=position - d))
+
+    def _cores_to_spare(self, plan: Plan) -> tuple[int, ...]:
+        """Those of this machine that help to encode and decode in this process."""
+        here = on_one_host(plan.addresses, plan.address_of(self._state.me))
+        ranks = sum(len(plan.ranks_of(agent)) for agent in here)
+        return to_spare(sorted(os.sched_getaffinity(0)), ranks, len(here), self._state.settings.kernel_helpers)
 
     def _geometry_of(self, rank: int) -> Geometry:
         plan = self._plan()

@@ -18,11 +18,10 @@ from perdure.core import commands as do
 from perdure.core.messages import DecodeTask
 from perdure.core.offers import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
-from perdure.runtime.asking import TILE_BYTES
 from perdure.runtime.digests import tiles_of
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.outputs import Output, open_output
-from perdure.runtime.rings import RING_FROM_BYTES
+from perdure.runtime.rings import PLACES, RING_FROM_BYTES
 from perdure.runtime.sources import Source, open_source
 from perdure.runtime.tasks import Task
 
@@ -34,11 +33,11 @@ def protect(task: Task, command: do.Protect) -> None:
     _warm_kernels(task.links, geometry.m)
     stripe = group.index(command.rank)
     chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])
-    tiles = tiles_of(changes.columns(geometry, stripe, offers, BLOCK_BYTES), TILE_BYTES)
+    tiles = tiles_of(changes.columns(geometry, stripe, offers, BLOCK_BYTES), task.tile_bytes)
     if task.links.peer_maps is not None:
         task.links.peer_maps.keep(lambda home: plan.agent_of(home[0]) == home[1])
         if chunk >= RING_FROM_BYTES:
-            task.links.rings.prepare()
+            task.links.rings.prepare(PLACES * task.tile_bytes)
     sources = []
     for t in range(geometry.d) if tiles else ():
         member = geometry.member(stripe, t)
@@ -86,7 +85,7 @@ def decode_to(task: Task, work: DecodeTask, opens: Callable[[int, int, int], Out
         start, stop = span(position, rank)
         return stop - start
 
-    tiles = tiles_of(((0, held.chunk),), TILE_BYTES)
+    tiles = tiles_of(((0, held.chunk),), task.tile_bytes)
     kept = dict(work.kept)
     sources = {
         position: open_source(task, label, rank, position, span(position, rank), tiles, custodian=kept.get(position))

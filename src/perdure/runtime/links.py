@@ -12,6 +12,7 @@ any other exception is a fault of ours, and ends the agent with its traceback on
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import threading
 from collections import Counter
@@ -25,7 +26,7 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.runtime.addresses import dial
 from perdure.runtime.asking import LinkDown, PeerMaps
-from perdure.runtime.posix import end_process
+from perdure.runtime.posix import end_process, stands_back
 from perdure.runtime.reception import DATA, Admission
 from perdure.runtime.rings import Rings
 from perdure.runtime.serving import Served
@@ -35,6 +36,8 @@ SOCKET_BUFFER: Final = 4 << 20
 """Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""
 LINK_TIMEOUT_S: Final = 60.0
 """A link without any byte for this long; a loss is known long before, and shuts the link."""
+Work = queue.SimpleQueue[Callable[[], None]]
+
 UNTIL_THE_END: Final = 1 << 31
 """The generation of work that no seal waits for."""
 
@@ -79,6 +82,9 @@ class Links:
         self._running: Counter[int] = Counter()
         self._resting: Counter[int] = Counter()
         """Threads by generation, and how many of them wait to be asked."""
+        self._threads: list[Work] = []
+        """Those that have nothing to do."""
+        self._is_closed = False
         self.sent = Sent()
 
     def open(self, generation: int) -> None:
@@ -128,6 +134,7 @@ class Links:
         """Runs `work` on a thread that counts as this generation's; a link that ends also ends the work."""
 
         def body() -> None:
+            threading.current_thread().name = name
             try:
                 work()
             except (LinkDown, NotHeld):
@@ -143,7 +150,28 @@ class Links:
 
         with self._changed:
             self._running[generation] += 1
-        threading.Thread(target=body, name=name, daemon=True).start()
+            thread = self._threads.pop() if self._threads else None
+        if thread is None:
+            thread = queue.SimpleQueue()
+            threading.Thread(target=self._work, args=(thread,), daemon=True).start()
+        thread.put(body)
+
+    def _work(self, asked: Work) -> None:
+        """The life of a thread: a commit has several pieces of work, and to start a thread takes as long as a small one."""
+        while True:
+            asked.get()()
+            with self._changed:
+                if self._is_closed or stands_back():
+                    return
+                self._threads.append(asked)
+
+    def close(self) -> None:
+        """After `shut`: gives back what is idle, threads too."""
+        self.rings.close()
+        with self._changed:
+            self._is_closed = True
+            for thread in self._threads:
+                thread.put(lambda: None)
 
     def count(self, label: Label, nbytes: int) -> None:
         """Bytes of chunks that go to another agent. Those of an older generation's label can only be for a rebuild."""
@@ -153,15 +181,10 @@ class Links:
             else:
                 self.sent.parity += nbytes
 
-    def rest(self, generation: int, seconds: float, is_over: Callable[[], bool]) -> None:
-        """Blocks for so long, or until the generation is shut or `is_over`, which is looked at after `wake`."""
+    def rest(self, generation: int, seconds: float) -> None:
+        """Blocks for so long, or until the generation is shut."""
         with self._changed:
-            self._changed.wait_for(lambda: self.over(generation) or is_over(), seconds)
-
-    def wake(self) -> None:
-        """Whoever rests looks whether that is over."""
-        with self._changed:
-            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.over(generation), seconds)
 
     def over(self, generation: int) -> bool:
         """Has the generation been shut?"""

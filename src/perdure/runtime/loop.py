@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from perdure.core.messages import Message
 from perdure.runtime.channel import Channel
-from perdure.wire import WireError
+from perdure.wire import WireError, encode
 
 
 class HasFileno(Protocol):
@@ -32,6 +32,8 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._reactions: dict[int, Callable[[], object]] = {}
         self._waiting: dict[int, Channel] = {}
+        self._last: tuple[Message | None, bytes] = (None, b"")
+        """What was sent last, which often goes to many."""
 
     def watch(self, what: Watched, react: Callable[[], object]) -> None:
         """Calls `react` in every turn in which `what` is readable."""
@@ -69,7 +71,9 @@ class Loop:
 
     def send(self, channel: Channel, message: Message) -> bool:
         """Sends, now or when the peer takes it. False when the connection has ended."""
-        sent = channel.send(message)
+        if message is not self._last[0]:
+            self._last = message, encode(message)
+        sent = channel.send_raw(self._last[1])
         if channel.has_unsent and channel.sock.fileno() not in self._waiting:
             self._waiting[channel.sock.fileno()] = channel
             self._update(channel.sock.fileno())

@@ -15,7 +15,7 @@ from perdure.core.ids import Label
 from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
 from perdure.runtime.asking import FINISH, TILE_BYTES, WRITE, request, send
-from perdure.runtime.digests import joint, of_blocks
+from perdure.runtime.digests import joint, of_blocks, tiles_of
 from perdure.runtime.serving import finish_chunk
 from perdure.runtime.tasks import Task
 
@@ -57,7 +57,7 @@ class StoredOutput:
         self._links, self._rank, self._label, self._position, self._nbytes = task.links, rank, label, position, nbytes
         self._geometry = task.geometry(rank)
         self._arriving = Arriving(task.vault, rank, label, self._geometry, position)
-        self._buffer = np.empty(TILE_BYTES, np.uint8)
+        self._buffer = np.empty(task.tile_bytes, np.uint8)
 
     def room(self, start: int, width: int) -> Bytes:
         return self._buffer[:width]
@@ -81,7 +81,7 @@ class SentOutput:
         self._digests = bytearray()
         self._is_parity = position >= task.geometry(rank).d
         self._ring = task.ring(sock, label, rank, position, sent)
-        self._buffer = np.empty(TILE_BYTES if self._ring is None else 0, np.uint8)
+        self._buffer = np.empty(task.tile_bytes if self._ring is None else 0, np.uint8)
 
     def room(self, start: int, width: int) -> Bytes:
         return self._buffer[:width] if self._ring is None else self._ring.room(width)
@@ -94,9 +94,9 @@ class SentOutput:
             self._links.count(self._label, len(part))
             if self._ring is not None:
                 self._ring.put(start, len(part))
-            else:
-                request(self._sock, WRITE, self._label, self._rank, self._position, start, len(part))
-                send(self._sock, part.data)
+            for first, stop in tiles_of(((0, len(part)),), TILE_BYTES) if self._ring is None else ():
+                request(self._sock, WRITE, self._label, self._rank, self._position, start + first, stop - first)
+                send(self._sock, part[first:stop].data)
         if last:
             if self._ring is not None:
                 self._ring.drain()

@@ -19,6 +19,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _PF_EXITING: Final = 0x4
 _FLAGS, _EXIT_CODE = 6, 49
 """Of /proc/PID/stat, counted from the state."""
+_here: Final = threading.local()
 
 
 def die_with_parent(parent: int) -> None:
@@ -43,6 +44,12 @@ def stand_back() -> None:
     when it wakes. (Not SCHED_IDLE: it would hold the interpreter's lock for as long as others compute.)"""
     os.sched_setscheduler(threading.get_native_id(), os.SCHED_BATCH, os.sched_param(0))
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, os.getpid()) + 10)
+    _here.stands_back = True
+
+
+def stands_back() -> bool:
+    """Did this thread `stand_back`? It cannot take that back."""
+    return getattr(_here, "stands_back", False)
 
 
 def is_stopped(pid: int) -> bool:

@@ -21,9 +21,10 @@ from perdure.runtime.memory import grow
 
 PLACES: Final = 2
 """Tiles of one ring: one under way while the next is computed, both in the cache."""
-RING_BYTES: Final = PLACES * TILE_BYTES
-RING_FROM_BYTES: Final = 4 * RING_BYTES
+RING_FROM_BYTES: Final = 4 * PLACES * TILE_BYTES
 """Shorter chunks go through the socket: a ring costs two mappings."""
+RING_MAX_BYTES: Final = 1 << 30
+"""What is mapped of a file that a peer brings."""
 
 
 class Rings:
@@ -33,19 +34,22 @@ class Rings:
         self._lock = threading.Lock()
         self._idle: list[tuple[int, Bytes]] = []
 
-    def prepare(self) -> None:
+    def prepare(self, nbytes: int) -> None:
         """Has memory for one ring. Raises ConfigError when there is none."""
         if not self._idle:
-            self.give_back(self.take())
+            self.give_back(self.take(nbytes))
 
-    def take(self) -> tuple[int, Bytes]:
-        """A memory file and its mapping of RING_BYTES. Raises ConfigError when there is no memory for it."""
+    def take(self, nbytes: int) -> tuple[int, Bytes]:
+        """A memory file and its mapping of (nbytes,) uint8. Raises ConfigError when there is no memory for it."""
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                fd, mapped = self._idle.pop()
+                if len(mapped) == nbytes:
+                    return fd, mapped
+                os.close(fd)
         fd = os.memfd_create("perdure-ring")
         try:
-            return fd, grow(fd, RING_BYTES)
+            return fd, grow(fd, nbytes)
         except BaseException:
             os.close(fd)
             raise
@@ -76,8 +80,7 @@ class Ring:
     def room(self, width: int) -> Bytes:
         """(width,) uint8, the next tile's place; blocks until the receiver has stored what was there."""
         self._wait_taken(self._put - PLACES + 1)
-        start = self._put % PLACES * TILE_BYTES
-        return self._memory[start : start + width]
+        return place_of(self._memory, self._put % PLACES, width)
 
     def put(self, start: int, length: int) -> None:
         """The first `length` bytes of the place that `room` gave last belong at `start` of the chunk."""
@@ -96,15 +99,17 @@ class Ring:
 
 
 def receive_ring(sock: socket.socket) -> Bytes:
-    """The receiver's end, after RING: (RING_BYTES,) uint8, read-only."""
+    """The receiver's end, after RING: (k * PLACES,) uint8, read-only."""
     with received_file(sock, 1) as (_, fd):
-        if os.fstat(fd).st_size < RING_BYTES:
-            raise LinkDown("a ring that is too small: the peer counts differently")
-        return map_file(fd, RING_BYTES, writable=False)
+        nbytes = os.fstat(fd).st_size
+        if nbytes % PLACES or not 0 < nbytes <= RING_MAX_BYTES:
+            raise LinkDown(f"a ring of {nbytes} bytes: the peer counts differently")
+        return map_file(fd, nbytes, writable=False)
 
 
 def place_of(ring: Bytes, number: int, length: int) -> Bytes:
     """(length,) uint8: what was put at a place of a ring."""
-    if number >= PLACES or length > TILE_BYTES:
+    each = len(ring) // PLACES
+    if number >= PLACES or length > each:
         raise LinkDown(f"{length} bytes at place {number} of a ring: the peer counts differently")
-    return ring[number * TILE_BYTES : number * TILE_BYTES + length]
+    return ring[number * each : number * each + length]

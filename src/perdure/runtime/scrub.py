@@ -7,7 +7,9 @@ be reading its slot at that moment, so what is stored was hashed before, block b
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -19,6 +21,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.core.messages import Chunks
 from perdure.core.offers import Block, Kind, blocks_from
 from perdure.mapping import Bytes
 from perdure.runtime.asking import LinkDown
@@ -36,10 +39,52 @@ LEAD_BYTES: Final = 8 << 20
 and ranks that have just gone on after a loss have the machine for themselves."""
 
 
-def scrub(task: Task, command: do.Scrub, post: Post, is_wanted: Callable[[], bool]) -> None:
-    """Hashes all that is held of a label. Ends early with the generation, when the label is given up, or when it is not wanted any more
-    (`Links.wake` says so): a label that is no longer the newest is held until its slot is needed, and the next scrub has begun."""
-    stand_back()
+class Scrubber:
+    """The one thread of an agent that scrubs. It takes the newest order, and one that is replaced ends at its next rest: commits may follow
+    each other a hundred times a second, and none of them wakes a thread, or starts one."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._lock = threading.Lock()
+        self._newest: tuple[int, do.Scrub] | None = None
+        self._at_work = 0
+        """The generation that the thread belongs to; 0: there is none."""
+
+    def order(self, generation: int, command: do.Scrub) -> bool:
+        """Takes the place of the order before. True: it needs a thread, which runs `work`."""
+        with self._lock:
+            self._newest = generation, command
+            is_needed, self._at_work = self._at_work != generation, generation
+        return is_needed
+
+    def work(self, task: Task) -> None:
+        """Until nothing is ordered any more in this generation."""
+        stand_back()
+        while (order := self._next(task.plan.generation)) is not None:
+            wrong = None
+            with contextlib.suppress(NotHeld):  # given up, or replaced
+                wrong = _scrub(task, order[1], lambda: self._newest is order)
+            if self._is_done(order) and wrong is not None:
+                self._post(ev.Scrubbed(rank=order[1].rank, label=order[1].label, wrong=wrong))
+
+    def _next(self, generation: int) -> tuple[int, do.Scrub] | None:
+        with self._lock:
+            if self._newest is not None and self._newest[0] == generation:
+                return self._newest
+            if self._at_work == generation:
+                self._at_work = 0
+        return None
+
+    def _is_done(self, order: tuple[int, do.Scrub]) -> bool:
+        with self._lock:
+            if self._newest is not order:
+                return False
+            self._newest = None
+        return True
+
+
+def _scrub(task: Task, command: do.Scrub, is_wanted: Callable[[], bool]) -> Chunks:
+    """Hashes all that is held of a label. NotHeld: it was given up meanwhile, or is not wanted any more. LinkDown: the generation ended."""
     links, vault, rank, label = task.links, task.vault, command.rank, command.label
     held = vault.held(rank, label)
     due = time.monotonic()
@@ -49,7 +94,7 @@ def scrub(task: Task, command: do.Scrub, post: Post, is_wanted: Callable[[], boo
         due += nbytes / command.bytes_per_s
         rest_s = due - time.monotonic()
         if rest_s > shortest_s:
-            links.rest(task.plan.generation, rest_s, lambda: not is_wanted())
+            links.rest(task.plan.generation, rest_s)
         if links.over(task.plan.generation):
             raise LinkDown("the generation is over")
         if not is_wanted() or not vault.still_holds(rank, label, held):
@@ -58,7 +103,7 @@ def scrub(task: Task, command: do.Scrub, post: Post, is_wanted: Callable[[], boo
     pace(LEAD_BYTES, 0.0)
     wrong = vault.wrong_chunks(rank, label, task.geometry(rank), parity=True, pace=pace)
     pace(0, 0.0)
-    post(ev.Scrubbed(rank=rank, label=label, wrong=wrong))
+    return wrong
 
 
 class _Kept:

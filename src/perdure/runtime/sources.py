@@ -23,6 +23,7 @@ from perdure.core.messages import Custodian
 from perdure.core.offers import Offer, Range
 from perdure.mapping import Bytes
 from perdure.runtime.asking import READ, TILE_BYTES, LinkDown, ask_confirm, confirmed, receive_into, request, still_up
+from perdure.runtime.digests import tiles_of
 from perdure.runtime.tasks import Task
 
 CREDIT_BYTES: Final = 2 << 20
@@ -92,7 +93,7 @@ class StreamedSource:
     def __init__(self, sock: socket.socket, label: Label, rank: int, position: int, tiles: Sequence[Range], *, steady: bool) -> None:
         self._sock, self._label, self._rank, self._position = sock, label, rank, position
         self._is_asked = bool(tiles) and not steady
-        self._to_ask = deque(tiles)
+        self._to_ask = deque(tiles_of(tiles, TILE_BYTES))
         self._asked = self._received = 0
         self._buffer = np.empty(max((stop - start for start, stop in tiles), default=0), np.uint8)
         self._ends = {start: stop for start, stop in tiles}
@@ -106,9 +107,10 @@ class StreamedSource:
 
     def tile(self, start: int, width: int) -> Bytes:
         view = self._buffer[: self._ends.get(start, start) - start]
-        receive_into(self._sock, view.data)
-        self._received += len(view)
-        self._ask()
+        for first, stop in tiles_of(((0, len(view)),), TILE_BYTES):
+            receive_into(self._sock, view[first:stop].data)
+            self._received += stop - first
+            self._ask()
         return view
 
     def ask(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 
+from perdure.coding import kernels
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Custodian
 from perdure.core.plan import Plan
 from perdure.mapping import Bytes
+from perdure.runtime.asking import TILE_BYTES
 from perdure.runtime.links import Links
-from perdure.runtime.rings import RING_FROM_BYTES, Ring
+from perdure.runtime.rings import PLACES, RING_FROM_BYTES, Ring
 from perdure.runtime.vault import Vault
 
 
@@ -19,6 +21,8 @@ class Task:
 
     def __init__(self, links: Links, vault: Vault, plan: Plan, me: int) -> None:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
+        self.tile_bytes = TILE_BYTES * kernels.threads()
+        """What is worked on at once."""
         self._socks: dict[tuple[int, int, int], socket.socket] = {}
         self._rings: list[tuple[int, Bytes]] = []
 
@@ -49,7 +53,7 @@ class Task:
         """What a chunk of `nbytes` is handed over by, if that is worth it and its holder is on this machine."""
         if self.links.peer_maps is None or sock.family != socket.AF_UNIX or nbytes < RING_FROM_BYTES:
             return None
-        self._rings.append(self.links.rings.take())
+        self._rings.append(self.links.rings.take(PLACES * self.tile_bytes))
         return Ring(self._rings[-1], sock, label, rank, position)
 
     def keep_links(self) -> None:

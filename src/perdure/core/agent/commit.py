@@ -55,8 +55,8 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     for offer in early.values():
         out += offered(state, message.label, offer, now)
     group = state.plan.group_of(hosted.rank)
-    for agent in sorted({state.plan.agent_of(rank) for rank in group} - {state.me}):
-        out.append(do.TellPeer(agent=agent, message=msg.GroupOffer(label=message.label, offer=message.offer)))
+    told = msg.GroupOffer(label=message.label, offer=message.offer)
+    out += [do.TellPeer(agent=agent, message=told) for agent in sorted({state.plan.agent_of(rank) for rank in group} - {state.me})]
     return out + offered(state, message.label, message.offer, now)
 
 
