@@ -404,7 +404,9 @@ class AgentProcess:
             self._post(ev.ParityStored(rank=rank, label=label, p=position - d))
 
     def _cores_to_spare(self, plan: Plan) -> tuple[int, ...]:
-        """Those of this machine that help to encode and decode in this process."""
+        """Those of this machine that help to encode and decode in this process. A custodian, which is in no plan, does neither."""
+        if not plan.ranks_of(self._state.me):
+            return ()
         here = on_one_host(plan.addresses, plan.address_of(self._state.me))
         ranks = sum(len(plan.ranks_of(agent)) for agent in here)
         return to_spare(sorted(os.sched_getaffinity(0)), ranks, len(here), self._state.settings.kernel_helpers)
