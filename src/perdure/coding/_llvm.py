@@ -7,6 +7,8 @@ to disk and each process compiles for its own processor. Calls release the inter
 from __future__ import annotations
 
 import ctypes
+import functools
+import struct
 import threading
 from collections.abc import Sequence
 from typing import Any, Final
@@ -50,6 +52,7 @@ class LlvmKernel:
         self._engines: dict[tuple[int, ...], Any] = {}
         self._functions: dict[tuple[int, ...], dict[str, Any]] = {}
         self._zeros = np.zeros(self._shape.step, np.uint8)
+        self._nothing = _address(self._zeros)
         lookup = "lookups" if self._shape.shuffle else "shifts"
         processor = f"{llvm.get_host_cpu_name()}, {8 * self._shape.lanes}-bit vectors"
         self.name = f"LLVM {'.'.join(map(str, llvm.llvm_version_info))} for {processor}, {lookup}"
@@ -72,34 +75,41 @@ class LlvmKernel:
         outs: Sequence[Bytes],
     ) -> None:
         """See `Kernel.fold`."""
-        self.warm(exponents)
-        length = len(outs[0])
-        rows = len(exponents)
-        tables = _tables(matrix if matrix else [[int(row == column) for column in range(rows)] for row in range(rows)])
-        ends = sorted({min(len(source), length) for source in sources if source is not None} | {length})
+        key = tuple(exponents)
+        if key not in self._functions:
+            self.warm(key)
+        length, rows = len(outs[0]), len(key)
+        tables = _identity(rows) if matrix is None else _tables(matrix)
+        at, added = [self._place(source) for source in sources], [self._place(extra) for extra in extras]
+        targets = [_address(out) for out in outs]
         start = 0
-        for stop in ends:
-            words = [*self._words(sources, start), *self._words(extras, start), *map(_address, outs)]
-            self._run(tuple(exponents), words, tables, len(sources), len(outs), start, stop, plain=matrix is None)
+        for stop in sorted({min(nbytes, length) for _, nbytes in at if nbytes} | {length}):
+            words = [*self._words(at, start), *self._words(added, start), *targets]
+            self._run(key, words, tables, len(at), targets, start, stop, plain=matrix is None)
             start = stop
 
-    def _words(self, arrays: Sequence[Bytes | None], start: int) -> list[int]:
-        """Addresses, then masks. An array that has ended before `start` counts as zeros."""
-        there = [array is not None and len(array) > start for array in arrays]
-        addresses = [
-            _address(array) if array is not None and has else _address(self._zeros) for array, has in zip(arrays, there, strict=True)
-        ]
-        return addresses + [-1 if has else 0 for has in there]
+    def _place(self, array: Bytes | None) -> tuple[int, int]:
+        """Address and length."""
+        return (self._nothing, 0) if array is None else (_address(array), len(array))
 
-    def _run(self, key: tuple[int, ...], words: list[int], tables: Bytes, d: int, f: int, start: int, stop: int, *, plain: bool) -> None:
-        packed = np.array(words, np.int64)
+    def _words(self, places: Sequence[tuple[int, int]], start: int) -> list[int]:
+        """Addresses, then masks. An array that has ended before `start` counts as zeros."""
+        addresses = [address if nbytes > start else self._nothing for address, nbytes in places]
+        return addresses + [-1 if nbytes > start else 0 for _, nbytes in places]
+
+    def _run(
+        self, key: tuple[int, ...], words: list[int], tables: bytes, d: int, targets: list[int], start: int, stop: int, *, plain: bool
+    ) -> None:
+        packed = struct.pack(f"{len(words)}q", *words)
         functions = self._functions[key]
         whole = start + (stop - start) // self._shape.step * self._shape.step
-        aligned = all((address + start) % self._shape.lanes == 0 for address in words[len(words) - f :])
-        name = ("stream" if aligned and stop - start >= STREAM_BYTES else "encode") if plain else "decode"
-        functions[name](packed.ctypes.data, tables.ctypes.data, d, f, start, whole)
+        name = "decode"
+        if plain:
+            aligned = all((address + start) % self._shape.lanes == 0 for address in targets)
+            name = "stream" if aligned and stop - start >= STREAM_BYTES else "encode"
+        functions[name](packed, tables, d, len(targets), start, whole)
         if whole < stop:
-            functions["rest"](packed.ctypes.data, tables.ctypes.data, d, f, whole, stop)
+            functions["rest"](packed, tables, d, len(targets), whole, stop)
 
 
 def _address(array: Bytes) -> int:
@@ -108,9 +118,14 @@ def _address(array: Bytes) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _tables(matrix: galois.Matrix) -> Bytes:
-    """(f * r * TABLE_BYTES,) uint8: what the kernels need of each coefficient."""
-    return np.frombuffer(b"".join(_TABLE[factor] for row in matrix for factor in row), np.uint8)
+def _tables(matrix: galois.Matrix) -> bytes:
+    """f * r * TABLE_BYTES: what the kernels need of each coefficient."""
+    return b"".join(_TABLE[factor] for row in matrix for factor in row)
+
+
+@functools.cache
+def _identity(rows: int) -> bytes:
+    return _tables([[int(row == column) for column in range(rows)] for row in range(rows)])
 
 
 def _table(factor: int) -> bytes:

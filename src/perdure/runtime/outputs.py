@@ -15,7 +15,7 @@ from perdure.core.ids import Label
 from perdure.mapping import Bytes
 from perdure.runtime.arriving import Arriving
 from perdure.runtime.asking import FINISH, TILE_BYTES, WRITE, request, send
-from perdure.runtime.digests import joint, of_blocks, tiles_of
+from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.serving import finish_chunk
 from perdure.runtime.tasks import Task
 
@@ -94,14 +94,19 @@ class SentOutput:
             self._links.count(self._label, len(part))
             if self._ring is not None:
                 self._ring.put(start, len(part))
-            for first, stop in tiles_of(((0, len(part)),), TILE_BYTES) if self._ring is None else ():
-                request(self._sock, WRITE, self._label, self._rank, self._position, start + first, stop - first)
-                send(self._sock, part[first:stop].data)
+            else:
+                self._write(start, part)
         if last:
             if self._ring is not None:
                 self._ring.drain()
             digest = joint(bytes(self._digests)) if self._is_parity else 0
             request(self._sock, FINISH, self._label, self._rank, self._position, 0, 0, digest)
+
+    def _write(self, start: int, part: Bytes) -> None:
+        for first in range(0, len(part), TILE_BYTES):
+            piece = part[first : first + TILE_BYTES].data
+            request(self._sock, WRITE, self._label, self._rank, self._position, start + first, len(piece))
+            send(self._sock, piece)
 
 
 def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int, *, encoded: int | None = None) -> Output:

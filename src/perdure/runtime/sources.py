@@ -107,9 +107,10 @@ class StreamedSource:
 
     def tile(self, start: int, width: int) -> Bytes:
         view = self._buffer[: self._ends.get(start, start) - start]
-        for first, stop in tiles_of(((0, len(view)),), TILE_BYTES):
-            receive_into(self._sock, view[first:stop].data)
-            self._received += stop - first
+        for first in range(0, len(view), TILE_BYTES):
+            piece = view[first : first + TILE_BYTES].data
+            receive_into(self._sock, piece)
+            self._received += len(piece)
             self._ask()
         return view
 
