@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -183,6 +184,18 @@ def test_c10_the_last_copy_is_told_of_at_once(node: Node) -> None:
 def test_c5_prepared_is_said_to_everybody_once_the_last_parity_chunk_is_here(node: Node) -> None:
     fact = prepared(FIRST, 0)
     assert node.prepare(FIRST) == [to_orchestrator(fact), do.TellPeer(agent=2, message=fact)]
+
+
+def test_c6_in_a_large_job_prepared_is_said_to_the_orchestrator_alone(node: Node) -> None:
+    """And again to the next one, which counts anew; the agents hear from it what is committed, and where the next positions are."""
+    node.state.settings = dataclasses.replace(SETTINGS, direct_agents_max=1)
+    fact = prepared(FIRST, 0)
+    assert node.prepare(FIRST) == [to_orchestrator(fact)]
+    assert to_orchestrator(fact) in node.told(msg.Greet(round=2))
+    assert node.told(msg.Committed(label=FIRST, next_position=7)) == [
+        do.TellWorker(rank=0, message=msg.LabelCommitted(label=FIRST, positions=(0, 1, 7), protect_s=0.0))
+    ]
+    assert to_orchestrator(fact) in node.told(msg.Greet(round=3)), "others may not have heard that it is committed"
 
 
 def test_c7_a_slot_is_used_again_only_when_a_newer_label_is_known_to_be_committed(node: Node) -> None:

@@ -13,6 +13,7 @@ from perdure.core.agent import tight
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, full_masks
 from perdure.core.ids import END, Label
 from perdure.core.offers import Offer
+from perdure.core.tree import is_large
 
 
 def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
@@ -157,12 +158,13 @@ def _prepare(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[
         costs=slot.costs or msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0),
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=fact)]
-    out += [do.TellPeer(agent=agent, message=fact) for agent in state.members()]
+    if not is_large(state.plan, state.settings):
+        out += [do.TellPeer(agent=agent, message=fact) for agent in state.members()]
     return out + told_prepared(state, fact, now)
 
 
 def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.AgentCommand]:
-    """C6: anyone may count. Facts of other generations are of no use here."""
+    """C6: whoever hears all facts may count, in a large job the orchestrator alone. Those of other generations are of no use here."""
     if state.plan is None or fact.label.generation != state.generation:
         return []
     _note_position(state, fact.label, fact.next_position)
