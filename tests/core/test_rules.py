@@ -418,6 +418,24 @@ def test_c6_committed_when_every_rank_has_prepared(chief: Chief) -> None:
     assert chief.said(2, prepared(FIRST, 1)) == [do.TellAgent(agent=1, message=fact), do.TellAgent(agent=2, message=fact)]
 
 
+def test_d7_what_was_told_before_the_plan_was_known_is_asked_for_again() -> None:
+    """Where votes have chosen the plan the register may not know it; and agents say each fact once to each orchestrator that greets."""
+    chief = Chief(round=2)
+    chief.starts(None)
+    assert chief.status(1) == [do.TellAgent(agent=1, message=msg.AskPlan())]
+    assert chief.said(1, prepared(FIRST, 0)) == []
+    answer = chief.said(1, msg.InstalledPlan(plan=plan_of()))
+    assert do.TellAgent(agent=1, message=msg.Greet(round=2)) in answer
+    assert do.TellAgent(agent=2, message=msg.Greet(round=2)) not in answer, "it has not answered the first one yet"
+    chief.status(2)
+    assert chief.state.phase is Phase.GREETING, "before the facts are here nothing is known to be missing"
+    chief.said(2, prepared(FIRST, 1))
+    chief.status(1)
+    assert chief.state.phase is Phase.COUNTING
+    fact = msg.Committed(label=FIRST, next_position=-1)
+    assert chief.said(1, prepared(FIRST, 0)) == [do.TellAgent(agent=1, message=fact), do.TellAgent(agent=2, message=fact)]
+
+
 def test_t1_a_lost_node_is_fenced_and_the_others_are_sealed(chief: Chief) -> None:
     plan = chief.state.plan
     assert plan is not None

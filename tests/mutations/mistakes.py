@@ -202,6 +202,13 @@ def with_a_hangup(seed: int) -> Scenario:
     return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, faults=(hangup, away))
 
 
+def with_a_hand_over_in_the_dark(seed: int) -> Scenario:
+    """A node ends, the next plan is chosen by votes, and the register never hears of it; the orchestrator ends while facts are told."""
+    loss = Fault(kind="kill", phase="Prepared", nth=2 + seed % 9, victim=seed)
+    away = Fault(kind="orchestrator", phase="Prepared", nth=12 + seed % 23, delay=seed // 3 % 7)
+    return Scenario(ranks=4, parity=1, seed=seed, fan_out=2, notes="never", faults=(loss, away))
+
+
 MISTAKES = (
     Mutation(
         name="an agent takes a label for committed before the last rank has prepared it", rule="C6", function=commit.told_prepared,
@@ -210,6 +217,10 @@ MISTAKES = (
     Mutation(
         name="the orchestrator takes a label for committed before the last rank has prepared it", rule="C6", function=counting._prepared,
         right="len(known) < state.plan.size or", wrong="len(known) < state.plan.size - 1 or",
+    ),
+    Mutation(
+        name="what was told to an orchestrator that did not know the plan yet is not asked for again", rule="D7, C6",
+        function=deciding._chosen, right="out + _greet_again(state)", wrong="out", scenario=with_a_hand_over_in_the_dark,
     ),
     Mutation(
         name="a slot is reused although nothing newer is committed", rule="C7", function=commit._superseded,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,7 @@ class SharedKernel:
     """`Kernel` of several cores, by another one."""
 
     def __init__(self, kernel: Kernel, cores: Sequence[int]) -> None:
-        """Threads start when they are needed first.
+        """Threads start now, for they have the priority of whoever starts them.
 
         Args:
             kernel: a compiled one. NumPy's, which asks for the interpreter's lock all the time, is slower with helpers (measured: by 30 %).
@@ -55,6 +56,9 @@ class SharedKernel:
         self.name = f"{kernel.name}, {len(cores) + 1} threads"
         waiting = iter(cores)
         self._helpers = ThreadPoolExecutor(len(cores), "kernel", initializer=lambda: _stay_on(next(waiting)))
+        all_there = threading.Barrier(len(cores))
+        for _ in cores:
+            self._helpers.submit(all_there.wait)
 
     def warm(self, exponents: Sequence[int]) -> None:
         """See `Kernel.warm`."""

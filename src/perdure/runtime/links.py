@@ -36,10 +36,10 @@ SOCKET_BUFFER: Final = 4 << 20
 """Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""
 LINK_TIMEOUT_S: Final = 60.0
 """A link without any byte for this long; a loss is known long before, and shuts the link."""
-Work = queue.SimpleQueue[Callable[[], None]]
-
 UNTIL_THE_END: Final = 1 << 31
 """The generation of work that no seal waits for."""
+Work = queue.SimpleQueue[Callable[[], None]]
+"""What a thread is asked to do, one after the other."""
 
 
 @dataclass(slots=True)

@@ -110,6 +110,13 @@ def told_of(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     return out + [command for agent, status in greeted for command in excluding.greeted(state, agent, status)]
 
 
+def _greet_again(state: OrchestratorState) -> Commands:
+    """D7: facts of a generation say nothing to who does not know its plan, so whoever has told them already is asked for them again."""
+    told = [agent for agent, node in state.nodes.items() if node.status is not None and state.alive(agent)]
+    state.ungreeted.update(told)
+    return [do.TellAgent(agent=agent, message=msg.Greet(round=state.round)) for agent in told]
+
+
 def _is_newer(state: OrchestratorState, plan: Plan) -> bool:
     return plan.generation > state.generation
 
@@ -128,7 +135,7 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     out = excluding.chosen(state)
     if phase in (Phase.STARTING, Phase.GREETING):
         state.become(Phase.GREETING)
-        return out
+        return out + _greet_again(state)
     if phase is Phase.CHOOSING and is_own:
         return out + _install(state, plan, before, now)
     return out + _seal_the_newer(state, plan, now)
