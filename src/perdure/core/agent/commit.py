@@ -182,7 +182,7 @@ def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.
 
 def job_error(state: AgentState, error: str, text: str) -> do.AgentCommand:
     """C3, C6, C8: no rank can go on from this. `error` is a name of `perdure.errors`."""
-    return do.TellOrchestrator(message=msg.JobError(generation=state.generation, error=error, text=text))
+    return state.report(msg.JobError(generation=state.generation, error=error, text=text))
 
 
 def told_committed(state: AgentState, label: Label, next_position: int, now: float) -> list[do.AgentCommand]:

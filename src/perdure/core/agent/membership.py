@@ -36,7 +36,7 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
         out += commit.say_copied_again(state, hosted)
     out += [workers.say_lost_link(state, hosted, hosted.lost_link) for hosted in state.hosted.values() if hosted.lost_link is not None]
     out += [do.TellOrchestrator(message=fact) for facts in state.prepared.values() for fact in facts.values()]
-    return out
+    return out + [do.TellOrchestrator(message=word) for word in state.to_repeat]
 
 
 def seal(state: AgentState, message: msg.Seal, source: int, now: float) -> list[do.AgentCommand]:
@@ -94,6 +94,7 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
         return []
     state.become(Phase.SEALED)
     state.quiet = False
+    state.to_repeat.clear()
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         hosted.told_ready = False

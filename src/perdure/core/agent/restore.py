@@ -132,7 +132,7 @@ def result_wrong(state: AgentState, event: ev.ResultWrong) -> list[do.AgentComma
 
 
 def _chunks_lost(state: AgentState, hosted: Hosted, label: Label, wrong: msg.Chunks) -> do.AgentCommand:
-    return do.TellOrchestrator(message=msg.ChunksLost(generation=state.generation, rank=hosted.rank, label=label, wrong=wrong))
+    return state.report(msg.ChunksLost(generation=state.generation, rank=hosted.rank, label=label, wrong=wrong))
 
 
 def _protected_again(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[do.AgentCommand]:

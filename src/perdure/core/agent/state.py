@@ -7,10 +7,12 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core import agreement
+from perdure.core.commands import TellOrchestrator
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import (
     Chunks,
     DecodeTask,
+    FromAgent,
     Gathered,
     Install,
     LabelReport,
@@ -225,6 +227,8 @@ class AgentState:
     gatherings: dict[tuple[Milestone, Span], Asked] = field(default_factory=dict)
     by_tree: bool = False
     """The plan came by the tree, and so go the answers to it."""
+    to_repeat: list[FromAgent] = field(default_factory=list)
+    """What an orchestrator must act on while this generation lasts: an error, or memory that is wrong."""
     peers: dict[int, Peer] = field(default_factory=dict)
     beat_number: int = 0
     beat_sent: dict[int, float] = field(default_factory=dict)
@@ -238,6 +242,11 @@ class AgentState:
         """Moves along `TRANSITIONS`."""
         self.phase = follow(TRANSITIONS, self.phase, phase, f"agent {self.me}")
 
+    def report(self, message: FromAgent) -> TellOrchestrator:
+        """Something that it must act on; the next one hears it too (D7)."""
+        self.to_repeat.append(message)
+        return TellOrchestrator(message=message)
+
     def take_up(self, plan: Plan) -> None:
         """A generation begins here: what was known of the one before says nothing of it."""
         self.plan = plan
@@ -249,6 +258,7 @@ class AgentState:
         self.scrubbing = None
         self.early_offers.clear()
         self.prepared.clear()
+        self.to_repeat.clear()
         self.committed = None
         self.positions = plan.positions
         self.paused = False

@@ -72,7 +72,7 @@ def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text:
     if hosted.worker is not WorkerPhase.RUNNING or generation != state.generation:
         return []
     hosted.become(WorkerPhase.RAISED)
-    return [do.TellOrchestrator(message=msg.Raised(generation=state.generation, rank=hosted.rank, error=error, text=text))]
+    return [state.report(msg.Raised(generation=state.generation, rank=hosted.rank, error=error, text=text))]
 
 
 def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.AgentCommand]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Final
 
 from perdure.core import agreement, progress
 from perdure.core import commands as do
@@ -15,6 +16,7 @@ from perdure.core.orchestrator.state import LostLink, Node, NodeState, Orchestra
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
+_HEARS_OF_LOSSES: Final = frozenset({Phase.COUNTING, Phase.REBUILDING, Phase.ENDING, Phase.GREETING})
 
 
 def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now: float) -> Commands:
@@ -143,7 +145,7 @@ def _of_chunks(
         case msg.Rebuilt(parity=parity) if not parity:
             fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
             return [do.Publish(event="rebuilt", fields=fields)]
-        case msg.ChunksLost() if message.generation == generation and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
+        case msg.ChunksLost() if message.generation == generation and state.phase in _HEARS_OF_LOSSES:
             return _chunks_lost(state, message, now)
         case msg.ChunksWrong() if message.generation == generation:
             return _named("chunk_wrong", message.rank, message.label, message.wrong)
@@ -316,12 +318,15 @@ def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) 
     """R5: an erasure found late is a new decision. The same rank again and again from one base: these bytes can never be right."""
     named = _named("chunk_wrong", message.rank, message.label, message.wrong)
     key = (message.rank, bool(message.wrong))
+    if state.phase is Phase.GREETING and key in state.chunk_losses:
+        return []  # it was asked twice
     times = state.chunk_losses[key] = state.chunk_losses.get(key, 0) + 1
     if times >= state.settings.crash_limit:
         chunks = ", ".join(f"{what} {number}" for what, number in message.wrong.named())
         text = f"rank {message.rank}: chunks of {message.label} do not have their digests ({chunks}), {times} times over"
         return named + deciding.finish(state, "InternalError", f"{text}: please report this")
-    return [*named, do.Publish(event="chunks_lost", fields={"rank": message.rank}), *deciding.start_seal(state, now)]
+    told = [*named, do.Publish(event="chunks_lost", fields={"rank": message.rank})]
+    return told + (deciding.start_seal(state, now) if state.phase is not Phase.GREETING else [])
 
 
 def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
@@ -332,13 +337,10 @@ def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
 
 def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:
     """W3: held until every member was heard from after it."""
-    if state.raised is not None or state.phase not in (Phase.COUNTING, Phase.REBUILDING, Phase.STARTING):
+    if state.raised is not None or state.phase not in (Phase.COUNTING, Phase.REBUILDING, Phase.STARTING, Phase.GREETING):
         return []
     state.raised = PendingError(rank=message.rank, error=message.error, text=message.text, generation=message.generation)
-    state.nonce += 1
-    state.raised_unheard = set(state.members())
-    ask = msg.AskAlive(nonce=state.nonce)
-    return [do.TellAgent(agent=agent, message=ask) for agent in state.members()]
+    return telling.ask_after_raise(state) if state.phase is not Phase.GREETING else []
 
 
 def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:

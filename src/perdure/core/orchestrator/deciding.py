@@ -237,10 +237,10 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     undisturbed = len(state.members()) == len(plan.agents()) and all(
         status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
     )
-    if undisturbed and workers_live and not state.workers_gone and not silent and not state.divergences:
+    if undisturbed and workers_live and not (state.workers_gone or silent or state.divergences or state.chunk_losses):
         state.become(Phase.COUNTING)
         state.frames_moved_at = now
-        return end_if_committed(state)
+        return end_if_committed(state) + (telling.ask_after_raise(state) if state.raised else [])
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
     return telling.install_behind(state, plan) + start_seal(state, now)
 

@@ -85,6 +85,13 @@ def resumes(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     return out + fanning.ask(state, (Milestone.RESUMED,), some, one_by_one, now) if by_tree else out
 
 
+def ask_after_raise(state: OrchestratorState) -> Commands:
+    """W3: a member that does not answer any more is lost, and the error an echo of that."""
+    state.nonce += 1
+    state.raised_unheard = set(state.members())
+    return [do.TellAgent(agent=agent, message=msg.AskAlive(nonce=state.nonce)) for agent in state.members()]
+
+
 def reserve(state: OrchestratorState) -> Commands:
     """Spares have memory ready as soon as the sizes are known."""
     facts = [fact for known in state.prepared.values() for fact in known.values()]
