@@ -343,6 +343,19 @@ def test_w1_main_that_raised_before_the_revoke_reached_it_counts_as_unwound(node
     ]
 
 
+def test_d7_an_error_is_told_to_the_next_orchestrator_too_until_the_generation_is_over(node: Node) -> None:
+    """The first may have ended before it heard of it, and nobody says it again."""
+    node.step(ev.OrchestratorGone())
+    word = to_orchestrator(msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom"))
+    assert node.worker(msg.MainRaised(generation=1, error="ProgramFailed", text="boom")) == [word]
+    assert node.told(msg.Greet(round=2))[-1] == word
+    no_memory = to_orchestrator(msg.JobError(generation=1, error="ConfigError", text="full"))
+    assert node.step(ev.NoMemory(rank=0, text="full")) == [no_memory]
+    assert node.told(msg.Greet(round=3))[-2:] == [word, no_memory]
+    node.told(msg.Seal(ballot=Ballot(3, 1), generation=1))
+    assert not {word, no_memory} & set(node.told(msg.Greet(round=4)))
+
+
 def test_w0_a_node_whose_worker_does_not_end_is_lost(node: Node) -> None:
     """Its next worker must not be attached before, so the whole job would wait for it."""
     node.told(seal())
@@ -458,6 +471,34 @@ def test_w3_an_error_that_a_loss_explains_is_dropped(chief: Chief) -> None:
     chief.step(ev.AgentEnded(agent=2, how="killed"))
     assert chief.said(1, msg.Alive(nonce=1, generation=1)) == []
     assert chief.state.raised is None
+
+
+def successor(*words: msg.FromAgent) -> tuple[Chief, list[do.OrchestratorCommand]]:
+    """An orchestrator that took over in generation 1, where all is well but for what agent 1 says twice; and its last answer."""
+    chief = Chief(round=2)
+    chief.starts(plan_of())
+    chief.status(1)
+    for word in (*words, *words):
+        assert chief.said(1, word) == []
+    assert chief.state.phase is Phase.GREETING
+    return chief, chief.status(2)
+
+
+def test_d7_w3_an_error_that_is_told_while_it_greets_is_held_until_everybody_was_heard_after_that() -> None:
+    chief, answer = successor(msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom"))
+    assert chief.state.phase is Phase.COUNTING
+    assert answer == [do.TellAgent(agent=number, message=msg.AskAlive(nonce=1)) for number in (1, 2)]
+    alive = msg.Alive(nonce=1, generation=1)
+    assert chief.said(1, alive) == []
+    (finish,) = [command for command in chief.said(2, alive) if isinstance(command, do.Finish)]
+    assert (finish.error, finish.text) == ("ProgramFailed", "boom")
+
+
+def test_d7_r5_memory_that_is_called_wrong_while_it_greets_ends_the_generation() -> None:
+    """Its rank waits for that, and would for ever."""
+    chief, answer = successor(msg.ChunksLost(generation=1, rank=0, label=FIRST, wrong=msg.Chunks()))
+    assert chief.state.phase is Phase.SEALING
+    assert [command.message for command in answer if isinstance(command, do.TellAgent)] == [msg.Seal(ballot=Ballot(2, 1), generation=1)] * 2
 
 
 def test_w5_the_third_end_of_a_rank_from_one_base_ends_the_job(chief: Chief) -> None:

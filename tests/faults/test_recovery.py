@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 from typing import Any
 
 import pytest
 
-from perdure import Settings, Unrecoverable
+import perdure
+from perdure import ProgramFailed, Settings, Unrecoverable
 from tests.faults.conftest import Survive, tell
 
 QUICK = Settings(hang_timeout_s=1.5)
@@ -65,6 +67,25 @@ def test_the_orchestrator_may_be_killed_and_no_generation_is_spent_on_it(survive
     story = survive("orchestrator:superstep=12", pause=0.03)
     assert story.of("orchestrator_lost")
     assert story.report.generations == 1
+
+
+def test_an_error_that_the_orchestrator_does_not_live_to_hear_of_ends_the_job(tmp_path: pathlib.Path) -> None:
+    """A rank ends it, and raises: the agent's word goes to a process that is gone, and the next one has to hear it."""
+    pid = tmp_path / "pid"
+
+    def main(job: perdure.Job) -> None:
+        for superstep in job.supersteps(40, commit_every=3):
+            if job.rank == 1 and superstep == 10:
+                os.kill(int(pid.read_text()), signal.SIGKILL)
+                raise RuntimeError("boom")
+            job.comm.Barrier()
+
+    def note(event: dict[str, Any]) -> None:
+        if event["event"] == "orchestrator_started":
+            pid.write_text(str(event["pid"]))
+
+    with pytest.raises(ProgramFailed, match="boom"):
+        perdure.run(main, ranks=3, on_event=note)
 
 
 def test_node_and_orchestrator_together(survive: Survive) -> None:
