@@ -148,7 +148,7 @@ def _revoke(found: Any) -> Iterator[Row]:
 
 BENCHMARKS: Final = (
     Benchmark(
-        name="codec", title="speed of the codec on one thread, divided by memcpy's", script="codec.py", rows=_codec, quick=("--mib", "1"),
+        name="codec", title="speed of the codec, divided by that of memcpy on one thread", script="codec.py", rows=_codec, quick=("--mib", "1"),
     ),
     Benchmark(
         name="exchange", title="commit and rebuild, divided by a raw ring of TCP sockets", script="exchange.py", rows=_exchange,

@@ -355,7 +355,7 @@ MISTAKES = (
     ),
     Mutation(
         name="a worker's end during a hand-over is forgotten", rule="D7", function=deciding._after_greeting,
-        right="undisturbed and workers_live and not state.workers_gone and not silent and not state.divergences",
+        right="undisturbed and workers_live and not (state.workers_gone or silent or state.divergences or state.chunk_losses)",
         wrong="undisturbed and not silent", scenario=with_a_hand_over,
     ),
     Mutation(
