@@ -1,6 +1,6 @@
 """What does a commit cost when little of the state has changed, against one of which all has? Ratios of medians in one run.
 
-    python benchmarks/partial.py [--mb 64 256] [--share 0.01] [--commits 7] [--parity 1] [--track-writes] [--namespaced] [--json]
+    python benchmarks/partial.py [--mb 64 256] [--share 0.01] [--commits 15] [--parity 1] [--track-writes] [--namespaced] [--json]
 
 Four ranks, on nodes of this machine, which read each other's memory in place, or with --namespaced on hosts of their own, between which
 everything goes over TCP; the part that changes is one stretch, elsewhere in each superstep, so a block differs from two commits ago in
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mb", type=int, nargs="+", default=[64, 256], help="MiB of state of each rank")
     parser.add_argument("--share", type=float, default=0.01, help="of the state that changes")
-    parser.add_argument("--commits", type=int, default=7)
+    parser.add_argument("--commits", type=int, default=15)
     parser.add_argument("--parity", type=int, default=1)
     parser.add_argument("--track-writes", action="store_true", help="the kernel says what was written")
     parser.add_argument("--namespaced", action="store_true", help="each node on a host of its own (perdure.testing.hosts)")
