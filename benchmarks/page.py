@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rows import BENCHMARKS, Row
 
-WIDTH, NAMES, ROW, BAR, TOP = 960, 420, 30, 14, 26
+WIDTH, NAMES, ROW, BAR, TOP = 960, 460, 30, 14, 26
 """Pixels: of a plot, of its column of names, of a row, of a bar, and of the axis above."""
 VALUES: Final = 120
 """Pixels to the right of the longest bar, for numbers."""

@@ -11,8 +11,8 @@ import perdure
 
 SETTLE = 20
 """Commits of a kind that do not count: each slot must hold a state of that kind, and the memory of changed blocks must have learnt it;
-writes are tracked from the third on, and known of the last two intervals at the fifth. Measured: a full one takes 40 ms at first and 27 from
-the twentieth on, for memory that was touched lately is faster."""
+writes are tracked from the third on, and known of the last two intervals at the fifth. Measured: a full one takes 40 ms at first and 27
+from the twentieth on, for memory that was touched lately is faster."""
 
 
 def main(job: perdure.Job, mb: int, commits: int, shares: list[float]) -> dict[str, list[list[float]]]:

@@ -131,24 +131,25 @@ PROTECT: Final = {"ULFM, spawn": (0.4, 0.15)}
 def _recovery(found: Any) -> Iterator[Row]:
     for mb, one in found.items():
         for what, key, wanted in (
-            ("SIGKILL to first superstep", "ratios", RECOVERY), ("a protection holds ranks up", "protect_ratios", PROTECT),
+            ("first superstep", "ratios", RECOVERY), ("held up by a protection", "protect_ratios", PROTECT),
         ):  # fmt: skip
             for peer, ratio in one[key].items():
                 must, aim = wanted.get(peer, (None, None))
-                name = f"{what}, against {peer}, {mb} MiB a rank"
+                name = f"{peer}, {mb} MiB a rank: {what}"
                 yield Row(benchmark="recovery", name=name, ratio=ratio, more_is_better=False, must=must, aim=aim)
 
 
 def _revoke(found: Any) -> Iterator[Row]:
     for nbytes, one in found.items():
         for what, ratio in one["ratios"].items():
-            name = f"out of an all-reduce of {nbytes} B, {what}, against ULFM"
+            name = f"an all-reduce of {nbytes} B, {what}"
             yield Row(benchmark="revoke", name=name, ratio=ratio, more_is_better=False, must=1.0)
 
 
 BENCHMARKS: Final = (
     Benchmark(
-        name="codec", title="speed of the codec, divided by that of memcpy on one thread", script="codec.py", rows=_codec, quick=("--mib", "1"),
+        name="codec", title="speed of the codec, divided by that of memcpy on one thread", script="codec.py", rows=_codec,
+        quick=("--mib", "1"),
     ),
     Benchmark(
         name="exchange", title="commit and rebuild, divided by a raw ring of TCP sockets", script="exchange.py", rows=_exchange,
@@ -179,8 +180,8 @@ BENCHMARKS: Final = (
         quick=("--mib", "4", "--turns", "1"),
     ),
     Benchmark(
-        name="recovery", title="perdure's time after a SIGKILL, divided by its peers'", script="recovery.py", rows=_recovery,
-        quick=("--mb", "8", "--runs", "1"),
+        name="recovery", title="perdure's time after a SIGKILL, and in a protection, divided by its peers'", script="recovery.py",
+        rows=_recovery, quick=("--mb", "8", "--runs", "1"),
     ),
     Benchmark(
         name="revoke", title="time until all survivors are out of a call, divided by ULFM's", script="revoke.py", rows=_revoke,

@@ -63,6 +63,14 @@ def test_what_failed_or_is_missing_is_on_the_page_and_nothing_is_fetched() -> No
     assert "<script" not in text
 
 
+def test_names_have_room_on_the_page() -> None:
+    found = {one.name: one for one in rows.BENCHMARKS}
+    recovered = {"ratios": {"torchrun, DCP in memory": 0.04}, "protect_ratios": {"torchrun, DCP in memory": 0.5}}
+    longest = [*found["recovery"].rows({"256": recovered}), *found["revoke"].rows({"1048576": {"ratios": {"perdure, process": 0.6}}})]
+    for row in longest:
+        assert len(row.name) * 7 < page.NAMES, row.name
+
+
 def test_rows_of_every_benchmark() -> None:
     found = {one.name: one for one in rows.BENCHMARKS}
     codec = [
