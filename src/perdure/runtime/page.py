@@ -1,14 +1,16 @@
-"""A worker's progress page: one page of shared memory that the worker writes and its agent reads. No lock: every field is one word."""
+"""A worker's progress page: one page of shared memory that the worker writes and its agent reads.
+
+No lock: every field is one word, which a `memoryview` of words reads and writes at once. (`struct.pack_into` sets all bytes to zero first,
+and the agent reads at any moment.)
+"""
 
 from __future__ import annotations
 
 import mmap
 import os
-import struct
 from typing import Final
 
-_LAYOUT: Final = struct.Struct("<QQqq")
-_CALLS, _FRAMES, _IS_INSIDE = 0, 1, 4
+_CALLS, _FRAMES, _SUPERSTEP, _COUNT, _IS_INSIDE = range(5)
 _INSIDE_AT: Final = 64
 _INSIDE_BYTES: Final = 64
 _padded: Final[dict[str, bytes]] = {}
@@ -32,11 +34,12 @@ class Page:
     def clear(self) -> None:
         """For a new process: nothing was done yet."""
         self._map[: _INSIDE_AT + _INSIDE_BYTES] = bytes(_INSIDE_AT + _INSIDE_BYTES)
-        _LAYOUT.pack_into(self._map, 0, 0, 0, -1, -1)
+        self._words[_SUPERSTEP] = self._words[_COUNT] = -1
 
     def write(self) -> None:
-        """Publishes the counters."""
-        _LAYOUT.pack_into(self._map, 0, self.calls, self.frames, self.superstep, self.count)
+        """Publishes the counters. Whoever sees the superstep sees the count that belongs to it."""
+        words = self._words
+        words[_CALLS], words[_FRAMES], words[_COUNT], words[_SUPERSTEP] = self.calls, self.frames, self.count, self.superstep
 
     def enter(self, call: str) -> None:
         """The rank is inside a job call from now on."""
@@ -65,8 +68,9 @@ class Page:
 
     def read(self) -> tuple[int, int, int, int, str]:
         """(calls, frames, superstep, count, inside), as the agent sees them; not inside anything: an empty name."""
-        calls, frames, superstep, count = _LAYOUT.unpack_from(self._map, 0)
-        if not self._words[_IS_INSIDE]:
+        words = self._words
+        calls, frames, superstep, count = words[_CALLS], words[_FRAMES], words[_SUPERSTEP], words[_COUNT]
+        if not words[_IS_INSIDE]:
             return calls, frames, superstep, count, ""
         inside = bytes(self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES]).rstrip(b"\0").decode(errors="replace")
         return calls, frames, superstep, count, inside
