@@ -459,7 +459,7 @@ MISTAKES = (
     ),
     Mutation(
         name="a new orchestrator is not told of a connection that ended", rule="T8, D7", function=membership.greeted,
-        right="if hosted.lost_link is not None", wrong="if False", scenario=with_a_hangup,
+        right="for word in state.to_repeat", wrong="for word in ()", scenario=with_a_hangup,
     ),
     Mutation(
         name="a connection that ended in an older generation counts", rule="T8", function=deciding._forget_generation,

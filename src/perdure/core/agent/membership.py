@@ -34,7 +34,6 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
         out.append(do.TellOrchestrator(message=msg.Installed(generation=state.generation)))
     for hosted in state.hosted.values():
         out += commit.say_copied_again(state, hosted)
-    out += [workers.say_lost_link(state, hosted, hosted.lost_link) for hosted in state.hosted.values() if hosted.lost_link is not None]
     out += [do.TellOrchestrator(message=fact) for facts in state.prepared.values() for fact in facts.values()]
     return out + [do.TellOrchestrator(message=word) for word in state.to_repeat]
 
@@ -98,7 +97,7 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         hosted.told_ready = False
-        hosted.wants = hosted.lost_link = None
+        hosted.wants = None
         if hosted.worker in (WorkerPhase.RUNNING, WorkerPhase.RAISED):
             if hosted.worker is WorkerPhase.RAISED:
                 hosted.become(WorkerPhase.IDLE)

@@ -137,8 +137,6 @@ class Hosted:
     superstep: int = -1
     count: int = -1
     told_ready: bool = False
-    lost_link: int | None = None
-    """The first rank whose connection with this one has ended in this generation."""
     awaits: tuple[WorkerPhase, int] | None = None
     """Phase and incarnation at the last tick, and since when they are so (rule W1)."""
     awaits_since: float = 0.0
@@ -228,7 +226,7 @@ class AgentState:
     by_tree: bool = False
     """The plan came by the tree, and so go the answers to it."""
     to_repeat: list[FromAgent] = field(default_factory=list)
-    """What an orchestrator must act on while this generation lasts: an error, or memory that is wrong."""
+    """What an orchestrator must act on while this generation lasts: an error, memory that is wrong, a connection that ended."""
     peers: dict[int, Peer] = field(default_factory=dict)
     beat_number: int = 0
     beat_sent: dict[int, float] = field(default_factory=dict)

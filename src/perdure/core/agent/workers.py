@@ -53,15 +53,10 @@ def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) 
 
 def link_ended(state: AgentState, hosted: Hosted, other: int) -> list[do.AgentCommand]:
     """T8: said for as long as the generation lasts."""
-    if hosted.worker is not WorkerPhase.RUNNING or hosted.lost_link is not None:
+    is_told = any(isinstance(word, msg.RankLinkEnded) and word.rank == hosted.rank for word in state.to_repeat)
+    if hosted.worker is not WorkerPhase.RUNNING or is_told:
         return []
-    hosted.lost_link = other
-    return [say_lost_link(state, hosted, other)]
-
-
-def say_lost_link(state: AgentState, hosted: Hosted, other: int) -> do.AgentCommand:
-    """To every orchestrator."""
-    return do.TellOrchestrator(message=msg.RankLinkEnded(generation=state.generation, rank=hosted.rank, other=other))
+    return [state.report(msg.RankLinkEnded(generation=state.generation, rank=hosted.rank, other=other))]
 
 
 def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text: str) -> list[do.AgentCommand]:
