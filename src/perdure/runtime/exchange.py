@@ -21,7 +21,7 @@ from perdure.mapping import Bytes
 from perdure.runtime.digests import tiles_of
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.outputs import Output, open_output
-from perdure.runtime.rings import PLACES, RING_FROM_BYTES
+from perdure.runtime.rings import RING_FROM_BYTES
 from perdure.runtime.sources import Source, open_source
 from perdure.runtime.tasks import Task
 
@@ -37,7 +37,7 @@ def protect(task: Task, command: do.Protect) -> None:
     if task.links.peer_maps is not None:
         task.links.peer_maps.keep(lambda home: plan.agent_of(home[0]) == home[1])
         if chunk >= RING_FROM_BYTES:
-            task.links.rings.prepare(PLACES * task.tile_bytes)
+            task.links.rings.prepare(task.tile_bytes)
     sources = []
     for t in range(geometry.d) if tiles else ():
         member = geometry.member(stripe, t)

@@ -34,13 +34,14 @@ class Rings:
         self._lock = threading.Lock()
         self._idle: list[tuple[int, Bytes]] = []
 
-    def prepare(self, nbytes: int) -> None:
+    def prepare(self, tile_bytes: int) -> None:
         """Has memory for one ring. Raises ConfigError when there is none."""
         if not self._idle:
-            self.give_back(self.take(nbytes))
+            self.give_back(self.take(tile_bytes))
 
-    def take(self, nbytes: int) -> tuple[int, Bytes]:
-        """A memory file and its mapping of (nbytes,) uint8. Raises ConfigError when there is no memory for it."""
+    def take(self, tile_bytes: int) -> tuple[int, Bytes]:
+        """A memory file and its mapping of (PLACES * tile_bytes,) uint8. Raises ConfigError when there is no memory for it."""
+        nbytes = PLACES * tile_bytes
         with self._lock:
             while self._idle:
                 fd, mapped = self._idle.pop()

@@ -12,7 +12,7 @@ from perdure.core.plan import Plan
 from perdure.mapping import Bytes
 from perdure.runtime.asking import TILE_BYTES
 from perdure.runtime.links import Links
-from perdure.runtime.rings import PLACES, RING_FROM_BYTES, Ring
+from perdure.runtime.rings import RING_FROM_BYTES, Ring
 from perdure.runtime.vault import Vault
 
 
@@ -53,7 +53,7 @@ class Task:
         """What a chunk of `nbytes` is handed over by, if that is worth it and its holder is on this machine."""
         if self.links.peer_maps is None or sock.family != socket.AF_UNIX or nbytes < RING_FROM_BYTES:
             return None
-        self._rings.append(self.links.rings.take(PLACES * self.tile_bytes))
+        self._rings.append(self.links.rings.take(self.tile_bytes))
         return Ring(self._rings[-1], sock, label, rank, position)
 
     def keep_links(self) -> None:
