@@ -19,24 +19,28 @@ import numpy as np
 import numpy.random  # NumPy imports it at its first use, which would be in the middle of a recovery
 from numpy.typing import NDArray
 
-from perdure.adapters import boxes, items, random_states
+from perdure.adapters import boxes, items, random_states, sharing
 from perdure.adapters.comparing import Memo
+from perdure.adapters.encoding import Encoding
 from perdure.adapters.items import Entry
 from perdure.adapters.rebinding import Rebinding
+from perdure.adapters.references import named_outside
 from perdure.adapters.residence import Residence
+from perdure.adapters.sharing import RANDOM
 from perdure.adapters.tracking import tracker
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
 from perdure.comm.crossing import nothing_crosses
 from perdure.comm.scoped import Scoped
 from perdure.core.ids import END, Label
-from perdure.core.offers import Kind
+from perdure.core.offers import Form, Item, Kind
 from perdure.errors import ConfigError, UsageError
+from perdure.runtime.digests import of_blocks
 from perdure.runtime.session import Session
 
 Array = NDArray[Any]
 Index = tuple[slice, ...]
-RESULT, RANDOM = "__result__", "__random__"
+RESULT = "__result__"
 ARRAY_SPACING = 4096
 """Bytes: arrays in reserved memory begin at multiples of it, a page; it has no further meaning."""
 _MISSING: Any = object()
@@ -101,7 +105,8 @@ class Job:
         self._rebound = Rebinding()
         seeds = np.random.SeedSequence(session.means.seed).spawn(session.size)[session.rank]
         self.rng = np.random.default_rng(seeds)
-        """A generator of this rank's own, independent of the others', protected like every item."""
+        """A generator of this rank's own, independent of the others', protected like every item, with the children that it spawns."""
+        self._random["rng"] = self.rng
         if session.alone:
             random.seed(int(seeds.generate_state(1)[0]))
             np.random.seed(seeds.generate_state(4))
@@ -216,10 +221,18 @@ class Job:
     def _declare(self, name: str, kind: Kind, value: Any, init: Any) -> Any:
         if (value is _MISSING) == (init is _MISSING):
             raise UsageError(f"the item {name!r} needs a value or init=, and not both")
-        if value is _MISSING:
+        is_made_here = value is _MISSING
+        committed = self._committed_object(name, kind)
+        if committed is not None:
+            value = self._restored(committed, kind, value)
+        elif is_made_here:
             value = init() if callable(init) else init
         if isinstance(value, np.ndarray):
             _plain(name, value.dtype)
+            if type(value) is not np.ndarray:
+                raise UsageError(
+                    f"the item {name!r} is a {type(value).__name__}, which is more than an array: declare a dict that holds it"
+                )
             if not value.flags.writeable:
                 raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in a box (a dict)")
             self._shares_nothing(name, value)
@@ -230,9 +243,35 @@ class Job:
         elif boxes.is_box(value):
             if any(entry.live is value for entry in self._entries.values()):
                 raise UsageError(f"the item {name!r} is the same object as another item: declare it once")
-            self._entries[name] = Entry(name=name, kind=kind, live=value)
+            entry = self._entries[name] = Entry(name=name, kind=kind, live=value)
+            if is_made_here and callable(init) and committed is None:
+                _held_by_nobody(entry)
         else:
             raise UsageError(_what_to_write(name, value))
+        return value
+
+    def _committed_object(self, name: str, kind: Kind) -> tuple[Item, Array] | None:
+        """The item of that name, if it is an object that was committed, and its bytes, which were checked."""
+        base = self._session.base
+        item = (
+            next((one for one in base.offer.items if one.name == name and one.kind is kind and one.form is Form.BOX), None)
+            if base
+            else None
+        )
+        if base is None or item is None:
+            return None
+        source = items.bytes_of(item, base.offer, base.slot)
+        if of_blocks(source) != item.blocks:
+            self._session.base_is_wrong()
+        return item, source
+
+    def _restored(self, committed: tuple[Item, Array], kind: Kind, value: Any) -> Any:
+        """The committed object: `value` itself, restored in place, or a new one. So what the program names of it is the real thing."""
+        item, source = committed
+        if value is _MISSING:
+            return boxes.thaw(item.name, source)
+        if boxes.is_box(value):
+            boxes.restore(item.name, source, value, by_value=kind is Kind.REPLICATED)
         return value
 
     def _shares_nothing(self, name: str, array: Array) -> None:
@@ -298,10 +337,20 @@ class Job:
         self._entries[RANDOM] = Entry(name=RANDOM, kind=Kind.PRIVATE, live=self._random)
         if base is None:
             self._commit(0)
-            return
-        if not items.unpack(self._entries.values(), base.offer, base.slot):
+        elif not items.unpack(self._entries.values(), base.offer, base.slot):
             self._session.base_is_wrong()
-        random_states.put_back(self._random, self.rng)
+        else:
+            random_states.put_back(self._random)
+        self._note_names()
+
+    def _note_names(self) -> None:
+        """What the program has names for now is looked at again at each commit."""
+        found: list[tuple[str, Array | Encoding]] = []
+        for entry in self._entries.values():
+            found.append((entry.name, entry.live if entry.own is not None else entry.freeze().encoding))
+            if isinstance(encoding := found[-1][1], Encoding) and entry.name != RANDOM:
+                self._memo.names.note(encoding)
+        sharing.check_derived(self._memory.derived, found)
 
     def _is_position(self, superstep: int) -> bool:
         if self._every is not None:
@@ -380,6 +429,17 @@ def _what_to_write(name: str, value: Any) -> str:
     if isinstance(value, np.generic | int | float | complex | bool):
         instead = f"declare np.array({value!r}), or {{'value': {value!r}}}"
     return f"the item {name!r} is a {kind}, which cannot change in place: {instead}"
+
+
+def _held_by_nobody(entry: Entry) -> None:
+    """Refuse an object that `init` made of what the program holds by another name: `init` is not called after a loss."""
+    encoding = entry.freeze().encoding
+    named = named_outside(encoding)
+    if named:
+        raise UsageError(
+            f"init of the item {entry.name!r} returns at {encoding.path(named[0])} an object that the program has elsewhere, and init is "
+            f"not called after a loss: pass the object itself, job.{entry.kind}({entry.name!r}, value), or make it inside init"
+        )
 
 
 def _gigabytes(nbytes: int) -> str:

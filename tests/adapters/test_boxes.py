@@ -42,11 +42,16 @@ class Constant:
     size: int = 0
 
 
-def there_and_back(value: Any) -> Any:
+def stored(value: Any) -> np.ndarray:
     frozen = boxes.freeze("item", value)
     slot = np.full(frozen.nbytes, 0xEE, np.uint8)
     frozen.store(slot)
-    again = boxes.thaw(slot)
+    return slot
+
+
+def there_and_back(value: Any) -> Any:
+    slot = stored(value)
+    again = boxes.thaw("item", slot)
     slot[:] = 0
     return again
 
@@ -115,7 +120,7 @@ def test_equal_boxes_are_equal_bytes() -> None:
 )
 def test_a_refilled_box_is_the_same_object_with_equal_contents(box: Any, value: Any) -> None:
     known_elsewhere = [box]
-    boxes.refill(box, there_and_back(value))
+    boxes.restore("item", stored(value), box)
     assert box == value
     assert known_elsewhere[0] is box
 
@@ -123,7 +128,7 @@ def test_a_refilled_box_is_the_same_object_with_equal_contents(box: Any, value: 
 def test_attributes_that_are_no_fields_come_back_too() -> None:
     box, value = Plain(), Plain()
     box.gone, value.extra = 1, 2  # type: ignore[attr-defined]
-    boxes.refill(box, there_and_back(value))
+    boxes.restore("item", stored(value), box)
     assert vars(box) == {**dataclasses.asdict(value), "extra": 2}
 
 
@@ -133,5 +138,5 @@ def test_what_is_a_box() -> None:
 
 
 def test_what_cannot_be_pickled_is_the_programs_mistake_and_named() -> None:
-    with pytest.raises(UsageError, match="'lock' holds something that cannot be pickled"):
+    with pytest.raises(UsageError, match=r"'lock' holds at \['lock'\] a lock that cannot be pickled"):
         boxes.freeze("lock", {"lock": threading.Lock()})

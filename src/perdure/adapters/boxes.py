@@ -1,20 +1,24 @@
-"""Boxes (dicts, lists, dataclasses) to bytes and back into the same object. Pickle protocol 5; large buffers go beside the pickle.
+"""Objects (dicts, lists, dataclasses, with all that they hold) to bytes and back, into the same object where there is one.
 
 The bytes are: the number of parts, their lengths (8 bytes each, little-endian), then the parts, each at a multiple of `ALIGNMENT`. Part
-0 is the pickle, the others its buffers in order.
+0 is the table of nodes (`encoding`), the others are the bytes of arrays in order.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
+import marshal
 import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
+from perdure.adapters.decoding import Decoding
+from perdure.adapters.encoding import Encoding
+from perdure.adapters.references import named_outside
 from perdure.core.offers import ALIGNMENT
 from perdure.errors import UsageError
 
@@ -22,7 +26,7 @@ Bytes = NDArray[np.uint8]
 
 
 def is_box(value: Any) -> bool:
-    """A dict, a list, or an instance of a dataclass that can change."""
+    """Return whether a value is a dict, a list, or an instance of a dataclass that can change."""
     if isinstance(value, dict | list):
         return True
     return dataclasses.is_dataclass(value) and not isinstance(value, type) and not type(value).__dataclass_params__.frozen  # type: ignore[attr-defined]
@@ -30,14 +34,15 @@ def is_box(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A box's parts, borrowed from it, and where each will lie."""
+    """An object's parts, borrowed from it, and where each will lie. `encoding` holds what they are borrowed from."""
 
+    encoding: Encoding
     parts: tuple[memoryview, ...]
     starts: tuple[int, ...]
     nbytes: int
 
     def store(self, target: Bytes) -> None:
-        """Writes all of it to (nbytes,) uint8; zeros between the parts, so that equal boxes are equal bytes."""
+        """Write all of it to (nbytes,) uint8; zeros between the parts, so that equal objects are equal bytes."""
         head = struct.pack(f"<{len(self.parts) + 1}Q", len(self.parts), *map(len, self.parts))
         end = 0
         for part, start in zip((memoryview(head), *self.parts), (0, *self.starts), strict=True):
@@ -45,46 +50,112 @@ class Frozen:
             end = start + len(part)
             target[start:end] = np.frombuffer(part, np.uint8)
 
+    def digest(self) -> int:
+        """Return a digest of the value: equal values have equal ones on all ranks."""
+        body = xxhash.xxh3_64()
+        for part in self.parts:
+            body.update(struct.pack("<Q", len(part)))
+            body.update(part)
+        return body.intdigest()
 
-def freeze(name: str, value: Any) -> Frozen:
-    """Pickles a box. UsageError when something in it cannot be pickled."""
-    buffers: list[pickle.PickleBuffer] = []
-    try:
-        stream = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    except Exception as error:
-        raise UsageError(f"the item {name!r} holds something that cannot be pickled: {error}") from error
-    parts = (memoryview(stream), *(buffer.raw() for buffer in buffers))
+    def equals(self, source: Bytes) -> bool:
+        """Return whether `source` holds this object."""
+        parts = _parts(source)
+        return len(parts) == len(self.parts) and all(
+            len(mine) == len(its) and bool(np.array_equal(np.frombuffer(mine, np.uint8), its))
+            for mine, its in zip(self.parts, parts, strict=True)
+        )
+
+    def try_restore(self) -> None:
+        """Restore the object into a scratch copy, and compare. UsageError names the part that does not come back as it was."""
+        encoding = self.encoding
+        is_reduced = any(kind == "reduced" for kind, _ in encoding.classes)
+        buffers = [np.frombuffer(buffer, np.uint8) for buffer in encoding.buffers]
+        try:
+            scratch = Decoding(encoding.item, encoding.nodes, buffers, copy=is_reduced).value
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"the item {encoding.item!r} holds an object that cannot be made again ({type(error).__name__}: {error})"
+            ) from error
+        original, again = Encoding(encoding.item, encoding.parts[0], witness=True), Encoding(encoding.item, scratch, witness=True)
+        if original.head() == again.head():
+            return
+        differing = (index for index, (one, two) in enumerate(zip(original.nodes, again.nodes, strict=False)) if _differ(one, two))
+        at = next(differing, 0)
+        raise UsageError(
+            f"the item {encoding.item!r} holds at {original.path(at)} a {type(original.parts[at]).__name__} that pickling does not restore "
+            f"exactly{_what(original.nodes[at], again.nodes[at])}: keep all of its state in __getstate__, or leave the object out"
+        )
+
+
+def _differ(one: Any, two: Any) -> bool:
+    """Whether two nodes differ; node numbers aside, which differ behind the first difference."""
+    return bool(_without_numbers(one) != _without_numbers(two))
+
+
+def _without_numbers(part: Any) -> Any:
+    if type(part) in (tuple, list):
+        return "part" if type(part) is tuple and len(part) == 1 and type(part[0]) is int else [_without_numbers(one) for one in part]
+    return repr(part)
+
+
+def _what(one: Any, two: Any) -> str:
+    names = [set(node[-1][0]) if node[-1] and type(node[-1]) is list else set() for node in (one, two)]
+    lost = sorted(name.rpartition(".")[2] for name in names[0] - names[1] if isinstance(name, str))
+    return f" (it loses {', '.join(lost)})" if lost else ""
+
+
+def freeze(name: str, value: Any, *, by_value: bool = False) -> Frozen:
+    """Take an object apart. `by_value`: as of `Encoding`. UsageError: something in it cannot be restored exactly."""
+    encoding = Encoding(name, value, by_value=by_value)
+    parts = (memoryview(encoding.head()), *encoding.buffers)
     at = 8 * (len(parts) + 1)
     starts = []
     for part in parts:
         at = -(-at // ALIGNMENT) * ALIGNMENT
         starts.append(at)
         at += len(part)
-    return Frozen(parts, tuple(starts), at)
+    return Frozen(encoding, parts, tuple(starts), at)
 
 
-def thaw(source: Bytes) -> Any:
-    """A new object like the one that was frozen; it shares no memory with `source`."""
+def _parts(source: Bytes) -> list[Bytes]:
     count = int(source[:8].view("<u8")[0])
     lengths = source[8 : 8 * (count + 1)].view("<u8").tolist()
     parts, at = [], 8 * (count + 1)
     for length in lengths:
         at = -(-at // ALIGNMENT) * ALIGNMENT
-        parts.append(bytearray(source[at : at + length].data))
+        parts.append(source[at : at + length])
         at += length
-    return pickle.loads(parts[0], buffers=parts[1:])
+    return parts
 
 
-def refill(box: Any, value: Any) -> None:
-    """Makes `box` equal to `value`, of the same type, without replacing it."""
-    if isinstance(box, dict):
-        box.clear()
-        box.update(value)
-    elif isinstance(box, list):
-        box[:] = value
-    else:
-        if hasattr(box, "__dict__"):
-            vars(box).clear()
-            vars(box).update(vars(value))
-        for field in dataclasses.fields(box):  # those in slots; a class may have both
-            setattr(box, field.name, getattr(value, field.name))
+def thaw(name: str, source: Bytes) -> Any:
+    """Return a new object like the one that was taken apart; it shares no memory with `source`."""
+    head, *buffers = _parts(source)
+    return Decoding(name, marshal.loads(head.data), buffers).value
+
+
+def restore(name: str, source: Bytes, live: Any, *, by_value: bool = False) -> None:
+    """Make `live` what was taken apart, in place, part by part.
+
+    Raises:
+        UsageError: it is an object of another class; or a part of it cannot be restored in place, and the program holds it by a name.
+    """
+    head, *buffers = _parts(source)
+    old = Encoding(name, live, by_value=by_value)
+    made = Decoding(name, marshal.loads(head.data), buffers, old)
+    if made.value is not live:
+        raise UsageError(
+            f"the item {name!r} was committed as an object that cannot be restored into the {type(live).__name__} that is declared now: "
+            "declare it alike at every entry"
+        )
+    gone = [index for index in range(1, len(old.parts)) if id(old.parts[index]) not in made.kept]
+    del made
+    named = named_outside(old, gone)
+    if named:
+        raise UsageError(
+            f"the item {name!r} came back with another object at {old.path(named[0])} than the one that the program has a name for, "
+            f"which is out of date now; take the part from the item after the loop's first superstep began, or keep its type and shape"
+        )

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from perdure.adapters.names import Names
 from perdure.adapters.tracking import Flags, Tracker
 from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.offers import BLOCK_BYTES, Range
@@ -43,6 +44,9 @@ class Memo:
         hot: by item, for each block, 1 if it had changed at the last commit.
         rooms: by box, the bytes that are kept for it.
         values: by box, its length, the digests of its blocks and of its value at the last commit: equal bytes are an equal value.
+        restored: by box, the kinds and classes of parts that a trial has restored.
+        names: what the program had names for when the loop began.
+        check_always: whether each commit tries a restore.
         commits: how many there were.
         tracker: knows what was written; None: nobody does.
     """
@@ -50,6 +54,9 @@ class Memo:
     hot: dict[str, bytes] = field(default_factory=dict)
     rooms: dict[str, int] = field(default_factory=dict)
     values: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
+    restored: dict[str, set[tuple[str, type]]] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+    check_always: bool = False
     commits: int = 0
     tracker: Tracker | None = None
 

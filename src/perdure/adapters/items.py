@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.adapters import arrays, boxes, canonical
+from perdure.adapters import arrays, boxes, sharing
 from perdure.adapters.comparing import Memo, copy_changed, stretches
 from perdure.adapters.tracking import Flags
 from perdure.core.changes import joined
@@ -59,6 +59,15 @@ class Entry:
         """Array or box."""
         return Form.BOX if self.own is None else Form.ARRAY
 
+    @property
+    def by_value(self) -> bool:
+        """Whether it does not matter which NaN of an object is which: a broadcast makes new ones."""
+        return self.kind is Kind.REPLICATED
+
+    def freeze(self) -> boxes.Frozen:
+        """Take an object apart. UsageError: something in it cannot be restored exactly."""
+        return boxes.freeze(self.name, self.live, by_value=self.by_value)
+
     def restore(self, item: Item, source: Bytes) -> bool:
         """Sets the live object from the bytes of a snapshot; ghost rows become NaN, so that a forgotten exchange shows.
 
@@ -68,7 +77,8 @@ class Entry:
         if self.own is None:
             if of_blocks(source) != item.blocks:
                 return False
-            boxes.refill(self.live, boxes.thaw(source))
+            if not self.freeze().equals(source):
+                boxes.restore(self.name, source, self.live, by_value=self.by_value)
             return True
         if item.shape != self.own.shape or item.dtype != arrays.dtype_text(self.own.dtype):
             raise UsageError(
@@ -142,6 +152,7 @@ def pack(
     memo = memo or Memo()
     memo.commits += 1
     packed = [_freeze(entry, memo) for entry in entries]
+    sharing.check([(one.entry.name, one.entry.live if one.frozen is None else one.frozen.encoding) for one in packed])
     lengths = {True: 0, False: resident_bytes}
     for one in packed:
         if one.entry.place is not None:
@@ -183,7 +194,11 @@ def _freeze(entry: Entry, memo: Memo) -> _Packed:
     entry.check_shape()
     if entry.own is not None:
         return _Packed(entry, None, entry.own.nbytes, entry.own.nbytes)
-    frozen = boxes.freeze(entry.name, entry.live)
+    frozen = entry.freeze()
+    if not frozen.encoding.classes <= memo.restored.setdefault(entry.name, set()) or memo.check_always:
+        frozen.try_restore()
+        memo.restored[entry.name] |= frozen.encoding.classes
+    memo.names.check(frozen.encoding)
     room = frozen.nbytes if entry.kind is Kind.REPLICATED else memo.room(entry.name, frozen.nbytes)
     return _Packed(entry, frozen, frozen.nbytes, room)
 
@@ -213,7 +228,7 @@ def _store(one: _Packed, region: Bytes, old: Item | None, memo: Memo, candidates
     if one.frozen is not None:
         one.frozen.store(target)
         blocks = of_blocks(target)
-        digest = memo.value_digest(entry.name, one.nbytes, blocks, lambda: canonical.digest(entry.live))
+        digest = memo.value_digest(entry.name, one.nbytes, blocks, one.frozen.digest)
         flags = b"\1" * -(-one.room // BLOCK_BYTES)
     else:
         assert entry.own is not None
@@ -243,10 +258,15 @@ def _item(entry: Entry, offset: int, nbytes: int, dtype: str, shape: tuple[int, 
     )  # fmt: skip
 
 
+def bytes_of(item: Item, offer: Offer, slot: Bytes) -> Bytes:
+    """Return where a slot holds an item: (nbytes,) uint8."""
+    at = item.offset + (replicated_start(offer.coded_bytes) if item.kind is Kind.REPLICATED else 0)
+    return slot[at : at + item.nbytes]
+
+
 def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> bool:
     """Sets all items from a slot. False: as of `restore`. UsageError when the declarations are not those of the snapshot."""
     declared = {entry.name: entry for entry in entries}
-    start = replicated_start(offer.coded_bytes)
     for item in offer.items:
         entry = declared.pop(item.name, None)
         if entry is None:
@@ -255,8 +275,7 @@ def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> bool:
             raise UsageError(
                 f"the item {item.name!r} was committed as a {item.kind} {item.form} and is declared as another: declare it alike"
             )
-        at = item.offset + (start if item.kind is Kind.REPLICATED else 0)
-        if not entry.restore(item, slot[at : at + item.nbytes]):
+        if not entry.restore(item, bytes_of(item, offer, slot)):
             return False
     if declared:
         names = ", ".join(map(repr, declared))

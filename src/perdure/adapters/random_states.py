@@ -10,16 +10,15 @@ import numpy as np
 
 
 def taken(rng: np.random.Generator) -> dict[str, Any]:
-    """The states of `rng` and of all global sources that this process has loaded."""
-    states: dict[str, Any] = {"rng": rng.bit_generator.state, "random": random.getstate(), "numpy": np.random.get_state()}
+    """Return `rng` itself, whose spawned children count too, and the states of all global sources that this process has loaded."""
+    states: dict[str, Any] = {"rng": rng, "random": random.getstate(), "numpy": np.random.get_state()}
     if torch := sys.modules.get("torch"):
         states["torch"] = torch.get_rng_state().numpy()
     return states
 
 
-def put_back(states: dict[str, Any], rng: np.random.Generator) -> None:
-    """The inverse of `taken`."""
-    rng.bit_generator.state = states["rng"]
+def put_back(states: dict[str, Any]) -> None:
+    """Set the global sources from what `taken` returned; `rng` is a part of it that was restored in place."""
     random.setstate(states["random"])
     np.random.set_state(states["numpy"])
     if "torch" in states and (torch := sys.modules.get("torch")):

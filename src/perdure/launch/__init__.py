@@ -149,7 +149,7 @@ def run(
     error = error_of(ending)
     if error is not None:
         raise error
-    account.report.result = pickle.loads(boxes.thaw(np.frombuffer(ending.payload, np.uint8))["result"])
+    account.report.result = pickle.loads(boxes.thaw("result", np.frombuffer(ending.payload, np.uint8))["result"])
     return account.report
 
 

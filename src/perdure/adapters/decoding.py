@@ -1,0 +1,385 @@
+"""A table of nodes (`encoding`) made into an object again: a new one, or in place, part by part, into one that the program holds.
+
+In place means: a part of the object that stands where a committed part of the same kind and class stood gets its contents and keeps its
+identity, so a name that the program has for it goes on meaning it. Parts that have no such place are made anew.
+
+Order. First every part that can exist without its contents is there (`_shells`). Then the table is walked depth first, so that what an
+immutable part or the key of a dict needs is complete before it is made; a cycle is closed at the end.
+"""
+
+from __future__ import annotations
+
+import array
+import pickle
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.adapters import anatomy, set_layout
+from perdure.adapters.encoding import Encoding, Node
+from perdure.adapters.matching import IMMUTABLE, Matching
+from perdure.errors import UsageError
+
+Array = NDArray[Any]
+Bytes = NDArray[np.uint8]
+_UNMADE: Final = object()
+
+
+class Decoding:
+    """One object made of its table.
+
+    Attributes:
+        value: the object.
+        kept: the ids of the parts of the old object that are parts of the new one.
+    """
+
+    def __init__(self, item: str, nodes: list[Node], buffers: list[Bytes], onto: Encoding | None = None, *, copy: bool = True) -> None:
+        """Make the object of `nodes`. `onto`: the object to be restored in place, taken apart just now. Without `copy` arrays are views of
+        `buffers`, which is for a trial.
+
+        Raises:
+            UsageError: a class is not there any more, or not what it was.
+        """
+        self._item, self._nodes, self._buffers, self._copy = item, nodes, buffers, copy
+        self._made: list[Any] = [_UNMADE] * len(nodes)
+        self._segments: dict[int, Bytes] = {}
+        self._old: dict[int, int] = {}
+        self._onto = onto
+        if onto is not None:
+            self._old = Matching(nodes, buffers, onto).old
+            for index, old in self._old.items():
+                if nodes[index][0] not in IMMUTABLE:
+                    self._made[index] = onto.parts[old]
+        self.kept = {id(one) for index, one in enumerate(self._made) if one is not _UNMADE}
+        self._shells()
+        self._fill_all()
+        self.value = self._made[0]
+
+    # ---- cells --------------------------------------------------------------------------------------------------------------
+
+    def _get(self, cell: Any) -> Any:
+        return self._made[cell[0]] if type(cell) is tuple else cell
+
+    def _all(self, cells: Iterable[Any]) -> list[Any]:
+        return [self._made[cell[0]] if type(cell) is tuple else cell for cell in cells]
+
+    def _class(self, name: tuple[str, str]) -> Any:
+        found = anatomy.find_global(*name)
+        if found is anatomy.MISSING:
+            raise UsageError(f"the item {self._item!r} was committed with an object of {name[0]}.{name[1]}, which is not there any more")
+        return found
+
+    # ---- shells --------------------------------------------------------------------------------------------------------------
+
+    def _shells(self) -> None:
+        for index, node in enumerate(self._nodes):
+            if self._made[index] is not _UNMADE:
+                continue
+            make = _SHELLS.get(node[0])
+            if make is not None:
+                self._made[index] = make(self, node)
+
+    def _array(self, node: Node) -> Array:
+        cls, dtype, shape, strides, place = self._class(node[1]), node[2], tuple(node[3]), node[4], node[5]
+        if dtype == "O":
+            return np.ndarray.__new__(cls, shape, object, None, 0, None, node[4])
+        kind = _dtype(dtype)
+        buffer, start = self._memory_of(place, kind, shape, tuple(strides))
+        made: Array = np.ndarray.__new__(cls, shape, kind, buffer, start, tuple(strides))
+        return made
+
+    def _memory_of(self, place: Any, kind: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[Any, int]:
+        match place:
+            case ("none",):
+                return np.zeros(max(1, kind.itemsize), np.uint8), 0
+            case ("own", number):
+                return self._bytes(number), 0
+            case ("in", number, start, _):
+                if number not in self._segments:
+                    self._segments[number] = self._bytes(number)
+                return self._segments[number], start
+            case ("spread", number):
+                lowest = sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True) if stride < 0)
+                highest = sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True) if stride > 0)
+                memory = np.zeros(highest - lowest + kind.itemsize, np.uint8)
+                self._spread(np.ndarray(shape, kind, memory, -lowest, strides), number)
+                return memory, -lowest
+        raise AssertionError(place)
+
+    def _bytes(self, number: int) -> Bytes:
+        return self._buffers[number].copy() if self._copy else self._buffers[number]
+
+    def _spread(self, target: Array, number: int) -> None:
+        source = self._buffers[number]
+        if target.dtype.names:
+            target = target.view(np.dtype((np.void, target.itemsize)))
+        target[...] = source.view(target.dtype).reshape(target.shape)
+
+    # ---- contents ------------------------------------------------------------------------------------------------------------
+
+    def _fill_all(self) -> None:
+        """Fill depth first; what has to wait for a part in a cycle is filled at the end."""
+        done, entered = bytearray(len(self._nodes)), bytearray(len(self._nodes))
+        late: list[int] = []
+        todo = [0]
+        while todo:
+            index = todo[-1]
+            node = self._nodes[index]
+            if not entered[index]:
+                entered[index] = 1
+                first = node[:4] if node[0] == "reduced" else node
+                todo += [child for child in _children(first) if not entered[child]]
+                continue
+            if entered[index] == 1 and node[0] in ("reduced", "rng"):
+                entered[index] = 2
+                self._construct(index, node)
+                todo += [child for child in _children(node) if not entered[child]]
+                continue
+            todo.pop()
+            if done[index]:
+                continue
+            done[index] = 1
+            if self._lacks(node):
+                late.append(index)
+            else:
+                self._complete(index)
+        for _ in range(len(late) + 1):
+            if not late:
+                return
+            late, before = [], late
+            for index in before:
+                if self._lacks(self._nodes[index]):
+                    late.append(index)
+                else:
+                    self._complete(index)
+        raise UsageError(
+            f"the item {self._item!r} holds an immutable object that refers to itself through the objects that it is made of: "
+            "keep one of the references outside of it"
+        )
+
+    def _lacks(self, node: Node) -> bool:
+        return any(self._made[child] is _UNMADE for child in _children(node))
+
+    def _construct(self, index: int, node: Node) -> None:
+        """Make an object that says how it is made, as soon as what it is made of is there; its state comes later."""
+        if node[0] == "rng":
+            if self._made[index] is _UNMADE:
+                self._made[index] = self._class(node[1])(self._get(node[2]))
+        elif self._made[index] is _UNMADE and not self._lacks(node[:4]):
+            self._made[index] = self._get(node[2])(*self._get(node[3]))
+        elif self._made[index] is not _UNMADE:
+            self._clear(self._made[index])
+
+    def _complete(self, index: int) -> None:
+        node, value = self._nodes[index], self._made[index]
+        if node[0] in IMMUTABLE:
+            self._made[index] = self._immutable(index, node)
+        elif node[0] == "reduced":
+            if value is _UNMADE:
+                self._construct(index, node)
+            self._set_state(self._made[index], node)
+        elif node[0] == "ndarray":
+            self._fill_array(index, value, node)
+            self._set_attributes(value, node[-1])
+        else:
+            _FILLERS[node[0]](self, value, node)
+            if node[0] not in ("bits", "array.array", "rng"):
+                self._set_attributes(value, node[-1])
+
+    def _set_attributes(self, value: Any, found: Any) -> None:
+        names, cells = found or ((), ())
+        if names or anatomy.namespace(value) or anatomy.slot_names(type(value)):
+            anatomy.set_attributes(value, dict(zip(names, self._all(cells), strict=True)))
+
+    def _immutable(self, index: int, node: Node) -> Any:
+        match node[0]:
+            case "nan":
+                return self._class(node[1]) if node[1] else _fresh(node[2])
+            case "global":
+                return self._class((node[1], node[2]))
+            case "scalar":
+                return np.frombuffer(node[2], _dtype(node[1]))[0] if node[2] else _dtype(node[1]).type()
+            case "seeds":
+                entropy, spawn_key = self._all(node[1])
+                return np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=node[2], n_children_spawned=node[3])
+            case "opaque":
+                return None
+        cls = self._class(node[1])
+        if node[0] == "tuple":
+            parts = self._all(node[2])
+            old = self._onto.parts[self._old[index]] if self._onto is not None and index in self._old else None
+            if old is not None and len(old) == len(parts) and all(one is two for one, two in zip(tuple.__iter__(old), parts, strict=True)):
+                value = old
+            else:
+                value = tuple.__new__(cls, parts)
+        elif node[0] == "frozenset":
+            value = self._frozenset(cls, self._all(node[2]), node[3])
+        else:
+            value = _BASES[node[0]].__new__(cls, node[2])
+        self._set_attributes(value, node[-1])
+        return value
+
+    def _frozenset(self, cls: Any, elements: list[Any], layout: Any) -> Any:
+        layout = tuple(layout[:2]) + tuple(tuple(one) for one in layout[2:])
+        if not layout[0] or not set_layout.hashes_are(layout, elements):
+            return frozenset.__new__(cls, elements)
+        made = set_layout.frozen(layout, elements)
+        return made if cls is frozenset else frozenset.__new__(cls, made)
+
+    def _set(self, value: Any, node: Node) -> None:
+        elements, layout = self._all(node[2]), node[3]
+        layout = tuple(layout[:2]) + tuple(tuple(one) for one in layout[2:])
+        if layout[0] and set_layout.hashes_are(layout, elements):
+            set_layout.arrange(value, layout, elements)
+        else:
+            set.clear(value)
+            set.update(value, elements)
+
+    def _set_state(self, value: Any, node: Node) -> None:
+        """Set what `pickle` would set of an object (its module's `load_build`, `load_appends`, `load_setitems`)."""
+        state = self._get(node[4])
+        if state is not None:
+            setter = getattr(value, "__setstate__", None)
+            if setter is not None:
+                setter(state)
+            else:
+                own, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+                if own:
+                    value.__dict__.update(own)
+                for name, one in (slots or {}).items():
+                    object.__setattr__(value, name, one)
+        for one in self._all(node[5]):
+            value.append(one)
+        for key, one in zip(*map(self._all, node[6]), strict=True):
+            value[key] = one
+
+    def _clear(self, value: Any) -> None:
+        if anatomy.namespace(value) or anatomy.slot_names(type(value)):
+            anatomy.set_attributes(value, {})
+        if isinstance(value, dict | list | deque | set):
+            value.clear()
+
+    def _fill_array(self, index: int, value: Array, node: Node) -> None:
+        plain = value.view(np.ndarray)
+        if node[2] == "O":
+            flat = plain.reshape(-1, order=node[4])
+            for at, one in enumerate(self._all(node[5])):
+                flat[at] = one
+        elif index in self._old and node[-2]:
+            self._refill(plain, node)
+        value.flags.writeable = node[-2]
+
+    def _refill(self, plain: Array, node: Node) -> None:
+        place = node[5]
+        if place[0] == "spread":
+            self._spread(plain, place[1])
+        elif place[0] != "none":
+            start = place[2] if place[0] == "in" else 0
+            source = np.ndarray(plain.shape, plain.dtype, self._buffers[place[1]], start, plain.strides)
+            if plain.dtype.names:
+                raw = np.dtype((np.void, plain.itemsize))
+                plain, source = plain.view(raw), source.view(raw)
+            plain[...] = source
+
+
+def _fresh(value: float | complex) -> float | complex:
+    """Return a NaN with the same bits that is an object of its own."""
+    return pickle.loads(pickle.dumps(value))  # type: ignore[no-any-return]
+
+
+def _dtype(text: Any) -> np.dtype[Any]:
+    found: np.dtype[Any] = pickle.loads(text) if isinstance(text, bytes) else np.dtype(text)
+    return found
+
+
+def _children(node: Node) -> list[int]:
+    """Return the nodes that a node refers to."""
+    if node[0] == "global" or node[0] == "opaque":
+        return []
+    found: list[int] = []
+    for part in node[2:] if node[0] != "seeds" else node[1:2]:
+        _gather(part, found)
+    return found
+
+
+def _gather(part: Any, found: list[int]) -> None:
+    if type(part) is tuple:
+        if len(part) == 1 and type(part[0]) is int:
+            found.append(part[0])
+    elif type(part) is list:
+        for one in part:
+            if type(one) is tuple and len(one) == 1 and type(one[0]) is int:
+                found.append(one[0])
+            elif type(one) is list:
+                _gather(one, found)
+
+
+def _empty(base: Any) -> Callable[[Decoding, Node], Any]:
+    return lambda walk, node: base.__new__(walk._class(node[1]))
+
+
+def _fill_dict(base: Any) -> Callable[[Decoding, Any, Node], None]:
+    def fill(walk: Decoding, value: Any, node: Node) -> None:
+        base.clear(value)
+        for key, one in zip(*map(walk._all, node[2]), strict=True):
+            base.__setitem__(value, key, one)
+
+    return fill
+
+
+def _fill_default(walk: Decoding, value: Any, node: Node) -> None:
+    _fill_dict(dict)(walk, value, node)
+    _DEFAULT_FACTORY.__set__(value, walk._get(node[3]))
+
+
+def _fill_list(walk: Decoding, value: Any, node: Node) -> None:
+    list.__setitem__(value, slice(None), walk._all(node[2]))
+
+
+def _new_deque(walk: Decoding, node: Node) -> Any:
+    made = deque.__new__(walk._class(node[1]))
+    deque.__init__(made, (), node[3])
+    return made
+
+
+def _fill_deque(walk: Decoding, value: Any, node: Node) -> None:
+    deque.clear(value)
+    deque.extend(value, walk._all(node[2]))
+
+
+def _fill_bytes(walk: Decoding, value: Any, node: Node) -> None:
+    value[:] = node[2] if isinstance(value, bytearray) else array.array(node[1], node[2])
+
+
+def _new_bits(walk: Decoding, node: Node) -> Any:
+    return walk._class(node[1])(0)
+
+
+def _fill_bits(walk: Decoding, value: Any, node: Node) -> None:
+    value.__setstate__((walk._get(node[2]), walk._get(node[3])))
+
+
+def _fill_rng(walk: Decoding, value: Any, node: Node) -> None:
+    bits = walk._get(node[2])
+    if value._bit_generator is not bits:
+        raise UsageError(f"the item {walk._item!r} was committed with random generators that share their bits otherwise: make them alike")
+    if node[3]:
+        state = {**bits.state, "has_gauss": node[3][0], "gauss": node[3][1]}
+        value.set_state(state)
+
+
+_DEFAULT_FACTORY: Final[Any] = vars(defaultdict)["default_factory"]
+_BASES: Final[dict[str, Any]] = {"int": int, "float": float, "complex": complex, "str": str, "bytes": bytes}
+_SHELLS: Final[dict[str, Callable[[Decoding, Node], Any]]] = {
+    "object": _empty(object), "dict": _empty(dict), "OrderedDict": _empty(OrderedDict), "defaultdict": _empty(defaultdict),
+    "list": _empty(list), "set": _empty(set), "bytearray": _empty(bytearray), "deque": _new_deque, "ndarray": Decoding._array,
+    "array.array": lambda walk, node: array.array(node[1]), "bits": _new_bits,
+}  # fmt: skip
+_FILLERS: Final[dict[str, Callable[[Decoding, Any, Node], None]]] = {
+    "object": lambda walk, value, node: None, "dict": _fill_dict(dict), "OrderedDict": _fill_dict(OrderedDict),
+    "defaultdict": _fill_default, "list": _fill_list, "set": Decoding._set, "bytearray": _fill_bytes, "deque": _fill_deque,
+    "array.array": _fill_bytes, "bits": _fill_bits, "rng": _fill_rng,
+}  # fmt: skip

@@ -1,0 +1,401 @@
+"""A Python object, with all that it refers to, as a table of nodes and the bytes of its arrays.
+
+Theory of operation. The object is walked once, without recursion; each part has one node, so parts that are shared, and cycles, cost
+nothing extra. A node is a tuple (kind, class, ...) of *cells*: a plain value stands for itself, `(i,)` refers to node i. All that the
+program can observe of a part is in its node: type, attributes, order of iteration (of a set, its table), an array's strides, which arrays
+share memory, which NaN is which object. Nodes are numbered in the order of the walk, so equal objects have equal tables, and `marshal`,
+in a version that notes no identities, makes equal bytes of them. Equality of these bytes is what "came back as it was" means.
+
+What cannot be restored exactly is refused, with the path to it.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import marshal
+import math
+import pickle
+import types
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from operator import ne
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.adapters import anatomy, set_layout
+from perdure.adapters.extents import Extent, extent, extent_of_buffer, groups, is_mapped_file
+from perdure.errors import UsageError
+
+Array = NDArray[Any]
+Node = tuple[Any, ...]
+ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+FLOATS: Final = frozenset({float, complex})
+MARSHAL_VERSION: Final = 2
+"""The last one that does not note which equal objects are one."""
+SCALAR_KINDS: Final = "biufcSUmM"
+_NOT_A_NUMBER: Final = {id(np.nan): ("numpy", "nan"), id(math.nan): ("math", "nan")}
+_SMALLEST_ADDRESS: Final = 1 << 16
+_OPAQUE = (types.ModuleType, types.FrameType, types.GeneratorType, types.CoroutineType, types.TracebackType, memoryview)
+
+
+class Refused(Exception):
+    """Something in an object cannot be restored exactly; `index` is the node that holds it, `cell` the part's name there."""
+
+    def __init__(self, why: str, index: int = -1) -> None:
+        super().__init__(why)
+        self.why, self.index = why, index
+
+
+class Encoding:
+    """One object, taken apart.
+
+    Attributes:
+        item: the name of the item that holds the object.
+        nodes: the table; node 0 is the object.
+        parts: for each node the Python object, which `Encoding` keeps alive.
+        buffers: the bytes of arrays, borrowed, by number.
+        mutable: ids of the parts that can change, and that no two items may share.
+        arrays: the arrays and byte buffers among the parts: (node, extent).
+        classes: (kind, class) of all parts: another restore is tried when a new one appears.
+    """
+
+    def __init__(self, item: str, value: Any, *, by_value: bool = False, witness: bool = False) -> None:
+        """Take `value` apart. `by_value`: which NaN is which object does not matter. `witness`: for a comparison only: nothing is refused,
+        and of objects that `__reduce_ex__` has taken apart the attributes are noted too.
+
+        Raises:
+            UsageError: a part cannot be restored exactly; it names the item, the path to the part, and what to write instead.
+        """
+        self.item, self._by_value, self._witness = item, by_value, witness
+        self.nodes: list[Node] = []
+        self.parts: list[Any] = []
+        self.buffers: list[memoryview] = []
+        self.mutable: set[int] = set()
+        self.arrays: list[tuple[int, Extent]] = []
+        self.classes: set[tuple[str, type]] = set()
+        self._index: dict[int, int] = {}
+        self._from: list[tuple[int, str]] = []
+        self._todo: list[int] = []
+        self._large_keys: dict[int, int] = {}
+        self._at = 0
+        try:
+            self._cell(value, "")
+            while self._todo:
+                self._at = self._todo.pop()
+                part = self.parts[self._at]
+                self.nodes[self._at] = self._node(part)
+            self._refuse_ids()
+            self._place_arrays()
+        except Refused as refused:
+            at = self._at if refused.index < 0 else refused.index
+            raise UsageError(f"the item {item!r} holds at {self.path(at)} {refused.why}") from refused.__cause__
+        except RecursionError as error:
+            raise UsageError(f"the item {item!r} holds at {self.path(self._at)} an object whose own methods recurse without end") from error
+
+    def head(self) -> bytes:
+        """Return the table of nodes as bytes; equal tables are equal bytes."""
+        return marshal.dumps(self.nodes, MARSHAL_VERSION)
+
+    def path(self, index: int) -> str:
+        """Return where a node is inside the item: `['model'].layers[3]`."""
+        return "".join(self.words(index)) or "its top level"
+
+    def index_of(self, part: int) -> int:
+        """Return the node of a part, by its id."""
+        return self._index[part]
+
+    def words(self, index: int) -> tuple[str, ...]:
+        """Return the steps from the object to a node."""
+        found = []
+        while index > 0:
+            index, word = self._from[index]
+            found.append(word)
+        return tuple(reversed(found))
+
+    # ---- cells and nodes ----------------------------------------------------------------------------------------------------
+
+    def _cell(self, value: Any, word: str) -> Any:
+        """Return the cell of a part: itself, or the number of its node, which is made later."""
+        cls = type(value)
+        if cls in ATOMS and (cls not in FLOATS or value == value or self._by_value):
+            return value
+        index = self._index.get(id(value))
+        if index is None:
+            index = self._index[id(value)] = len(self.nodes)
+            self.nodes.append(())
+            self.parts.append(value)
+            self._from.append((self._at, word))
+            self._todo.append(index)
+        return (index,)
+
+    def _cells(self, values: Iterable[Any]) -> Any:
+        """Return the cells of a sequence: at once if all of it is plain."""
+        values = list(values)
+        kinds = set(map(type, values))
+        if kinds <= ATOMS and (self._by_value or not kinds & FLOATS or not any(map(ne, values, values))):
+            return values
+        return [self._cell(one, f"[{number}]") for number, one in enumerate(values)]
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+        keys: list[Any] = []
+        values: list[Any] = []
+        pairs = list(pairs)
+        self._may_be_ids(key for key, _ in pairs)
+        for key, value in pairs:
+            word = f"[{key!r}]" if type(key) in (str, int, bool, float) else f"[<{type(key).__name__}>]"
+            keys.append(self._cell(key, f".key{word}"))
+            values.append(self._cell(value, word))
+        return [keys, values]
+
+    def _may_be_ids(self, keys: Iterable[Any]) -> None:
+        """Note numbers that may be addresses of objects: another process has other ones."""
+        for key in keys:
+            if type(key) is int and key > _SMALLEST_ADDRESS:
+                self._large_keys[key] = self._at
+
+    def _refuse_ids(self) -> None:
+        for key, index in self._large_keys.items():
+            if key in self._index:
+                raise Refused(
+                    f"id() of {self.path(self._index[key])} as a key, which is another number after a recovery: use the object", index
+                )
+
+    def _attributes(self, value: Any, *, ordered: bool = True) -> list[Any]:
+        names, cells = [], []
+        found = anatomy.attributes(value)
+        for name, one in found if ordered else sorted(found, key=lambda pair: str(pair[0])):
+            names.append(name)
+            cells.append(self._cell(one, f".{name.rpartition('.')[2]}"))
+        return [names, cells] if names else []
+
+    def _class(self, cls: type, kind: str) -> tuple[str, str]:
+        if (kind, cls) not in self.classes:
+            if kind != "reduced" and anatomy.find_global(cls.__module__, cls.__qualname__) is not cls and not self._witness:
+                raise Refused(
+                    f"an object of the class {cls.__qualname__}, which cannot be found as {cls.__module__}.{cls.__qualname__}: "
+                    "define the class at the top level of a module"
+                )
+            self.classes.add((kind, cls))
+        return cls.__module__, cls.__qualname__
+
+    def _node(self, value: Any) -> Node:
+        cls = type(value)
+        if cls in FLOATS:
+            return ("nan", _NOT_A_NUMBER.get(id(value), ()), value)
+        named = self._named(value)
+        if named is not None:
+            return named
+        if cls is object and not self._witness:
+            raise Refused("a bare object(): a recovery makes another one, and `is` fails; use an enum member, None or a string")
+        if isinstance(value, _OPAQUE):
+            return self._opaque(value, f"a {cls.__name__}, which cannot be restored")
+        if isinstance(value, np.generic) and cls.__module__ == "numpy":
+            return self._scalar(value)
+        if isinstance(value, array.array):
+            self._bytes_of(value, value)
+            self.mutable.add(id(value))
+            return ("array.array", value.typecode, value.tobytes())
+        if anatomy.is_reduced(cls):
+            return self._reduced(value)
+        base = anatomy.c_base(cls)
+        name = self._class(cls, base.__name__)
+        if not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not anatomy.is_constant(value):
+            self.mutable.add(id(value))
+        return (base.__name__, name, *_CONTENTS[base](self, value), self._attributes(value))
+
+    def _named(self, value: Any) -> Node | None:
+        """Return the node of what a module has by name: classes and functions."""
+        if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType) or (
+            isinstance(value, np.ufunc) and hasattr(value, "__qualname__")
+        ):
+            if isinstance(value, types.BuiltinFunctionType) and not isinstance(value.__self__, types.ModuleType | type(None)):
+                return None
+            module, name = getattr(value, "__module__", None) or "builtins", value.__qualname__
+            if value in (type(None), type(...), type(NotImplemented)):
+                module = "types"
+            if anatomy.find_global(module, name) is not value and not self._witness:
+                raise Refused(f"{name}, which no module has by that name (a lambda or a local function): define it at top level")
+            return ("global", module, name)
+        return None
+
+    def _opaque(self, value: Any, why: str) -> Node:
+        if not self._witness:
+            raise Refused(f"{why}; keep it outside of the item, or make it anew with job.derived")
+        return ("opaque", type(value).__module__, type(value).__qualname__)
+
+    def _scalar(self, value: Any) -> Node:
+        if isinstance(value, np.void) and value.base is not None:
+            return self._opaque(value, "a row of a structured array, which is a view into it: keep its index instead")
+        if value.dtype.hasobject:
+            return self._opaque(value, "a structured scalar that holds Python objects")
+        return ("scalar", _dtype(value.dtype), value.tobytes())
+
+    def _reduced(self, value: Any) -> Node:
+        """Return the node of an object that says itself how it is made."""
+        if isinstance(value, np.random.SeedSequence):
+            state = value.state
+            return ("seeds", [self._cell(state["entropy"], ".entropy"), self._cell(state["spawn_key"], ".spawn_key")],
+                    state["pool_size"], state["n_children_spawned"])  # fmt: skip
+        if isinstance(value, np.random.BitGenerator):
+            self.mutable.add(id(value))
+            name = self._class(type(value), "bits")
+            return ("bits", name, self._cell(value.state, ".state"), self._cell(value.seed_seq, ".seed_seq"))
+        if isinstance(value, np.random.Generator | np.random.RandomState):
+            self.mutable.add(id(value))
+            extra: list[Any] = []
+            if isinstance(value, np.random.RandomState):
+                legacy: Any = value.get_state(legacy=False)
+                extra = [legacy["has_gauss"], legacy["gauss"]]
+            return ("rng", self._class(type(value), "rng"), self._cell(bits_of(value), ".bit_generator"), extra)
+        try:
+            reduced = value.__reduce_ex__(4)
+        except Exception as error:
+            return self._opaque(value, f"a {type(value).__name__} that cannot be pickled ({error})")
+        if isinstance(reduced, str):
+            module = pickle.whichmodule(value, reduced)  # type: ignore[attr-defined]
+            if anatomy.find_global(module, reduced) is not value:
+                return self._opaque(value, f"{reduced}, which is not {module}.{reduced}")
+            return ("global", module, reduced)
+        function, arguments, state, elements, pairs = (*reduced, None, None, None)[:5]
+        if type(state) is dict and not state and isinstance(value, BaseException):
+            state = None  # an exception has one as soon as somebody has looked at its __dict__
+        if len(reduced) > 5:
+            return self._opaque(value, f"a {type(value).__name__} with a state setter of its own")
+        if state is not None or elements is not None or pairs is not None:
+            self.mutable.add(id(value))
+        node = (
+            "reduced", self._class(type(value), "reduced"), self._cell(function, ""), self._cell(tuple(arguments), ""),
+            self._cell(state, ""),
+            self._cells([] if elements is None else elements), self._pairs([] if pairs is None else pairs),
+        )  # fmt: skip
+        return (*node, self._attributes(value, ordered=False)) if self._witness else node
+
+    # ---- contents of the bases ------------------------------------------------------------------------------------------------
+
+    def _of_set(self, value: Any) -> list[Any]:
+        if not set_layout.is_supported():
+            raise Refused("a set, whose order cannot be restored in this interpreter: use a dict with the value None")
+        elements = list(frozenset.__iter__(value) if isinstance(value, frozenset) else set.__iter__(value))
+        mask, finger, marks, slots, hashes = set_layout.layout_of(value)
+        if any(map(_hashed_by_address, elements)):
+            raise Refused("a set of objects that are hashed by their address, so that its order is another one in each process: use a dict")
+        self._may_be_ids(elements)
+        return [self._cells(elements), (mask, finger, list(marks), list(slots), list(hashes))]
+
+    def _of_array(self, value: Any) -> list[Any]:
+        plain = value.view(np.ndarray) if type(value) is not np.ndarray else value
+        if is_mapped_file(value):
+            raise Refused("an array in a mapped file: copy it with numpy.array")
+        flags = bool(value.flags.writeable)
+        if value.dtype.hasobject:
+            order = "C" if value.flags.c_contiguous else "F" if value.flags.f_contiguous else ""
+            if not order or value.dtype.names:
+                raise Refused("a strided or structured array of Python objects: copy it with numpy.array")
+            self.arrays.append((self._at, extent(plain)))
+            return ["O", list(value.shape), order, self._cells(plain.ravel("C" if order == "C" else "F").tolist()), flags]
+        self.arrays.append((self._at, extent(plain)))
+        return [_dtype(value.dtype), list(value.shape), list(value.strides), self._at, flags]
+
+    def _bytes_of(self, value: Any, data: Any) -> None:
+        self.arrays.append((self._at, extent_of_buffer(data)))
+
+    def _of_bytearray(self, value: Any) -> list[Any]:
+        self._bytes_of(value, value)
+        return [bytes(value)]
+
+    # ---- arrays that share memory ---------------------------------------------------------------------------------------------
+
+    def _place_arrays(self) -> None:
+        """Give each array its bytes: of its own, or, for arrays that overlap, a place in those of all of them."""
+        self.arrays.sort(key=lambda one: one[0])
+        for members in sorted(groups(found for _, found in self.arrays), key=min):
+            chosen = [self.arrays[one][0] for one in sorted(members)]
+            if len(chosen) == 1:
+                self._alone(chosen[0])
+                continue
+            for one in chosen:
+                if self.nodes[one][0] != "ndarray" or self.nodes[one][2] == "O":
+                    other = next(two for two in chosen if two != one)
+                    raise Refused(f"memory that {self.path(other)} shows too: keep one of them, or a copy", one)
+            first = min(self.arrays[one][1][0] for one in members)
+            last = max(self.arrays[one][1][1] for one in members)
+            number = self._buffer(_memory(first, last - first))
+            for one in chosen:
+                start = int(self.parts[one].__array_interface__["data"][0]) - first
+                self._set_place(one, ("in", number, start, last - first))
+
+    def _alone(self, index: int) -> None:
+        node = self.nodes[index]
+        if node[0] != "ndarray" or node[2] == "O":
+            return
+        value = self.parts[index].view(np.ndarray)
+        if not value.size:
+            self._set_place(index, ("none",))
+        elif value.flags.c_contiguous or value.flags.f_contiguous or value.T.flags.c_contiguous:
+            first, last = extent(value)
+            self._set_place(index, ("own", self._buffer(_memory(first, last - first))))
+        else:
+            copy = _opaque_elements(np.ascontiguousarray(value))
+            self._set_place(index, ("spread", self._buffer(copy.reshape(-1).view(np.uint8).data)))
+
+    def _buffer(self, data: memoryview) -> int:
+        self.buffers.append(data)
+        return len(self.buffers) - 1
+
+    def _set_place(self, index: int, place: tuple[Any, ...]) -> None:
+        node = list(self.nodes[index])
+        node[5] = place
+        self.nodes[index] = tuple(node)
+
+
+def bits_of(value: Any) -> Any:
+    """Return the bit generator of a `Generator` or a `RandomState`."""
+    return value._bit_generator
+
+
+def _memory(first: int, nbytes: int) -> memoryview:
+    """Return bytes of this process by address; the caller holds what owns them."""
+    return memoryview((ctypes.c_char * nbytes).from_address(first)).cast("B")
+
+
+def _opaque_elements(value: Array) -> Array:
+    """Return a view in which structured elements are opaque, so that the gaps between their fields are copied too."""
+    return value.view(np.dtype((np.void, value.itemsize))) if value.dtype.names else value
+
+
+def _dtype(dtype: np.dtype[Any]) -> Any:
+    """Return a dtype as a plain value."""
+    if dtype.kind in SCALAR_KINDS and dtype.metadata is None and dtype.subdtype is None and type(dtype).__module__.startswith("numpy"):
+        return dtype.str
+    return pickle.dumps(dtype, 4)
+
+
+def _hashed_by_address(value: Any) -> bool:
+    return value is None or (isinstance(value, type | types.FunctionType) or getattr(type(value), "__hash__", None) is object.__hash__)
+
+
+def _items(base: Any) -> Callable[[Encoding, Any], list[Any]]:
+    return lambda walk, value: [walk._pairs(base.items(value))]
+
+
+_CONTENTS: Final[dict[type, Callable[[Encoding, Any], list[Any]]]] = {
+    object: lambda walk, value: [],
+    dict: _items(dict),
+    OrderedDict: _items(OrderedDict),
+    defaultdict: lambda walk, value: [walk._pairs(dict.items(value)), walk._cell(value.default_factory, ".default_factory")],
+    list: lambda walk, value: [walk._cells(list.__iter__(value))],
+    tuple: lambda walk, value: [walk._cells(tuple.__iter__(value))],
+    deque: lambda walk, value: [walk._cells(deque.__iter__(value)), value.maxlen],
+    set: Encoding._of_set,
+    frozenset: Encoding._of_set,
+    bytearray: Encoding._of_bytearray,
+    np.ndarray: Encoding._of_array,
+    int: lambda walk, value: [int.__int__(value)],
+    float: lambda walk, value: [float.__float__(value)],
+    complex: lambda walk, value: [complex.__pos__(value)],
+    str: lambda walk, value: [str.__str__(value)],
+    bytes: lambda walk, value: [bytes.__bytes__(value) if hasattr(bytes, "__bytes__") else bytes(bytearray(value))],
+}

@@ -1,0 +1,61 @@
+"""Where arrays lie in memory, and which of them share it."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Extent = tuple[int, int]
+"""The first address, and the one after the last."""
+
+
+def extent(array: Array) -> Extent:
+    """Return the bytes in memory between an array's first and its last; an empty array has none."""
+    first = last = int(array.__array_interface__["data"][0])
+    if array.size == 0:
+        return first, first
+    for length, stride in zip(array.shape, array.strides, strict=True):
+        if stride < 0:
+            first += (length - 1) * stride
+        else:
+            last += (length - 1) * stride
+    return first, last + array.itemsize
+
+
+def extent_of_buffer(value: Any) -> Extent:
+    """Return where the bytes of a `bytearray` or an `array.array` lie."""
+    return extent(np.frombuffer(value, np.uint8)) if len(value) else (0, 0)
+
+
+def is_mapped_file(array: Array) -> bool:
+    """Return whether an array's memory is that of a mapped file."""
+    base: Any = array
+    while base is not None:
+        if isinstance(base, mmap.mmap | np.memmap):
+            return True
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    return False
+
+
+def groups(extents: Iterable[Extent]) -> Iterator[list[int]]:
+    """Yield the indices of extents that overlap, directly or by others; each extent is in one group, empty ones alone."""
+    found = list(extents)
+    current: list[int] = []
+    end = 0
+    for index in sorted(range(len(found)), key=lambda index: found[index]):
+        first, last = found[index]
+        if current and (first >= end or first == last):
+            yield current
+            current = []
+        if first == last:
+            yield [index]
+            continue
+        end = max(end, last) if current else last
+        current.append(index)
+    if current:
+        yield current

@@ -1,0 +1,150 @@
+"""Which part of an object that the program holds stands for which node of a table that is to be restored into it?
+
+The one at the same place: under the same key, index or attribute, if it is of the same kind and class and can take the node's contents. A
+part stands for one node at most. What has no counterpart is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.adapters.encoding import Encoding, Node
+
+Bytes = NDArray[np.uint8]
+IMMUTABLE: Final = frozenset(
+    {"tuple", "frozenset", "int", "float", "complex", "str", "bytes", "nan", "global", "scalar", "seeds", "opaque"}
+)
+"""Kinds of parts that are made at once, of parts that are there."""
+
+
+class Matching:
+    """The counterparts of `nodes` in the object `onto`. `old`: by node, the node of `onto` that stands for it; of tuples too."""
+
+    def __init__(self, nodes: list[Node], buffers: list[Bytes], onto: Encoding) -> None:
+        self._nodes, self._buffers, self._onto = nodes, buffers, onto
+        self.old: dict[int, int] = {}
+        self._match()
+
+    def _match(self) -> None:
+        taken: set[int] = set()
+        todo = [(0, 0, True)]
+        while todo:
+            index, old, is_part = todo.pop()
+            new_node, old_node = self._nodes[index], self._onto.nodes[old]
+            if index in self.old or new_node[0] != old_node[0]:
+                continue
+            if new_node[0] in IMMUTABLE:
+                if new_node[0] != "tuple" or new_node[1] != old_node[1]:
+                    continue
+            elif is_part and (old in taken or not self._may_keep(index, old)):
+                continue
+            if is_part:
+                taken.add(old)
+                self.old[index] = old
+            is_state = new_node[0] == "reduced" or (not is_part and new_node[0] == "tuple")
+            todo += [(*pair, not (is_state and number < 2)) for number, pair in enumerate(self._pairs(new_node, old_node))][::-1]
+        self._drop_torn_segments()
+
+    def _may_keep(self, index: int, old: int) -> bool:
+        new, was = self._nodes[index], self._onto.nodes[old]
+        match new[0]:
+            case "ndarray" if new[1:5] != was[1:5] or new[-2] != was[-2] or not _same_place(new[5], was[5]):
+                return False
+            case "ndarray":
+                return bool(was[-2]) or self._has_the_bytes(new, was)
+            case "deque":
+                return bool(new[1] == was[1] and new[3] == was[3])
+            case "rng":
+                return bool(new[1] == was[1] and self._nodes[new[2][0]][1] == self._onto.nodes[was[2][0]][1])
+            case "reduced":
+                return bool(new[1] == was[1] and self._is_made_alike(index, old) and (new[4] is not None or was[4] is None))
+            case _:
+                return bool(new[1] == was[1])
+
+    def _has_the_bytes(self, new: Node, was: Node) -> bool:
+        """Whether a read-only array holds what was committed; nothing can be written to it."""
+        if new[2] == "O" or new[5] == ("none",):
+            return bool(new[2] != "O")
+        return bool(self._buffers[new[5][1]].tobytes() == self._onto.buffers[was[5][1]].tobytes())
+
+    def _is_made_alike(self, index: int, old: int) -> bool:
+        """Whether an object that says how it is made is made of the same values: then only its state has to be set."""
+        made_of = _plain_tree(self._nodes, self._nodes[index][2:4])
+        return made_of is not None and bool(made_of == _plain_tree(self._onto.nodes, self._onto.nodes[old][2:4]))
+
+    def _drop_torn_segments(self) -> None:
+        """Arrays that share memory are kept only if the same ones of both share one piece of it in the same way."""
+        members: dict[int, list[int]] = {}
+        for index, node in enumerate(self._nodes):
+            if node[0] == "ndarray" and node[2] != "O" and node[5][0] == "in":
+                members.setdefault(node[5][1], []).append(index)
+        for ones in members.values():
+            olds = {self._onto.nodes[self.old[one]][5][1] for one in ones if one in self.old}
+            if len(olds) == 1 and all(one in self.old for one in ones):
+                continue
+            for one in ones:
+                self.old.pop(one, None)
+
+    def _pairs(self, new: Node, old: Node) -> list[tuple[int, int]]:
+        """Return which nodes stand at the same places of two nodes of one kind: under the same key, index or name."""
+        found: list[tuple[int, int]] = []
+        match new[0]:
+            case "dict" | "OrderedDict" | "defaultdict":
+                there = {
+                    repr(_plain_tree(self._onto.nodes, key)): cell
+                    for key, cell in zip(*old[2], strict=True)
+                    if _is_known(self._onto.nodes, key)
+                }
+                mine = [(key, cell) for key, cell in zip(*new[2], strict=True) if _is_known(self._nodes, key)]
+                _both(((cell, there.get(repr(_plain_tree(self._nodes, key)))) for key, cell in mine), found)
+            case "list" | "tuple" | "deque":
+                _both(zip(new[2], old[2], strict=False), found)
+            case "ndarray":
+                if new[2] == "O":
+                    _both(zip(new[5], old[5], strict=False), found)
+            case "reduced":
+                _both(((new[4], old[4]),), found)
+                _both(zip(new[5], old[5], strict=False), found)
+                return found
+            case "rng":
+                return [(new[2][0], old[2][0])]
+            case "bits" | "seeds" | "array.array":
+                return found
+        if new[-1] and old[-1]:
+            there = dict(zip(*old[-1], strict=True))
+            _both(((cell, there.get(name)) for name, cell in zip(*new[-1], strict=True)), found)
+        return found
+
+
+def _same_place(new: Any, old: Any) -> bool:
+    """Whether an array's bytes lie alike: alone, or at the same place of a piece of the same length."""
+    if new is None or type(new) is list:
+        return True
+    return bool(new[0] == old[0] and new[2:] == old[2:])
+
+
+def _plain_tree(nodes: list[Node], cells: Any, depth: int = 0) -> Any:
+    """Return cells with the nodes that they refer to in their place; None if they refer to anything that can change, or deeply."""
+    if type(cells) is tuple and len(cells) == 1 and type(cells[0]) is int:
+        node = nodes[cells[0]]
+        if node[0] not in IMMUTABLE or depth > 20:
+            return None
+        parts = [_plain_tree(nodes, part, depth + 1) for part in node]
+        return None if any(part is None and was is not None for part, was in zip(parts, node, strict=True)) else parts
+    if type(cells) in (list, tuple):
+        parts = [_plain_tree(nodes, part, depth + 1) for part in cells]
+        return None if any(part is None and was is not None for part, was in zip(parts, cells, strict=True)) else parts
+    return cells
+
+
+def _is_known(nodes: list[Node], key: Any) -> bool:
+    """Whether a key is a plain value, or one made of them."""
+    return key is None or _plain_tree(nodes, key) is not None
+
+
+def _both(pairs: Iterable[tuple[Any, Any]], found: list[tuple[int, int]]) -> None:
+    found += [(one[0], two[0]) for one, two in pairs if type(one) is tuple and type(two) is tuple and len(one) == len(two) == 1]

@@ -1,0 +1,85 @@
+"""Which parts of an object does the program hold by other names than the object's?
+
+CPython counts the references to each object. Those that parts of the object hold to each other can be found and counted too; what is over
+is a name of the program, in a variable, a closure, or an object that is not declared.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from perdure.adapters import anatomy
+from perdure.adapters.encoding import ATOMS, Encoding, bits_of
+
+STRUCTURES: Final = frozenset(
+    {"object", "dict", "OrderedDict", "defaultdict", "list", "set", "deque", "bytearray", "ndarray", "array.array", "rng", "bits"}
+)
+"""Kinds of parts that can change, and that stand for what the program has; others are made by the walk itself."""
+WALK_MAX: Final = 200_000
+"""Objects that are looked at behind a derived value. Arbitrary; it takes a tenth of a second."""
+
+
+def named_outside(encoding: Encoding, among: Iterable[int] | None = None) -> list[int]:
+    """Return the parts, by node, that something outside of the object refers to; of all but the object itself, or `among` those."""
+    counts, owned = _counts(encoding.parts)
+    nodes, parts = encoding.nodes, encoding.parts
+    found = []
+    for index in range(1, len(parts)) if among is None else among:
+        if nodes[index][0] not in STRUCTURES or id(parts[index]) in owned:
+            continue
+        # one of the list of parts, one of the call itself
+        if sys.getrefcount(parts[index]) > counts[id(parts[index])] + 2:
+            found.append(index)
+    return found
+
+
+def _counts(parts: list[Any]) -> tuple[Counter[int], set[int]]:
+    """Return how often each object is referred to by `parts`, by id, and the ids of their `__dict__`s."""
+    counts: Counter[int] = Counter()
+    owned: set[int] = set()
+    for part in parts:
+        counts.update(map(id, _referents(part)))
+        owned.add(id(anatomy.namespace(part)))
+    return counts, owned
+
+
+def _referents(part: Any) -> list[Any]:
+    found = gc.get_referents(part)
+    space = anatomy.namespace(part)
+    if space is not None and any(one is space for one in found):
+        found += gc.get_referents(space)
+    if isinstance(part, np.ndarray):
+        if part.base is not None:
+            found.append(part.base)
+        if part.dtype.hasobject:
+            found += part.view(np.ndarray).ravel().tolist()
+    elif isinstance(part, np.random.Generator | np.random.RandomState):
+        found = [bits_of(part)]
+    elif isinstance(part, np.random.BitGenerator):
+        found = [part.seed_seq]
+    return found
+
+
+def reachable(value: Any) -> Iterable[Any]:
+    """Yield what a value refers to, directly or by others: not what functions and classes find in their modules."""
+    seen: set[int] = set()
+    todo = [value]
+    while todo and len(seen) < WALK_MAX:
+        one = todo.pop()
+        if id(one) in seen or type(one) in ATOMS or isinstance(one, type | ModuleType | BuiltinFunctionType):
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, FunctionType):
+            todo += [one.__closure__, one.__defaults__, one.__kwdefaults__]
+        elif isinstance(one, np.ndarray):
+            todo += [one.base, *(one.ravel().tolist() if one.dtype.hasobject else ())]
+        else:
+            todo += gc.get_referents(one)
