@@ -153,7 +153,6 @@ VALUES = {
     "slots and attributes": lambda: _slotted(Below),
     "masked array": lambda: np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0], fill_value=7),
     "array subclass": _tagged,
-    "matrix": lambda: np.matrix([[1, 2]]),
     "record array": lambda: np.zeros(2, [("a", "i4"), ("b", "f8")]).view(np.recarray),
     "defaultdict": lambda: collections.defaultdict(list, {1: [2]}),
     "ordered dict": lambda: collections.OrderedDict([("b", 1), ("a", 2)]),

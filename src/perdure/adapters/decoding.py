@@ -171,7 +171,7 @@ class Decoding:
         elif self._made[index] is _UNMADE and not self._lacks(node[:4]):
             self._made[index] = self._get(node[2])(*self._get(node[3]))
         elif self._made[index] is not _UNMADE:
-            self._clear(self._made[index])
+            self._clear(self._made[index], node)
 
     def _complete(self, index: int) -> None:
         node, value = self._nodes[index], self._made[index]
@@ -256,8 +256,9 @@ class Decoding:
         for key, one in zip(*map(self._all, node[6]), strict=True):
             value[key] = one
 
-    def _clear(self, value: Any) -> None:
-        if anatomy.namespace(value) or anatomy.slot_names(type(value)):
+    def _clear(self, value: Any, node: Node) -> None:
+        """Empty an object whose state is set next. One that has no state is what it is made of, an enum member for example."""
+        if node[4] is not None and (anatomy.namespace(value) or anatomy.slot_names(type(value))):
             anatomy.set_attributes(value, {})
         if isinstance(value, dict | list | deque | set):
             value.clear()
