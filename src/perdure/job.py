@@ -11,7 +11,6 @@ import math
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,10 +20,12 @@ from numpy.typing import NDArray
 
 from perdure.adapters import boxes, items, random_states, sharing
 from perdure.adapters.comparing import Memo
+from perdure.adapters.declaring import gigabytes, held_by_nobody, plain, what_to_write
 from perdure.adapters.encoding import Encoding
+from perdure.adapters.extents import Extents, extent
 from perdure.adapters.items import Entry
+from perdure.adapters.kept_memory import Memory
 from perdure.adapters.rebinding import Rebinding
-from perdure.adapters.references import named_outside
 from perdure.adapters.residence import Residence
 from perdure.adapters.sharing import RANDOM
 from perdure.adapters.tracking import tracker
@@ -41,8 +42,6 @@ from perdure.runtime.session import Session
 Array = NDArray[Any]
 Index = tuple[slice, ...]
 RESULT = "__result__"
-ARRAY_SPACING = 4096
-"""Bytes: arrays in reserved memory begin at multiples of it, a page; it has no further meaning."""
 _MISSING: Any = object()
 
 
@@ -57,36 +56,6 @@ def current() -> Job:
     return running
 
 
-@dataclass(slots=True)
-class Memory:
-    """What a worker's process keeps from one generation to the next."""
-
-    buffers: dict[str, Array] = field(default_factory=dict)
-    derived: dict[str, Any] = field(default_factory=dict)
-    _touched: Array = field(default_factory=lambda: np.empty(0, np.uint8))
-
-    def reserve(self, nbytes: int) -> None:
-        """Has memory for arrays of so many bytes together, its pages touched: for a process that waits for a lost rank's place."""
-        if len(self._touched) < nbytes + ARRAY_SPACING:
-            self._touched = np.full(nbytes + ARRAY_SPACING, 0, np.uint8)
-
-    def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Zeros, or the array of the last generation: its pages are there already. Only if nobody else holds it any more."""
-        kept = self.buffers.pop(name, None)
-        if kept is None or kept.shape != shape or kept.dtype != dtype or sys.getrefcount(kept) > 2:
-            kept = self._fresh(shape, dtype)
-        return kept
-
-    def _fresh(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Zeros, out of what `reserve` made while that lasts."""
-        nbytes = math.prod(shape) * dtype.itemsize
-        if not 0 < nbytes <= len(self._touched):
-            return np.zeros(shape, dtype)
-        block = self._touched[:nbytes]
-        self._touched = self._touched[-(-nbytes // ARRAY_SPACING) * ARRAY_SPACING :]
-        return block.view(dtype).reshape(shape)
-
-
 class Job:
     """One entry of `main` on one rank. Every call may raise `GenerationRevoked`, which is to be let through."""
 
@@ -97,7 +66,8 @@ class Job:
         """The superstep that runs now, or comes next."""
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
-        self._memo = Memo(tracker=tracker() if session.tracks_writes else None)
+        self._memo = Memo(tracker=tracker() if session.tracks_writes else None, check_restore=session.means.check_restore)
+        self._extents = Extents()
         self._residence = Residence(session)
         self._loop = "before"
         self._ended_at = 0
@@ -140,7 +110,7 @@ class Job:
         """
         self._may_declare(name, recover)
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        dtype = _plain(name, np.dtype(dtype))
+        dtype = plain(name, np.dtype(dtype))
         if not -len(shape) <= axis < len(shape):
             raise UsageError(f"the item {name!r} of shape {shape} has no axis {axis}")
         axis %= len(shape)
@@ -149,22 +119,31 @@ class Job:
         local = (*shape[:axis], rows + 2 * halo, *shape[axis + 1 :])
         inner = (slice(None),) * axis + (slice(halo, halo + rows),)
         is_resident = self._residence.takes(local, rows, axis if halo else 0)
-        self._have_memory(name, math.prod(local) * dtype.itemsize, resident=is_resident)
+        self._have_memory(f"the item {name!r}", math.prod(local) * dtype.itemsize, resident=is_resident)
         live, start = self._residence.array(local, dtype) if is_resident else (self._memory.array(name, local, dtype), 0)
         own = live[inner] if halo else live
         place = start + halo * live.strides[axis] if is_resident else None
         entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo, place=place)
         self._entries[name] = entry
+        self._extents.add(extent(live), name)
         if self._session.base is None:
             own[...] = init(index) if callable(init) else init
         items.spoil_ghosts(entry)
         return live
 
     def replicated(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, recover: Any = None) -> Any:
-        """Declares an array or a box that is the same on every rank: it costs no parity, and a lost rank gets it from any other.
+        """Declare an array or an object that is the same on every rank: it costs no parity, and a lost rank gets it from any other.
 
         Args:
-            value: a NumPy array (not read-only), or a dict, list or dataclass. Or `init`, a function that makes it.
+            value: a NumPy array (not read-only), or an object: a dict, a list or a dataclass with all that it holds.
+            init: instead of `value`, a function that makes it. For an object it is called at the first entry only.
+
+        Returns:
+            The array or the object itself. An object has its committed contents already, in place: what the program names of it, before or
+            after the declaration, goes on being a part of it.
+
+        Raises:
+            UsageError: something in the object cannot be restored exactly; the text has the path to it. Here, or at a commit.
         """
         self._may_declare(name, recover)
         return self._declare(name, Kind.REPLICATED, value, init)
@@ -228,7 +207,7 @@ class Job:
         elif is_made_here:
             value = init() if callable(init) else init
         if isinstance(value, np.ndarray):
-            _plain(name, value.dtype)
+            plain(name, value.dtype)
             if type(value) is not np.ndarray:
                 raise UsageError(
                     f"the item {name!r} is a {type(value).__name__}, which is more than an array: declare a dict that holds it"
@@ -237,7 +216,7 @@ class Job:
                 raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in a box (a dict)")
             self._shares_nothing(name, value)
             is_resident = init is not _MISSING and kind is Kind.PRIVATE and self._residence.takes_over(value)
-            self._have_memory(name, value.nbytes, resident=is_resident)
+            self._have_memory(f"the item {name!r}", value.nbytes, resident=is_resident)
             value, place = self._residence.moved_in(value) if is_resident else (value, None)
             self._entries[name] = Entry(name=name, kind=kind, live=value, own=value, place=place)
         elif boxes.is_box(value):
@@ -245,9 +224,9 @@ class Job:
                 raise UsageError(f"the item {name!r} is the same object as another item: declare it once")
             entry = self._entries[name] = Entry(name=name, kind=kind, live=value)
             if is_made_here and callable(init) and committed is None:
-                _held_by_nobody(entry)
+                held_by_nobody(entry)
         else:
-            raise UsageError(_what_to_write(name, value))
+            raise UsageError(what_to_write(name, value))
         return value
 
     def _committed_object(self, name: str, kind: Kind) -> tuple[Item, Array] | None:
@@ -275,19 +254,18 @@ class Job:
         return value
 
     def _shares_nothing(self, name: str, array: Array) -> None:
-        for other in self._entries.values():
-            if other.own is not None and np.may_share_memory(other.live, array):
-                raise UsageError(f"the items {other.name!r} and {name!r} share memory: declare a copy, or the whole array once")
+        if other := self._extents.add(extent(array), name):
+            raise UsageError(f"the items {other!r} and {name!r} share memory: declare a copy, or the whole array once")
 
-    def _have_memory(self, name: str, nbytes: int, *, resident: bool = False) -> None:
+    def _have_memory(self, what: str, nbytes: int, *, resident: bool = False) -> None:
         """All ranks of the machine together, with what protects them, must fit; told before anything is allocated. `resident`: it will lie
         in the slot."""
         session = self._session
         needed = self._residence.needed_bytes([(nbytes, resident), *_sizes(self._entries.values())]) * session.means.ranks_on_machine
         if needed > session.means.available_bytes:
             raise ConfigError(
-                f"the item {name!r} does not fit: {session.means.ranks_on_machine} ranks need {_gigabytes(needed)} for live arrays, "
-                f"snapshots and parity, and there are {_gigabytes(session.means.available_bytes)}; use a smaller problem, or more machines"
+                f"{what} does not fit: {session.means.ranks_on_machine} ranks need {gigabytes(needed)} for live arrays, "
+                f"snapshots and parity, and there are {gigabytes(session.means.available_bytes)}; use a smaller problem, or more machines"
             )
 
     # ---- the loop ---------------------------------------------------------------------------------------------------------
@@ -367,13 +345,21 @@ class Job:
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(
-            self._entries.values(), session.slot, rank=self.rank, next_position=position, ended_at=ended_at,
+            self._entries.values(), self._slot, rank=self.rank, next_position=position, ended_at=ended_at,
             previous=session.previous, memo=self._memo, resident_bytes=self._residence.nbytes,
             label=Label(self.generation, superstep),
         )  # fmt: skip
         arrays = [entry for entry in self._entries.values() if entry.own is not None]
+        objects = sum(item.nbytes for item in offer.items if item.form is Form.BOX)
         live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
-        session.finish_snapshot(superstep, offer, live, resident)
+        session.finish_snapshot(superstep, offer, live + objects, resident)
+
+    def _slot(self, nbytes: int) -> Array:
+        """Where a snapshot is copied to. At the first commit the sizes of objects are known, and looked at."""
+        if self._session.base is None and self.superstep == 0:
+            arrays = sum(entry.own.nbytes for entry in self._entries.values() if entry.own is not None)
+            self._have_memory("what the declared objects hold", max(0, nbytes - arrays))
+        return self._session.slot(nbytes)
 
     def finish(self, result: bytes) -> None:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
@@ -413,34 +399,3 @@ def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:
 def _sizes(entries: Iterable[Entry]) -> list[tuple[int, bool]]:
     """Of each array, its bytes that count, and whether it lies in the slot."""
     return [(entry.own.nbytes, entry.place is not None) for entry in entries if entry.own is not None]
-
-
-def _plain(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    if dtype.hasobject:
-        raise UsageError(f"the item {name!r} is an array of Python objects: declare a box, such as a list, instead")
-    return dtype
-
-
-def _what_to_write(name: str, value: Any) -> str:
-    kind = type(value).__name__
-    if type(value).__module__.partition(".")[0] == "torch":
-        return f"the item {name!r} is a torch {kind}: torch comes in a later version; declare value.numpy()"
-    instead = "declare an array, or a dict, list or dataclass that holds it"
-    if isinstance(value, np.generic | int | float | complex | bool):
-        instead = f"declare np.array({value!r}), or {{'value': {value!r}}}"
-    return f"the item {name!r} is a {kind}, which cannot change in place: {instead}"
-
-
-def _held_by_nobody(entry: Entry) -> None:
-    """Refuse an object that `init` made of what the program holds by another name: `init` is not called after a loss."""
-    encoding = entry.freeze().encoding
-    named = named_outside(encoding)
-    if named:
-        raise UsageError(
-            f"init of the item {entry.name!r} returns at {encoding.path(named[0])} an object that the program has elsewhere, and init is "
-            f"not called after a loss: pass the object itself, job.{entry.kind}({entry.name!r}, value), or make it inside init"
-        )
-
-
-def _gigabytes(nbytes: int) -> str:
-    return f"{nbytes / 1e9:.1f} GB"

@@ -147,7 +147,7 @@ def too_large(job: perdure.Job) -> None:
         (read_only, "read-only"),
         (objects, "Python objects"),
         (recover, "recover= comes in a later version"),
-        (unpicklable, "'a' holds something that cannot be pickled"),
+        (unpicklable, "a lambda or a local function"),
         (communicates_in_make, "must not communicate"),
         (resized, r"'a' was declared with the shape \(30,\) and has \(40,\) now: .*belongs into a box"),
     ],

@@ -79,7 +79,8 @@ class Frozen:
             raise UsageError(
                 f"the item {encoding.item!r} holds an object that cannot be made again ({type(error).__name__}: {error})"
             ) from error
-        original, again = Encoding(encoding.item, encoding.parts[0], witness=True), Encoding(encoding.item, scratch, witness=True)
+        original = Encoding(encoding.item, encoding.parts[0], by_value=encoding.by_value, witness=True) if is_reduced else encoding
+        again = Encoding(encoding.item, scratch, by_value=encoding.by_value, witness=True)
         if original.head() == again.head():
             return
         differing = (index for index, (one, two) in enumerate(zip(original.nodes, again.nodes, strict=False)) if _differ(one, two))

@@ -46,7 +46,7 @@ class Memo:
         values: by box, its length, the digests of its blocks and of its value at the last commit: equal bytes are an equal value.
         restored: by box, the kinds and classes of parts that a trial has restored.
         names: what the program had names for when the loop began.
-        check_always: whether each commit tries a restore.
+        check_restore: when a restore is tried, as of `Means`.
         commits: how many there were.
         tracker: knows what was written; None: nobody does.
     """
@@ -56,7 +56,7 @@ class Memo:
     values: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
     restored: dict[str, set[tuple[str, type]]] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
-    check_always: bool = False
+    check_restore: str = "first"
     commits: int = 0
     tracker: Tracker | None = None
 

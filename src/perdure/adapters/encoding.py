@@ -54,6 +54,7 @@ class Encoding:
 
     Attributes:
         item: the name of the item that holds the object.
+        by_value: whether it does not matter which NaN is which object.
         nodes: the table; node 0 is the object.
         parts: for each node the Python object, which `Encoding` keeps alive.
         buffers: the bytes of arrays, borrowed, by number.
@@ -69,7 +70,7 @@ class Encoding:
         Raises:
             UsageError: a part cannot be restored exactly; it names the item, the path to the part, and what to write instead.
         """
-        self.item, self._by_value, self._witness = item, by_value, witness
+        self.item, self.by_value, self._witness = item, by_value, witness
         self.nodes: list[Node] = []
         self.parts: list[Any] = []
         self.buffers: list[memoryview] = []
@@ -120,7 +121,7 @@ class Encoding:
     def _cell(self, value: Any, word: str) -> Any:
         """Return the cell of a part: itself, or the number of its node, which is made later."""
         cls = type(value)
-        if cls in ATOMS and (cls not in FLOATS or value == value or self._by_value):
+        if cls in ATOMS and (cls not in FLOATS or value == value or self.by_value):
             return value
         index = self._index.get(id(value))
         if index is None:
@@ -135,7 +136,7 @@ class Encoding:
         """Return the cells of a sequence: at once if all of it is plain."""
         values = list(values)
         kinds = set(map(type, values))
-        if kinds <= ATOMS and (self._by_value or not kinds & FLOATS or not any(map(ne, values, values))):
+        if kinds <= ATOMS and (self.by_value or not kinds & FLOATS or not any(map(ne, values, values))):
             return values
         return [self._cell(one, f"[{number}]") for number, one in enumerate(values)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import mmap
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -40,6 +41,24 @@ def is_mapped_file(array: Array) -> bool:
             return True
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
     return False
+
+
+class Extents:
+    """Extents that do not overlap, each with its holder's name."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[int, int, str]] = []
+
+    def add(self, added: Extent, name: str) -> str:
+        """Add an extent; return the name of one that it overlaps, which then stays alone, or nothing."""
+        first, last = added
+        at = bisect.bisect_left(self._found, (first, last, ""))
+        for start, end, holder in self._found[max(at - 1, 0) : at + 1]:
+            if first < end and start < last:
+                return holder
+        if first < last:
+            self._found.insert(at, (first, last, name))
+        return ""
 
 
 def groups(extents: Iterable[Extent]) -> Iterator[list[int]]:

@@ -195,7 +195,8 @@ def _freeze(entry: Entry, memo: Memo) -> _Packed:
     if entry.own is not None:
         return _Packed(entry, None, entry.own.nbytes, entry.own.nbytes)
     frozen = entry.freeze()
-    if not frozen.encoding.classes <= memo.restored.setdefault(entry.name, set()) or memo.check_always:
+    is_known = frozen.encoding.classes <= memo.restored.setdefault(entry.name, set())
+    if memo.check_restore == "always" or (memo.check_restore == "first" and not is_known):
         frozen.try_restore()
         memo.restored[entry.name] |= frozen.encoding.classes
     memo.names.check(frozen.encoding)

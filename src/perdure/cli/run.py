@@ -43,6 +43,14 @@ OnDivergence = Annotated[
         rich_help_panel="Faults",
     ),
 ]
+CheckRestore = Annotated[
+    str,
+    typer.Option(
+        metavar="off|first|always",
+        help="Restore declared objects on trial and compare: at the first commit and for new classes of parts, or at every commit.",
+        rich_help_panel="Faults",
+    ),
+]
 TrackWrites = Annotated[
     bool,
     typer.Option(
@@ -87,6 +95,7 @@ def run_command(
     on_divergence: OnDivergence = DEFAULTS.on_divergence,
     memory: Memory = DEFAULTS.memory,
     track_writes: TrackWrites = False,
+    check_restore: CheckRestore = "first",
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
@@ -115,7 +124,7 @@ def run_command(
             failure_domains=domains.failure_domains, node_labels=domains.node_labels,
             commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
             settings=replace(parse_settings(setting or [], hang_timeout), track_writes=track_writes), seed=seed, transport=transport,
-            return_after_s=return_after, on_divergence=on_divergence, memory=memory,
+            return_after_s=return_after, on_divergence=on_divergence, memory=memory, check_restore=check_restore,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
 

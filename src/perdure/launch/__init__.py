@@ -29,7 +29,7 @@ from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
-from perdure.runtime.session import Means
+from perdure.runtime.session import CHECK_RESTORE, Means
 
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
@@ -60,6 +60,7 @@ def run(
     debug: bool | None = None,
     on_divergence: str | None = None,
     memory: str | None = None,
+    check_restore: str = "first",
 ) -> Report:
     """Runs a program on nodes that are processes of this machine, or on threads of this process, and blocks until it is over.
 
@@ -93,6 +94,8 @@ def run(
             before; "stop": the job ends with `Diverged`; None: what the settings say. On the engine "threads" it always ends.
         memory: "overlap": ranks go on while a commit is encoded from one of two snapshots; "tight": they wait for it, sharded arrays lie
             where they are encoded, and there is one snapshot; None: what the settings say.
+        check_restore: when declared objects are restored on trial and compared with the original: "first", at the first commit and whenever
+            parts of a new class appear; "always", at every commit; "off".
 
     Returns:
         The report, with what `main` returned on rank 0.
@@ -111,7 +114,7 @@ def run(
     means = Means(
         seed=seed, commit_every=commit_every, ranks_on_machine=ranks if chosen.shares_memory else ranks_per_node,
         available_bytes=available_bytes(), ranks_per_node=ranks_per_node,
-        debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug,
+        debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug, check_restore=check_restore,
     )  # fmt: skip
     check_means(means, ranks)
     settings = settings or DEFAULTS
@@ -169,6 +172,8 @@ def check_means(means: Means, ranks: int) -> None:
     commit_every = means.commit_every
     if ranks < 1:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
+    if means.check_restore not in CHECK_RESTORE:
+        raise ConfigError(f"--check-restore is {', '.join(CHECK_RESTORE)}, not {means.check_restore!r}")
     if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
 

@@ -22,6 +22,7 @@ import cloudpickle
 import msgspec
 
 from perdure import job
+from perdure.adapters.kept_memory import Memory
 from perdure.coding import copying
 from perdure.core.faults import NOBODY
 from perdure.errors import ConfigError, PerdureError
@@ -76,7 +77,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    memory, slots = job.Memory(), Slots()
+    memory, slots = Memory(), Slots()
     verdict: dict[str, str] = {}
     try:
         main, arguments = load(config.program)

@@ -34,6 +34,10 @@ class Previous:
     offer: Offer
 
 
+CHECK_RESTORE = ("off", "first", "always")
+"""Never; at the first commit of each object, and when it has parts of a new class; at each commit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What the job gives each rank, the same in all generations.
@@ -44,6 +48,7 @@ class Means:
         ranks_on_machine: ranks that share the memory that `available_bytes` counts.
         available_bytes: what the machine had to spare when the job started.
         ranks_per_node: ranks that share a node, and so its failures.
+        check_restore: when an object is restored on trial, and compared: one of `CHECK_RESTORE`.
         debug: at each commit the ranks look for communication that crosses it; it costs two small exchanges of all ranks.
     """
 
@@ -53,6 +58,7 @@ class Means:
     available_bytes: int
     ranks_per_node: int = 1
     debug: bool = False
+    check_restore: str = "first"
 
 
 class Session(Protocol):

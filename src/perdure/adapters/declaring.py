@@ -1,0 +1,45 @@
+"""What may be declared, and what to write where it may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from perdure.adapters.items import Entry
+from perdure.adapters.references import named_outside
+from perdure.errors import UsageError
+
+
+def plain(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype. UsageError: its elements are Python objects."""
+    if dtype.hasobject:
+        raise UsageError(f"the item {name!r} is an array of Python objects: declare a box, such as a list, instead")
+    return dtype
+
+
+def what_to_write(name: str, value: Any) -> str:
+    """Return the error for a value that is neither an array nor an object that can change."""
+    kind = type(value).__name__
+    if type(value).__module__.partition(".")[0] == "torch":
+        return f"the item {name!r} is a torch {kind}: torch comes in a later version; declare value.numpy()"
+    instead = "declare an array, or a dict, list or dataclass that holds it"
+    if isinstance(value, np.generic | int | float | complex | bool):
+        instead = f"declare np.array({value!r}), or {{'value': {value!r}}}"
+    return f"the item {name!r} is a {kind}, which cannot change in place: {instead}"
+
+
+def held_by_nobody(entry: Entry) -> None:
+    """Refuse an object that `init` made of what the program holds by another name: `init` is not called after a loss."""
+    encoding = entry.freeze().encoding
+    named = named_outside(encoding)
+    if named:
+        raise UsageError(
+            f"init of the item {entry.name!r} returns at {encoding.path(named[0])} an object that the program has elsewhere, and init is "
+            f"not called after a loss: pass the object itself, job.{entry.kind}({entry.name!r}, value), or make it inside init"
+        )
+
+
+def gigabytes(nbytes: int) -> str:
+    """Return a size in words."""
+    return f"{nbytes / 1e9:.1f} GB"
