@@ -350,7 +350,7 @@ class Job:
             label=Label(self.generation, superstep),
         )  # fmt: skip
         arrays = [entry for entry in self._entries.values() if entry.own is not None]
-        objects = sum(item.nbytes for item in offer.items if item.form is Form.BOX)
+        objects = sum(item.nbytes for item in offer.items if item.form is Form.BOX and item.name not in (RANDOM, RESULT))
         live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
         session.finish_snapshot(superstep, offer, live + objects, resident)
 
