@@ -218,6 +218,7 @@ class Job:
             is_resident = init is not _MISSING and kind is Kind.PRIVATE and self._residence.takes_over(value)
             self._have_memory(f"the item {name!r}", value.nbytes, resident=is_resident)
             value, place = self._residence.moved_in(value) if is_resident else (value, None)
+            self._extents.add(extent(value), name)
             self._entries[name] = Entry(name=name, kind=kind, live=value, own=value, place=place)
         elif boxes.is_box(value):
             if any(entry.live is value for entry in self._entries.values()):
@@ -254,7 +255,7 @@ class Job:
         return value
 
     def _shares_nothing(self, name: str, array: Array) -> None:
-        if other := self._extents.add(extent(array), name):
+        if other := self._extents.overlapping(extent(array)):
             raise UsageError(f"the items {other!r} and {name!r} share memory: declare a copy, or the whole array once")
 
     def _have_memory(self, what: str, nbytes: int, *, resident: bool = False) -> None:

@@ -49,16 +49,16 @@ class Extents:
     def __init__(self) -> None:
         self._found: list[tuple[int, int, str]] = []
 
-    def add(self, added: Extent, name: str) -> str:
-        """Add an extent; return the name of one that it overlaps, which then stays alone, or nothing."""
-        first, last = added
+    def overlapping(self, looked_for: Extent) -> str:
+        """Return the name of an extent that this one overlaps, or nothing."""
+        first, last = looked_for
         at = bisect.bisect_left(self._found, (first, last, ""))
-        for start, end, holder in self._found[max(at - 1, 0) : at + 1]:
-            if first < end and start < last:
-                return holder
-        if first < last:
-            self._found.insert(at, (first, last, name))
-        return ""
+        return next((holder for start, end, holder in self._found[max(at - 1, 0) : at + 1] if first < end and start < last), "")
+
+    def add(self, added: Extent, name: str) -> None:
+        """Add an extent that overlaps none."""
+        if added[0] < added[1]:
+            bisect.insort(self._found, (*added, name))
 
 
 def groups(extents: Iterable[Extent]) -> Iterator[list[int]]:
