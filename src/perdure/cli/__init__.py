@@ -1,7 +1,8 @@
 """What does a person type? The command `perdure`.
 
 Errors are one line on standard error, beginning with `perdure: error:`, and say what to do; the exit status says who must act: 0 all
-is well, 1 the program failed, 2 the command or the program's use of perdure is wrong, 3 more was lost than the parity rebuilds.
+is well, 1 the program failed, 2 the command or the program's use of perdure is wrong, 3 more was lost than the parity rebuilds. A bare
+`perdure` prints its help and exits with 2: a script that runs it has forgotten the command.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def main() -> NoReturn:
     except typer.Exit as error:
         status = error.exit_code
     except COMMAND_LINE_ERROR as error:
-        print(f"perdure: error: {error.format_message()} (see `perdure --help`)", file=sys.stderr)
+        text = error.format_message()  # empty: a command without arguments, and its help is printed already
+        if text:
+            print(f"perdure: error: {text} (see `perdure --help`)", file=sys.stderr)
         status = 2
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED

@@ -32,6 +32,8 @@ def in_words(event: Event) -> str:
         case "generation_started" if event["generation"] > 1:
             formed = f"generation {event['generation']} is formed" + (", degraded: nodes are missing" if event["degraded"] else "")
             return formed + (f"; warning: {event['risk']}" if event.get("risk") else "")
+        case "unprotected":
+            return f"warning: {event['reason']}"
         case "group_size":
             return f"group size: {event['reason']}"
         case "generation_started" if event.get("risk"):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from perdure.errors import UsageError
+from perdure.launch.program import describe, options_of
 
 PASS_ON = {"allow_extra_args": True}
 """Of a command that hands what follows `--` to the program."""
@@ -20,7 +21,10 @@ Engine = Annotated[
 Ranks = Annotated[int, typer.Option(help="Processes that run the program.", rich_help_panel="Shape")]
 RanksPerNode = Annotated[int, typer.Option(help="How many of them share a node, and so a fate.", rich_help_panel="Shape")]
 Spares = Annotated[int, typer.Option(help="Nodes without ranks, ready to replace a lost one.", rich_help_panel="Shape")]
-Parity = Annotated[int, typer.Option(help="How many nodes may be lost at the same time: 0 to 3.", rich_help_panel="Shape")]
+Parity = Annotated[
+    int | None,
+    typer.Option(help="How many nodes may be lost at the same time: 0 to 3. Default: 1; with one rank 0.", rich_help_panel="Shape"),
+]
 Memory = Annotated[
     str,
     typer.Option(
@@ -34,6 +38,19 @@ Setting = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=SECONDS", help="A time or limit of the protocol: silence_s, start_timeout_s, ...", rich_help_panel="Shape"),
 ]
+
+
+def explain_arguments(program: str, words: list[str]) -> None:
+    """For `-- --help`: prints the arguments of the program's `main` and exits. A script answers for itself.
+
+    The program is imported, as for a run. Raises UsageError as a run does.
+    """
+    if "--help" not in words:
+        return
+    lines = options_of(describe(program, None, None))
+    if lines is not None:
+        typer.echo(f"Arguments of {program}, after --:\n{lines}")
+        raise typer.Exit
 
 
 def parse_arguments(words: list[str]) -> dict[str, str | bool]:

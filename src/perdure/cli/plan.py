@@ -10,7 +10,7 @@ from rich.table import Table
 
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, host_names
-from perdure.cli.options import Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
+from perdure.cli.options import Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, explain_arguments, parse_arguments
 from perdure.cli.parts import in_bytes, parity_of
 from perdure.cli.settings import parse_settings
 from perdure.core.layout import nodes_with_ranks
@@ -28,7 +28,7 @@ def plan_command(
     ranks: Ranks = 4,
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
-    parity: Parity = 1,
+    parity: Parity = None,
     group_size: ChosenGroupSize = None,
     node_memory: NodeMemory = None,
     failure_domains: FailureDomains = None,
@@ -44,6 +44,7 @@ def plan_command(
 
     `perdure plan examples/heat/heat.py --ranks 8 --parity 2 -- --n 2048`
     """
+    explain_arguments(program, context.args)
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     named = dict(enumerate(map(labels_of, host_names(hosts, hosts_file)[:nodes])))
     domains = wish(failure_domains, node_label, racks, nodes)

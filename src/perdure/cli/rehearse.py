@@ -8,16 +8,23 @@ from typing import Annotated
 import typer
 
 from perdure.cli.campaign import run_campaign
+from perdure.cli.display import display
 from perdure.cli.grouping import FailureDomains, NodeLabel, Racks, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
-from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPerNode, Spares, parse_arguments
+from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPerNode, Spares, explain_arguments, parse_arguments
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import OVERLAP
 from perdure.errors import ConfigError
 from perdure.launch.campaign import Shape
 from perdure.launch.domains import joined
+from perdure.launch.program import describe
 from perdure.launch.rehearsal import rehearse
+from perdure.launch.shapes import parity_of
 
+ADVICE = (
+    "either something that this item is computed from is not declared: a global, a file, a clock, a random source of its own; "
+    "or the item is an object that came back other than it was committed: declare what it holds as arrays, or as plain dicts and lists"
+)
 GroupSize = Annotated[int | None, typer.Option(help="Ranks that share parity. Default: up to eight.", rich_help_panel="Shape")]
 
 
@@ -37,7 +44,7 @@ def rehearse_command(
     ranks: Ranks = 4,
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
-    parity: Parity = 1,
+    parity: Parity = None,
     group_size: GroupSize = None,
     failure_domains: FailureDomains = None,
     node_label: NodeLabel = None,
@@ -72,12 +79,15 @@ def rehearse_command(
 
     Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
     """
+    explain_arguments(program, context.args)
+    describe(program, None, None)  # a wrong path is told before anything else
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     domains = wish(failure_domains, node_label, racks, nodes)
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
     named = dict(enumerate(on_hosts.labels[:nodes])) if on_hosts and domains.failure_domains else {}
     shape = Shape(
-        program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity, group_size=group_size,
+        program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity_of(parity, ranks),
+        group_size=group_size,
         failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
         commit_every=commit_every, memory=memory, raw_arguments=parse_arguments(context.args),
     )  # fmt: skip
@@ -100,10 +110,11 @@ def _recovers(shape: Shape, rehearsals: int, seed: int) -> bool:
         raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")
 
     def tell(text: str) -> None:
-        print(f"rehearsing: {text}", file=sys.stderr)
+        print(f"rehearsing: {text}", file=sys.stderr, flush=True)
 
     result = rehearse(
         shape.program, rehearsals=rehearsals, seed=seed, commit_every=shape.commit_every, tell=tell,
+        watch=lambda: display(to_terminal=sys.stderr.isatty()),
         ranks=shape.ranks, ranks_per_node=shape.ranks_per_node, spares=shape.spares, parity=shape.parity, group_size=shape.group_size,
         failure_domains=shape.failure_domains, node_labels=shape.node_labels, memory=shape.memory, raw_arguments=shape.raw_arguments,
     )  # fmt: skip
@@ -111,7 +122,7 @@ def _recovers(shape: Shape, rehearsals: int, seed: int) -> bool:
         print(f"the program recovers: {len(result.faults)} losses, {result.commits} commits compared, every item the same")
     elif result.difference:
         print(f"the program does not recover: {result.difference}")
-        print("something that this item depends on is not declared: a global, a file, a clock, a random source of its own")
+        print(ADVICE)
     else:
         print(f"the program does not recover: {result.error}")
     return result.recovers

@@ -16,7 +16,19 @@ import typer
 from perdure.cli.display import display
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
-from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, parse_arguments
+from perdure.cli.options import (
+    Engine,
+    Memory,
+    Parity,
+    Program,
+    Ranks,
+    RanksPerNode,
+    Seed,
+    Setting,
+    Spares,
+    explain_arguments,
+    parse_arguments,
+)
 from perdure.cli.settings import parse_settings
 from perdure.cli.summary import in_words
 from perdure.core.faults import GRAMMAR
@@ -24,6 +36,7 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError
 from perdure.launch import run
+from perdure.launch.plain import plain
 
 DEFAULTS = Settings()
 TakeEvent = Callable[[dict[str, Any]], None]
@@ -79,7 +92,7 @@ def run_command(
     ranks: Ranks = 4,
     ranks_per_node: RanksPerNode = 1,
     spares: Spares = 1,
-    parity: Parity = 1,
+    parity: Parity = None,
     group_size: ChosenGroupSize = None,
     node_memory: NodeMemory = None,
     failure_domains: FailureDomains = None,
@@ -107,6 +120,7 @@ def run_command(
 
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
     """
+    explain_arguments(program, context.args)
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     domains = wish(failure_domains, node_label, racks, nodes)
@@ -148,7 +162,7 @@ def _event_file(path: pathlib.Path | None) -> Iterator[TakeEvent]:
     except OSError as error:
         raise ConfigError(f"--events {path}: {error.strerror}") from error
     with file:
-        yield lambda event: _write_whole(file, json.dumps(event).encode() + b"\n")
+        yield lambda event: _write_whole(file, json.dumps(plain(event), allow_nan=False).encode() + b"\n")
 
 
 def _write_whole(file: io.FileIO, line: bytes) -> None:

@@ -7,13 +7,14 @@ import textwrap
 from perdure.cli.parts import parity_of
 from perdure.core.evenness import Unevenness
 from perdure.launch import Report
+from perdure.launch.plain import text_of
 
 
 def in_words(report: Report) -> str:
     """The report for a person."""
     seconds = ", ".join(f"{cause} {value:.2f}" for cause, value in report.seconds.items() if value >= 0.005)
     lines = [
-        f"result       {report.result}",
+        f"result       {text_of(report.result)}",
         f"supersteps   {report.supersteps}",
         f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
         f"seconds      {seconds}",
@@ -22,8 +23,7 @@ def in_words(report: Report) -> str:
         lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
     if report.uneven:
         lines.append(f"parity       {parity_of(Unevenness(**report.uneven))}")
-    if report.risk:
-        lines.append(f"warning      {report.risk}")
+    lines += [f"warning      {warning}" for warning in [report.risk, *report.warnings] if warning]
     if report.engine == "threads":
         lines.append("engine       threads: nothing was protected, and no loss would have been survived")
     return "\n".join(lines)

@@ -24,7 +24,7 @@ from perdure.launch.domains import joined
 from perdure.launch.ending import error_of
 from perdure.launch.program import Program, describe
 from perdure.launch.report import Account, Report
-from perdure.launch.shapes import shape_of
+from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
@@ -34,6 +34,7 @@ from perdure.runtime.session import CHECK_RESTORE, Means
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
 DEFAULTS: Final = Settings()
+ALONE: Final = "one rank, so parity is 0: a crash of its process is survived, the loss of its node ends the job"
 
 
 def run(
@@ -43,7 +44,7 @@ def run(
     ranks: int = 4,
     ranks_per_node: int = 1,
     spares: int = 1,
-    parity: int = 1,
+    parity: int | None = None,
     group_size: int | str | None = None,
     node_memory_bytes: int | None = None,
     failure_domains: Sequence[str] = (),
@@ -72,7 +73,7 @@ def run(
         ranks: processes that run `main`.
         ranks_per_node: how many of them share a node, and so a fate.
         spares: nodes without ranks, ready to take the place of a lost one.
-        parity: nodes that may be lost at the same time; 0 to 3.
+        parity: nodes that may be lost at the same time; 0 to 3. None: 1; with one rank 0, because nobody could hold its parity.
         group_size: ranks that share parity; None: up to eight; "auto": chosen by the memory of a node and the rate of failures, with a
             reason, which is an event.
         node_memory_bytes: for "auto"; None: what this machine has to spare, shared by the nodes if they are on it.
@@ -134,7 +135,9 @@ def run(
         return account.report
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     labels = joined(dict(enumerate(chosen.labels[:nodes])), node_labels or {})
-    shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, labels)
+    shape = shape_of(ranks, ranks_per_node, spares, parity_of(parity, ranks), fixed_size(group_size), failure_domains, labels)
+    if parity is None and not shape.parity:
+        take({"t": 0.0, "event": "unprotected", "reason": ALONE})
     if group_size == AUTO:
         share = available_bytes() // (nodes if chosen.shares_memory else 1)
         node_bytes = share if node_memory_bytes is None else node_memory_bytes

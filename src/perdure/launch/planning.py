@@ -21,7 +21,7 @@ from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
 from perdure.launch import check_means, check_settings
 from perdure.launch.board import Declaration
-from perdure.launch.shapes import shape_of
+from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
@@ -80,7 +80,7 @@ def plan(
     ranks: int = 4,
     ranks_per_node: int = 1,
     spares: int = 1,
-    parity: int = 1,
+    parity: int | None = None,
     group_size: int | str | None = None,
     node_memory_bytes: int | None = None,
     settings: Settings | None = None,
@@ -98,7 +98,7 @@ def plan(
     """
     means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes(), debug=False)
     check_means(means, ranks)
-    shape = shape_of(ranks, ranks_per_node, spares, parity, fixed_size(group_size), failure_domains, node_labels)
+    shape = shape_of(ranks, ranks_per_node, spares, parity_of(parity, ranks), fixed_size(group_size), failure_domains, node_labels)
     settings = settings or Settings()
     settings = replace(settings, memory=memory or settings.memory)
     check_settings(settings)

@@ -171,21 +171,55 @@ def _names(tree: ast.Module, name: str) -> bool:
 def convert_arguments(function: Callable[..., Any], raw: Mapping[str, str | bool]) -> dict[str, Any]:
     """Text of the command line to what the function's annotations ask for. UsageError names the argument and what it takes."""
     parameters = _parameters(function)
-    try:
-        hints = typing.get_type_hints(function)
-    except Exception:  # annotations that only a type checker can read: the text is passed on
-        hints = {}
+    hints = _hints(function)
     result = {}
     for option, text in raw.items():
         name = option.replace("-", "_")
+        denied = name.removeprefix("no_")
+        if name not in parameters and denied in parameters and text is True and _type_of(parameters[denied], hints) is bool:
+            result[denied] = False
+            continue
         if name not in parameters:
             raise UsageError(f"main takes no argument --{option}; it takes {_list(parameters)}")
-        hint = hints.get(name, type(parameters[name].default) if parameters[name].default not in (inspect.Parameter.empty, None) else str)
+        hint = _type_of(parameters[name], hints)
         try:
             result[name] = _convert(hint, text)
         except (ValueError, KeyError) as error:
             raise UsageError(f"--{option}: {text!r} is no {getattr(hint, '__name__', hint)} ({error})") from None
     return result
+
+
+def _type_of(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+    """The annotation, else the type of the default, else text."""
+    default = parameter.default
+    return hints.get(parameter.name, type(default) if default is not inspect.Parameter.empty and default is not None else str)
+
+
+def options_of(program: Program) -> str | None:
+    """Return a line for each argument of the program's function, for a person; None: a script, which reads its arguments itself."""
+    function = cloudpickle.loads(base64.b64decode(program.pickled)) if program.pickled else _from_file(program)
+    if isinstance(function, _Script):
+        return None
+    hints = _hints(function)
+    lines = [_option(one, _type_of(one, hints)) for one in _parameters(function).values()]
+    return "\n".join(lines) or "it takes no arguments"
+
+
+def _option(parameter: inspect.Parameter, hint: Any) -> str:
+    name = parameter.name.replace("_", "-")
+    default = parameter.default
+    what = "required" if default is inspect.Parameter.empty else f"default: {default!r}"
+    if hint is bool:
+        return f"  --{name} | --no-{name}  ({what})"
+    kind = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return f"  --{name} {kind.upper() if isinstance(hint, type) else kind}  ({what})"
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except Exception:  # annotations that only a type checker can read: the text is passed on
+        return {}
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

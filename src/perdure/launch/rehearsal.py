@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +17,12 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import Report, run
 from perdure.launch.domains import domains_of
-from perdure.launch.shapes import homes_of
+from perdure.launch.shapes import homes_of, parity_of
 
 Digests = dict[int, dict[str, list[str]]]
 """Superstep -> item -> digest by rank; the end counts as the superstep after the last."""
+Watched = Callable[[], AbstractContextManager[Callable[[dict[str, Any]], None]]]
+"""Opens what shows the events of one run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ def rehearse(
     seed: int = 0,
     commit_every: int = 2,
     tell: Callable[[str], None] = lambda text: None,
+    watch: Watched = lambda: nullcontext(lambda event: None),
     **options: Any,
 ) -> Rehearsal:
     """Runs `main` once undisturbed and `rehearsals` times with a loss each, at an instant chosen by `seed`.
@@ -66,24 +70,25 @@ def rehearse(
     Args:
         commit_every: supersteps between two commits: small, so that there is much to compare.
         tell: called with a line of text before each run.
+        watch: makes for each run a context whose value is called with the run's events.
         options: of `perdure.run`.
 
     Raises:
         ConfigError: the program is too short to lose anything, or the options do not fit. What the undisturbed run raises passes through.
     """
     tell("undisturbed")
-    expected, report = _recorded(main, commit_every, (), options)
+    expected, report = _recorded(main, commit_every, (), watch, options)
     if report.supersteps < 2:
         raise ConfigError(f"a rehearsal needs a program of at least 2 supersteps, and this one has {report.supersteps}")
     dice, homes = random.Random(seed), _homes(options)
     result = Rehearsal()
     for number in range(rehearsals):
-        node = number % 2 == 0 and bool(options.get("parity", 1))
+        node = number % 2 == 0 and bool(parity_of(options.get("parity"), len(homes)))
         fault = _fault(dice, homes, report.supersteps, node=node)
         result.faults.append(fault)
         tell(fault)
         try:
-            found, again = _recorded(main, commit_every, (fault,), options)
+            found, again = _recorded(main, commit_every, (fault,), watch, options)
         except ConfigError:
             raise  # what was asked for cannot be had, which says nothing about the program
         except PerdureError as error:
@@ -115,16 +120,18 @@ def _fault(dice: random.Random, homes: Sequence[int], supersteps: int, *, node: 
 
 
 def _recorded(
-    main: Callable[..., Any] | str, commit_every: int, faults: tuple[str, ...], options: Mapping[str, Any]
+    main: Callable[..., Any] | str, commit_every: int, faults: tuple[str, ...], watch: Watched, options: Mapping[str, Any]
 ) -> tuple[Digests, Report]:
     """One run, and the digests of all its commits; of one that was made again after a loss, the later ones."""
     digests: Digests = {}
 
     def note(event: dict[str, Any]) -> None:
+        show(event)
         if event["event"] == "committed":
             digests[event["superstep"]] = event["digests"]
 
-    report = run(main, commit_every=commit_every, faults=faults, on_event=note, debug=True, **options)
+    with watch() as show:
+        report = run(main, commit_every=commit_every, faults=faults, on_event=note, debug=True, **options)
     return digests, report
 
 

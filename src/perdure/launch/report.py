@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import xxhash
 
 from perdure.core.interval import Choice, every, explained
 from perdure.core.layout import COPIES
 from perdure.core.settings import Settings
+from perdure.launch.plain import plain
 
 Event = dict[str, Any]
+NO_LOOP = (
+    "the program declares items and ran no superstep, so a loss would have started it again from the top: "
+    "put its work into `for superstep in job.supersteps(count):`"
+)
 CAUSES = ("compute", "protect", "detect", "reform", "rebuild", "replay")
 
 
@@ -38,7 +43,12 @@ class Report:
         interval_numbers: the same: the fields of `perdure.core.interval.Choice` and `recovery_s`; empty where the interval was asked for.
         uneven: where parity is much larger than it would be for states of one size, at the last commit: the fields of
             `perdure.core.evenness.Unevenness`; else empty.
-        risk: where failure domains are known, the one whose loss would have been too much at the end, as a sentence; else empty.
+        risk: the single loss that would have been too much at the end, as a sentence, where it is known: of a failure domain, or, with one
+            rank and no parity, of its node; else empty.
+        started: the wall-clock time at the start, ISO 8601, UTC.
+        commits: labels that were committed, with the state before the first superstep and the end; those made again count again.
+        lost: each loss in order: `t` (s since the start), `reason`, and `node` or `rank`.
+        warnings: what the operator should know of the program, as sentences.
     """
 
     result: Any = None
@@ -55,23 +65,22 @@ class Report:
     interval_numbers: dict[str, Any] = field(default_factory=dict)
     uneven: dict[str, int] = field(default_factory=dict)
     risk: str = ""
+    started: str = ""
+    commits: int = 0
+    lost: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
-        """One line."""
-        return json.dumps(asdict(self), default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return repr(value)
+        """One line, which every reader of JSON takes: a float that is no number is a string, such as "NaN"."""
+        return json.dumps({one.name: plain(getattr(self, one.name)) for one in fields(self)}, allow_nan=False)
 
 
 class Account:
     """Takes events in order and keeps a `Report` up to date."""
 
     def __init__(self, engine: str = "local", settings: Settings | None = None) -> None:
-        self.report = Report(engine=engine)
+        self.report = Report(engine=engine, started=datetime.now(UTC).isoformat(timespec="milliseconds"))
+        self._unprotected = ""
         self._settings = settings or Settings()
         self._positions: list[int] = []
         self._commits = 0
@@ -95,6 +104,7 @@ class Account:
 
     def _on_loss(self, event: Event) -> None:
         self.report.losses += 1
+        self.report.lost.append({name: event[name] for name in ("t", "node", "rank", "reason") if name in event})
         if not self._lost_at:
             since = self._trouble_since or event["t"] - event.get("silent_s", 0.0)
             self.report.seconds["detect"] += event["t"] - since
@@ -116,10 +126,13 @@ class Account:
         self._lost.add(process)
         self._on_loss(event)
 
+    def _on_unprotected(self, event: Event) -> None:
+        self._unprotected = event["reason"]
+
     def _on_generation_started(self, event: Event) -> None:
         self.report.generations = event["generation"]
         self.report.degraded = event["degraded"]
-        self.report.risk = event.get("risk", "")
+        self.report.risk = event.get("risk") or self._unprotected
         if self._lost_at:
             self.report.seconds["reform"] += event["t"] - self._lost_at
         self._reformed_at, self._lost_at = event["t"], 0.0
@@ -144,6 +157,7 @@ class Account:
     def _on_committed(self, event: Event) -> None:
         report = self.report
         self._on_progress(event)
+        report.commits += 1
         report.seconds["protect"] += event["protect_s"]
         report.bytes["application"] += event["application_bytes"]
         report.memory_bytes = {
@@ -156,6 +170,8 @@ class Account:
         if event["end"]:
             report.supersteps = event["superstep"]
             report.digests = {name: _together(ranks) for name, ranks in event["digests"].items()}
+            if not report.supersteps and any(not name.startswith("__") for name in report.digests):
+                report.warnings.append(NO_LOOP)
 
     def _take_interval(self, event: Event) -> None:
         if event["end"]:

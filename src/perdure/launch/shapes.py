@@ -50,6 +50,11 @@ def _group_size(ranks: int, ranks_per_node: int, nodes: int, parity: int, domain
     return domain_group_size(ranks, fullest(homes_of(ranks, ranks_per_node, spares, domains), domains), parity, size)
 
 
+def parity_of(parity: int | None, ranks: int) -> int:
+    """Return what was asked for, or the default: 1, and 0 for a single rank, because nobody could hold its parity."""
+    return parity if parity is not None else int(ranks != 1)
+
+
 def homes_of(ranks: int, ranks_per_node: int, spares: int, domains: Domains) -> list[int]:
     """The node of each rank at the start, if all nodes come up."""
     wanted = initial_nodes(ranks, ranks_per_node)
