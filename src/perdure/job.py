@@ -10,7 +10,7 @@ import itertools
 import math
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from perdure.adapters import boxes, items, random_states, sharing
 from perdure.adapters.comparing import Memo
-from perdure.adapters.declaring import gigabytes, held_by_nobody, plain, what_to_write
+from perdure.adapters.declaring import gigabytes, held_by_nobody, plain, sizes, split, what_to_write
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.extents import Extents, extent
 from perdure.adapters.items import Entry
@@ -61,9 +61,7 @@ class Job:
 
     def __init__(self, session: Session, memory: Memory) -> None:
         self._session, self._memory = session, memory
-        self.rank, self.size, self.generation = session.rank, session.size, session.generation
-        self.superstep = session.base.superstep if session.base else 0
-        """The superstep that runs now, or comes next."""
+        self._superstep = session.base.superstep if session.base else 0
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
         self._memo = Memo(tracker=tracker() if session.tracks_writes else None, check_restore=session.means.check_restore)
@@ -74,12 +72,35 @@ class Job:
         self._every: int | None = None
         self._rebound = Rebinding()
         seeds = np.random.SeedSequence(session.means.seed).spawn(session.size)[session.rank]
-        self.rng = np.random.default_rng(seeds)
-        """A generator of this rank's own, independent of the others', protected like every item, with the children that it spawns."""
-        self._random["rng"] = self.rng
+        self._rng = self._random["rng"] = np.random.default_rng(seeds)
         if session.alone:
             random.seed(int(seeds.generate_state(1)[0]))
             np.random.seed(seeds.generate_state(4))
+
+    @property
+    def rank(self) -> int:
+        """The number of this rank, from 0 on. It stays the same after a loss."""
+        return self._session.rank
+
+    @property
+    def size(self) -> int:
+        """How many ranks the job has."""
+        return self._session.size
+
+    @property
+    def generation(self) -> int:
+        """The number of the membership: 1, and one more after each loss."""
+        return self._session.generation
+
+    @property
+    def superstep(self) -> int:
+        """The superstep that runs now, or comes next."""
+        return self._superstep
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A generator of this rank's own, independent of the others', protected like every item, with the children that it spawns."""
+        return self._rng
 
     @property
     def comm(self) -> Communicator:
@@ -262,7 +283,7 @@ class Job:
         """All ranks of the machine together, with what protects them, must fit; told before anything is allocated. `resident`: it will lie
         in the slot."""
         session = self._session
-        needed = self._residence.needed_bytes([(nbytes, resident), *_sizes(self._entries.values())]) * session.means.ranks_on_machine
+        needed = self._residence.needed_bytes([(nbytes, resident), *sizes(self._entries.values())]) * session.means.ranks_on_machine
         if needed > session.means.available_bytes:
             raise ConfigError(
                 f"{what} does not fit: {session.means.ranks_on_machine} ranks need {gigabytes(needed)} for live arrays, "
@@ -297,7 +318,7 @@ class Job:
         self._rebound.note(caller, self._entries)
         first = self.superstep
         for superstep in itertools.count(first):
-            self.superstep = superstep
+            self._superstep = superstep
             self._ended_at = superstep
             if count is not None and superstep >= count:
                 break
@@ -362,7 +383,7 @@ class Job:
             self._have_memory("what the declared objects hold", max(0, nbytes - arrays))
         return self._session.slot(nbytes)
 
-    def finish(self, result: bytes) -> None:
+    def _finish(self, result: bytes) -> None:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
         if self._loop in ("before", "declared"):
             self._begin()
@@ -370,7 +391,7 @@ class Job:
         self._entries[RESULT] = Entry(name=RESULT, kind=Kind.PRIVATE, live={"result": result} if self.rank == 0 else {})
         self._commit(END)
 
-    def keep(self) -> None:
+    def _keep(self) -> None:
         """Leaves the arrays to the next generation of this process, and notes writes to them no more."""
         if self._memo.tracker is not None:
             self._memo.tracker.close()
@@ -384,19 +405,6 @@ def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Sessi
     try:
         with _running.bound(job, to_thread=not session.alone), bound(session.comm, to_thread=not session.alone):
             result = main(job, **arguments)
-        job.finish(dump(result) if job.rank == 0 else b"")
+        job._finish(dump(result) if job.rank == 0 else b"")
     finally:
-        job.keep()
-
-
-def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> Index:
-    """The block of `rank` when an array is split along `axis` as `numpy.array_split` does."""
-    rows, extra = divmod(shape[axis], size)
-    start = rank * rows + min(rank, extra)
-    stop = start + rows + (rank < extra)
-    return tuple(slice(start, stop) if dim == axis else slice(0, length) for dim, length in enumerate(shape))
-
-
-def _sizes(entries: Iterable[Entry]) -> list[tuple[int, bool]]:
-    """Of each array, its bytes that count, and whether it lies in the slot."""
-    return [(entry.own.nbytes, entry.place is not None) for entry in entries if entry.own is not None]
+        job._keep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,3 +44,16 @@ def held_by_nobody(entry: Entry) -> None:
 def gigabytes(nbytes: int) -> str:
     """Return a size in words."""
     return f"{nbytes / 1e9:.1f} GB"
+
+
+def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> tuple[slice, ...]:
+    """The block of `rank` when an array is split along `axis` as `numpy.array_split` does."""
+    rows, extra = divmod(shape[axis], size)
+    start = rank * rows + min(rank, extra)
+    stop = start + rows + (rank < extra)
+    return tuple(slice(start, stop) if dim == axis else slice(0, length) for dim, length in enumerate(shape))
+
+
+def sizes(entries: Iterable[Entry]) -> list[tuple[int, bool]]:
+    """Of each array, its bytes that count, and whether it lies in the slot."""
+    return [(entry.own.nbytes, entry.place is not None) for entry in entries if entry.own is not None]
