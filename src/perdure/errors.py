@@ -4,6 +4,7 @@
     ├── UsageError          the program asks for something it must not; its author mends it      (exit status 2)
     ├── ConfigError         the command line or the machine does not fit; the operator mends it  (exit status 2)
     ├── ProgramFailed       `main` raised an exception, or cannot go on                           (exit status 1)
+    │   ├── ProgramExited   the program ended itself by `sys.exit(n)` or `Abort(n)`                (exit status n)
     │   ├── ProgramCrashed  the same rank's process ended again and again from the same commit
     │   ├── Deadlock        every rank waits inside a job call and no message moves
     │   └── Diverged        a replicated item is not the same on all ranks, and the operator wants no job that goes on
@@ -18,31 +19,38 @@ Errors hold only strings and numbers as fields and survive pickling, because mos
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class PerdureError(Exception):
     """Base of all errors that a caller may want to catch. `str(error)` is one line: what, where, what to do."""
 
-    exit_status: ClassVar[int] = 70
+    exit_status: int = 70
 
 
 class UsageError(PerdureError):
     """The program uses perdure wrongly."""
 
-    exit_status: ClassVar[int] = 2
+    exit_status: int = 2
 
 
 class ConfigError(PerdureError):
     """What the operator asked for cannot be had: a setting, a path, a quantity of memory."""
 
-    exit_status: ClassVar[int] = 2
+    exit_status: int = 2
 
 
 class ProgramFailed(PerdureError):
     """`main` raised. The text is the traceback of the first rank that raised."""
 
-    exit_status: ClassVar[int] = 1
+    exit_status: int = 1
+
+
+class ProgramExited(ProgramFailed):
+    """The program ended itself, by `sys.exit(n)` or `Abort(n)`. The last word of the text is the exit status, which is the job's."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        last = text.rpartition(" ")[2]
+        self.exit_status = int(last) if last.isdecimal() else ProgramFailed.exit_status
 
 
 class ProgramCrashed(ProgramFailed):
@@ -60,19 +68,19 @@ class Diverged(ProgramFailed):
 class EngineFailed(PerdureError):
     """The engine could not start the processes, or lost the one that supervises them."""
 
-    exit_status: ClassVar[int] = 1
+    exit_status: int = 1
 
 
 class Unrecoverable(PerdureError):
     """More of a parity group was lost than its parity can rebuild. Nothing wrong is returned; the job ends."""
 
-    exit_status: ClassVar[int] = 3
+    exit_status: int = 3
 
 
 class InternalError(PerdureError):
     """An invariant of perdure itself does not hold."""
 
-    exit_status: ClassVar[int] = 70
+    exit_status: int = 70
 
 
 class GenerationRevoked(BaseException):
@@ -84,7 +92,8 @@ class GenerationRevoked(BaseException):
 
 
 _TOLD = (
-    PerdureError, UsageError, ConfigError, ProgramFailed, ProgramCrashed, Deadlock, Diverged, EngineFailed, Unrecoverable, InternalError,
+    PerdureError, UsageError, ConfigError, ProgramFailed, ProgramExited, ProgramCrashed,
+    Deadlock, Diverged, EngineFailed, Unrecoverable, InternalError,
 )  # fmt: skip
 BY_NAME: dict[str, type[PerdureError]] = {cls.__name__: cls for cls in _TOLD}
 """How an error that crossed a process boundary as `(name, text)` becomes an exception again."""

@@ -263,7 +263,7 @@ def test_except_exception_does_not_eat_the_revocation() -> None:
         ("def main(job:\n", "bad.py, line 1"),
         ("import there_is_no_such_module\ndef main(job): pass\n", "cannot be imported: ModuleNotFoundError"),
         ("def main(job, n): pass\n", "missing a required argument: 'n'"),
-        ("def main(): pass\n", "cannot be called so"),
+        ("def main(): pass\n", "is not job"),
     ],
 )
 def test_a_program_that_cannot_be_loaded(tmp_path: pathlib.Path, text: str, words: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from perdure.cli.commands import app
-from perdure.errors import PerdureError, ProgramFailed
+from perdure.errors import PerdureError, ProgramExited, ProgramFailed
 
 __all__ = ["app", "main"]
 
@@ -42,6 +42,9 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has nowhere to go
         print(f"perdure: error: cannot write to standard output: {error.strerror}", file=sys.stderr)
         status = 1
+    except ProgramExited as error:
+        print(f"perdure: error: {error}", file=sys.stderr)
+        status = error.exit_status
     except ProgramFailed as error:
         print(f"{error}\nperdure: error: the program failed; its error is above", file=sys.stderr)
         status = error.exit_status

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from perdure.errors import UsageError
 from perdure.launch.program import describe, options_of
 
 PASS_ON = {"allow_extra_args": True}
@@ -51,19 +50,3 @@ def explain_arguments(program: str, words: list[str]) -> None:
     if lines is not None:
         typer.echo(f"Arguments of {program}, after --:\n{lines}")
         raise typer.Exit
-
-
-def parse_arguments(words: list[str]) -> dict[str, str | bool]:
-    """`--name value`, `--name=value` and `--flag` to a dict; True for a flag."""
-    result: dict[str, str | bool] = {}
-    name = ""
-    for word in words:
-        if word.startswith("--") and len(word) > 2:
-            name, equals, value = word[2:].partition("=")
-            result[name] = value if equals else True
-            name = "" if equals else name
-        elif name:
-            result[name], name = word, ""
-        else:
-            raise UsageError(f"{word!r}: arguments of the program are written --name value, after --")
-    return result

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, host_names
-from perdure.cli.options import Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, explain_arguments, parse_arguments
+from perdure.cli.options import Memory, Parity, Program, Ranks, RanksPerNode, Seed, Setting, Spares, explain_arguments
 from perdure.cli.parts import in_bytes, parity_of
 from perdure.cli.settings import parse_settings
 from perdure.core.layout import nodes_with_ranks
@@ -54,7 +54,7 @@ def plan_command(
             group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
             settings=parse_settings(setting or [], DEFAULTS.hang_timeout_s), memory=memory, seed=seed,
             failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
-            raw_arguments=parse_arguments(context.args),
+            raw_arguments=context.args,
         )
     )  # fmt: skip
 

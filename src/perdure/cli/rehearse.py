@@ -11,7 +11,7 @@ from perdure.cli.campaign import run_campaign
 from perdure.cli.display import display
 from perdure.cli.grouping import FailureDomains, NodeLabel, Racks, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
-from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPerNode, Spares, explain_arguments, parse_arguments
+from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPerNode, Spares, explain_arguments
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import OVERLAP
 from perdure.errors import ConfigError
@@ -89,7 +89,7 @@ def rehearse_command(
         program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity_of(parity, ranks),
         group_size=group_size,
         failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
-        commit_every=commit_every, memory=memory, raw_arguments=parse_arguments(context.args),
+        commit_every=commit_every, memory=memory, raw_arguments=context.args,
     )  # fmt: skip
     if campaign:
         if namespaced and (on_hosts or engine != "local"):

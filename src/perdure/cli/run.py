@@ -20,14 +20,12 @@ from perdure.cli.options import (
     Engine,
     Memory,
     Parity,
-    Program,
     Ranks,
     RanksPerNode,
     Seed,
     Setting,
     Spares,
     explain_arguments,
-    parse_arguments,
 )
 from perdure.cli.settings import parse_settings
 from perdure.cli.summary import in_words
@@ -37,6 +35,7 @@ from perdure.core.settings import Settings
 from perdure.errors import ConfigError
 from perdure.launch import run
 from perdure.launch.plain import plain
+from perdure.launch.program import MODULE
 
 DEFAULTS = Settings()
 TakeEvent = Callable[[dict[str, Any]], None]
@@ -77,13 +76,29 @@ Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", hel
 ReturnAfter = Annotated[
     float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
 ]
+Program = Annotated[
+    str | None,
+    typer.Argument(metavar="PROGRAM.py[:function]", help="A file with `def main(job, ...)`, or with another function, or a script."),
+]
+Module = Annotated[
+    str | None, typer.Option("-m", metavar="PACKAGE.MODULE", help="In place of a file, a module, found as `python -m` finds it.")
+]
+Lend = Annotated[
+    bool,
+    typer.Option(
+        "--mpi4py/--no-mpi4py",
+        help="In the program, mpi4py.MPI is perdure.MPI. Without it, a program of several ranks that imports mpi4py is refused.",
+        rich_help_panel="Shape",
+    ),
+]
 Events = Annotated[pathlib.Path | None, typer.Option(help="Write the events to this file, a JSON object a line.", rich_help_panel="Output")]
 AsJson = Annotated[bool, typer.Option("--json", help="The last line of standard output is the report as JSON.", rich_help_panel="Output")]
 
 
 def run_command(
     context: typer.Context,
-    program: Program,
+    program: Program = None,
+    module: Module = None,
     engine: Engine = "local",
     hosts: HostList = None,
     hosts_file: HostsFile = None,
@@ -109,18 +124,21 @@ def run_command(
     memory: Memory = DEFAULTS.memory,
     track_writes: TrackWrites = False,
     check_restore: CheckRestore = "first",
+    mpi4py: Lend = True,
     events: Events = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a program on nodes that are processes of this machine, or on other machines.
 
-    What follows `--` are arguments of the program's `main`, converted by its annotations:
+    What follows `--` are arguments of the program's `main`, converted by its annotations, or a script's `sys.argv`:
 
     `perdure run examples/heat/heat.py --ranks 4 --fault kill:node=2,superstep=35 -- --n 512 --supersteps 200`
 
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
+    A script's own status, of `sys.exit(n)` or `Abort(n)`, is passed on.
     """
-    explain_arguments(program, context.args)
+    program, words = chosen_program(program, module, context.args)
+    explain_arguments(program, words)
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     domains = wish(failure_domains, node_label, racks, nodes)
@@ -136,11 +154,20 @@ def run_command(
             program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
             group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
             failure_domains=domains.failure_domains, node_labels=domains.node_labels,
-            commit_every=parse_interval(commit_every), raw_arguments=parse_arguments(context.args), faults=fault or [], on_event=on_event,
+            commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_event,
             settings=replace(parse_settings(setting or [], hang_timeout), track_writes=track_writes), seed=seed, transport=transport,
-            return_after_s=return_after, on_divergence=on_divergence, memory=memory, check_restore=check_restore,
+            return_after_s=return_after, on_divergence=on_divergence, memory=memory, check_restore=check_restore, lend_mpi4py=mpi4py,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))
+
+
+def chosen_program(program: str | None, module: str | None, words: list[str]) -> tuple[str, list[str]]:
+    """Return what to run, and its arguments. With `-m` all words are arguments, the first one too."""
+    if module is not None:
+        return MODULE + module, [program, *words] if program is not None else words
+    if program is None:
+        raise ConfigError("name a program, such as heat.py, or a module with -m")
+    return program, words
 
 
 def parse_interval(text: str | None) -> int | str | None:

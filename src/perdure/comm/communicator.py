@@ -25,7 +25,7 @@ from perdure.comm.point_to_point import PointToPoint
 from perdure.comm.probes import Probes
 from perdure.comm.scoped import Scoped
 from perdure.comm.topology_calls import TopologyCalls
-from perdure.errors import ProgramFailed, UsageError
+from perdure.errors import ProgramExited, UsageError
 
 if TYPE_CHECKING:
     from perdure.comm.engine import Engine
@@ -111,8 +111,8 @@ class Comm(
         self.Free()
 
     def Abort(self, errorcode: int = 0) -> NoReturn:
-        """Ends the job."""
-        raise ProgramFailed(f"rank {self.held().rank} called Abort({errorcode})")
+        """Ends the job, with `errorcode` as its exit status, or 1 where that would be a success."""
+        raise ProgramExited(f"rank {self.held().rank} called Abort({errorcode}): exit status {errorcode & 0xFF or 1}")
 
     @classmethod
     def Get_parent(cls) -> Intercomm:

@@ -83,7 +83,8 @@ class LocalEngine:
         try:
             child = subprocess.Popen(
                 [sys.executable, "-m", "perdure.launch.processes", what, *numbers], pass_fds=(read, beating, theirs.fileno()),
-                start_new_session=True, env={**os.environ, **job_environment()}, stdin=subprocess.DEVNULL,
+                start_new_session=True, env={**os.environ, **job_environment()},
+                stdin=_standard_input() if what == "agent" else subprocess.DEVNULL,
             )  # fmt: skip
         except OSError as error:
             os.close(write)
@@ -102,3 +103,11 @@ class LocalEngine:
         """See `Engine.kill`."""
         with contextlib.suppress(ProcessLookupError):  # it is gone already
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _standard_input() -> int | None:
+    """For a node: ours, which rank 0 of a script may read; none from a terminal, which belongs to this process's session."""
+    try:
+        return subprocess.DEVNULL if os.isatty(0) else None
+    except OSError:
+        return subprocess.DEVNULL

@@ -22,7 +22,7 @@ from perdure.errors import ConfigError
 from perdure.launch.configs import Order
 from perdure.launch.domains import joined
 from perdure.launch.ending import error_of
-from perdure.launch.program import Program, describe
+from perdure.launch.program import Program, Raw, describe
 from perdure.launch.report import Account, Report
 from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
@@ -51,7 +51,7 @@ def run(
     node_labels: Mapping[int, Mapping[str, str]] | None = None,
     commit_every: int | str | None = None,
     arguments: Mapping[str, Any] | None = None,
-    raw_arguments: Mapping[str, str | bool] | None = None,
+    raw_arguments: Raw | None = None,
     faults: Sequence[str] = (),
     on_event: Callable[[dict[str, Any]], None] | None = None,
     settings: Settings | None = None,
@@ -62,6 +62,7 @@ def run(
     on_divergence: str | None = None,
     memory: str | None = None,
     check_restore: str = "first",
+    lend_mpi4py: bool = True,
 ) -> Report:
     """Runs a program on nodes that are processes of this machine, or on threads of this process, and blocks until it is over.
 
@@ -82,7 +83,8 @@ def run(
         node_labels: node -> its labels, besides those that the engine knows. Spares have the numbers after the nodes that are needed.
         commit_every: supersteps between two commits, or "auto"; None: what the program says.
         arguments: keyword arguments of `main`.
-        raw_arguments: the same as text, converted by the annotations of `main`.
+        raw_arguments: the same as text, converted by the annotations of `main`: a dict, or words as typed, which a script gets in
+            `sys.argv`.
         faults: see `perdure.testing`.
         on_event: called with each event, a dict with `t` (s since the start) and `event`.
         settings: times and limits.
@@ -97,6 +99,7 @@ def run(
             where they are encoded, and there is one snapshot; None: what the settings say.
         check_restore: when declared objects are restored on trial and compared with the original: "first", at the first commit and whenever
             parts of a new class appear; "always", at every commit; "off".
+        lend_mpi4py: in the program `mpi4py.MPI` is `perdure.MPI`. If false, a program of several ranks that imports mpi4py is refused.
 
     Returns:
         The report, with what `main` returned on rank 0.
@@ -131,7 +134,9 @@ def run(
     if engine == "threads":
         if faults or return_after_s is not None:
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
-        account.report.result = run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=take)
+        account.report.result = run_threads(
+            main, arguments, raw_arguments, means=means, settings=settings, on_event=take, lends=lend_mpi4py
+        )  # fmt: skip
         return account.report
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     labels = joined(dict(enumerate(chosen.labels[:nodes])), node_labels or {})
@@ -145,7 +150,8 @@ def run(
         if choice is not None:
             take({"t": 0.0, "event": "group_size", "size": choice.size, "reason": choice.reason})
     order = _order(
-        describe(main, arguments, raw_arguments), means, shape, spares, faults, settings, _transport(transport, chosen), return_after_s,
+        describe(main, arguments, raw_arguments, lends=lend_mpi4py), means, shape, spares, faults, settings,
+        _transport(transport, chosen), return_after_s,
     )  # fmt: skip
     if chosen.nodes_max is not None and order.nodes > chosen.nodes_max:
         raise ConfigError(

@@ -30,6 +30,7 @@ from perdure.launch.cases import Case
 from perdure.launch.ground import Ground, ground_of
 from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
 from perdure.launch.places import Here, HostFault, Listener, MakePlace, Place
+from perdure.launch.program import Raw, split_raw
 from perdure.launch.rehearsal import Digests, first_difference
 from perdure.launch.shapes import shape_of
 
@@ -63,7 +64,7 @@ class Shape:
     node_labels: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     commit_every: int = 2
     memory: str = OVERLAP
-    raw_arguments: Mapping[str, str | bool] = field(default_factory=dict)
+    raw_arguments: Raw = field(default_factory=dict)
 
     @property
     def nodes(self) -> int:
@@ -90,7 +91,8 @@ class Shape:
             words += ["--setting", f"{name}={value:g}"] if value != getattr(Settings(), name) else []
         for fault in faults:
             words += ["--fault", fault]
-        given = [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.raw_arguments.items()]
+        named, given = split_raw(self.raw_arguments)
+        given += [f"--{name}" if text is True else f"--{name}={text}" for name, text in named.items()]
         return [*words, "--", *given] if given else words
 
 

@@ -43,6 +43,7 @@ class AgentConfig(msgspec.Struct, kw_only=True):
     agent: int
     node: int
     program: Program
+    ranks: int
     settings: Settings
     means: Means
     faults: list[Fault]

@@ -21,6 +21,7 @@ from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
 from perdure.launch import check_means, check_settings
 from perdure.launch.board import Declaration
+from perdure.launch.program import Raw
 from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.threads import run_threads
@@ -88,7 +89,7 @@ def plan(
     failure_domains: Sequence[str] = (),
     node_labels: Mapping[int, Mapping[str, str]] | None = None,
     arguments: Mapping[str, Any] | None = None,
-    raw_arguments: Mapping[str, str | bool] | None = None,
+    raw_arguments: Raw | None = None,
     seed: int = 0,
 ) -> JobPlan:
     """Runs the program up to its first superstep. Arguments and errors as of `perdure.run`.

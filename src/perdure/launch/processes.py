@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from typing import Any, Final
 
 import cloudpickle
@@ -27,7 +28,9 @@ from perdure.coding import copying
 from perdure.core.faults import NOBODY
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
+from perdure.launch.lending import lend
 from perdure.launch.program import load
+from perdure.launch.script import Script
 from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
 from perdure.runtime.agent import AgentProcess, Seat
@@ -79,10 +82,14 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     memory, slots = Memory(), Slots()
     verdict: dict[str, str] = {}
+    lend(size=config.ranks, lent=config.program.lends)
     try:
         main, arguments = load(config.program)
+        main = replace(main, stdin=os.dup(0)) if isinstance(main, Script) else main
     except PerdureError as error:
         verdict = {"error": type(error).__name__, "text": str(error)[-VERDICT_CHARACTERS:]}
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # a script has a copy of standard input; it is for rank 0 alone
     words.say(verdict=verdict)
     if verdict:
         sock.recv(1)

@@ -5,19 +5,29 @@ from __future__ import annotations
 import ast
 import base64
 import enum
+import importlib
+import importlib.machinery
 import importlib.util
 import inspect
+import os
 import pathlib
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle
 
 from perdure.errors import UsageError
+from perdure.launch.lending import lend, take_back
+from perdure.launch.script import Script, has_job_main, names
+
+Raw = Mapping[str, str | bool] | Sequence[str]
+"""Arguments from a command line: options by name, or the words as they were typed."""
+MODULE: Final = "-m "
+"""How a program begins that is named as a module: `-m package.module`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +36,14 @@ class Program:
 
     Attributes:
         path: of the program file, or empty.
-        function: in that file; empty: `main`, or the whole file as a script when it defines none.
+        function: in that file; empty: a `main` whose first parameter is `job`, or else the whole file as a script.
         pickled: in place of a path, the function by value (cloudpickle, base64).
         raw: arguments from the command line, to be converted by the function's annotations; True for an option without a value.
         arguments: arguments from Python (cloudpickle, base64), passed on as they are.
+        module: in place of a path, the name of a module, found from `folder`.
+        folder: where the command was typed.
+        words: arguments from the command line as they were typed: a script's `sys.argv`, or `--name value` for a function.
+        lends: `mpi4py.MPI` is `perdure.MPI` in the program.
     """
 
     path: str = ""
@@ -37,15 +51,20 @@ class Program:
     pickled: str = ""
     raw: dict[str, str | bool] = field(default_factory=dict)
     arguments: str = ""
+    module: str = ""
+    folder: str = ""
+    words: list[str] = field(default_factory=list)
+    lends: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """For a process's configuration."""
         return asdict(self)
 
 
-def describe(main: Callable[..., Any] | str, arguments: Mapping[str, Any] | None, raw: Mapping[str, str | bool] | None) -> Program:
+def describe(main: Callable[..., Any] | str, arguments: Mapping[str, Any] | None, raw: Raw | None, *, lends: bool = True) -> Program:
     """Makes a `Program` of what `perdure.run` was given. UsageError when there is no such file."""
     values = pickled_arguments(arguments)
+    options, words = split_raw(raw)
     if callable(main):
         module = inspect.getmodule(main)
         if module is not None and module.__name__ not in ("__main__", "builtins"):
@@ -57,13 +76,25 @@ def describe(main: Callable[..., Any] | str, arguments: Mapping[str, Any] | None
         finally:
             if module is not None and module.__name__ not in ("__main__", "builtins"):
                 cloudpickle.unregister_pickle_by_value(module)
-        return Program(pickled=pickled, raw=dict(raw or {}), arguments=values)
+        return Program(pickled=pickled, raw=options, words=words, arguments=values, lends=lends)
+    if main.startswith(MODULE):
+        name, _, function = main.removeprefix(MODULE).partition(":")
+        return Program(
+            module=name, folder=os.getcwd(), function=function, raw=options, words=words, arguments=values, lends=lends
+        )  # fmt: skip
     path, colon, function = main.rpartition(":")
     if not colon or not path:
         path, function = main, ""
     if not pathlib.Path(path).is_file():
         raise UsageError(f"there is no program {path!r}: name a Python file, such as heat.py or heat.py:main")
-    return Program(path=str(pathlib.Path(path).resolve()), function=function, raw=dict(raw or {}), arguments=values)
+    return Program(
+        path=str(pathlib.Path(path).resolve()), function=function, raw=options, words=words, arguments=values, lends=lends
+    )  # fmt: skip
+
+
+def split_raw(raw: Raw | None) -> tuple[dict[str, str | bool], list[str]]:
+    """Return options by name, and words; one of them is empty."""
+    return (dict(raw), []) if isinstance(raw, Mapping) else ({}, list(raw or []))
 
 
 def pickled_arguments(arguments: Mapping[str, Any] | None) -> str:
@@ -87,85 +118,108 @@ def load(program: Program) -> tuple[Callable[..., Any], dict[str, Any]]:
 def arguments_of(function: Callable[..., Any], program: Program) -> dict[str, Any]:
     """The keyword arguments of a program's function, made anew. Raises as `load` does."""
     arguments: dict[str, Any] = cloudpickle.loads(base64.b64decode(program.arguments)) if program.arguments else {}
-    if not isinstance(function, _Script):
-        arguments |= convert_arguments(function, program.raw)
+    if not isinstance(function, Script):
+        arguments |= convert_arguments(function, {**parse_arguments(program.words), **program.raw})
         _check_call(function, arguments)
     return arguments
 
 
 def _from_file(program: Program) -> Callable[..., Any]:
-    path = pathlib.Path(program.path)
-    source = path.read_text()
+    spec = None
+    if program.module:
+        sys.path.insert(0, program.folder)
+        spec = _spec_of(program.module)
+    path = pathlib.Path(spec.origin or "") if spec else pathlib.Path(program.path)
+    source = path.read_bytes()
     try:
         tree = ast.parse(source, str(path))
     except SyntaxError as error:
         raise UsageError(f"{path.name}, line {error.lineno}: {error.msg}") from None
-    sys.path.insert(0, str(path.parent))
+    package = spec.parent or "" if spec else _package_of(path) if _imports_relatively(tree) else ""
+    if not spec:
+        sys.path.insert(0, str(path.parent))
+    if not program.function and not has_job_main(tree, path.name):
+        code = compile(source, str(path), "exec", dont_inherit=True)
+        return Script(
+            code=code, path=str(path), words=program.words or _as_words(program.raw), protected=names(tree, "current"),
+            package=package, spec=spec,
+        )  # fmt: skip
     name = program.function or "main"
-    if not program.function and not _defines(tree, name):
-        return _Script(compile(source, str(path), "exec"), path, program.raw, protected=_names(tree, "current"))
-    module = _import(path)
+    module = _import(path, package, spec)
     function = getattr(module, name, None)
     if not callable(function):
         raise UsageError(f"{path.name} has no function {name!r}: write def {name}(job): ..., or name another as {path.name}:function")
     return typing.cast("Callable[..., Any]", function)
 
 
-def _defines(tree: ast.Module, name: str) -> bool:
-    for node in tree.body:
-        names = [node.name] if isinstance(node, ast.FunctionDef) else []
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.asname or alias.name for alias in node.names]
-        if isinstance(node, ast.Assign):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-        if name in names:
-            return True
-    return False
+def _spec_of(module: str) -> importlib.machinery.ModuleSpec:
+    """Find a module as `python -m` does: of a package, its `__main__`."""
+    try:
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{module}.__main__")
+    except Exception as error:
+        raise UsageError(f"-m {module}: a package that it is in cannot be imported: {type(error).__name__}: {error}") from error
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise UsageError(f"there is no module {module!r} in Python source to run with -m: name one that `python -m` finds from this folder")
+    return spec
 
 
-def _import(path: pathlib.Path) -> types.ModuleType:
-    """As a module of a name of its own, the same in all processes, so that pickles of its classes find it."""
-    name = f"perdure_program_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+def _imports_relatively(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
+def _package_of(path: pathlib.Path) -> str:
+    """The package that a file lies in, by its folders with `__init__.py`; the folder above becomes part of `sys.path`."""
+    parts: list[str] = []
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    if parts:
+        sys.path.insert(0, str(folder))
+        importlib.import_module(".".join(parts))
+    return ".".join(parts)
+
+
+def _as_words(raw: Mapping[str, str | bool]) -> list[str]:
+    return [word for name, text in raw.items() for word in ([f"--{name}"] if text is True else [f"--{name}", str(text)])]
+
+
+def parse_arguments(words: Sequence[str]) -> dict[str, str | bool]:
+    """`--name value`, `--name=value` and `--flag` to a dict; True for a flag."""
+    result: dict[str, str | bool] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--") and len(word) > 2:
+            name, equals, value = word[2:].partition("=")
+            result[name] = value if equals else True
+            name = "" if equals else name
+        elif name:
+            result[name], name = word, ""
+        else:
+            raise UsageError(f"{word!r}: arguments of the program are written --name value, after --")
+    return result
+
+
+def _import(path: pathlib.Path, package: str, spec: importlib.machinery.ModuleSpec | None) -> types.ModuleType:
+    """Import the file as a module of a name of its own, the same in all processes, so that pickles of its classes find it.
+
+    Relative imports start from `package`.
+    """
+    name = spec.name if spec else f"perdure_program_{path.stem}"
+    spec = spec or importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path.name} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    if package and spec.parent != package:
+        module.__package__, module.__spec__ = package, None
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(f"{path.name} cannot be imported: {type(error).__name__}: {error}") from error
     return module
-
-
-@dataclass(frozen=True, slots=True)
-class _Script:
-    """A file without `main` runs from top to bottom in each generation; `perdure.current()` is its job, `MPI.COMM_WORLD` its ranks.
-
-    One that was written for mpi4py asks for no job and declares nothing: then a loss starts it again, which it is told.
-    """
-
-    code: types.CodeType
-    path: pathlib.Path
-    raw: Mapping[str, str | bool]
-    protected: bool
-
-    def __call__(self, job: Any) -> None:
-        if not self.protected and job.rank == 0 and job.generation == 1:
-            print(
-                f"perdure: {self.path.name} declares no state, so it is unprotected: a loss starts it again from the top", file=sys.stderr
-            )
-        words = [word for name, text in self.raw.items() for word in ([f"--{name}"] if text is True else [f"--{name}", str(text)])]
-        sys.argv = [str(self.path), *words]
-        exec(self.code, {"__name__": "__main__", "__file__": str(self.path)})
-
-
-def _names(tree: ast.Module, name: str) -> bool:
-    """Does the file speak of `perdure.<name>`, or of `name`?"""
-    nodes = list(ast.walk(tree))
-    return any(isinstance(node, ast.Attribute) and node.attr == name for node in nodes) or any(
-        isinstance(node, ast.alias) and node.name == name for node in nodes
-    )
 
 
 def convert_arguments(function: Callable[..., Any], raw: Mapping[str, str | bool]) -> dict[str, Any]:
@@ -197,8 +251,10 @@ def _type_of(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
 
 def options_of(program: Program) -> str | None:
     """Return a line for each argument of the program's function, for a person; None: a script, which reads its arguments itself."""
+    lend(size=1, lent=program.lends)
     function = cloudpickle.loads(base64.b64decode(program.pickled)) if program.pickled else _from_file(program)
-    if isinstance(function, _Script):
+    take_back()
+    if isinstance(function, Script):
         return None
     hints = _hints(function)
     lines = [_option(one, _type_of(one, hints)) for one in _parameters(function).values()]

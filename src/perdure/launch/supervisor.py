@@ -155,8 +155,8 @@ class Supervisor:
         order = self._order
         config = AgentConfig(
             token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number, node=node,
-            program=order.program, settings=order.settings, means=order.means, faults=list(order.faults), spent=sorted(self._striker.spent),
-            transport=order.transport,
+            program=order.program, ranks=order.shape.ranks, settings=order.settings, means=order.means, faults=list(order.faults),
+            spent=sorted(self._striker.spent), transport=order.transport,
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))
         agent = self._agents[number] = _Agent(number, node, process)

@@ -23,7 +23,8 @@ from perdure.comm import Mesh
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
 from perdure.launch.board import Board, Declared, ThreadMonitor, ThreadSession
-from perdure.launch.program import Program, arguments_of, describe, load, pickled_arguments
+from perdure.launch.lending import lend, take_back
+from perdure.launch.program import Program, Raw, arguments_of, describe, load, pickled_arguments, split_raw
 from perdure.runtime.session import Means
 from perdure.runtime.worker import as_raised
 
@@ -37,24 +38,30 @@ UNWIND_TIMEOUT_S: Final = 2.0
 def run_threads(
     main: Callable[..., Any] | str,
     arguments: Mapping[str, Any] | None,
-    raw: Mapping[str, str | bool] | None,
+    raw: Raw | None,
     *,
     means: Means,
     settings: Settings,
     on_event: OnEvent,
     declared: Declared | None = None,
+    lends: bool = True,
 ) -> Any:
     """Blocks until all ranks are through; returns what `main` returned on rank 0. Raises what `perdure.run` raises.
 
     `declared` is called by one of the ranks' threads; what it raises ends the job.
     """
     if callable(main):
-        function, program = main, Program(raw=dict(raw or {}), arguments=pickled_arguments(arguments))
+        options, words = split_raw(raw)
+        function, program = main, Program(raw=options, words=words, arguments=pickled_arguments(arguments))
     else:
-        program = describe(main, arguments, raw)
+        program = describe(main, arguments, raw, lends=lends)
+        lend(size=means.ranks_on_machine, lent=lends)
         function = load(program)[0]
-    arguments_of(function, program)
-    return _Threads(function, program, means, settings, on_event, declared).run()
+    try:
+        arguments_of(function, program)
+        return _Threads(function, program, means, settings, on_event, declared).run()
+    finally:
+        take_back()
 
 
 class _Threads:
