@@ -31,7 +31,7 @@ from perdure.adapters.sharing import RANDOM
 from perdure.adapters.tracking import tracker
 from perdure.comm import Communicator
 from perdure.comm.communicator import bound
-from perdure.comm.crossing import nothing_crosses
+from perdure.comm.crossing import nothing_crosses, nothing_is_left
 from perdure.comm.scoped import Scoped
 from perdure.core.ids import END, Label
 from perdure.core.offers import Form, Item, Kind
@@ -69,6 +69,7 @@ class Job:
         self._residence = Residence(session)
         self._loop = "before"
         self._ended_at = 0
+        self._is_over = False
         self._every: int | None = None
         self._rebound = Rebinding()
         seeds = np.random.SeedSequence(session.means.seed).spawn(session.size)[session.rank]
@@ -341,6 +342,7 @@ class Job:
             self._session.base_is_wrong()
         else:
             random_states.put_back(self._random)
+            self._session.comm.engine.pass_commit(base.superstep)
         self._note_names()
 
     def _note_names(self) -> None:
@@ -362,6 +364,8 @@ class Job:
         if session.means.debug:
             with session.inside("comm.supersteps"):
                 nothing_crosses(session.comm.engine, -1 if superstep == END else superstep, self._ended_at)
+        if superstep != END and not self._is_over:
+            nothing_is_left(session.comm.engine, superstep)
         session.begin_snapshot(superstep)
         self._random.update(random_states.taken(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
@@ -374,6 +378,7 @@ class Job:
         arrays = [entry for entry in self._entries.values() if entry.own is not None]
         objects = sum(item.nbytes for item in offer.items if item.form is Form.BOX and item.name not in (RANDOM, RESULT))
         live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
+        session.comm.engine.pass_commit(superstep)
         session.finish_snapshot(superstep, offer, live + objects, resident)
 
     def _slot(self, nbytes: int) -> Array:
@@ -385,6 +390,7 @@ class Job:
 
     def _finish(self, result: bytes) -> None:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
+        self._is_over = True
         if self._loop in ("before", "declared"):
             self._begin()
         self._loop = "over"

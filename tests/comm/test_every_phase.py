@@ -58,7 +58,7 @@ class Frames:
 
     def _send_half(self, out: Any, *, data: Any = None, message: Any = None, **fields: int) -> None:
         words = [fields.get(name, 0) for name in ("context", "length", "address", "tag")]
-        head = HEAD.pack(out.sequence, *words, self._generation, fields.get("kind", 0), fields.get("ticket", 0))
+        head = HEAD.pack(out.sequence, *words, self._generation, fields.get("kind", 0), fields.get("ticket", 0), 0)
         out.stream.send([head, data[: len(data) // 2]] if data else [head[: len(head) // 2]])
 
 

@@ -216,7 +216,7 @@ def test_a_frame_of_an_older_generation_is_refused(world: World) -> None:
         if comm.rank == 1:
             link = comm.engine.traffic.outward(0)
             assert link is not None
-            link.stream.send([HEAD.pack(0, comm.held().context, 0, 0, 0, comm.engine.generation - 1, 0, 0)])
+            link.stream.send([HEAD.pack(0, comm.held().context, 0, 0, 0, comm.engine.generation - 1, 0, 0, 0)])
         if comm.rank == 0:
             return comm.recv(source=1)
         return None

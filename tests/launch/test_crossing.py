@@ -1,4 +1,4 @@
-"""Communication that crosses a commit is found: by rehearsals always, and in any run under PERDURE_DEBUG=1."""
+"""Communication that crosses a commit is found: what a rank knows itself in every run, the rest by rehearsals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import perdure
 from perdure import UsageError
 from perdure.testing import rehearse
 
-LOOSE_ENDS = str(pathlib.Path(__file__).parents[1] / "programs" / "loose_ends.py")
+PROGRAMS = pathlib.Path(__file__).parents[1] / "programs"
+LOOSE_ENDS, ORPHAN, FARM = (str(PROGRAMS / name) for name in ("loose_ends.py", "orphan_message.py", "farm_racing_ahead.py"))
 NAMED = {
     "send": "rank 1 sent 8 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2",
     "large": "rank 1 sent 800000 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2",
@@ -31,10 +32,8 @@ def test_it_is_named_by_a_rehearsal(what: str) -> None:
         rehearse(LOOSE_ENDS, arguments={"what": what}, rehearsals=1)
 
 
-def test_it_runs_without_and_is_named_under_debug(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert perdure.run(LOOSE_ENDS, spares=0).result == 8 * 6
-    monkeypatch.setenv("PERDURE_DEBUG", "1")
-    with pytest.raises(UsageError, match=NAMED["send"]):
+def test_what_a_rank_knows_itself_is_named_in_every_run() -> None:
+    with pytest.raises(UsageError, match=r"rank 1 sent 8 bytes with tag 5|rank 1 sent a message with tag 5"):
         perdure.run(LOOSE_ENDS, spares=0)
 
 
@@ -75,3 +74,27 @@ def one_ends_early(job: perdure.Job) -> None:
 def test_a_rank_that_ends_early_is_told_so_with_the_check_and_without(options: Any) -> None:
     with pytest.raises(UsageError, match=r"rank 0 goes on at superstep 6|rank 1 ended its loop at superstep 5"):
         perdure.run(one_ends_early, ranks=2, spares=0, **options)
+
+
+@pytest.mark.parametrize("faults", [[], ["kill:node=2,superstep=10"]])
+def test_a_message_of_an_earlier_superstep_is_refused_where_it_is_received(faults: list[str]) -> None:
+    """Or the count is right, where no message happens to cross a commit."""
+    try:
+        report = perdure.run(ORPHAN, ranks=3, faults=faults)
+    except UsageError as error:
+        words = str(error)
+    else:
+        words = "" if report.result == 20 else f"{report.result} messages were counted"
+    assert words == "" or ("rank 1 sent" in words and "tag 3" in words and "the commit of superstep" in words)
+
+
+def test_a_rank_that_is_a_commit_ahead_is_waited_for() -> None:
+    undisturbed = perdure.run(f"{ORPHAN}:received", ranks=3).result
+    disturbed = perdure.run(f"{ORPHAN}:received", ranks=3, faults=["kill:node=2,superstep=10"])
+    assert undisturbed == disturbed.result == sum(range(20))
+
+
+@pytest.mark.parametrize("transport", ["shared", "unix", "tcp"])
+def test_a_manager_loses_no_answer_of_a_worker_that_runs_ahead(transport: str) -> None:
+    faults = ["kill:node=1,superstep=4", "kill:node=0,superstep=7"]
+    assert perdure.run(FARM, ranks=4, spares=2, faults=faults, transport=transport).result == (60, 70210)

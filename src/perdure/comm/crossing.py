@@ -1,8 +1,11 @@
 """Which communication crosses a commit? What begins before it and ends after it is no part of the state: a recovery would lose it.
 
-All ranks ask together, at the same position. Channels keep their order, so when a marker of every rank has arrived, so has all that they
-sent before: what lies unreceived now was not received in the supersteps that end here, however small and however early it left its
-sender. The ranks then tell one another what they found; nobody goes on before that, so no later message is taken for an earlier one.
+In every run a rank looks at what it knows itself (`nothing_is_left`), and a message that crosses is refused when it is received
+(`Engine.is_receivable`). Rehearsals, and runs with `debug`, find messages too that nobody receives (`nothing_crosses`):
+
+1. All ranks send a marker to one another, at the same position. Channels keep their order, so when a marker of every rank has arrived, so
+   has all that they sent before: what lies unreceived now was not received in the supersteps that end here.
+2. The ranks exchange what they found. Nobody goes on before that, so no later message is taken for an earlier one.
 """
 
 from __future__ import annotations
@@ -34,10 +37,24 @@ def nothing_crosses(engine: Engine, superstep: int, ended_at: int) -> None:
         both = " and ".join(_in_words(rank, places[rank]) for rank in (0, other))
         raise UsageError(f"{both}: all ranks must commit, and end, in the same supersteps")
     if found and superstep >= 0:
-        raise UsageError(
-            f"{found} at the commit of superstep {superstep}: a recovery from there would lose it; receive each message, and wait for "
-            "each request, in the superstep that begins it"
-        )
+        raise UsageError(_of_crossing(found, superstep))
+
+
+def nothing_is_left(engine: Engine, superstep: int) -> None:
+    """Refuse, at a commit, what this rank knows to cross it: messages that are here and not received, and receives under way.
+
+    It asks no other rank. A message that has not arrived yet is found when it is received: see `Engine.is_receivable`.
+    """
+    found = _of_rank(engine)
+    if found:
+        raise UsageError(_of_crossing(found[0], superstep))
+
+
+def _of_crossing(what: str, superstep: int) -> str:
+    return (
+        f"{what} at the commit of superstep {superstep}: a recovery from there would lose it; receive each message, and wait for "
+        "each request, in the superstep that begins it"
+    )
 
 
 def _in_words(rank: int, place: int) -> str:
@@ -68,7 +85,7 @@ def _exchange(engine: Engine, ranks: tuple[int, ...], tag: int) -> Exchange:
 def _of_rank(engine: Engine) -> list[str]:
     """What this rank has not finished: messages that it has not received, receives that nothing has matched."""
     messages = [one for queue in engine.mailbox.waiting.values() for one in queue if one.context != CONTEXT]
-    receives = [one for one in engine.mailbox.receives() if one.context != CONTEXT]
+    receives = [one for one in [*engine.mailbox.receives(), *engine.traffic.half_received()] if one.context != CONTEXT]
     found = [_of_message(engine, one) for one in messages] + [_of_receive(engine, one) for one in receives]
     if not found and engine.traffic.background:
         found = [f"rank {engine.rank} has a non-blocking collective under way"]

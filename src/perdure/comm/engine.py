@@ -17,6 +17,7 @@ from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSE
 from perdure.comm.matching import Arrival, Mailbox, Receive
 from perdure.comm.traffic import Traffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
+from perdure.errors import UsageError
 
 if TYPE_CHECKING:
     from perdure.comm.membership import Membership
@@ -58,6 +59,12 @@ class Engine:
         self.generation, self.size, self.rank = generation, size, mesh.rank
         self.incarnations, self.monitor = incarnations, monitor
         self.mailbox = Mailbox()
+        self.interval = 0
+        """How many commit positions this rank has passed in this generation."""
+        self.passed_at = 0
+        """The superstep of the last one."""
+        self._later: list[Arrival] = []
+        """Messages of ranks that have passed a commit which this one has yet to pass, in the order of arrival."""
         self.memberships: weakref.WeakValueDictionary[int, Membership] = weakref.WeakValueDictionary()
         """The communicators that are held, by context."""
         self._insides: dict[str, Inside] = {}
@@ -70,6 +77,29 @@ class Engine:
         self._tickets: dict[int, tuple[Send, int]] = {}
         self._ticket = 0
         self._asked: dict[tuple[int, int], Receive] = {}
+
+    def pass_commit(self, superstep: int) -> None:
+        """This rank's state is copied: what it sends from now on belongs to the next commit interval.
+
+        A message of a later interval than the receiver's matches nothing until the receiver has passed the same commit: were it received
+        before, it would be a part of the commit, and a recovery would send it again. One of an earlier interval must not be received any
+        more: a recovery would not send it again (Chandy and Lamport 1985 call these cuts inconsistent).
+        """
+        self.interval += 1
+        self.passed_at = superstep
+        self.traffic.pass_commit(self.interval)
+        later, self._later = self._later, []
+        for arrival in later:
+            self.message_arrived(arrival, None)
+
+    def is_receivable(self, arrival: Arrival) -> Arrival:
+        """Return the message. UsageError: it was sent before a commit that this rank has passed."""
+        if arrival.interval < self.interval:
+            raise UsageError(
+                f"rank {arrival.source} sent a message with tag {arrival.tag} before the commit of superstep {self.passed_at}, and rank "
+                f"{self.rank} receives it after that: a recovery from there would lose it; receive a message in the superstep that sends it"
+            )
+        return arrival
 
     def inside(self, call: str) -> Inside:
         """Tells the monitor that the rank is inside a call; made once for each and used again."""
@@ -127,6 +157,7 @@ class Engine:
 
     def fulfil(self, wanted: Receive, arrival: Arrival) -> None:
         """A receive and its message have met."""
+        self.is_receivable(arrival)
         wanted.from_rank, wanted.from_tag, wanted.length = arrival.source, arrival.tag, arrival.length
         buffer = wanted.buffer
         if buffer is not None and arrival.length > len(buffer):
@@ -194,7 +225,8 @@ class Engine:
         if arrival.kind == COPY:
             asked = self._asked.pop((rank, arrival.ticket))
             return asked, asked.data
-        wanted = self.mailbox.receive_for(arrival.context, arrival.source, arrival.tag)
+        is_later = arrival.interval > self.interval
+        wanted = None if is_later else self.mailbox.receive_for(arrival.context, arrival.source, arrival.tag)
         if arrival.kind == OFFER:
             self.monitor.moved(arrival.length)
             self.message_arrived(arrival, wanted)
@@ -206,6 +238,9 @@ class Engine:
         if arrival.kind == COPY:
             assert wanted is not None
             wanted.done = True
+            return
+        if arrival.interval > self.interval:
+            self._later.append(arrival)
             return
         wanted = wanted or self.mailbox.receive_for(arrival.context, arrival.source, arrival.tag)
         if wanted is None:
@@ -266,7 +301,7 @@ class Engine:
 
     def _send_to_itself(self, message: Send, context: int, tag: int, synchronous: bool) -> None:
         """Without a link: copied into the receive, or into memory of its own until there is one."""
-        arrival = Arrival(context, self.rank, tag, len(message.data), DATA, 0)
+        arrival = Arrival(context, self.rank, tag, len(message.data), DATA, 0, interval=self.interval)
         wanted = self.mailbox.receive_for(context, self.rank, tag)
         if wanted is not None or not synchronous:
             fits = wanted is not None and wanted.buffer is not None

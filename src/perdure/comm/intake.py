@@ -31,10 +31,11 @@ class Receiver(Protocol):
 
 
 class Intake:
-    """Takes what comes on the links of one generation. `revoked`: nothing more is taken."""
+    """Takes what comes on the links of one generation. `revoked`: nothing more is taken. `interval`: as of `Engine`."""
 
     def __init__(self, generation: int, receiver: Receiver, monitor: Monitor) -> None:
         self.revoked = False
+        self.interval = 0
         self._generation, self._receiver, self._monitor = generation, receiver, monitor
 
     def pull(self, inward: Inward) -> bool:
@@ -74,9 +75,11 @@ class Intake:
         at = ring.lies_at(HEAD_BYTES)
         if at < 0 or self.revoked:
             return False
-        sequence, context, length, address, tag, generation, kind, ticket = HEAD.unpack_from(ring.data, at)
+        sequence, context, length, address, tag, generation, kind, ticket, interval = HEAD.unpack_from(ring.data, at)
         wanted = None
         if kind == DATA:
+            if interval != self.interval:
+                return False
             wanted = self._receiver.receive_for(context, inward.rank, tag, length)
             if wanted is None:
                 return False
@@ -85,7 +88,7 @@ class Intake:
         inward.due(sequence, generation, self._generation)
         ring.skip(HEAD_BYTES)
         if wanted is None:
-            self._receiver.head_arrived(Arrival(context, inward.rank, tag, length, kind, ticket, address), inward.rank)
+            self._receiver.head_arrived(Arrival(context, inward.rank, tag, length, kind, ticket, address, interval), inward.rank)
             return True
         assert wanted.buffer is not None
         target = wanted.buffer[:length]
@@ -93,7 +96,7 @@ class Intake:
         while filled < length and (count := ring.read_into(target[filled:] if filled else target)):
             filled += count
         if filled < length:
-            arrival = inward.arrival = Arrival(context, inward.rank, tag, length, kind, ticket, address)
+            arrival = inward.arrival = Arrival(context, inward.rank, tag, length, kind, ticket, address, interval)
             arrival.placed = True
             inward.target, inward.wanted, inward.filled = target, wanted, filled
             return True

@@ -1,7 +1,8 @@
 """The two ends of a one-way link between ranks, and the frames on it.
 
 A frame is a head and the bytes that follow it. Heads carry the generation and a sequence number of their channel, so that a frame of an
-older generation, or a lost or repeated one, is found and refused; and so that messages can be logged and replayed later.
+older generation, or a lost or repeated one, is found and refused; and so that messages can be logged and replayed later. They carry the
+sender's commit interval too, the number of commit positions that it has passed: see `Engine.pass_commit`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from perdure.comm.transports import Stream
 from perdure.comm.transports.shared import RingReceiver, RingSender
 from perdure.errors import InternalError
 
-HEAD: Final = struct.Struct("<QQQQqIII4x")
-"""sequence number, context, length, address, tag, generation, kind, ticket."""
+HEAD: Final = struct.Struct("<QQQQqIIII")
+"""sequence number, context, length, address, tag, generation, kind, ticket, commit interval of the sender."""
 HEAD_BYTES: Final = HEAD.size
 DATA: Final = 0
 """A message; its bytes follow."""
@@ -117,6 +118,6 @@ class Inward:
 
     def unpack(self, generation: int) -> Arrival:
         """The head that is complete now. InternalError: it does not belong here."""
-        sequence, context, length, address, tag, of_generation, kind, ticket = HEAD.unpack(self.head)
+        sequence, context, length, address, tag, of_generation, kind, ticket, interval = HEAD.unpack(self.head)
         self.due(sequence, of_generation, generation)
-        return Arrival(context, self.rank, tag, length, kind, ticket, address)
+        return Arrival(context, self.rank, tag, length, kind, ticket, address, interval)

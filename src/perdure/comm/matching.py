@@ -24,15 +24,18 @@ class Arrival:
         kind: of its frame; `ticket`: names it to a sender that waits for an answer, 0 when none does.
         placed: `data` lies in the buffer of the receive already.
         serial: the order of arrival.
+        interval: how many commit positions its sender had passed.
     """
 
     data: memoryview | None = None
     placed = False
     serial = 0
 
-    def __init__(self, context: int, source: int, tag: int, length: int, kind: int, ticket: int, address: int = 0) -> None:
+    def __init__(
+        self, context: int, source: int, tag: int, length: int, kind: int, ticket: int, address: int = 0, interval: int = 0
+    ) -> None:
         self.context, self.source, self.tag, self.length = context, source, tag, length
-        self.kind, self.ticket, self.address = kind, ticket, address
+        self.kind, self.ticket, self.address, self.interval = kind, ticket, address, interval
 
 
 class Receive:

@@ -99,7 +99,9 @@ class Probes:
             if source != PROC_NULL:
                 wanted = m.source(source, tag)
                 m.engine.traffic.wait_until(lambda: m.engine.mailbox.find(m.context, wanted, tag) is not None)
-                _tell(m, m.engine.mailbox.find(m.context, wanted, tag), status)
+                found = m.engine.mailbox.find(m.context, wanted, tag)
+                assert found is not None
+                _tell(m, m.engine.is_receivable(found), status)
             else:
                 _tell(m, None, status)
         return True
@@ -115,7 +117,7 @@ class Probes:
             m.engine.traffic.progress()
             arrival = m.engine.mailbox.find(m.context, wanted, tag)
             if arrival is not None:
-                _tell(m, arrival, status)
+                _tell(m, m.engine.is_receivable(arrival), status)
             return arrival is not None
 
     def Mprobe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Message:

@@ -61,6 +61,14 @@ class Traffic:
         self._may_go = threading.Event()
         self._may_go.set()
 
+    def pass_commit(self, interval: int) -> None:
+        """What is sent from now on is of this commit interval."""
+        self._intake.interval = interval
+
+    def half_received(self) -> list[Receive]:
+        """Return the receives whose message has begun to come."""
+        return [inward.wanted for inward in self._in.values() if inward.arrival is not None and inward.wanted is not None]
+
     # ---- from other threads -----------------------------------------------------------------------------------------------
 
     def revoke(self) -> None:
@@ -249,7 +257,7 @@ class Traffic:
         near = out.near
         if near is None or out.pending:
             return False
-        head = HEAD.pack(out.sequence, context, length, address, tag, self._generation, kind, ticket)
+        head = HEAD.pack(out.sequence, context, length, address, tag, self._generation, kind, ticket, self._intake.interval)
         if not near.ring.write_whole(head, body):
             return False
         out.sequence += 1
@@ -265,7 +273,7 @@ class Traffic:
         message: Send | None = None, data: memoryview | None = None,
     ) -> None:  # fmt: skip
         """Sends a frame, or lets it wait behind others. `message` is done with it, unless an answer is due."""
-        head = HEAD.pack(out.sequence, context, length, address, tag, self._generation, kind, ticket)
+        head = HEAD.pack(out.sequence, context, length, address, tag, self._generation, kind, ticket, self._intake.interval)
         out.sequence += 1
         ends = message if kind in _BY_ITSELF else None
         pieces: list[memoryview | bytes] = [head, data] if data else [head]
