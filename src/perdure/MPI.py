@@ -121,6 +121,8 @@ from perdure.comm.topologies import balanced as _balanced
 
 memory = buffer
 SUCCESS: Final = 0
+_finalized: Final[dict[str, Any]] = {}
+"""The engine of the generation in which `Finalize` was called."""
 
 
 def __getattr__(name: str) -> Any:
@@ -174,8 +176,9 @@ def Is_initialized() -> bool:
 
 
 def Is_finalized() -> bool:
-    """Never: the job outlives the program."""
-    return False
+    """Has this rank called `Finalize` in the generation that runs now?"""
+    world = COMM_WORLD.thing
+    return world is not None and _finalized.get("engine") is world.engine
 
 
 def Init() -> None:
@@ -189,7 +192,8 @@ def Init_thread(required: int = THREAD_MULTIPLE) -> int:
 
 
 def Finalize() -> None:
-    """The job ends when the program does."""
+    """Note that this rank has called it; the job ends when the program does."""
+    _finalized["engine"] = COMM_WORLD.engine
 
 
 def Query_thread() -> int:

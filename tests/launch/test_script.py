@@ -175,3 +175,23 @@ def test_only_a_main_that_takes_a_job_is_perdures(text: str, is_job: bool) -> No
 def test_a_main_that_nobody_calls_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"app\.py:main"):
         has_job_main(ast.parse(text), "app.py")
+
+
+def test_without_a_job_there_is_one_rank() -> None:
+    text = (
+        "from perdure import MPI\n"
+        "comm = MPI.COMM_WORLD\n"
+        "print(comm.rank, comm.size, comm.allreduce(3), comm.sendrecv('to itself', 0), MPI.COMM_SELF.size)\n"
+        "print(MPI.Is_initialized(), MPI.Is_finalized())\n"
+        "MPI.Finalize()\n"
+        "print(MPI.Is_initialized(), MPI.Is_finalized())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, timeout=60, check=True)
+    assert done.stdout.decode().splitlines() == ["0 1 3 to itself 1", "True False", "True True"]
+
+
+def test_a_process_of_a_job_is_no_job_of_one_rank(tmp_path: pathlib.Path) -> None:
+    path = written(tmp_path, "from perdure import MPI\nrank = MPI.COMM_WORLD.rank\ndef main(job):\n    print(rank)\n")
+    done = run(path)
+    assert done.returncode == 2
+    assert b"no job is running" in done.stderr

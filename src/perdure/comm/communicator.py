@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from perdure.comm import constants as c
+from perdure.comm import singleton
 from perdure.comm.attributes import Keyvals
 from perdure.comm.collectives import Collectives
 from perdure.comm.failures import ErrorClass, Exception, last_used_code, left_out
@@ -203,12 +204,25 @@ _constants: Final[Scoped[dict[str, Membership]]] = Scoped()
 """What COMM_WORLD and COMM_SELF are, where a job runs."""
 
 
+_singleton: Final[dict[str, Membership]] = {}
+"""What they are where no job runs, once they were used."""
+
+
 def _memberships() -> dict[str, Membership]:
-    return _constants.get() or {}
+    found = _constants.get()
+    if found is not None:
+        return found
+    if not _singleton and (alone := singleton.communicator()) is not None:
+        _singleton.update(_both(alone))
+    return _singleton if singleton.is_allowed() else {}
+
+
+def _both(comm: Comm) -> dict[str, Membership]:
+    m = comm.held()
+    alone = Membership(m.engine, (m.engine.rank,), 0, SELF_CONTEXT, name="MPI_COMM_SELF")
+    return {"world": m, "self": alone}
 
 
 def bound(comm: Comm, *, to_thread: bool = False) -> AbstractContextManager[None]:
     """While the block runs, COMM_WORLD is `comm`: in this process, or only in this thread (and then not in threads that it starts)."""
-    m = comm.held()
-    alone = Membership(m.engine, (m.engine.rank,), 0, SELF_CONTEXT, name="MPI_COMM_SELF")
-    return _constants.bound({"world": m, "self": alone}, to_thread=to_thread)
+    return _constants.bound(_both(comm), to_thread=to_thread)

@@ -25,6 +25,7 @@ import msgspec
 from perdure import job
 from perdure.adapters.kept_memory import Memory
 from perdure.coding import copying
+from perdure.comm import singleton
 from perdure.core.faults import NOBODY
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
@@ -82,6 +83,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     memory, slots = Memory(), Slots()
     verdict: dict[str, str] = {}
+    singleton.forbid()
     lend(size=config.ranks, lent=config.program.lends)
     try:
         main, arguments = load(config.program)

@@ -19,7 +19,7 @@ import cloudpickle
 
 from perdure import job
 from perdure.adapters.kept_memory import Memory
-from perdure.comm import Mesh
+from perdure.comm import Mesh, singleton
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
 from perdure.launch.board import Board, Declared, ThreadMonitor, ThreadSession
@@ -50,16 +50,17 @@ def run_threads(
 
     `declared` is called by one of the ranks' threads; what it raises ends the job.
     """
-    if callable(main):
-        options, words = split_raw(raw)
-        function, program = main, Program(raw=options, words=words, arguments=pickled_arguments(arguments))
-    else:
-        program = describe(main, arguments, raw, lends=lends)
-        lend(size=means.ranks_on_machine, lent=lends)
-        function = load(program)[0]
     try:
-        arguments_of(function, program)
-        return _Threads(function, program, means, settings, on_event, declared).run()
+        with singleton.forbidden():
+            if callable(main):
+                options, words = split_raw(raw)
+                function, program = main, Program(raw=options, words=words, arguments=pickled_arguments(arguments))
+            else:
+                program = describe(main, arguments, raw, lends=lends)
+                lend(size=means.ranks_on_machine, lent=lends)
+                function = load(program)[0]
+            arguments_of(function, program)
+            return _Threads(function, program, means, settings, on_event, declared).run()
     finally:
         take_back()
 

@@ -1,0 +1,67 @@
+"""A process that no job started is a job of one rank, as `python script.py` is under MPI.
+
+A process of a job never is one: there a communicator that is used before the job runs, or by a thread that belongs to no rank, is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from perdure.comm.communicator import Communicator
+
+_forbidden: Final[list[str]] = []
+"""Why this process is no job by itself; empty: it may be one."""
+
+
+def forbid() -> None:
+    """From now on this process belongs to a job."""
+    _forbidden.append("a process of a job")
+
+
+@contextmanager
+def forbidden() -> Iterator[None]:
+    """While the block runs, this process has ranks that are threads."""
+    _forbidden.append("ranks are threads")
+    try:
+        yield
+    finally:
+        _forbidden.pop()
+
+
+def is_allowed() -> bool:
+    """May this process be a job of one rank?"""
+    return not _forbidden
+
+
+def communicator() -> Communicator | None:
+    """Return a new communicator of one rank; None: this process is or has part of a job."""
+    from perdure.comm.mesh import Mesh
+
+    if not is_allowed():
+        return None
+    mesh = Mesh(job=os.urandom(16), rank=0, incarnation=1, monitor=_Nobody(), transport="threads")
+    return mesh.enter(generation=1, size=1, addresses=[mesh.address], incarnations=[1])
+
+
+class _Nobody:
+    """A `Monitor` where no runtime watches."""
+
+    def enter(self, call: str) -> None:
+        """See `Monitor.enter`."""
+
+    def leave(self) -> None:
+        """See `Monitor.leave`."""
+
+    def moved(self, nbytes: int) -> None:
+        """See `Monitor.moved`."""
+
+    def suspect(self, rank: int) -> None:
+        """See `Monitor.suspect`."""
+
+    def failed(self, error: BaseException) -> None:
+        """Nobody connects to a single rank, so this is a fault of ours."""
+        raise error
