@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from perdure.core.domains import Domains, fullest, risk, spread
+from perdure.core.domains import Domains, fatal_loss, fullest, risk, spread, why_degraded
 from perdure.core.holdings import known_one_by_one
 from perdure.core.ids import Label
 from perdure.core.layout import dealt_groups, domain_group_size
@@ -182,3 +182,14 @@ def test_what_could_not_be_spread_is_said_in_one_line(racks: str, parity: int, t
 def test_racks_of_one_name_in_two_rows_are_two() -> None:
     domains = Domains(names=("row", "rack"), paths=(("a", "1"), ("b", "1")))
     assert fullest([0, 1], domains) == (1, 1, 1)
+
+
+def test_the_single_loss_that_would_end_the_job_is_named() -> None:
+    """Without it a user does not know that the next loss is one too many."""
+    homes = {0: 0, 1: 2, 2: 2, 3: 3}
+    said = fatal_loss([(0, 1, 2, 3)], homes.__getitem__, 1, Domains())
+    assert said.startswith("losing node 2 would end the job: ranks 1 and 2 share it")
+    assert fatal_loss([(0, 1, 2, 3)], homes.__getitem__, 2, Domains()) == ""
+    assert fatal_loss([(0, 1), (2, 3)], homes.__getitem__, 1, Domains()) == ""
+    assert why_degraded([(0, 1, 2, 3)], homes.__getitem__) == "ranks 1 and 2 of one parity group share node 2"
+    assert why_degraded([(0, 1), (2, 3)], homes.__getitem__) == ""

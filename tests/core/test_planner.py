@@ -120,3 +120,17 @@ def test_one_loss_spreads_the_decoding_over_all_survivors() -> None:
     assert isinstance(answer, Plan)
     tasks = planner.decode_tasks(answer, known_one_by_one(answer, reports))
     assert set(tasks) == {100, 101, 102, 103}
+
+
+@pytest.mark.parametrize("spares", [2, 3])
+def test_ranks_that_shared_a_lost_node_are_spread_over_the_spares(spares: int) -> None:
+    """On one spare they would be lost together again, which the parity may not give back."""
+    doubled = plan_of(4, 2, ranks_per_node=2)
+    reports = [report(rank, {Label(1, 5): True}, 4, 2) for rank in (2, 3)]
+    held, lost = known_one_by_one(doubled, reports), [s for s in seats(2) if s.node == 1]
+    spread = planner.next_plan(doubled, held, lost, seats(spares, 2), {}, (), ranks_per_node=1)
+    assert isinstance(spread, Plan)
+    assert [place.node for place in spread.placements] == [2, 3, 1, 1]
+    together = planner.next_plan(doubled, held, lost, seats(spares, 2), {}, (), ranks_per_node=2)
+    assert isinstance(together, Plan)
+    assert [place.node for place in together.placements] == [2, 2, 1, 1]

@@ -150,7 +150,10 @@ def test_the_spare_is_lost_while_it_is_being_rebuilt_on(survive: Survive) -> Non
 def test_without_a_spare_the_lost_ranks_move_in_with_survivors(survive: Survive) -> None:
     story = survive("kill:node=1,superstep=20", spares=0)
     assert story.report.degraded
-    assert story.of("generation_started")[-1]["degraded"]
+    last = story.of("generation_started")[-1]
+    assert last["degraded"]
+    assert last["why"] == story.report.why_degraded == "ranks 0 and 1 of one parity group share node 0"
+    assert story.report.risk.startswith("losing node 0 would end the job: ranks 0 and 1 share it")
 
 
 def test_one_node_after_the_other_until_one_is_left(survive: Survive) -> None:
@@ -179,6 +182,15 @@ def test_a_lost_node_comes_back_as_a_spare(survive: Survive) -> None:
     story = survive("kill:node=1,superstep=5", "kill:node=2,superstep=60", supersteps=70, pause=0.05, spares=0, return_after_s=0.1)
     assert story.of("node_returned")
     assert len(story.of("node_lost")) == 2
+
+
+def test_a_node_that_two_ranks_share_is_lost_after_others_have_come_back(survive: Survive) -> None:
+    """Which nodes take its ranks is a matter of when the others are up: tests/core/test_planner.py has that."""
+    story = survive(
+        "kill:node=1,superstep=5", "kill:node=2,phase=sealed", "kill:node=0,superstep=60",
+        supersteps=70, pause=0.05, parity=2, spares=0, return_after_s=0.1,
+    )  # fmt: skip
+    assert [event["node"] for event in story.of("node_lost")] == [1, 2, 0]
 
 
 def test_more_than_the_parity_is_told_and_nothing_wrong_is_returned() -> None:

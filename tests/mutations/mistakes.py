@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from perdure.core import changes, holdings, layout, planner, tree, votes
+from perdure.core import changes, holdings, layout, planner, seating, tree, votes
 from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, tight, workers
 from perdure.core.orchestrator import choosing, counting, deciding, excluding, fanning, learning, watching
 from perdure.core.orchestrator.state import OrchestratorState
@@ -47,6 +47,17 @@ def with_a_loss_at_the_end(seed: int) -> Scenario:
     """A node ends while the last commit is being made, and perhaps the orchestrator when it is asked for the result."""
     loss = Fault(kind="kill", phase="Prepared", nth=61 + seed % 15, victim=seed)
     return Scenario(ranks=3, parity=1, seed=seed, faults=(loss,))
+
+
+def with_nodes_that_come_back(seed: int) -> Scenario:
+    """Two nodes end, so survivors host two ranks each; two nodes come up, and later a survivor ends."""
+    faults = (
+        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
+        Fault(kind="kill", phase="Seal", nth=1, delay=1, victim=seed // 3),
+        *(Fault(kind="arrive", phase="Committed", nth=13 + number) for number in range(2)),
+        Fault(kind="kill", phase="Committed", nth=30 + seed % 5, victim=seed // 2),
+    )
+    return Scenario(ranks=4, parity=3, seed=seed, spares=0, group_size=4, count=24, superstep_ms=3000, faults=faults)
 
 
 def with_a_long_stop(seed: int) -> Scenario:
@@ -298,6 +309,10 @@ MISTAKES = (
     Mutation(
         name="the new process of a lost rank keeps the old one's incarnation", rule="G3", function=planner.next_plan,
         right="incarnation=place.incarnation + 1)", wrong="incarnation=place.incarnation)",
+    ),
+    Mutation(
+        name="all ranks of a lost node go to one spare, however many they are", rule="D3", function=seating.loads,
+        right="_split(plan, ranks, ranks_per_node)", wrong="[ranks]", scenario=with_nodes_that_come_back,
     ),
     Mutation(
         name="commit positions are forgotten in a recovery", rule="C1", function=planner._positions_after,

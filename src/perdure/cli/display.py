@@ -30,7 +30,8 @@ def in_words(event: Event) -> str:
         case "rebuilt":
             return f"rank {event['rank']} is rebuilt: {event['bytes'] / 1e6:.1f} MB in {event['seconds'] * 1000:.0f} ms"
         case "generation_started" if event["generation"] > 1:
-            formed = f"generation {event['generation']} is formed" + (", degraded: nodes are missing" if event["degraded"] else "")
+            degraded = f", degraded: {event.get('why') or 'nodes are missing'}" if event["degraded"] else ""
+            formed = f"generation {event['generation']} is formed{degraded}"
             return formed + (f"; warning: {event['risk']}" if event.get("risk") else "")
         case "unprotected":
             return f"warning: {event['reason']}"

@@ -13,10 +13,11 @@ from perdure.launch.plain import text_of
 def in_words(report: Report) -> str:
     """The report for a person."""
     seconds = ", ".join(f"{cause} {value:.2f}" for cause, value in report.seconds.items() if value >= 0.005)
+    degraded = f" (degraded: {report.why_degraded or 'nodes are missing'})" if report.degraded else ""
     lines = [
         f"result       {text_of(report.result)}",
         f"supersteps   {report.supersteps}",
-        f"generations  {report.generations}, after {report.losses} losses" + (" (degraded)" if report.degraded else ""),
+        f"generations  {report.generations}, after {report.losses} losses{degraded}",
         f"seconds      {seconds}",
     ]
     if report.interval:

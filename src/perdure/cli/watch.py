@@ -62,7 +62,7 @@ class Watch:
         """Rank -> node; in a large job a new generation says only which have moved."""
         self.superstep = self.committed = self.generation = 0
         self.commits = 0
-        self.degraded = False
+        self.degraded, self.why_degraded = False, ""
         self.finished: float | None = None
 
     @property
@@ -133,6 +133,7 @@ class Watch:
 
     def _on_generation_started(self, event: Event) -> None:
         self.generation, self.degraded = event["generation"], event["degraded"]
+        self.why_degraded = event.get("why") or "nodes are missing"
         self._placement.update((int(rank), number) for rank, number in event["placement"].items())
         found: dict[int, list[int]] = {}
         for rank, number in sorted(self._placement.items()):

@@ -72,3 +72,41 @@ def risk(groups: Sequence[Sequence[int]], home: Callable[[int], int], parity: in
     more = f" ({len(over) - 1} more like it)" if len(over) > 1 else ""
     held = f"{kind} {prefix[-1]} holds {-count} members of group {index} (ranks {ranks})"
     return f"{held}: its loss is more than parity {parity} gives back{more}; use more {kind}s, smaller groups or more parity"
+
+
+def fatal_loss(groups: Sequence[Sequence[int]], home: Callable[[int], int], parity: int, domains: Domains) -> str:
+    """Return which single loss would end the job, as a sentence: that of a failure domain (`risk`), else that of the node with the most
+    members of a group. Empty if the job survives each single loss, and where there is no parity."""
+    if not parity or (found := risk(groups, home, parity, domains)):
+        return found if parity else ""
+    over = [shared for shared in _shared(groups, home) if len(shared[1]) > parity]
+    if not over:
+        return ""
+    node, ranks = min(over, key=lambda shared: (-len(shared[1]), shared[0]))
+    more = f" (so would losing {len(over) - 1} more)" if len(over) > 1 else ""
+    return f"losing node {node} would end the job: ranks {_listed(ranks)} share it, and parity {parity} rebuilds no more of a group{more}"
+
+
+def why_degraded(groups: Sequence[Sequence[int]], home: Callable[[int], int]) -> str:
+    """Return which ranks of one group share a node, as a phrase; empty if none do."""
+    shared = sorted(_shared(groups, home))
+    if not shared:
+        return ""
+    node, ranks = shared[0]
+    more = f", and {len(shared) - 1} more like it" if len(shared) > 1 else ""
+    return f"ranks {_listed(ranks)} of one parity group share node {node}{more}"
+
+
+def _shared(groups: Sequence[Sequence[int]], home: Callable[[int], int]) -> list[tuple[int, list[int]]]:
+    """Each node with the members of a group that it hosts, if they are several."""
+    found: list[tuple[int, list[int]]] = []
+    for group in groups:
+        hosted: dict[int, list[int]] = {}
+        for rank in group:
+            hosted.setdefault(home(rank), []).append(rank)
+        found += [(node, ranks) for node, ranks in hosted.items() if len(ranks) > 1]
+    return found
+
+
+def _listed(ranks: Sequence[int]) -> str:
+    return f"{', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"

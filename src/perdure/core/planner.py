@@ -109,9 +109,10 @@ def next_plan(
     *,
     agreed: bool = False,
     domains: Domains = NO_DOMAINS,
+    ranks_per_node: int = 1,
 ) -> Plan | Lost:
     """D3: where every rank lives next, and from which label. `seats` are the living members, `spares` the nodes without ranks; `agreed`:
-    see `choose_base`."""
+    see `choose_base`; `ranks_per_node`: the most that a spare takes while another one is free."""
     missing, homes_answer = held.missing, bool(held.kept_by_homes(plan))
     base = choose_base(plan, held, agreed=agreed, with_kept=held.are_none)
     lost = _not_whole(plan, base, held)
@@ -124,7 +125,7 @@ def next_plan(
         return Lost(ranks=missing, text="every node was lost that could tell what was committed last: start the job again")
     if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
-    homes = seating.place(plan, missing, seats, spares, domains)
+    homes = seating.place(plan, missing, seats, spares, domains, ranks_per_node)
     renewed = {*missing, *workers_gone} if base is not None else set(range(plan.size))
     placed = []
     for rank in sorted(renewed):

@@ -1,7 +1,8 @@
 """Which nodes hold ranks: at the start, and after a loss.
 
 At the start ranks lie as evenly in the failure domains as the nodes allow. After a loss each lost node's ranks go together to the spare
-with which the fewest domains hold more than `parity` members of a group.
+with which the fewest domains hold more than `parity` members of a group; a node that held more than `ranks_per_node` ranks needs several
+spares. Ranks whose node survives stay where they are.
 """
 
 from __future__ import annotations
@@ -124,14 +125,30 @@ def _choose_spares(crowd: _Crowd, moving: Sequence[Sequence[int]], spares: Seque
     return best[1]
 
 
-def place(plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat], domains: Domains) -> dict[int, Seat]:
-    """Lost ranks go together from their old node to one spare; without a spare, to the node with the fewest ranks of their group, in a
-    domain that has room for them if there is one."""
-    crowd = _Crowd(plan, missing, domains)
+def loads(plan: Plan, missing: Iterable[int], ranks_per_node: int) -> list[list[int]]:
+    """Lost ranks, as they are to lie on spares: those of one node together, but no more than `ranks_per_node`, and then as few members of
+    one group together as can be."""
     ranks_of: dict[int, list[int]] = {}
     for rank in missing:
         ranks_of.setdefault(plan.agent_of(rank), []).append(rank)
-    moving = list(ranks_of.values())
+    return [load for ranks in ranks_of.values() for load in _split(plan, ranks, ranks_per_node)]
+
+
+def _split(plan: Plan, ranks: Sequence[int], most: int) -> list[list[int]]:
+    found: list[list[int]] = [[] for _ in range(-(-len(ranks) // most))]
+    for rank in ranks:
+        group = set(plan.group_of(rank))
+        min((load for load in found if len(load) < most), key=lambda load: len(group.intersection(load))).append(rank)
+    return found
+
+
+def place(
+    plan: Plan, missing: Sequence[int], seats: Sequence[Seat], spares: Sequence[Seat], domains: Domains, ranks_per_node: int
+) -> dict[int, Seat]:
+    """Lost ranks go together from their old node to one spare, or to several if it held more than `ranks_per_node`; without a spare, to the
+    node with the fewest ranks of their group, in a domain that has room for them if there is one."""
+    crowd = _Crowd(plan, missing, domains)
+    moving = loads(plan, missing, ranks_per_node)
     chosen = _choose_spares(crowd, moving[: len(spares)], spares, domains)
     homes = {rank: seat for ranks, seat in zip(moving, chosen, strict=False) for rank in ranks}
     if len(moving) > len(chosen):

@@ -72,7 +72,8 @@ class Ground:
         """The spare that gets the ranks of a lost node. At least one spare."""
         survivors = [_seat(home) for home in self.homes if home != node]
         ranks = self.ranks_of(node)
-        return place(self.plan, ranks, survivors, list(map(_seat, self.spares)), self.shape.domains)[ranks[0]].node
+        spares, shape = list(map(_seat, self.spares)), self.shape
+        return place(self.plan, ranks, survivors, spares, shape.domains, shape.ranks_per_node)[ranks[0]].node
 
     def survivable_domains(self) -> list[tuple[int, ...]]:
         """The nodes, spares too, of each failure domain of two nodes or more that has ranks and whose loss parity gives back."""

@@ -39,12 +39,13 @@ class Report:
         bytes: that were sent, by purpose, without headers.
         memory_bytes: of all ranks together at the last commit.
         degraded: the job ended with less redundancy than it was asked for, because nodes were missing.
+        why_degraded: which ranks shared a node at the end, as a phrase; else empty.
         interval: between commits: which, and why, with the numbers, as a sentence.
         interval_numbers: the same: the fields of `perdure.core.interval.Choice` and `recovery_s`; empty where the interval was asked for.
         uneven: where parity is much larger than it would be for states of one size, at the last commit: the fields of
             `perdure.core.evenness.Unevenness`; else empty.
-        risk: the single loss that would have been too much at the end, as a sentence, where it is known: of a failure domain, or, with one
-            rank and no parity, of its node; else empty.
+        risk: the single loss that would have been too much at the end, as a sentence: of a failure domain; of a node that hosts more
+            members of a group than parity rebuilds; or, with one rank and no parity, of its node. Else empty.
         started: the wall-clock time at the start, ISO 8601, UTC.
         commits: labels that were committed, with the state before the first superstep and the end; those made again count again.
         lost: each loss in order: `t` (s since the start), `reason`, and `node` or `rank`.
@@ -61,6 +62,7 @@ class Report:
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("application", "parity", "rebuild"), 0))
     memory_bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("live", "snapshots", "parity"), 0))
     degraded: bool = False
+    why_degraded: str = ""
     interval: str = ""
     interval_numbers: dict[str, Any] = field(default_factory=dict)
     uneven: dict[str, int] = field(default_factory=dict)
@@ -132,6 +134,7 @@ class Account:
     def _on_generation_started(self, event: Event) -> None:
         self.report.generations = event["generation"]
         self.report.degraded = event["degraded"]
+        self.report.why_degraded = event.get("why", "")
         self.report.risk = event.get("risk") or self._unprotected
         if self._lost_at:
             self.report.seconds["reform"] += event["t"] - self._lost_at

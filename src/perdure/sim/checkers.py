@@ -40,6 +40,8 @@ EVERYBODY_EVERY: Final = 64
 """Steps between two looks at everything at once. Arbitrary: it costs as much as the steps between."""
 DEGRADED_S: Final = 1.0
 """Ten times what the slowest simulated node needs to rebuild parity."""
+KNOWN_S: Final = 8.0
+"""After which an orchestrator knows of a node that has come up. Arbitrary; an engine reports it within two seconds."""
 GENERATIONS_MAX: Final = 60
 """Three faults make no more than a few each. Arbitrary."""
 FENCED_S: Final = 1.0
@@ -198,6 +200,22 @@ class Checkers:
             self.newest = plan.base
         for index in range(len(plan.groups)):
             self.group(plan, index)
+        self.spares_used(plan)
+
+    def spares_used(self, plan: Plan) -> None:
+        """D3: a spare takes no more than `ranks_per_node` lost ranks while another one, known for long, has none."""
+        cluster, now = self.cluster, self.cluster.schedule.now
+        if not cluster.arrived_at_s or len(cluster.decisions.chosen) < 2 or now - cluster.supervisor.current.began_s < KNOWN_S:
+            return
+        before = cluster.decisions.chosen[-2]
+        new = set(plan.agents()) - set(before.agents())
+        full = [agent for agent in new if len(plan.ranks_of(agent)) > cluster.scenario.ranks_per_node]
+        idle = [
+            number for number, since_s in cluster.arrived_at_s.items()
+            if now - since_s > KNOWN_S and cluster.nodes[number].alive and number not in plan.agents() and number not in self.lost_at_s
+            and cluster.nodes[number].state.plan is None and number not in cluster.touched
+        ]  # fmt: skip
+        self._require(not (full and idle), "D3", f"agent {full} has too many ranks while agent {idle} is a spare")
 
     def spread(self, plan: Plan) -> None:
         """G1: where there are nodes enough, the loss of any m nodes is no more than m losses to every group; nor is that of a rack, where

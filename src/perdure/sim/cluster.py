@@ -84,6 +84,8 @@ class Cluster:
         self.events = 0
         self.touched: set[int] = set()
         """Nodes that a fault has struck, or the end of a connection of theirs."""
+        self.arrived_at_s: dict[int, float] = {}
+        """When nodes came up that were not there at the start."""
         self.flipped = False
         self.cut_now = ""
         """The machine whose next commands are done in part only: `agent` or `orchestrator`; then it is killed."""

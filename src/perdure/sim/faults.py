@@ -32,6 +32,8 @@ def strike(cluster: Cluster, fault: Fault) -> None:
             if workers:
                 worker = workers[fault.victim % len(workers)]
                 worker.end("was killed") if fault.kind == "crash" else worker.hang_up()
+        case "arrive":
+            cluster.arrived_at_s[cluster.start_node().number] = cluster.schedule.now
         case _ if living:
             _strike_node(cluster, fault, living)
         case _:

@@ -26,6 +26,7 @@ KINDS: Final = {
     "silence": "a node stops for ever",
     "stun": "a node stops for longer than silence is forgiven",
     "doze": "a node stops for a little longer than silence is forgiven",
+    "arrive": "a node comes up that was not there at the start, and is a spare",
     "pause": "a node stops for a second",
     "cut": "for some seconds nothing that one node says reaches another",
     "deaf": "for some seconds nothing that one node says reaches the orchestrator",
@@ -241,7 +242,7 @@ def with_flips(scenario: Scenario) -> Scenario:
 
 def _draw_faults(dice: random.Random, ranks: int) -> tuple[Fault, ...]:
     """The first one early, or nothing would ever be sealed; the others at any phase."""
-    kinds = [kind for kind in KINDS if kind not in ("flip", "rack")]
+    kinds = [kind for kind in KINDS if kind not in ("flip", "rack", "arrive")]
     weights = [{"kill": 4, "crash": 3, "orchestrator": 3}.get(kind, 1) for kind in kinds]
     faults: list[Fault] = []
     for _ in range(dice.choice((0, 1, 1, 1, 2, 2, 2, 3, 3))):

@@ -173,7 +173,8 @@ def _panel(content: RenderableType, title: str, width: int, height: int, subtitl
 
 def _how_far(stage: Stage) -> str:
     watch = stage.watch
-    return f"generation [bold]{watch.generation}[/bold] · superstep {watch.superstep} · committed [bold]{watch.committed}[/bold]"
+    degraded = f" · [yellow]degraded: {watch.why_degraded}[/yellow]" if watch.degraded else ""
+    return f"generation [bold]{watch.generation}[/bold] · superstep {watch.superstep} · committed [bold]{watch.committed}[/bold]{degraded}"
 
 
 def _rank_marks(ranks: list[int], fresh: set[int]) -> Text:

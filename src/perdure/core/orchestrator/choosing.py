@@ -9,7 +9,7 @@ import dataclasses
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core import planner, votes
+from perdure.core import planner, seating, votes
 from perdure.core.orchestrator import excluding, fanning
 from perdure.core.orchestrator.state import Node, OrchestratorState
 from perdure.core.plan import Plan
@@ -30,12 +30,14 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     assert state.plan is not None
     state.holdings = held = dataclasses.replace(fanning.holdings(state), kept=excluding.kept(state))
     spares = seats_of([node for node in state.spares() if node.status is not None])
-    crowded = len({state.plan.agent_of(rank) for rank in held.missing}) > len(spares)
+    shape = state.shape
+    crowded = len(seating.loads(state.plan, held.missing, shape.ranks_per_node)) > len(spares)
     seats = seats_of([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
     agreed = state.settings.on_divergence != "report"
     answer = planner.next_plan(
-        state.plan, held, seats, spares, state.workers_gone, fanning.positions(state), agreed=agreed, domains=state.shape.domains
-    )
+        state.plan, held, seats, spares, state.workers_gone, fanning.positions(state),
+        agreed=agreed, domains=shape.domains, ranks_per_node=shape.ranks_per_node,
+    )  # fmt: skip
     if not is_by_votes(state):
         return answer
     missing = fanning.unanswered(state, Milestone.SEALED, state.sealed)

@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import planner
-from perdure.core.domains import risk
+from perdure.core.domains import fatal_loss, why_degraded
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import choosing, excluding, fanning, telling
@@ -173,13 +173,18 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
     state.rebuilding_since = now
     state.reads_from = planner.custodians_read(plan, state.holdings) if state.holdings else frozenset()
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
+
+    def home(rank: int) -> int:
+        return plan.placements[rank].node
+
     fields: dict[str, object] = {
         "generation": plan.generation,
         "placement": {
             str(place.rank): place.node for place in (change.placements if change and fanning.is_large(state) else plan.placements)
         },
         "degraded": bool(plan.crowded_groups()),
-        "risk": risk(plan.groups, lambda rank: plan.placements[rank].node, plan.parity, state.shape.domains),
+        "why": why_degraded([plan.groups[index] for index in sorted(plan.crowded_groups())], home),
+        "risk": fatal_loss(plan.groups, home, plan.parity, state.shape.domains),
     }
     out: Commands = [do.Publish(event="generation_started", fields=fields), *telling.installs(state, plan, before, change, now)]
     known = all(map(state.nodes.__contains__, plan.agents()))
