@@ -36,6 +36,8 @@ from perdure.runtime.posix import end_process
 from perdure.runtime.session import Base, Means, Previous, Session
 from perdure.runtime.slots import Slots
 
+MAX_ERROR_CHARS = 64 << 10
+"""Of an error's text, as it is sent; arbitrary: several screens, and small beside any frame."""
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RunMain = Callable[[Session], None]
 """Runs the program for one generation, up to and with the commit of its end."""
@@ -353,8 +355,18 @@ def as_raised(generation: int, error: BaseException) -> msg.MainRaised:
     """What `main` raised, in words: a traceback of the program's own frames, unless it is an error of ours."""
     if isinstance(error, PerdureError):
         known = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in BY_NAME)
-        return msg.MainRaised(generation=generation, error=known, text=str(error))
+        return msg.MainRaised(generation=generation, error=known, text=_sendable(str(error)))
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(PACKAGE)]
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(own), *traceback.format_exception_only(error)]
-    return msg.MainRaised(generation=generation, error="ProgramFailed", text="".join(lines).rstrip())
+    return msg.MainRaised(generation=generation, error="ProgramFailed", text=_sendable("".join(lines).rstrip()))
+
+
+def _sendable(text: str) -> str:
+    """Return `text` as UTF-8 can carry it (lone surrogates are escaped), without its middle if it is long: that goes to standard error."""
+    sent = text.encode(errors="backslashreplace").decode()
+    if len(sent) <= MAX_ERROR_CHARS:
+        return sent
+    print(sent, file=sys.stderr, flush=True)
+    half = MAX_ERROR_CHARS // 2
+    return f"{sent[:half]}\n... ({len(sent) - 2 * half} characters left out; standard error has all of them) ...\n{sent[-half:]}"
