@@ -189,7 +189,7 @@ class Supervisor:
                     self._agent_ended(agent, how)
                 case other:  # of a login shell, most likely
                     print(f"node {agent.node}: {other}", file=sys.stderr)
-        return bool(words)
+        return agent.process.words.received
 
     def _agent_up(self, agent: _Agent, address: str) -> None:
         agent.address = address
@@ -231,8 +231,10 @@ class Supervisor:
             self._after(self._order.return_after_s, lambda: self._return_node(agent.node))
 
     def _nobody_left(self) -> None:
-        """The orchestrator has had its time to say what that means."""
-        if not self._ending.over:
+        """The orchestrator has had its time to report what that means. While its report is being received, it gets more."""
+        if self._orchestrator is not None and self._orchestrator.process.words.within_a_line:
+            self._after(2.0, self._nobody_left)
+        elif not self._ending.over:
             self._finish("EngineFailed", f"all nodes have ended: {', '.join({agent.ended for agent in self._agents.values()})}")
 
     def _return_node(self, node: int) -> None:
@@ -313,7 +315,7 @@ class Supervisor:
         orchestrator.heard_at = max(orchestrator.heard_at, time.monotonic())
         for line in lines:
             self._obey(line)
-        return bool(lines)
+        return orchestrator.process.words.received
 
     def _obey(self, fields: dict[str, Any]) -> None:
         match fields:

@@ -24,7 +24,10 @@ class Words:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._rest = b""
+        self.received = False
+        """The last `hear` has received something, be it only a piece of a line."""
+        self._rest: list[bytes] = []
+        """Pieces of a line whose end is still to come. They are joined once: a line of n bytes costs O(n)."""
 
     def fileno(self) -> int:
         """For selectors; -1 when closed."""
@@ -41,6 +44,7 @@ class Words:
     def hear(self) -> list[Any] | None:
         """Whole lines that have come: objects, or text where a line is none (a login shell's greeting, for one). None at the end. Does
         not wait."""
+        self.received = False
         try:
             data = self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -49,8 +53,19 @@ class Words:
             data = b""
         if not data:
             return None
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        self.received = True
+        first, *others = data.split(b"\n")
+        self._rest.append(first)
+        if not others:
+            return []
+        lines = [b"".join(self._rest), *others[:-1]]
+        self._rest = [others[-1]] if others[-1] else []
         return [_read(text) for text in lines]
+
+    @property
+    def within_a_line(self) -> bool:
+        """A line has begun, and its end is still to come."""
+        return any(self._rest)
 
     def close(self) -> None:
         """Nothing more is said or heard."""

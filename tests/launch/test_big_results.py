@@ -1,0 +1,51 @@
+"""A result or an error of any size or content is reported: a finished job is not lost because of it."""
+
+from __future__ import annotations
+
+import pathlib
+import socket
+
+import numpy as np
+import pytest
+
+import perdure
+from perdure import ProgramFailed
+from perdure.runtime.words import Words, line
+
+PROGRAMS = pathlib.Path(__file__).parent.parent / "programs"
+
+
+def test_large_result_is_reported() -> None:
+    report = perdure.run(str(PROGRAMS / "big_result.py"), ranks=2, spares=0)
+    assert np.array_equal(report.result, np.ones(64 * 131072))
+
+
+def test_error_with_lone_surrogate_is_reported() -> None:
+    with pytest.raises(ProgramFailed, match=r"cannot read data\\udcff\.npy"):
+        perdure.run(str(PROGRAMS / "unsendable_error.py"), ranks=2, spares=0)
+
+
+def test_error_of_20_million_characters_keeps_head_and_tail() -> None:
+    with pytest.raises(ProgramFailed, match=r"(?s)Traceback.*beginxxx.*characters left out.*xxxend") as caught:
+        perdure.run(str(PROGRAMS / "unsendable_error.py"), ranks=2, spares=0, arguments={"long": True})
+    assert len(str(caught.value)) < 100_000
+
+
+def test_lines_are_put_together_from_pieces() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        words = Words(ours)
+        whole = line({"a": 1}) + line({"b": 2}) + line({"c": 3})
+        heard: list[object] = []
+        for start in range(0, len(whole), 3):
+            theirs.sendall(whole[start : start + 3])
+            heard += words.hear() or []
+            assert words.received
+        assert heard == [{"a": 1}, {"b": 2}, {"c": 3}]
+        assert not words.within_a_line
+        assert words.hear() == []
+        assert not words.received
+        theirs.sendall(b'{"d"')
+        assert words.hear() == []
+        assert words.received
+        assert words.within_a_line
