@@ -42,6 +42,8 @@ from perdure.runtime.session import Session
 Array = NDArray[Any]
 Index = tuple[slice, ...]
 RESULT = "__result__"
+RESULT_BYTES_MAX = 1 << 30
+"""A result is copied by each process that it goes through."""
 _MISSING: Any = object()
 
 
@@ -391,6 +393,11 @@ class Job:
     def _finish(self, result: bytes) -> None:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
         self._is_over = True
+        if len(result) > RESULT_BYTES_MAX:
+            raise UsageError(
+                f"main returned {gigabytes(len(result))} on rank 0, and a result has at most {gigabytes(RESULT_BYTES_MAX)}: return less, "
+                "or write it to a file"
+            )
         if self._loop in ("before", "declared"):
             self._begin()
         self._loop = "over"

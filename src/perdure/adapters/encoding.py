@@ -98,7 +98,10 @@ class Encoding:
 
     def head(self) -> bytes:
         """Return the table of nodes as bytes; equal tables are equal bytes."""
-        return marshal.dumps(self.nodes, MARSHAL_VERSION)
+        try:
+            return marshal.dumps(self.nodes, MARSHAL_VERSION)
+        except ValueError as error:
+            raise UsageError(f"the item {self.item!r} holds a text or bytes of more than 2 GiB: use a NumPy array") from error
 
     def path(self, index: int) -> str:
         """Return where a node is inside the item: `['model'].layers[3]`."""

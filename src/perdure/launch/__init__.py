@@ -18,7 +18,7 @@ from perdure.core.orchestrator import JobShape
 from perdure.core.settings import MEMORY_MODES, ON_DIVERGENCE, Settings
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
-from perdure.errors import ConfigError
+from perdure.errors import ConfigError, UsageError
 from perdure.launch.configs import Order
 from perdure.launch.domains import joined
 from perdure.launch.ending import error_of
@@ -161,8 +161,18 @@ def run(
     error = error_of(ending)
     if error is not None:
         raise error
-    account.report.result = pickle.loads(boxes.thaw("result", np.frombuffer(ending.payload, np.uint8))["result"])
+    account.report.result = _result(boxes.thaw("result", np.frombuffer(ending.payload, np.uint8))["result"])
     return account.report
+
+
+def _result(pickled: bytes) -> Any:
+    """What `main` returned. UsageError: this process cannot make it."""
+    try:
+        return pickle.loads(pickled)
+    except Exception as error:
+        raise UsageError(
+            f"the job is over, and what main returned cannot be loaded here ({type(error).__name__}: {error}): return plain values"
+        ) from error
 
 
 def _transport(wanted: str | None, engine: Engine) -> Kind:

@@ -19,7 +19,6 @@ import sys
 from dataclasses import replace
 from typing import Any, Final
 
-import cloudpickle
 import msgspec
 
 from perdure import job
@@ -30,7 +29,7 @@ from perdure.core.faults import NOBODY
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.lending import lend
-from perdure.launch.program import load
+from perdure.launch.program import dump_result, load
 from perdure.launch.script import Script
 from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
@@ -98,7 +97,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         return
 
     def run_main(session: Session) -> None:
-        job.run_main(main, arguments, session, memory, cloudpickle.dumps)
+        job.run_main(main, arguments, session, memory, lambda result: dump_result(main, result))
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
         injector = Injector(config.faults, spent, words.fileno(), node=config.node, rank=rank)

@@ -115,6 +115,27 @@ def load(program: Program) -> tuple[Callable[..., Any], dict[str, Any]]:
     return function, arguments_of(function, program)
 
 
+def dump_result(function: Callable[..., Any], result: Any) -> bytes:
+    """Pickle what `main` returned. Classes of the program's file, and of modules beside it, go by value: the process that started the job
+    has not imported them."""
+    file = getattr(sys.modules.get(function.__module__), "__file__", None)
+    beside = [module for module in list(sys.modules.values()) if file and _lies_beside(module, pathlib.Path(file).parent)]
+    added = [module for module in beside if module.__name__ not in cloudpickle.list_registry_pickle_by_value()]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps(result)  # type: ignore[no-any-return]
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _lies_beside(module: Any, folder: pathlib.Path) -> bool:
+    file: Any = getattr(module, "__file__", None)
+    is_installed = "site-packages" in str(file) or getattr(module, "__name__", "").partition(".")[0] == "perdure"
+    return bool(file) and not is_installed and pathlib.Path(file).is_relative_to(folder) and module.__name__ in sys.modules
+
+
 def arguments_of(function: Callable[..., Any], program: Program) -> dict[str, Any]:
     """The keyword arguments of a program's function, made anew. Raises as `load` does."""
     arguments: dict[str, Any] = cloudpickle.loads(base64.b64decode(program.arguments)) if program.arguments else {}

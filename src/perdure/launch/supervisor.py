@@ -27,6 +27,8 @@ from perdure.launch.striking import Hands, Striker
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
+LAST_WORDS_S: Final = 2.0
+"""How long an orchestrator may be silent after the last node has ended. Arbitrary."""
 MAX_RESTARTS: Final = 20
 """Of the orchestrator without a superstep in between; arbitrary."""
 OnEvent = Callable[[dict[str, Any]], None]
@@ -79,6 +81,8 @@ class Supervisor:
         self._clocks: list[_Clock] = []
         self._judged = self._loadable = False
         self._ending = Ending()
+        self._payload = bytearray()
+        """Of the result, as far as the orchestrator has sent it."""
         hands = Hands(
             tell=self._emit, after=self._after, spend=self._spend, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
             can_be_lost=self._can_be_lost, processes=self._processes,
@@ -226,14 +230,14 @@ class Supervisor:
         if not self._judged and all(other.ended for other in self._agents.values()):
             self._never_judged()
         if all(other.ended for other in self._agents.values()) and self._order.return_after_s is None:
-            self._after(2.0, self._nobody_left)
+            self._after(LAST_WORDS_S, self._nobody_left)
         if self._order.return_after_s is not None:
             self._after(self._order.return_after_s, lambda: self._return_node(agent.node))
 
     def _nobody_left(self) -> None:
         """The orchestrator has had its time to report what that means. While its report is being received, it gets more."""
         if self._orchestrator is not None and self._orchestrator.process.words.within_a_line:
-            self._after(2.0, self._nobody_left)
+            self._after(LAST_WORDS_S, self._nobody_left)
         elif not self._ending.over:
             self._finish("EngineFailed", f"all nodes have ended: {', '.join({agent.ended for agent in self._agents.values()})}")
 
@@ -266,6 +270,7 @@ class Supervisor:
 
     def _start_orchestrator(self) -> None:
         self._rounds += 1
+        self._payload.clear()
         process = self._standby.take()
         process.words.say(what="begin", round=self._rounds, spent=sorted(self._striker.spent))
         self._orchestrator = _Orchestrator(process, time.monotonic() + HEARTBEAT_TIMEOUT_S)
@@ -329,8 +334,10 @@ class Supervisor:
                 self._engine.kill(self._agents[agent].process)
             case {"what": "event", "event": event, "fields": told}:
                 self._publish(event, told)
-            case {"what": "finish", "error": error, "text": text, "payload": payload}:
-                self._finish(error, text, base64.b64decode(payload))
+            case {"what": "payload", "piece": piece}:
+                self._payload += base64.b64decode(piece)
+            case {"what": "finish", "error": error, "text": text}:
+                self._finish(error, text, bytes(self._payload))
             case {"fault": int(index), "at": float(struck_at)}:
                 self._striker.noticed(index, struck_at)
             case other:

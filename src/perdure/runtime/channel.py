@@ -6,6 +6,7 @@ peer may be stopped and read nothing for minutes: what the kernel does not take 
 
 from __future__ import annotations
 
+import collections
 import socket
 import threading
 from typing import Any, Final
@@ -24,7 +25,8 @@ class Channel:
         self.sock = sock
         self._reader = FrameReader()
         self._lock = threading.Lock()
-        self._unsent = bytearray()
+        self._unsent: collections.deque[memoryview] = collections.deque()
+        self._is_full = False
         self.closed = False
         sock.setblocking(blocking)
 
@@ -53,25 +55,32 @@ class Channel:
         with self._lock:
             if self.closed:
                 return False
-            if self._unsent:
-                self._unsent += data
-                return True
-            return self._push(memoryview(data))
+            if not self._unsent:
+                return self._push(memoryview(data))
+            self._unsent.append(memoryview(data))
+            return True
 
     def flush(self) -> bool:
         """Sends on what waits, as far as the kernel takes it. False when the connection has ended."""
         with self._lock:
             if self.closed:
                 return False
-            waiting, self._unsent = self._unsent, bytearray()
-            return self._push(memoryview(waiting))
+            while self._unsent:
+                if not self._push(self._unsent.popleft()):
+                    return False
+                if self._is_full:
+                    break
+            return True
 
     def _push(self, data: memoryview) -> bool:
+        """Sends, as far as the kernel takes it; the rest waits before everything else."""
+        self._is_full = False
         try:
             while len(data):
                 data = data[self.sock.send(data) :]
         except BlockingIOError:
-            self._unsent += data
+            self._is_full = True
+            self._unsent.appendleft(data)
         except OSError:
             return False
         return True

@@ -12,7 +12,7 @@ import os
 import select
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -63,6 +63,10 @@ def await_turn(words: Words) -> Turn:
     return Turn(round=begin["round"], spent=begin["spent"], said=said)
 
 
+PIECE_BYTES: Final = 4 << 20
+"""Of a result, in one line for the supervisor, which takes silence for a hang. Arbitrary."""
+
+
 class OrchestratorProcess:
     """One orchestrator, from its turn on. `run` returns when the job is over."""
 
@@ -109,7 +113,9 @@ class OrchestratorProcess:
             case do.Publish(event=name, fields=fields):
                 self._tell(what="event", event=name, fields=fields)
             case do.Finish(error=error, text=text, payload=payload):
-                self._tell(what="finish", error=error, text=text, payload=base64.b64encode(payload).decode())
+                for start in range(0, len(payload), PIECE_BYTES):
+                    self._tell(what="payload", piece=base64.b64encode(payload[start : start + PIECE_BYTES]).decode())
+                self._tell(what="finish", error=error, text=text)
                 self._over = True
 
     def _tell(self, **fields: Any) -> None:

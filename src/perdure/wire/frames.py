@@ -12,8 +12,8 @@ import msgspec
 from perdure.core import messages
 
 VERSION: Final = 1
-MAX_FRAME_BYTES: Final = 256 << 20
-"""Offers of a rank take 8 bytes for each 256 KiB of state, so this is far above any honest frame but for a large result."""
+MAX_FRAME_BYTES: Final = (1 << 32) - 1
+"""What a header can say. The largest honest frame is a result, whose length `perdure.job` limits."""
 _HEADER: Final = struct.Struct("<I")
 
 _DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {

@@ -1,0 +1,56 @@
+"""What `main` returns, and what it raises, in sizes and kinds that are hard to send."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+import perdure
+
+
+@dataclass
+class Outcome:
+    """A class of the program's own file."""
+
+    value: float
+    table: dict[str, int]
+
+
+def _run(job: perdure.Job) -> None:
+    mine = job.sharded("mine", shape=(20, 3), init=1.0)
+    for superstep in job.supersteps(6, commit_every=2):
+        mine += superstep
+
+
+def large(job: perdure.Job, mb: int = 64) -> np.ndarray:
+    _run(job)
+    return np.ones(mb * 131072)
+
+
+def own_class(job: perdure.Job) -> Outcome:
+    _run(job)
+    return Outcome(1.5, {"a": 1})
+
+
+def surrogate(job: perdure.Job) -> None:
+    _run(job)
+    raise ValueError("cannot read " + os.fsdecode(b"data\xff.npy"))
+
+
+def long_error(job: perdure.Job) -> None:
+    _run(job)
+    raise ValueError("begins " + "x" * 20_000_000 + " ends")
+
+
+class Mute(Exception):
+    """An exception whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def mute(job: perdure.Job) -> None:
+    _run(job)
+    raise Mute
