@@ -99,6 +99,21 @@ class Forgetful:
         return {"kept": self.kept}
 
 
+class Fickle:
+    """Its hash is another one in each process."""
+
+    salt = 1
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fickle) and other.value == self.value
+
+    def __hash__(self) -> int:
+        return self.value + Fickle.salt
+
+
 Pair = collections.namedtuple("Pair", "left right")
 
 
@@ -321,6 +336,7 @@ REFUSED = {
     "a row of a structured array": (lambda: np.zeros(2, [("a", "i4")])[0], "row of a structured array"),
     "a mapped file": (lambda: np.frombuffer(mmap.mmap(-1, 64), np.uint8), "mapped file"),
     "an object that forgets": (lambda: Forgetful(), "loses cache"),
+    "a set of tuples by address": (lambda: {(None, 1)}, "hashed by their address"),
     "a set by address": (lambda: {Node(), Node()}, "hashed by their address"),
 }
 
@@ -379,3 +395,10 @@ def test_a_part_without_a_name_may_be_replaced() -> None:
     live = {"grid": np.zeros(4), "node": Node([1])}
     boxes.restore("item", stored({"grid": np.zeros(5), "node": [Node()]}), live)
     assert live["grid"].shape == (5,)  # type: ignore[union-attr]
+
+
+def test_a_set_with_other_hashes_in_another_process_is_refused() -> None:
+    slot = stored({"set": {Fickle(1), Fickle(2)}})
+    Fickle.salt += 1
+    with pytest.raises(UsageError, match="other hashes in this process"):
+        boxes.thaw("item", slot)

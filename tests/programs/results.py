@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,16 +31,6 @@ def large(job: perdure.Job, mb: int = 64) -> np.ndarray:
 def own_class(job: perdure.Job) -> Outcome:
     _run(job)
     return Outcome(1.5, {"a": 1})
-
-
-def surrogate(job: perdure.Job) -> None:
-    _run(job)
-    raise ValueError("cannot read " + os.fsdecode(b"data\xff.npy"))
-
-
-def long_error(job: perdure.Job) -> None:
-    _run(job)
-    raise ValueError("begins " + "x" * 20_000_000 + " ends")
 
 
 class Mute(Exception):

@@ -224,19 +224,22 @@ class Decoding:
 
     def _frozenset(self, cls: Any, elements: list[Any], layout: Any) -> Any:
         layout = tuple(layout[:2]) + tuple(tuple(one) for one in layout[2:])
-        if not layout[0] or not set_layout.hashes_are(layout, elements):
-            return frozenset.__new__(cls, elements)
+        self._check_hashes(layout, elements)
         made = set_layout.frozen(layout, elements)
         return made if cls is frozenset else frozenset.__new__(cls, made)
 
     def _set(self, value: Any, node: Node) -> None:
         elements, layout = self._all(node[2]), node[3]
         layout = tuple(layout[:2]) + tuple(tuple(one) for one in layout[2:])
-        if layout[0] and set_layout.hashes_are(layout, elements):
-            set_layout.arrange(value, layout, elements)
-        else:
-            set.clear(value)
-            set.update(value, elements)
+        self._check_hashes(layout, elements)
+        set_layout.arrange(value, layout, elements)
+
+    def _check_hashes(self, layout: Any, elements: list[Any]) -> None:
+        if not set_layout.hashes_are(layout, elements):
+            raise UsageError(
+                f"the item {self._item!r} holds a set whose elements have other hashes in this process, and its order cannot be restored: "
+                "use a dict with the value None"
+            )
 
     def _set_state(self, value: Any, node: Node) -> None:
         """Set what `pickle` would set of an object (its module's `load_build`, `load_appends`, `load_setitems`)."""

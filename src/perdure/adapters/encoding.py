@@ -378,6 +378,11 @@ def _dtype(dtype: np.dtype[Any]) -> Any:
 
 
 def _hashed_by_address(value: Any) -> bool:
+    """Return whether an object's hash follows from an address: its own, or that of what it consists of."""
+    if isinstance(value, tuple | frozenset):
+        return any(map(_hashed_by_address, value))
+    if anatomy.is_constant(value) and not isinstance(value, int | float | complex | str | bytes):
+        return any(_hashed_by_address(one) for _, one in anatomy.attributes(value))
     return value is None or (isinstance(value, type | types.FunctionType) or getattr(type(value), "__hash__", None) is object.__hash__)
 
 

@@ -79,6 +79,11 @@ class Entry:
                 return False
             if not self.freeze().equals(source):
                 boxes.restore(self.name, source, self.live, by_value=self.by_value)
+                if not self.freeze().equals(source):
+                    raise UsageError(
+                        f"the item {self.name!r} cannot be restored exactly: something in it is another thing in each process, such as a "
+                        "hash or an address; leave it out of the item"
+                    )
             return True
         if item.shape != self.own.shape or item.dtype != arrays.dtype_text(self.own.dtype):
             raise UsageError(

@@ -25,6 +25,11 @@ class Standby:
                 self._waiting = self._start()
                 self._selector.register(self._waiting, selectors.EVENT_READ, self._ended)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a process waits, which has been started before."""
+        return self._waiting is not None
+
     def take(self) -> Process:
         """The one that waits, or a new one."""
         process = self._waiting

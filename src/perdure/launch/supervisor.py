@@ -271,9 +271,10 @@ class Supervisor:
     def _start_orchestrator(self) -> None:
         self._rounds += 1
         self._payload.clear()
+        patience_s = HEARTBEAT_TIMEOUT_S if self._standby.is_waiting else self._order.settings.start_timeout_s
         process = self._standby.take()
         process.words.say(what="begin", round=self._rounds, spent=sorted(self._striker.spent))
-        self._orchestrator = _Orchestrator(process, time.monotonic() + HEARTBEAT_TIMEOUT_S)
+        self._orchestrator = _Orchestrator(process, time.monotonic() + patience_s)  # a new one imports everything before its first word
         self._watch(process.words, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
         self._emit("orchestrator_started", pid=process.pid)
@@ -317,7 +318,7 @@ class Supervisor:
         if lines is None:
             self._selector.unregister(orchestrator.process.words)
             return False
-        orchestrator.heard_at = max(orchestrator.heard_at, time.monotonic())
+        orchestrator.heard_at = time.monotonic()
         for line in lines:
             self._obey(line)
         return orchestrator.process.words.received
