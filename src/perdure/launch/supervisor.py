@@ -234,10 +234,12 @@ class Supervisor:
         if self._order.return_after_s is not None:
             self._after(self._order.return_after_s, lambda: self._return_node(agent.node))
 
-    def _nobody_left(self) -> None:
-        """The orchestrator has had its time to report what that means. While its report is being received, it gets more."""
-        if self._orchestrator is not None and self._orchestrator.process.words.within_a_line:
-            self._after(LAST_WORDS_S, self._nobody_left)
+    def _nobody_left(self, received: int = -1) -> None:
+        """The orchestrator has had its time to report what that means. While a result is being received, it gets more."""
+        is_received = self._orchestrator is not None and self._orchestrator.process.words.within_a_line
+        if is_received or len(self._payload) > max(received, 0):
+            so_far = len(self._payload)
+            self._after(LAST_WORDS_S, lambda: self._nobody_left(so_far))
         elif not self._ending.over:
             self._finish("EngineFailed", f"all nodes have ended: {', '.join({agent.ended for agent in self._agents.values()})}")
 
