@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +11,14 @@ from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.text import Text
 
+from perdure.cli.above import printed_above
 from perdure.cli.parts import bar, clock, progress_words
 from perdure.cli.watch import Event, Watch
 
+USUAL_WIDTH: Final = 80
+"""Of a terminal that does not know its size."""
 EVERY_S: Final = 10.0
 """Between two lines of progress where there is no terminal: rare enough for a log."""
 
@@ -72,9 +77,12 @@ def display(*, to_terminal: bool) -> Iterator[Callable[[Event], None]]:
     if not to_terminal:
         yield _Lines().take
         return
-    shown = _Bar(Console(stderr=True))
-    with shown.live:
-        yield shown.take
+    # rich asks descriptors 0 to 2 for their size, which may all be pipes soon.
+    width = None if os.isatty(0) else os.get_terminal_size(2).columns or USUAL_WIDTH
+    with os.fdopen(os.dup(2), "w") as terminal:
+        shown = _Bar(Console(file=terminal, width=width))
+        with shown.live, printed_above(shown.lines):
+            yield shown.take
 
 
 class _Bar:
@@ -90,6 +98,10 @@ class _Bar:
             return bar("starting", None, "", width=self._console.width)
         right = clock(watch.t) if watch.time_left_s is None else f"{clock(watch.time_left_s)} left"
         return bar(progress_words(watch), watch.share, right, width=self._console.width)
+
+    def lines(self, text: str) -> None:
+        """Whole lines of the program's output."""
+        self._console.print(Text.from_ansi(text), soft_wrap=True, highlight=False)
 
     def take(self, event: Event) -> None:
         self._watch.take(event)

@@ -35,6 +35,7 @@ from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
 from perdure.runtime.agent import AgentProcess, Seat
 from perdure.runtime.injector import Injector, ledger
+from perdure.runtime.lines import end_lines, write_whole_lines
 from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
 from perdure.runtime.posix import die_with_parent, end_process
 from perdure.runtime.reception import Admission
@@ -79,7 +80,7 @@ def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
 def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int, words: Words, spent: int) -> None:
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    write_whole_lines(alone=config.ranks == 1)
     memory, slots = Memory(), Slots()
     verdict: dict[str, str] = {}
     singleton.forbid()
@@ -91,6 +92,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         verdict = {"error": type(error).__name__, "text": str(error)[-VERDICT_CHARACTERS:]}
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a script has a copy of standard input; it is for rank 0 alone
+    end_lines()
     words.say(verdict=verdict)
     if verdict:
         sock.recv(1)

@@ -31,6 +31,7 @@ from perdure.errors import BY_NAME, GenerationRevoked, InternalError, PerdureErr
 from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
 from perdure.runtime.injector import Injector
+from perdure.runtime.lines import end_lines
 from perdure.runtime.page import Page
 from perdure.runtime.posix import end_process
 from perdure.runtime.session import Base, Means, Previous, Session
@@ -112,21 +113,17 @@ class WorkerProcess:
         except GenerationRevoked:
             self.place.injector.at("unwinding", -1)
         except BaseException as error:
-            self._flush()
+            end_lines()
             self.page.enter("waiting")
             self.agent.send(as_raised(enter.generation, error))
             return
-        self._flush()
+        end_lines()
         with self.heard.changed:
             self.heard.changed.wait_for(lambda: self.heard.revoked >= enter.generation)
         self.page.superstep = -1
         self.page.write()
         left = [thread for thread in threading.enumerate() if thread not in before]
         self.agent.send(msg.Unwound(generation=enter.generation, clean=not left))
-
-    def _flush(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
 
     def slot(self, index: int, nbytes: int) -> Bytes:
         """Slot `index` as (>= nbytes,) uint8."""
@@ -161,7 +158,7 @@ class WorkerProcess:
                 case msg.Pause(generation=generation, paused=paused):
                     self.mesh.pause(generation, paused=paused)
                 case msg.EndWorker():
-                    self._flush()
+                    end_lines()
                     os._exit(0)
             heard.changed.notify_all()
         if isinstance(message, msg.Revoke):
