@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from perdure import MPI, UsageError
-from perdure.comm import Communicator
+from perdure.comm import Communicator, singleton
 from tests.comm.worlds import World, run
 
 DOCS = pathlib.Path(__file__).parent.parent.parent / "docs" / "communicator.md"
@@ -31,8 +31,12 @@ def test_a_script_for_mpi4py_runs_as_it_is_and_is_told_that_it_is_unprotected(tm
     assert "unprotected" in done.stderr
 
 
-def test_without_a_job_the_world_says_how_to_start_one() -> None:
-    with pytest.raises(UsageError, match="perdure run"):
+def test_a_process_that_no_job_started_is_a_world_of_one_rank() -> None:
+    assert MPI.COMM_WORLD.Get_size() == 1
+
+
+def test_a_thread_that_belongs_to_no_rank_of_a_job_is_told_how_to_start_one() -> None:
+    with singleton.forbidden(), pytest.raises(UsageError, match="perdure run"):
         MPI.COMM_WORLD.Get_size()
 
 

@@ -12,8 +12,8 @@ import msgspec
 from perdure.core import messages
 
 VERSION: Final = 1
-MAX_FRAME_BYTES: Final = (1 << 32) - 1
-"""What a header can say. The largest honest frame is a result, whose length `perdure.job` limits."""
+MAX_FRAME_BYTES: Final = (1 << 30) + (64 << 20)
+"""The largest honest frame is a result, which `perdure.job` limits to 1 GiB."""
 _HEADER: Final = struct.Struct("<I")
 
 _DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
