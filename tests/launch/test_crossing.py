@@ -98,3 +98,22 @@ def test_a_rank_that_is_a_commit_ahead_is_waited_for() -> None:
 def test_a_manager_loses_no_answer_of_a_worker_that_runs_ahead(transport: str) -> None:
     faults = ["kill:node=1,superstep=4", "kill:node=0,superstep=7"]
     assert perdure.run(FARM, ranks=4, spares=2, faults=faults, transport=transport).result == (60, 70210)
+
+
+def late(job: perdure.Job) -> None:
+    """Rank 0 waits for what rank 1 sends in the next superstep."""
+    for superstep in job.supersteps(4, commit_every=1):
+        if job.rank == 1 and superstep == 2:
+            job.comm.send("later", 0, 7)
+        if job.rank == 0 and superstep == 1:
+            job.comm.recv(source=1, tag=7)
+
+
+def test_a_receive_of_what_is_sent_after_the_commit_is_a_deadlock_that_names_it() -> None:
+    with pytest.raises(perdure.Deadlock, match=r"rank 0 in comm\.recv of tag 7, which rank 1 sent 1 commit after superstep 1"):
+        perdure.run(late, ranks=2, spares=0)
+
+
+def test_on_threads_every_commit_waits_for_all_so_nothing_is_sent_beyond_it() -> None:
+    with pytest.raises(perdure.Deadlock, match=r"rank 0 in comm\.recv; rank 1 in supersteps"):
+        perdure.run(late, ranks=2, spares=0, engine="threads")

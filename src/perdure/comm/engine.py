@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from perdure.comm.intake import fresh
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
-from perdure.comm.matching import Arrival, Mailbox, Receive
+from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
 from perdure.comm.traffic import Traffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 from perdure.errors import UsageError
@@ -146,9 +146,23 @@ class Engine:
         arrival = self.mailbox.take(context, source, tag)
         if arrival is None:
             self.mailbox.post(wanted)
+            if self._later:
+                self._name_later()
         else:
             self.fulfil(wanted, arrival)
         return wanted
+
+    def _name_later(self) -> None:
+        """Name the held message to the monitor, and so to the deadlock detector, if a posted receive waits for one of a later interval."""
+        for wanted in self.mailbox.receives():
+            for one in self._later:
+                if wanted.context == one.context and wanted.source in (ANY, one.source) and wanted.tag in (ANY, one.tag):
+                    count = one.interval - self.interval
+                    self.monitor.enter(
+                        f"comm.recv of tag {one.tag}, which rank {one.source} sent {count} commit{'s' if count > 1 else ''} after "
+                        f"superstep {self.passed_at}"
+                    )
+                    return
 
     def cancel(self, wanted: Receive) -> None:
         """A receive that nothing has matched will never be."""
@@ -241,6 +255,7 @@ class Engine:
             return
         if arrival.interval > self.interval:
             self._later.append(arrival)
+            self._name_later()
             return
         wanted = wanted or self.mailbox.receive_for(arrival.context, arrival.source, arrival.tag)
         if wanted is None:

@@ -12,7 +12,7 @@ from typing import Final
 
 _CALLS, _FRAMES, _SUPERSTEP, _COUNT, _IS_INSIDE = range(5)
 _INSIDE_AT: Final = 64
-_INSIDE_BYTES: Final = 64
+_INSIDE_BYTES: Final = 128
 _padded: Final[dict[str, bytes]] = {}
 """The name of a call -> its bytes on the page."""
 
