@@ -362,7 +362,7 @@ def test_w0_a_node_whose_worker_does_not_end_is_lost(node: Node) -> None:
     node.worker(msg.Unwound(generation=1, clean=False))
     node.state.next_beat = 1e9
     assert node.step(ev.Tick(late_s=0.0)) == []
-    node.now = SETTINGS.unwind_timeout_s + 0.1
+    node.now = SETTINGS.exit_timeout_s + 0.1
     assert do.EndAgent(reason="the worker of rank 0 did not end within 10 s") in node.step(ev.Tick(late_s=0.0))
 
 
@@ -583,3 +583,18 @@ def test_a_trace_says_whether_the_machine_still_answers_the_same() -> None:
     last = trace.from_line(lines[-1])
     assert isinstance(last, trace.Step)
     assert difference.answer == last.commands
+
+
+def test_w4_a_rank_is_not_hung_before_many_times_its_longest_superstep(node: Node) -> None:
+    """Reading a mesh, a compiler, a long solve: a healthy program may make no job call for minutes."""
+    node.state.next_beat = 1e9
+    longest = SETTINGS.hang_timeout_s / SETTINGS.hang_factor * 2
+    samples = [ev.Sample(rank=0, incarnation=1, superstep=step, calls=step, frames=0, inside="", stopped=False, count=9) for step in (1, 2)]
+    node.now = 1.0
+    assert node.step(ev.Sampled(samples=(samples[0],))) == []
+    node.now += longest
+    assert node.step(ev.Sampled(samples=(samples[1],))) == []
+    node.now += SETTINGS.hang_timeout_s * 1.5
+    assert node.step(ev.Sampled(samples=(samples[1],))) == []
+    node.now += SETTINGS.hang_timeout_s
+    assert node.step(ev.Sampled(samples=(samples[1],))) == [do.KillWorker(rank=0, incarnation=1)]

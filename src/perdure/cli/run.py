@@ -43,7 +43,20 @@ TakeEvent = Callable[[dict[str, Any]], None]
 CommitEvery = Annotated[
     str | None, typer.Option(metavar="K|auto", help="Supersteps between commits. Default: what the program says.", rich_help_panel="Shape")
 ]
-HangTimeout = Annotated[float, typer.Option(help="Seconds without a job call after which a rank counts as hung.", rich_help_panel="Shape")]
+HangTimeout = Annotated[
+    float,
+    typer.Option(
+        help="Seconds without a job call after which a rank counts as hung; never before 20 times its longest superstep.",
+        rich_help_panel="Shape",
+    ),
+]
+UnwindTimeout = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that a survivor of a loss may compute until its next job call, before it is restarted.",
+        rich_help_panel="Shape",
+    ),
+]
 BestTransport = Annotated[
     str | None, typer.Option(help="Between ranks: shared (memory), unix or tcp. Default: the engine's best.", rich_help_panel="Shape")
 ]
@@ -115,6 +128,7 @@ def run_command(
     racks: Racks = None,
     commit_every: CommitEvery = None,
     hang_timeout: HangTimeout = DEFAULTS.hang_timeout_s,
+    unwind_timeout: UnwindTimeout = DEFAULTS.unwind_timeout_s,
     setting: Setting = None,
     seed: Seed = 0,
     transport: BestTransport = None,
@@ -155,7 +169,8 @@ def run_command(
             group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
             failure_domains=domains.failure_domains, node_labels=domains.node_labels,
             commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_event,
-            settings=replace(parse_settings(setting or [], hang_timeout), track_writes=track_writes), seed=seed, transport=transport,
+            settings=replace(parse_settings(setting or [], hang_timeout, unwind_timeout), track_writes=track_writes),
+            seed=seed, transport=transport,
             return_after_s=return_after, on_divergence=on_divergence, memory=memory, check_restore=check_restore, lend_mpi4py=mpi4py,
         )  # fmt: skip
     print(report.to_json() if as_json else in_words(report))

@@ -10,10 +10,10 @@ from perdure.core.settings import Settings
 from perdure.errors import ConfigError
 
 
-def parse_settings(words: Sequence[str], hang_timeout_s: float) -> Settings:
+def parse_settings(words: Sequence[str], hang_timeout_s: float, unwind_timeout_s: float = Settings().unwind_timeout_s) -> Settings:
     """`name=number` for any of `Settings` but those that are on or off, which are options of their own."""
     names = {name: type(value) for name, value in asdict(Settings()).items() if not isinstance(value, bool)}
-    given: dict[str, Any] = {"hang_timeout_s": hang_timeout_s}
+    given: dict[str, Any] = {"hang_timeout_s": hang_timeout_s, "unwind_timeout_s": unwind_timeout_s}
     for word in words:
         name, _, value = word.partition("=")
         if name not in names:

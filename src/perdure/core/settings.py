@@ -20,9 +20,11 @@ class Settings:
         silence_s: silence after which a watcher calls a node lost (rule T2). Measured: 0.5 s gave false alarms on a loaded machine.
         late_timer_s: a watcher whose own timer fired this much late restarts its deadlines (rule T3).
         echo_s: without echoes from n - m of a group for this long, an agent pauses its workers (rule T4).
-        hang_timeout_s: user code without a job call for this long is hung (rule W4). Arbitrary; above any usual superstep.
+        hang_timeout_s: user code without a job call for this long may be hung (rule W4). Arbitrary: a mesh or a compiler takes minutes.
+        hang_factor: but not before this many times the rank's longest superstep so far. Arbitrary.
         deadlock_timeout_s: all ranks inside calls of the communicator for this long, and no message moving: a deadlock. Arbitrary.
-        unwind_timeout_s: how long `main` may take to let `GenerationRevoked` pass (rule W1). Arbitrary.
+        unwind_timeout_s: how long `main` may compute on until its next job call lets `GenerationRevoked` pass (rule W1). Arbitrary.
+        exit_timeout_s: how long a killed worker may take to exit before its node is lost (rule W0). Arbitrary.
         unreachable_timeout_s: how long a job waits for silent nodes without which it cannot be decoded (rule T5).
         orphan_timeout_s: an agent without an orchestrator ends after this (rule T7).
         direct_agents_max: with so many agents or fewer the orchestrator speaks to each of them; with more, agents pass its words on. A hop
@@ -58,9 +60,11 @@ class Settings:
     silence_s: float = 3.0
     late_timer_s: float = 0.5
     echo_s: float = 2.0
-    hang_timeout_s: float = 60.0
+    hang_timeout_s: float = 600.0
+    hang_factor: float = 20.0
     deadlock_timeout_s: float = 10.0
-    unwind_timeout_s: float = 10.0
+    unwind_timeout_s: float = 600.0
+    exit_timeout_s: float = 10.0
     unreachable_timeout_s: float = 60.0
     orphan_timeout_s: float = 60.0
     direct_agents_max: int = 64

@@ -134,6 +134,7 @@ def _main(what: str, fd: int, pulse: int, words: int, parent: int) -> None:
     config = msgspec.json.decode(text, type=kind)
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()  # SIGSEGV and SIGABRT show where they came from
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     run(config, pulse, Words(socket.socket(fileno=words)))
 

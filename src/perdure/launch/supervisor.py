@@ -27,6 +27,8 @@ from perdure.launch.striking import Hands, Striker
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
+REAP_AFTER_S: Final = 5.0
+"""A node that has ended leaves a zombie and a descriptor until then; to reap it at once would wait for its memory to be freed."""
 LAST_WORDS_S: Final = 2.0
 """How long an orchestrator may be silent after the last node has ended. Arbitrary."""
 MAX_RESTARTS: Final = 20
@@ -221,6 +223,7 @@ class Supervisor:
             self._selector.unregister(agent.process.words)
         self._engine.kill(agent.process)
         agent.process.words.close()
+        self._after(REAP_AFTER_S, agent.process.reap)
         if agent.up:
             self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
         else:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import site
 import socket
 import sys
+import sysconfig
 import threading
 import time
 import traceback
@@ -40,6 +42,7 @@ from perdure.runtime.slots import Slots
 MAX_ERROR_CHARS = 64 << 10
 """Of an error's text, as it is sent; arbitrary: several screens, and small beside any frame."""
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_LIBRARIES = tuple({path + os.sep for path in (*sysconfig.get_paths().values(), *site.getsitepackages())})
 RunMain = Callable[[Session], None]
 """Runs the program for one generation, up to and with the commit of its end."""
 
@@ -122,7 +125,7 @@ class WorkerProcess:
             self.heard.changed.wait_for(lambda: self.heard.revoked >= enter.generation)
         self.page.superstep = -1
         self.page.write()
-        left = [thread for thread in threading.enumerate() if thread not in before]
+        left = [thread for thread in threading.enumerate() if thread not in before and _is_of_the_program(thread)]
         self.agent.send(msg.Unwound(generation=enter.generation, clean=not left))
 
     def slot(self, index: int, nbytes: int) -> Bytes:
@@ -346,6 +349,23 @@ class WorkerSession:
         page.write()
         self._supersteps += 1
         self._worker.place.injector.at("", superstep)
+
+
+def _is_of_the_program(thread: threading.Thread) -> bool:
+    """Return whether a thread may go on computing with what the generation left: not a thread of C code, nor a daemon thread of a library.
+
+    A daemon thread that has a line of the program on its stack belongs to the program, whoever started it.
+    """
+    if isinstance(thread, threading._DummyThread):
+        return False
+    if not thread.daemon:
+        return True
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith((*_LIBRARIES, PACKAGE, "<frozen ")):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def as_raised(generation: int, error: BaseException) -> msg.MainRaised:

@@ -30,7 +30,7 @@ HANG_S: Final = 150.0
 """Virtual time; longer than every deadline of the settings together: a run without an end by then never has one."""
 EVENTS_MAX: Final = 200_000
 """And as many again for every eight ranks: a run that takes more goes round in circles. Arbitrary; a hundred times the usual."""
-SETTINGS: Final = Settings(unwind_timeout_s=5.0, start_timeout_s=5.0)
+SETTINGS: Final = Settings(unwind_timeout_s=5.0, exit_timeout_s=5.0, start_timeout_s=5.0)
 CHATTER: Final = (msg.Heartbeat, msg.Progress, msg.StillGathering)
 REPEATED: Final = (
     msg.GroupOffer,

@@ -126,6 +126,10 @@ class Hosted:
     slots: dict[Label, Slot] = field(default_factory=dict)
     wants: Label | None = None
     unwind_by: float = 0.0
+    superstep_at: float = 0.0
+    """When the superstep that runs was first seen."""
+    longest_s: float = 0.0
+    """How long the longest superstep took."""
     frozen_in: int = 0
     """The generation that is over without the worker having been told, for its live slot may be needed (rule M1); 0: none."""
     start_next: int = 0

@@ -104,11 +104,20 @@ def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> li
             hosted.moved_at = now
         hosted.calls, hosted.frames = sample.calls, sample.frames
         hosted.inside = "" if sample.stopped else sample.inside
+        if sample.superstep != hosted.superstep:
+            hosted.longest_s = max(hosted.longest_s, now - hosted.superstep_at if hosted.superstep >= 0 else 0.0)
+            hosted.superstep_at = now
         hosted.superstep, hosted.count = sample.superstep, sample.count
-        limit = state.settings.silence_s if sample.stopped else state.settings.hang_timeout_s
+        limit = state.settings.silence_s if sample.stopped else _patience_s(state, hosted)
         if now - hosted.moved_at > limit and (sample.stopped or not sample.inside):
-            out += kill(hosted, f"{'stopped' if sample.stopped else 'hung: no job call'} for {limit:g} s")
+            hung = f"hung: no job call for {limit:g} s after superstep {hosted.superstep}; raise --hang-timeout if it computes for longer"
+            out += kill(hosted, f"stopped for {limit:g} s" if sample.stopped else hung)
     return out
+
+
+def _patience_s(state: AgentState, hosted: Hosted) -> float:
+    """W4: a rank whose supersteps take long may be without a job call for longer."""
+    return max(state.settings.hang_timeout_s, state.settings.hang_factor * hosted.longest_s)
 
 
 def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
@@ -126,7 +135,7 @@ def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
 
 def _is_stuck(state: AgentState, hosted: Hosted, now: float) -> str:
     """Why this node is of no use: the process of a rank neither starts nor ends. Empty if all is well."""
-    limits = {WorkerPhase.STARTING: state.settings.start_timeout_s, WorkerPhase.KILLED: state.settings.unwind_timeout_s}
+    limits = {WorkerPhase.STARTING: state.settings.start_timeout_s, WorkerPhase.KILLED: state.settings.exit_timeout_s}
     limit = limits.get(hosted.worker)
     now_is = (hosted.worker, hosted.incarnation)
     if limit is None or hosted.awaits != now_is:

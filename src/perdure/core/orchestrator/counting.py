@@ -16,6 +16,8 @@ from perdure.core.orchestrator.state import LostLink, Node, NodeState, Orchestra
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
+MIXED_WAIT_S: Final = 60.0
+"""All ranks inside job calls, some of which wait for a commit: a deadlock after this long. Arbitrary."""
 _HEARS_OF_LOSSES: Final = frozenset({Phase.COUNTING, Phase.REBUILDING, Phase.ENDING, Phase.GREETING})
 
 
@@ -391,7 +393,7 @@ def _deadlock(state: OrchestratorState, now: float) -> Commands:
     known = progress.total(state.progress.values())
     if known.ranks < state.plan.size or not known.in_comm:
         return []
-    limit = state.settings.hang_timeout_s if known.elsewhere else state.settings.deadlock_timeout_s
+    limit = min(state.settings.hang_timeout_s, MIXED_WAIT_S) if known.elsewhere else state.settings.deadlock_timeout_s
     if known.inside_s < limit or now - state.frames_moved_at < limit:
         return []
     calls = sorted(call for said in state.progress.values() for call in said.calls)

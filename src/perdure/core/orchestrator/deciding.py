@@ -55,7 +55,10 @@ def agent_excluded(state: OrchestratorState, agent: int, reason: str, now: float
 
 def _go_on_without(state: OrchestratorState, node: Node, reason: str, now: float) -> Commands:
     agent = node.agent
-    out: Commands = [do.Publish(event="node_lost", fields={"node": node.node, "reason": reason})]
+    fields: dict[str, object] = {"node": node.node, "reason": reason}
+    if reason == _silent_for(state):
+        fields["silent_s"] = state.settings.silence_s
+    out: Commands = [do.Publish(event="node_lost", fields=fields)]
     if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
         out += start_seal(state, now)
     else:
