@@ -19,6 +19,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _PF_EXITING: Final = 0x4
 _FLAGS, _EXIT_CODE = 6, 49
 """Of /proc/PID/stat, counted from the state."""
+_UNLIMITED: Final = 1 << 60
+"""Bytes. A group of version 1 without a limit has one of nearly 2**63 bytes."""
 _here: Final = threading.local()
 
 
@@ -98,16 +100,50 @@ def how_it_ended(status: int) -> str:
 
 
 def available_bytes() -> int:
-    """Memory that new processes may still take: what the kernel says, or less where a control group says so."""
+    """Return how much memory new processes may still take: what the kernel has, or less where a control group limits it."""
     with open("/proc/meminfo") as meminfo:
         fields = dict(line.split(":") for line in meminfo)
-    available = int(fields["MemAvailable"].split()[0]) * 1024
-    with contextlib.suppress(OSError, ValueError):  # no control group, or none with a limit
-        limit = int(_read("/sys/fs/cgroup/memory.max"))
-        available = min(available, limit - int(_read("/sys/fs/cgroup/memory.current")))
-    return available
+    rooms = [int(fields["MemAvailable"].split()[0]) * 1024]
+    with contextlib.suppress(FileNotFoundError), open("/proc/self/cgroup") as groups:  # a kernel without control groups
+        rooms += _group_rooms(pathlib.Path("/"), groups.read())
+    return min(rooms)
 
 
-def _read(path: str) -> str:
-    with open(path) as file:
-        return file.read().strip()
+def _group_rooms(root: pathlib.Path, groups: str) -> list[int]:
+    """Return how many bytes each limited control group of this process still allows, its own and all ancestors that are mounted.
+
+    `root` is the root of the file system, `groups` the text of /proc/self/cgroup. The mount of a container may begin at the container's
+    group, while `groups` counts from the host's root; or `groups` may leave the container's namespace (`/../name`). So groups that are
+    not in the mount are left out, and the root of the mount always counts.
+    """
+    mounts = root / "sys/fs/cgroup"
+    found: list[int] = []
+    for line in groups.splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            for mount in (mounts, mounts / "unified"):
+                found += _rooms_along(mount, path, "memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            found += _rooms_along(mounts / "memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    return found
+
+
+def _rooms_along(mount: pathlib.Path, path: str, limit: str, usage: str, cached: str) -> list[int]:
+    """Return the room in each limited group from the root of a mount to `path`. Pages of files not used lately count as room: the kernel
+    drops them first."""
+    names = [name for name in path.split("/") if name not in ("", "..")]
+    found = []
+    for length in range(len(names) + 1):
+        group = mount.joinpath(*names[:length])
+        with contextlib.suppress(OSError, ValueError):  # not in this mount, or not readable, or "max"
+            room = int((group / limit).read_text()) - int((group / usage).read_text())
+            if room < _UNLIMITED:
+                found.append(max(0, room + _field(group / "memory.stat", cached)))
+    return found
+
+
+def _field(path: pathlib.Path, name: str) -> int:
+    """Return a field of a file with a name and a number in each line; 0 if it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        return int(dict(line.split() for line in path.read_text().splitlines()).get(name, 0))
+    return 0
