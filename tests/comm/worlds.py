@@ -30,6 +30,9 @@ class Quiet:
     def moved(self, nbytes: int) -> None:
         self.bytes += nbytes
 
+    def progressed(self) -> None:
+        pass
+
     def suspect(self, rank: int) -> None:
         self.suspects.append(rank)
 

@@ -201,6 +201,7 @@ class Engine:
         False: the sender's memory cannot be read. The receive is not done any more: wait for it, and read again.
         """
         held = wanted.held
+        self.monitor.progressed()
         if held is None:
             assert wanted.data is not None
             target[:] = wanted.data[start : start + len(target)]
@@ -278,6 +279,7 @@ class Engine:
                 if not stream.read_directly(arrival.address + at, target[at : at + BLOCK_BYTES]):
                     self._ask_for_a_copy(wanted, arrival)
                     return False
+                self.monitor.progressed()
         except OSError:
             self.traffic.lose(arrival.source)  # it has died, or unwound: the revoke follows
             return False

@@ -66,6 +66,7 @@ class Intake:
                 if inward.filled == inward.arrival.length:
                     self._end(inward)
                     break
+                self._monitor.progressed()
         inward.stream.settle()
         return count != 0
 
@@ -99,6 +100,7 @@ class Intake:
             arrival = inward.arrival = Arrival(context, inward.rank, tag, length, kind, ticket, address, interval)
             arrival.placed = True
             inward.target, inward.wanted, inward.filled = target, wanted, filled
+            self._monitor.progressed()
             return True
         wanted.from_rank, wanted.from_tag, wanted.length, wanted.data = inward.rank, tag, length, target
         wanted.done = True

@@ -12,7 +12,7 @@ from perdure.comm.groups import Group, Ranks
 from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, Words
 from perdure.comm.membership import Membership
 from perdure.comm.memory import memory_of
-from perdure.comm.objects import _all_gather, _run
+from perdure.comm.objects import all_gather_objects
 from perdure.comm.pendings import Nothing
 from perdure.comm.requests import Request
 
@@ -131,8 +131,7 @@ class Management(Attributed):
         m = self.held()
         if color < 0 and color != c.UNDEFINED:
             raise Exception(ErrorClass.ARG, f"a color must not be negative, as {color} is")
-        with m.inside("comm.Split"):
-            everyone = _run(m, _all_gather(m, (color, key)))
+        everyone = all_gather_objects(m, "comm.Split", (color, key))
         mine = sorted((its_key, rank) for rank, (its, its_key) in enumerate(everyone) if its == color)
         return self._child_if(color != c.UNDEFINED, m, tuple(m.ranks[rank] for _, rank in mine), ("split",))
 
@@ -141,8 +140,7 @@ class Management(Attributed):
         m = self.held()
         guided = split_type in (c.COMM_TYPE_HW_GUIDED, c.COMM_TYPE_RESOURCE_GUIDED)
         shares = split_type == c.COMM_TYPE_SHARED or (guided and info.get("mpi_hw_resource_type") in SHARED_RESOURCES)
-        with m.inside("comm.Split_type"):
-            hosts = _run(m, _all_gather(m, platform.node()))
+        hosts = all_gather_objects(m, "comm.Split_type", platform.node())
         return self.Split(hosts.index(platform.node()) if shares else c.UNDEFINED, key)
 
     def _child(self, m: Membership, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> Membership:

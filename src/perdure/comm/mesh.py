@@ -37,6 +37,9 @@ class Monitor(Protocol):
     def moved(self, nbytes: int) -> None:
         """So many bytes of the application were sent or received."""
 
+    def progressed(self) -> None:
+        """Bytes of a message that is still in transit have moved."""
+
     def suspect(self, rank: int) -> None:
         """The connection of a rank ended although the generation is not revoked: a hint."""
 

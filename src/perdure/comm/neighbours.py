@@ -110,14 +110,15 @@ class NeighbourCollectives:
     def neighbor_allgather(self, sendobj: Any) -> list[Any]:
         """This rank's object to its neighbours; theirs, in the order of the edges."""
         m = self.held()
+        datas = [dump(sendobj)] * len(neighbourhoods.edges(m)[1])
         with m.inside("comm.neighbor_allgather"):
-            data = dump(sendobj)
-            found = drive(m.engine, neighbourhoods.objects(m, [data] * len(neighbourhoods.edges(m)[1])))
-            return [pickle.loads(part) for part in found]
+            found = drive(m.engine, neighbourhoods.objects(m, datas))
+        return [pickle.loads(part) for part in found]
 
     def neighbor_alltoall(self, sendobj: list[Any]) -> list[Any]:
         """An object to each neighbour; theirs, in the order of the edges."""
         m = self.held()
+        datas = [dump(one) for one in sendobj]
         with m.inside("comm.neighbor_alltoall"):
-            found = drive(m.engine, neighbourhoods.objects(m, [dump(one) for one in sendobj]))
-            return [pickle.loads(part) for part in found]
+            found = drive(m.engine, neighbourhoods.objects(m, datas))
+        return [pickle.loads(part) for part in found]

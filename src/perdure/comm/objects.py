@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.comm import schedules
 from perdure.comm.failures import ErrorClass, ValueException
 from perdure.comm.ops import SUM, Op
-from perdure.comm.pendings import Schedule, drive
+from perdure.comm.pendings import drive
 from perdure.comm.pickles import dump, pickle
 
 if TYPE_CHECKING:
@@ -32,99 +32,94 @@ class ObjectCollectives:
 
     def bcast(self, obj: Any, root: int = 0) -> Any:
         """The object of `root`, on all ranks."""
-        m = self.held()
-        with m.inside("comm.bcast"):
-            return _run(m, _bcast(m, obj, root))
+        return self._bcast("comm.bcast", obj, root)
 
     def gather(self, sendobj: Any, root: int = 0) -> list[Any] | None:
         """All ranks' objects as a list, on `root`; None elsewhere."""
-        m = self.held()
-        with m.inside("comm.gather"):
-            parts: list[Any] | None = _run(m, _gather(m, sendobj, root))
-            return parts
+        return self._gather("comm.gather", sendobj, root)
 
     def scatter(self, sendobj: Sequence[Any] | None, root: int = 0) -> Any:
         """Object number r of the sequence of `root`, on rank r."""
         m = self.held()
+        m.root(root)
+        parts = [dump(obj) for obj in _one_each(m, sendobj)] if m.rank == root else None
         with m.inside("comm.scatter"):
-            m.root(root)
-            parts = [dump(obj) for obj in _one_each(m, sendobj)] if m.rank == root else None
-            return pickle.loads(drive(m.engine, schedules.scatter_bytes(m.exchange(), parts, root)))
+            part = drive(m.engine, schedules.scatter_bytes(m.exchange(), parts, root))
+        return pickle.loads(part)
 
     def allgather(self, sendobj: Any) -> list[Any]:
         """All ranks' objects as a list, on all ranks."""
-        m = self.held()
-        with m.inside("comm.allgather"):
-            parts: list[Any] = _run(m, _all_gather(m, sendobj))
-            return parts
+        return all_gather_objects(self.held(), "comm.allgather", sendobj)
 
     def alltoall(self, sendobj: Sequence[Any]) -> list[Any]:
         """Object number r of every rank's sequence, on rank r."""
         m = self.held()
+        datas = [dump(obj) for obj in _one_each(m, sendobj)]
         with m.inside("comm.alltoall"):
-            parts = [dump(obj) for obj in _one_each(m, sendobj)]
-            return [pickle.loads(part) for part in drive(m.engine, schedules.all_to_all_bytes(m.exchange(), parts))]
+            parts = drive(m.engine, schedules.all_to_all_bytes(m.exchange(), datas))
+        return [pickle.loads(part) for part in parts]
 
     def reduce(self, sendobj: Any, op: AnyOp = SUM, root: int = 0) -> Any:
         """All ranks' objects combined in the order of ranks, on `root`; None elsewhere."""
-        m = self.held()
-        with m.inside("comm.reduce"):
-            parts = _run(m, _gather(m, sendobj, root))
-            return None if parts is None else _combined(op, parts)
+        parts = self._gather("comm.reduce", sendobj, root)
+        return None if parts is None else _combined(op, parts)
 
     def allreduce(self, sendobj: Any, op: AnyOp = SUM) -> Any:
         """All ranks' objects combined in the order of ranks, on all ranks."""
-        m = self.held()
-        with m.inside("comm.allreduce"):
-            parts = _run(m, _gather(m, sendobj, 0))
-            return _run(m, _bcast(m, None if parts is None else _combined(op, parts), 0))
+        parts = self._gather("comm.allreduce", sendobj, 0)
+        return self._bcast("comm.allreduce", None if parts is None else _combined(op, parts), 0)
 
     def scan(self, sendobj: Any, op: AnyOp = SUM) -> Any:
         """The objects of ranks 0 to this one, combined."""
-        m = self.held()
-        with m.inside("comm.scan"):
-            return _run(m, _scan(m, sendobj, op))[1]
+        return self._scan("comm.scan", sendobj, op)[1]
 
     def exscan(self, sendobj: Any, op: AnyOp = SUM) -> Any:
         """The objects of ranks 0 to the one before this, combined; None on rank 0."""
+        return self._scan("comm.exscan", sendobj, op)[0]
+
+    # Each pickles, unpickles and combines outside of `inside`: a rank that does so computes, and does not wait.
+
+    def _bcast(self, call: str, obj: Any, root: int) -> Any:
         m = self.held()
-        with m.inside("comm.exscan"):
-            return _run(m, _scan(m, sendobj, op))[0]
+        m.root(root)
+        data = dump(obj) if m.rank == root else None
+        with m.inside(call):
+            data = drive(m.engine, schedules.broadcast_bytes(m.exchange(), data, root))
+        return pickle.loads(data)
+
+    def _gather(self, call: str, obj: Any, root: int) -> list[Any] | None:
+        m = self.held()
+        m.root(root)
+        data = dump(obj)
+        with m.inside(call):
+            parts = drive(m.engine, schedules.gather_bytes(m.exchange(), data, root))
+        return [pickle.loads(part) for part in parts] if m.rank == root else None
+
+    def _scan(self, call: str, obj: Any, op: AnyOp) -> tuple[Any, Any]:
+        """A chain. Returns (what the lower ranks give, the same with this one)."""
+        m = self.held()
+        before, total = None, obj
+        with m.inside(call):
+            x = m.exchange()
+            wanted = x.receive(m.rank - 1, None) if m.rank > 0 else None
+            if wanted is not None:
+                m.engine.wait(wanted)
+        if wanted is not None:
+            before = pickle.loads(wanted.data)
+            total = op(pickle.loads(wanted.data), obj)
+        if m.rank + 1 < m.size:
+            data = dump(total)
+            with m.inside(call):
+                m.engine.wait(x.send(m.rank + 1, data))
+        return before, total
 
 
-def _run(m: Membership, schedule: Schedule) -> Any:
-    return drive(m.engine, schedule)
-
-
-def _bcast(m: Membership, obj: Any, root: int) -> Schedule:
-    m.root(root)
-    data = dump(obj) if m.rank == root else None
-    return pickle.loads((yield from schedules.broadcast_bytes(m.exchange(), data, root)))
-
-
-def _gather(m: Membership, obj: Any, root: int) -> Schedule:
-    m.root(root)
-    parts = yield from schedules.gather_bytes(m.exchange(), dump(obj), root)
-    return [pickle.loads(part) for part in parts] if m.rank == root else None
-
-
-def _all_gather(m: Membership, obj: Any) -> Schedule:
-    parts = yield from schedules.all_to_all_bytes(m.exchange(), [dump(obj)] * m.size)
+def all_gather_objects(m: Membership, call: str, obj: Any) -> list[Any]:
+    """Return all ranks' objects. All ranks call it; `call` is the name of the public call."""
+    data = dump(obj)
+    with m.inside(call):
+        parts = drive(m.engine, schedules.all_to_all_bytes(m.exchange(), [data] * m.size))
     return [pickle.loads(part) for part in parts]
-
-
-def _scan(m: Membership, obj: Any, op: AnyOp) -> Schedule:
-    """A chain. Returns (what the lower ranks give, the same with this one)."""
-    x = m.exchange()
-    before, total = None, obj
-    if m.rank > 0:
-        wanted = x.receive(m.rank - 1, None)
-        yield wanted
-        before = pickle.loads(wanted.data)
-        total = op(pickle.loads(wanted.data), obj)
-    if m.rank + 1 < m.size:
-        yield x.send(m.rank + 1, dump(total))
-    return before, total
 
 
 def _combined(op: AnyOp, parts: list[Any]) -> Any:

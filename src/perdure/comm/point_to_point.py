@@ -220,8 +220,9 @@ class PointToPoint:
     def send(self, obj: Any, dest: int, tag: int = 0) -> None:
         """Sends an object, pickled."""
         m = self.held()
+        data = _pickled(obj, dest)
         with m.inside("comm.send"):
-            part = self._send(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag)
+            part = self._send(m, data, dest, tag)
             if part is not None and not part.done:
                 m.engine.wait(part)
 
@@ -236,20 +237,23 @@ class PointToPoint:
     def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """Starts to send an object, pickled now."""
         m = self.held()
+        data = _pickled(obj, dest)
         with m.inside("comm.isend"):
-            return _request(self._sending(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag))
+            return _request(self._sending(m, data, dest, tag))
 
     def issend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete when the receiver has begun to receive."""
         m = self.held()
+        data = _pickled(obj, dest)
         with m.inside("comm.issend"):
-            return _request(self._sending(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag, synchronous=True))
+            return _request(self._sending(m, data, dest, tag, synchronous=True))
 
     def ibsend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete at once."""
         m = self.held()
+        data = _pickled(obj, dest)
         with m.inside("comm.ibsend"):
-            self._send(m, memoryview(b"") if dest == PROC_NULL else dump(obj), dest, tag)
+            self._send(m, data, dest, tag)
             return _request(Nothing(receives=False))
 
     def recv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
@@ -260,7 +264,7 @@ class PointToPoint:
         with m.inside("comm.recv"):
             pending = self._receiving_object(m, source, tag)
             pending.block()
-            return pending.finish(status)
+        return pending.finish(status)
 
     def irecv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Request:
         """Starts to receive an object; `wait` gives it."""
@@ -274,18 +278,23 @@ class PointToPoint:
     ) -> Any:  # fmt: skip
         """Sends one object and receives another."""
         m = self.held()
+        data = _pickled(sendobj, dest)
         with m.inside("comm.sendrecv"):
-            data = memoryview(b"") if dest == PROC_NULL else dump(sendobj)
             m.destination(dest, sendtag)
             receiving = self._receiving_object(m, source, recvtag)
             both = Both(self._sending(m, data, dest, sendtag), receiving)
             both.block()
-            return both.finish(status)
+        return both.finish(status)
 
     def _receiving_object(self, m: Membership, source: int, tag: int) -> Pending:
         if source == PROC_NULL:
             return Nothing(receives=True)
         return Receiving(m, self._receive(m, None, source, tag), load=True)
+
+
+def _pickled(obj: Any, dest: int) -> memoryview:
+    """Return the bytes of an object. Called outside of `inside`: a rank that pickles computes, and does not wait."""
+    return memoryview(b"") if dest == PROC_NULL else dump(obj)
 
 
 def _request(pending: Pending) -> Request:

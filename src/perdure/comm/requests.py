@@ -72,7 +72,7 @@ class Request(Handle[Pending]):
         pending = self.held()
         with _inside(pending.engine, "comm.wait"):
             pending.block()
-            return self._complete(status)
+        return self._complete(status)
 
     def Wait(self, status: Status | None = None) -> bool:
         """Blocks until it is complete."""
@@ -86,7 +86,8 @@ class Request(Handle[Pending]):
             return True, None
         pending = self.held()
         with _inside(pending.engine, "comm.test"):
-            return (True, self._complete(status)) if _ready(pending) else (False, None)
+            is_ready = _ready(pending)
+        return (True, self._complete(status)) if is_ready else (False, None)
 
     def Test(self, status: Status | None = None) -> bool:
         """Is it complete? Does not block."""

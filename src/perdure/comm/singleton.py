@@ -59,6 +59,9 @@ class _Nobody:
     def moved(self, nbytes: int) -> None:
         """See `Monitor.moved`."""
 
+    def progressed(self) -> None:
+        """See `Monitor.progressed`."""
+
     def suspect(self, rank: int) -> None:
         """See `Monitor.suspect`."""
 

@@ -302,6 +302,8 @@ class Traffic:
             self.lose(out.rank)
             out.pending.clear()
             sent = 1
+        if sent:
+            self._monitor.progressed()
         if not out.pending and out in self._stuck:
             self._stuck.remove(out)
             if not out.stream.in_memory:

@@ -142,6 +142,10 @@ class ThreadMonitor:
         self.bytes += nbytes
         self.frames += 1
 
+    def progressed(self) -> None:
+        """See `Monitor.progressed`."""
+        self.frames += 1
+
     def suspect(self, rank: int) -> None:
         """Its thread has ended, which is known."""
 

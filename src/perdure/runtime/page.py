@@ -18,9 +18,9 @@ _padded: Final[dict[str, bytes]] = {}
 
 
 class Page:
-    """`calls` counts job calls, `frames` messages moved, `superstep` the one of this generation, of `count` (-1: none yet, not known).
+    """`calls` counts job calls, `frames` messages, and pieces of messages, that moved.
 
-    `inside` names the current job call.
+    `superstep` is the one of this generation, of `count` (-1: none yet, not known). `inside` names the current job call.
     """
 
     def __init__(self, fd: int) -> None:
@@ -62,7 +62,7 @@ class Page:
         words[_CALLS] = self.calls
 
     def moved(self) -> None:
-        """One more message moved."""
+        """One more message moved, or a piece of one."""
         self.frames += 1
         self._words[_FRAMES] = self.frames
 

@@ -176,6 +176,7 @@ class Calls:
         self._page = worker.page
         self.forbidden = ""
         self.application_bytes = 0
+        self.progressed = worker.page.moved
 
     def enter(self, call: str) -> None:
         """A call of the communicator begins."""

@@ -19,6 +19,9 @@ DIAL_TIMEOUT_S: Final = 2.0
 """For a Unix socket that nobody accepts, and for the greeting's first bytes to be taken by the kernel."""
 LOOK_AGAIN_S: Final = 0.005
 """Who waits for a link to be taken asks so often whether it is still wanted: a revoke must be heard within 50 ms."""
+CALL_BYTES: Final = 16 << 20
+"""At most so many go through one system call (arbitrary): with a peer that keeps up, one call would last as long as the message, and a
+revoke would wait for it. The kernel takes less than 2 GiB at once anyway."""
 BACKLOG: Final = 1024
 """A dial of a Unix socket blocks when so many wait to be accepted; more ranks than this on one host are not expected."""
 
@@ -37,13 +40,13 @@ class SocketStream:
 
     def send(self, pieces: Sequence[memoryview | bytes]) -> int:
         try:
-            return self._sock.sendmsg(pieces)
+            return self._sock.sendmsg([*pieces[:-1], pieces[-1][:CALL_BYTES]] if len(pieces[-1]) > CALL_BYTES else pieces)
         except BlockingIOError:
             return 0
 
     def recv_into(self, view: memoryview) -> int | None:
         try:
-            return self._sock.recv_into(view)
+            return self._sock.recv_into(view, min(len(view), CALL_BYTES))
         except BlockingIOError:
             return None
         except OSError:  # TCP has many words for an end
