@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 
@@ -45,3 +46,23 @@ def test_a_line_without_end_does_not_fill_the_memory() -> None:
         for _ in range(3):
             raw.write(b"x" * LONGEST)
         assert len(raw._held) <= LONGEST
+
+
+def test_words_of_the_job_itself_are_dropped_while_nobody_reads() -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(write, bytes(4096)):
+            pass
+    os.set_blocking(write, True)
+    raw = WholeLines(write, holds=False, drops=True)
+    raw.write(b"dropped\n")
+    raw.flush()
+    assert not taken(read).strip(b"\0")
+    raw.write(b"written\n")
+    raw.flush()
+    while not (found := taken(read).strip(b"\0")):
+        pass
+    assert found == b"written\n"
+    os.close(read)
+    os.close(write)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +30,8 @@ def printed_above(show: Callable[[str], None]) -> Iterator[None]:
     for fd in redirected:
         os.dup2(write, fd)
     os.close(write)
-    reader = threading.Thread(target=_pass_on, args=(read, show), name="program output", daemon=True)
+    is_idle = threading.Event()
+    reader = threading.Thread(target=_pass_on, args=(read, show, is_idle), name="program output", daemon=True)
     reader.start()
     try:
         yield
@@ -39,17 +42,30 @@ def printed_above(show: Callable[[str], None]) -> Iterator[None]:
             os.dup2(terminal, fd)
             os.close(terminal)
         reader.join(END_TIMEOUT_S)
+        while reader.is_alive() and not is_idle.is_set():  # a person has paused the terminal: output of the program is never dropped
+            reader.join(END_TIMEOUT_S)
 
 
-def _pass_on(read: int, show: Callable[[str], None]) -> None:
-    """Reads until all writers have ended. When the terminal fails, the rest is read and dropped: a rank must not wait for it."""
+def _pass_on(read: int, show: Callable[[str], None], is_idle: threading.Event) -> None:
+    """Read until all writers have ended. When the terminal fails, the rest is read and dropped: a rank must not wait for it.
+
+    `is_idle` is set while the pipe is empty.
+    """
     held, works = b"", True
     with open(read, "rb", buffering=0) as pipe:
-        while data := pipe.read(CHUNK):
+        while data := _next_piece(pipe, is_idle):
             *lines, held = (held + data).split(b"\n")
             works = works and _shown(lines, show)
     if held and works:
         _shown([held], show)
+
+
+def _next_piece(pipe: io.FileIO, is_idle: threading.Event) -> bytes:
+    if not select.select([pipe], [], [], 0)[0]:
+        is_idle.set()
+        select.select([pipe], [], [])
+        is_idle.clear()
+    return pipe.read(CHUNK) or b""
 
 
 def _shown(lines: list[bytes], show: Callable[[str], None]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -14,8 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from perdure.cli.above import printed_above
+from perdure.cli.dispensable import dispensable, print_error
 from perdure.cli.parts import bar, clock, progress_words
 from perdure.cli.watch import Event, Watch
+from perdure.launch.outlet import Outlet
 
 USUAL_WIDTH: Final = 80
 """Of a terminal that does not know its size."""
@@ -63,6 +64,10 @@ def in_words(event: Event) -> str:
             return f"node {event['node']} is heard again, and has kept rank {', '.join(map(str, event['ranks']))} of {_step(event)}"
         case "node_returned":
             return f"node {event['node']} is back, as a spare"
+        case "shell_output":
+            return f"node {event['node']}: {event['text']}"
+        case "events_dropped":
+            return f"standard error was not read: {event['count']} events are left out here"
         case _:
             return ""
 
@@ -73,16 +78,17 @@ def _step(event: Event) -> str:
 
 @contextlib.contextmanager
 def display(*, to_terminal: bool) -> Iterator[Callable[[Event], None]]:
-    """Gives a function that takes events and shows them on standard error."""
+    """Give a function that queues events, which a thread shows on standard error; a reader that stops holds up nobody else."""
     if not to_terminal:
-        yield _Lines().take
+        with Outlet(dispensable("the display", _Lines().take), name="display") as outlet:
+            yield outlet.put
         return
     # rich asks descriptors 0 to 2 for their size, which may all be pipes soon.
     width = None if os.isatty(0) else os.get_terminal_size(2).columns or USUAL_WIDTH
     with os.fdopen(os.dup(2), "w") as terminal:
         shown = _Bar(Console(file=terminal, width=width))
-        with shown.live, printed_above(shown.lines):
-            yield shown.take
+        with shown.live, printed_above(shown.lines), Outlet(dispensable("the display", shown.take), name="display") as outlet:
+            yield outlet.put
 
 
 class _Bar:
@@ -123,4 +129,4 @@ class _Lines:
             left = self._watch.time_left_s
             text = progress_words(self._watch) + ("" if left is None else f"; {clock(left)} left")
         if text:
-            print(f"{event['t']:8.2f} s  {text}", file=sys.stderr, flush=True)
+            print_error(f"{event['t']:8.2f} s  {text}")

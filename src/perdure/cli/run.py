@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from perdure.cli.dispensable import dispensable
 from perdure.cli.display import display
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
@@ -34,6 +35,7 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError
 from perdure.launch import run
+from perdure.launch.outlet import Outlet
 from perdure.launch.plain import plain
 from perdure.launch.program import MODULE
 
@@ -104,7 +106,12 @@ Lend = Annotated[
         rich_help_panel="Shape",
     ),
 ]
-Events = Annotated[pathlib.Path | None, typer.Option(help="Write the events to this file, a JSON object a line.", rich_help_panel="Output")]
+Events = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        help="Write the events to this file or FIFO, a JSON object a line. A reader that stops holds nothing up.", rich_help_panel="Output"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The last line of standard output is the report as JSON.", rich_help_panel="Output")]
 
 
@@ -156,24 +163,23 @@ def run_command(
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     domains = wish(failure_domains, node_label, racks, nodes)
-    with contextlib.ExitStack() as stack:
-        shown = dispensable("the display", stack.enter_context(display(to_terminal=sys.stderr.isatty())))
-        written = dispensable(f"--events {events}", stack.enter_context(_event_file(events)))
+    with _event_file(events) as written:
+        with display(to_terminal=sys.stderr.isatty()) as shown:
 
-        def on_event(event: dict[str, Any]) -> None:
-            shown(event)
-            written(event)
+            def on_event(event: dict[str, Any]) -> None:
+                shown(event)
+                written(event)
 
-        report = run(
-            program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
-            group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
-            failure_domains=domains.failure_domains, node_labels=domains.node_labels,
-            commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_event,
-            settings=replace(parse_settings(setting or [], hang_timeout, unwind_timeout), track_writes=track_writes),
-            seed=seed, transport=transport,
-            return_after_s=return_after, on_divergence=on_divergence, memory=memory, check_restore=check_restore, lend_mpi4py=mpi4py,
-        )  # fmt: skip
-    print(report.to_json() if as_json else in_words(report))
+            report = run(
+                program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
+                group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
+                failure_domains=domains.failure_domains, node_labels=domains.node_labels,
+                commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_event,
+                settings=replace(parse_settings(setting or [], hang_timeout, unwind_timeout), track_writes=track_writes),
+                seed=seed, transport=transport,
+                return_after_s=return_after, on_divergence=on_divergence, memory=memory, check_restore=check_restore, lend_mpi4py=mpi4py,
+            )  # fmt: skip
+        print(report.to_json() if as_json else in_words(report), flush=True)  # before the wait for a reader of the events
 
 
 def chosen_program(program: str | None, module: str | None, words: list[str]) -> tuple[str, list[str]]:
@@ -203,28 +209,14 @@ def _event_file(path: pathlib.Path | None) -> Iterator[TakeEvent]:
         file = path.open("wb", buffering=0)
     except OSError as error:
         raise ConfigError(f"--events {path}: {error.strerror}") from error
-    with file:
-        yield lambda event: _write_whole(file, json.dumps(plain(event), allow_nan=False).encode() + b"\n")
+
+    def write(event: dict[str, Any]) -> None:
+        _write_whole(file, json.dumps(plain(event), allow_nan=False).encode() + b"\n")
+
+    with file, Outlet(dispensable(f"--events {path}", write), name="events") as outlet:
+        yield outlet.put
 
 
 def _write_whole(file: io.FileIO, line: bytes) -> None:
     while line:
         line = line[file.write(line) :]
-
-
-def dispensable(what: str, take: TakeEvent) -> TakeEvent:
-    """`take` until it fails for the first time: a full disk or a closed terminal must not end a job of three weeks. It is said once."""
-    failed = False
-
-    def carefully(event: dict[str, Any]) -> None:
-        nonlocal failed
-        if failed:
-            return
-        try:
-            take(event)
-        except OSError as error:
-            failed = True
-            with contextlib.suppress(OSError):  # standard error may be what failed
-                print(f"perdure: warning: {what}: {error.strerror}; the job goes on without it", file=sys.stderr, flush=True)
-
-    return carefully

@@ -9,12 +9,15 @@ from perdure.core.messages import Progress
 
 AT_THE_END: Final = "the end of main"
 """What a worker calls the wait for the last commit."""
+OUTPUT: Final = "print"
+"""What a worker calls the wait for a reader of its output: it is not hung, and other ranks that wait for it are in no deadlock."""
 CALLS_MAX: Final = 16
 """How many calls are named in one word. Arbitrary: enough to see a pattern, and all of a usual node."""
 
 
 def of_rank(generation: int, rank: int, superstep: int, count: int, frames: int, inside_s: float, call: str) -> Progress:
     """Of one rank; `call` is empty in user code."""
+    call = "" if call == OUTPUT else call
     in_comm = call.startswith("comm.")
     return Progress(
         generation=generation,

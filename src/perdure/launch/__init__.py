@@ -86,7 +86,8 @@ def run(
         raw_arguments: the same as text, converted by the annotations of `main`: a dict, or words as typed, which a script gets in
             `sys.argv`.
         faults: see `perdure.testing`.
-        on_event: called with each event, a dict with `t` (s since the start) and `event`.
+        on_event: called with each event, a dict with `t` (s since the start) and `event`, on the calling thread: while it blocks, nothing
+            is recovered.
         settings: times and limits.
         seed: of `job.rng`.
         transport: between ranks: "shared" (memory), "unix", or "tcp"; None: the best that the engine's nodes have.

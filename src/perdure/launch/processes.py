@@ -35,7 +35,7 @@ from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
 from perdure.runtime.agent import AgentProcess, Seat
 from perdure.runtime.injector import Injector, ledger
-from perdure.runtime.lines import end_lines, write_whole_lines
+from perdure.runtime.lines import end_lines, wait_for_no_reader, write_whole_lines
 from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
 from perdure.runtime.posix import die_with_parent, end_process
 from perdure.runtime.reception import Admission
@@ -98,8 +98,13 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         sock.recv(1)
         return
 
+    def whole_main(*given: Any, **named: Any) -> Any:
+        result = main(*given, **named)
+        end_lines()  # before the end is committed: the job may be over then, and this process
+        return result
+
     def run_main(session: Session) -> None:
-        job.run_main(main, arguments, session, memory, lambda result: dump_result(main, result))
+        job.run_main(whole_main, arguments, session, memory, lambda result: dump_result(main, result))
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
         injector = Injector(config.faults, spent, words.fileno(), node=config.node, rank=rank)
@@ -136,6 +141,7 @@ def _main(what: str, fd: int, pulse: int, words: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()  # SIGSEGV and SIGABRT show where they came from
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    wait_for_no_reader()
     run(config, pulse, Words(socket.socket(fileno=words)))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import secrets
 import selectors
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ from perdure.launch.striking import Hands, Striker
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
+LATE_TURN_S: Final = 1.0
+"""After a turn of the supervisor that took so long, the orchestrator has as long again to be heard. A usual turn takes 0.5 s at most."""
 REAP_AFTER_S: Final = 5.0
 """A node that has ended leaves a zombie and a descriptor until then; to reap it at once would wait for its memory to be freed."""
 LAST_WORDS_S: Final = 2.0
@@ -110,7 +111,7 @@ class Supervisor:
             self._end_everything()
 
     def _turn(self) -> None:
-        now = time.monotonic()
+        now = began = time.monotonic()
         soonest = min([clock.due for clock in self._clocks], default=now + 0.5)
         for key, _ in self._selector.select(min(max(0.0, soonest - now), 0.5)):
             if self._selector.get_map().get(key.fd) is key:  # and not closed, or another's by now, because of an earlier one of these
@@ -120,6 +121,9 @@ class Supervisor:
             self._clocks.remove(clock)
             clock.action()
         orchestrator = self._orchestrator
+        now = time.monotonic()
+        if orchestrator is not None and now - began > LATE_TURN_S:  # whoever held this process up, or stopped it: it was not the other
+            orchestrator.heard_at = max(orchestrator.heard_at, now - HEARTBEAT_TIMEOUT_S + LATE_TURN_S)
         if orchestrator is not None and now - orchestrator.heard_at > HEARTBEAT_TIMEOUT_S:
             self._engine.kill(orchestrator.process)
             orchestrator.heard_at = now
@@ -194,7 +198,7 @@ class Supervisor:
                 case {"ended": str(how)}:
                     self._agent_ended(agent, how)
                 case other:  # of a login shell, most likely
-                    print(f"node {agent.node}: {other}", file=sys.stderr)
+                    self._emit("shell_output", node=agent.node, text=str(other))
         return agent.process.words.received
 
     def _agent_up(self, agent: _Agent, address: str) -> None:

@@ -54,6 +54,11 @@ class Page:
         self.calls += 1
         words[_CALLS] = self.calls
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether the rank is inside a job call."""
+        return bool(self._words[_IS_INSIDE])
+
     def leave(self) -> None:
         """The rank is in user code again."""
         words = self._words

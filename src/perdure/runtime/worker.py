@@ -32,6 +32,7 @@ from perdure.core.settings import Settings
 from perdure.errors import BY_NAME, GenerationRevoked, InternalError, PerdureError, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
+from perdure.runtime.gate import OutputGate
 from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
 from perdure.runtime.page import Page
@@ -86,6 +87,7 @@ class WorkerProcess:
         self.heard = Heard()
         self.agent = Channel(socket.socket(fileno=place.fds[0]), blocking=True)
         self.page = Page(place.fds[1])
+        self._gate = OutputGate(self.page, lambda: self.heard.revoked)
         self._slot_fds = place.fds[2:4]
         self.started = time.monotonic()
         self.calls = Calls(self)
@@ -108,6 +110,7 @@ class WorkerProcess:
 
     def _generation(self, enter: msg.Enter) -> None:
         before = set(threading.enumerate())
+        self._gate.open(enter.generation)
         try:
             comm = self.mesh.enter(generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations)
             if enter.generation > 1:
@@ -116,11 +119,11 @@ class WorkerProcess:
         except GenerationRevoked:
             self.place.injector.at("unwinding", -1)
         except BaseException as error:
-            end_lines()
+            self._gate.end_lines()
             self.page.enter("waiting")
             self.agent.send(as_raised(enter.generation, error))
             return
-        end_lines()
+        self._gate.end_lines()
         with self.heard.changed:
             self.heard.changed.wait_for(lambda: self.heard.revoked >= enter.generation)
         self.page.superstep = -1
