@@ -82,8 +82,9 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
         case msg.Committed(label=label, next_position=position):
             return commit.told_committed(state, label, position, now)
         case msg.Reserve():
-            if state.phase is not Phase.SPARE:
+            if state.phase is not Phase.SPARE or state.reserved:
                 return []
+            state.reserved = True
             return [do.ReserveMemory(snapshot_bytes=message.snapshot_bytes, parity_bytes=message.parity_bytes, ranks=message.ranks)]
         case msg.AskResult(label=label):
             result: list[do.AgentCommand] = [do.SendResult(rank=0, label=label)] if 0 in state.hosted else []

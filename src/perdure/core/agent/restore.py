@@ -52,8 +52,10 @@ def assigned(state: AgentState, message: msg.Assign) -> list[do.AgentCommand]:
     """R1: decode what ranks wait for. Stripes that lost only parity come after the resume: their work would take time from the urgent."""
     if message.generation != state.generation or state.phase is not Phase.MEMBER:
         return []
-    state.decode_later = tuple(task for task in message.tasks if not task.urgent)
-    urgent = tuple(task for task in message.tasks if task.urgent)
+    fresh = [task for task in message.tasks if task not in state.assigned]
+    state.assigned = state.assigned.union(fresh)
+    state.decode_later += tuple(task for task in fresh if not task.urgent)
+    urgent = tuple(task for task in fresh if task.urgent)
     return [*([do.Decode(tasks=urgent)] if urgent else []), *(decode_later(state) if state.resumed else [])]
 
 

@@ -217,6 +217,10 @@ class AgentState:
     """The rank and label that are being read, or repaired, by the scrub."""
     scrubbed: int = -1
     """The rank that was read last."""
+    reserved: bool = False
+    """This spare has memory and prepared workers; an orchestrator that takes over asks for them again (D7)."""
+    assigned: frozenset[DecodeTask] = frozenset()
+    """Stripes of this generation that this agent decodes, or has decoded; the same of an orchestrator that takes over are not new (D7)."""
     decode_later: tuple[DecodeTask, ...] = ()
     """Stripes that lost only parity, until `main` is entered."""
     protect_s: float = 0.0
@@ -257,6 +261,7 @@ class AgentState:
         self.gatherings = {key: asked for key, asked in self.gatherings.items() if asked.generation == plan.generation}
         self.resumed = self.installed = False
         self.decode_later = ()
+        self.assigned = frozenset()
         self.scrubbing = None
         self.early_offers.clear()
         self.prepared.clear()

@@ -1,0 +1,56 @@
+"""An orchestrator that takes over asks for what its predecessor has asked for: nothing is done a second time."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+from typing import Any
+
+from perdure.runtime.posix import descendants
+from tests.faults.conftest import tell
+
+SPARE, HANDOVERS = 4, 5
+
+
+def reserved(agent: int) -> tuple[int, int]:
+    """Memory files that a spare's agent has for ranks that may come, and the bytes in all of them."""
+    found = [fd for fd in pathlib.Path(f"/proc/{agent}/fd").iterdir() if "memfd:perdure-spare" in os.readlink(fd)]
+    return len(found), sum(fd.stat().st_blocks * 512 for fd in found)
+
+
+class Assassin:
+    """Ends each orchestrator as soon as it has published a commit, five times; looks at the spare before, and when all is over."""
+
+    def __init__(self) -> None:
+        self.spare = self.orchestrator = self.kills = self.commits_after = 0
+        self.before: tuple[int, int, int] | None = None
+        self.after: tuple[int, int, int] | None = None
+
+    def look(self) -> tuple[int, int, int]:
+        return len(descendants(self.spare)), *reserved(self.spare)
+
+    def take(self, event: dict[str, Any]) -> None:
+        match event:
+            case {"event": "agent_started", "node": node, "pid": pid} if node == SPARE:
+                self.spare = pid
+            case {"event": "orchestrator_started", "pid": pid}:
+                self.orchestrator = pid
+            case {"event": "committed", "end": False} if self.kills == 0 and self.look()[:2] != (2, 2):
+                pass  # the spare has neither its nursery's prepared worker yet, nor both of its memory files
+            case {"event": "committed", "end": False} if self.orchestrator and self.kills < HANDOVERS:
+                self.before = self.before or self.look()
+                self.kills += 1
+                os.kill(self.orchestrator, signal.SIGKILL)
+                self.orchestrator = 0
+            case {"event": "committed", "end": False} if self.orchestrator:
+                self.commits_after += 1
+                self.after = self.look()
+
+
+def test_a_spare_reserves_its_memory_once_however_many_orchestrators_ask() -> None:
+    assassin = Assassin()
+    tell(assassin.take, ranks=4, spares=1, commit_every=1, arguments={"supersteps": 400, "pause": 0.02})
+    assert assassin.kills == HANDOVERS
+    assert assassin.commits_after > 2
+    assert assassin.after == assassin.before
