@@ -8,7 +8,6 @@ or `__setattr__` do. An object whose class customises pickling, or whose base in
 from __future__ import annotations
 
 import collections
-import copyreg
 import functools
 import sys
 import types
@@ -65,8 +64,6 @@ def is_reduced(cls: type) -> bool:
     if base is np.ndarray:
         return False  # subclasses keep their attributes beside the data, and pickling them forgets some
     if base not in STRUCTURAL:
-        return True
-    if cls in copyreg.dispatch_table:
         return True
     customised = {
         name for one in cls.__mro__ if is_plain(one) and one is not collections.Counter for name in _PICKLING if name in vars(one)

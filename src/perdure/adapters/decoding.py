@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.adapters import anatomy, set_layout
-from perdure.adapters.encoding import Encoding, Node
-from perdure.adapters.matching import IMMUTABLE, Matching
+from perdure.adapters.encoding import Encoding
+from perdure.adapters.matching import Matching
+from perdure.adapters.nodes import IMMUTABLE, Node, children
 from perdure.errors import UsageError
 
 Array = NDArray[Any]
@@ -66,8 +67,8 @@ class Decoding:
     def _all(self, cells: Iterable[Any]) -> list[Any]:
         return [self._made[cell[0]] if type(cell) is tuple else cell for cell in cells]
 
-    def _class(self, name: tuple[str, str]) -> Any:
-        found = anatomy.find_global(*name)
+    def _class(self, name: tuple[str, ...]) -> Any:
+        found = anatomy.find_global(*name[:2])
         if found is anatomy.MISSING:
             raise UsageError(f"the item {self._item!r} was committed with an object of {name[0]}.{name[1]}, which is not there any more")
         return found
@@ -131,12 +132,12 @@ class Decoding:
             if not entered[index]:
                 entered[index] = 1
                 first = node[:4] if node[0] == "reduced" else node
-                todo += [child for child in _children(first) if not entered[child]]
+                todo += [child for child in children(first) if not entered[child]]
                 continue
             if entered[index] == 1 and node[0] in ("reduced", "rng"):
                 entered[index] = 2
                 self._construct(index, node)
-                todo += [child for child in _children(node) if not entered[child]]
+                todo += [child for child in children(node) if not entered[child]]
                 continue
             todo.pop()
             if done[index]:
@@ -161,7 +162,7 @@ class Decoding:
         )
 
     def _lacks(self, node: Node) -> bool:
-        return any(self._made[child] is _UNMADE for child in _children(node))
+        return any(self._made[child] is _UNMADE for child in children(node))
 
     def _construct(self, index: int, node: Node) -> None:
         """Make an object that says how it is made, as soon as what it is made of is there; its state comes later."""
@@ -199,7 +200,7 @@ class Decoding:
             case "nan":
                 return self._class(node[1]) if node[1] else _fresh(node[2])
             case "global":
-                return self._class((node[1], node[2]))
+                return self._global(node)
             case "scalar":
                 return np.frombuffer(node[2], _dtype(node[1]))[0] if node[2] else _dtype(node[1]).type()
             case "seeds":
@@ -221,6 +222,15 @@ class Decoding:
             value = _BASES[node[0]].__new__(cls, node[2])
         self._set_attributes(value, node[-1])
         return value
+
+    def _global(self, node: Node) -> Any:
+        found = self._class(node[1:3])
+        if len(node) > 3 and type(found).__qualname__ != node[3]:
+            raise UsageError(
+                f"the item {self._item!r} was committed with {node[1]}.{node[2]}, a {node[3]} then and a {type(found).__qualname__} now: "
+                "give the object a name that always means it"
+            )
+        return found
 
     def _frozenset(self, cls: Any, elements: list[Any], layout: Any) -> Any:
         layout = tuple(layout[:2]) + tuple(tuple(one) for one in layout[2:])
@@ -299,26 +309,11 @@ def _dtype(text: Any) -> np.dtype[Any]:
     return found
 
 
-def _children(node: Node) -> list[int]:
-    """Return the nodes that a node refers to."""
-    if node[0] == "global" or node[0] == "opaque":
-        return []
-    found: list[int] = []
-    for part in node[2:] if node[0] != "seeds" else node[1:2]:
-        _gather(part, found)
-    return found
-
-
-def _gather(part: Any, found: list[int]) -> None:
-    if type(part) is tuple:
-        if len(part) == 1 and type(part[0]) is int:
-            found.append(part[0])
-    elif type(part) is list:
-        for one in part:
-            if type(one) is tuple and len(one) == 1 and type(one[0]) is int:
-                found.append(one[0])
-            elif type(one) is list:
-                _gather(one, found)
+def _new_object(walk: Decoding, node: Node) -> Any:
+    """Return what the program has by the name of the object, if it had one (`modules.Sentinels.home_of`); otherwise a new object."""
+    cls = walk._class(node[1])
+    home = anatomy.find_global(*node[1][2:]) if len(node[1]) > 2 else anatomy.MISSING
+    return home if type(home) is cls else object.__new__(cls)
 
 
 def _empty(base: Any) -> Callable[[Decoding, Node], Any]:
@@ -378,7 +373,7 @@ def _fill_rng(walk: Decoding, value: Any, node: Node) -> None:
 _DEFAULT_FACTORY: Final[Any] = vars(defaultdict)["default_factory"]
 _BASES: Final[dict[str, Any]] = {"int": int, "float": float, "complex": complex, "str": str, "bytes": bytes}
 _SHELLS: Final[dict[str, Callable[[Decoding, Node], Any]]] = {
-    "object": _empty(object), "dict": _empty(dict), "OrderedDict": _empty(OrderedDict), "defaultdict": _empty(defaultdict),
+    "object": _new_object, "dict": _empty(dict), "OrderedDict": _empty(OrderedDict), "defaultdict": _empty(defaultdict),
     "list": _empty(list), "set": _empty(set), "bytearray": _empty(bytearray), "deque": _new_deque, "ndarray": Decoding._array,
     "array.array": lambda walk, node: array.array(node[1]), "bits": _new_bits,
 }  # fmt: skip

@@ -12,7 +12,7 @@ What cannot be restored exactly is refused, with the path to it.
 from __future__ import annotations
 
 import array
-import ctypes
+import copyreg
 import marshal
 import math
 import pickle
@@ -23,14 +23,14 @@ from operator import ne
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perdure.adapters import anatomy, set_layout
-from perdure.adapters.extents import Extent, extent, extent_of_buffer, groups, is_mapped_file
+from perdure.adapters import anatomy, buffers, set_layout
+from perdure.adapters.buffers import Refused
+from perdure.adapters.extents import Extent, extent, extent_of_buffer, is_mapped_file
+from perdure.adapters.modules import Sentinels
+from perdure.adapters.nodes import Node
 from perdure.errors import UsageError
 
-Array = NDArray[Any]
-Node = tuple[Any, ...]
 ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 FLOATS: Final = frozenset({float, complex})
 MARSHAL_VERSION: Final = 2
@@ -39,14 +39,6 @@ SCALAR_KINDS: Final = "biufcSUmM"
 _NOT_A_NUMBER: Final = {id(np.nan): ("numpy", "nan"), id(math.nan): ("math", "nan")}
 _SMALLEST_ADDRESS: Final = 1 << 16
 _OPAQUE = (types.ModuleType, types.FrameType, types.GeneratorType, types.CoroutineType, types.TracebackType, memoryview)
-
-
-class Refused(Exception):
-    """Something in an object cannot be restored exactly; `index` is the node that holds it, `cell` the part's name there."""
-
-    def __init__(self, why: str, index: int = -1) -> None:
-        super().__init__(why)
-        self.why, self.index = why, index
 
 
 class Encoding:
@@ -81,6 +73,7 @@ class Encoding:
         self._from: list[tuple[int, str]] = []
         self._todo: list[int] = []
         self._large_keys: dict[int, int] = {}
+        self._sentinels = Sentinels()
         self._at = 0
         try:
             self._cell(value, "")
@@ -89,7 +82,7 @@ class Encoding:
                 part = self.parts[self._at]
                 self.nodes[self._at] = self._node(part)
             self._refuse_ids()
-            self._place_arrays()
+            self.buffers = buffers.place(self.nodes, self.parts, self.arrays, self.path)
         except Refused as refused:
             at = self._at if refused.index < 0 else refused.index
             raise UsageError(f"the item {item!r} holds at {self.path(at)} {refused.why}") from refused.__cause__
@@ -193,7 +186,10 @@ class Encoding:
         if named is not None:
             return named
         if cls is object and not self._witness:
-            raise Refused("a bare object(): a recovery makes another one, and `is` fails; use an enum member, None or a string")
+            raise Refused(
+                "a bare object(): a recovery makes another one, and `is` fails; give it a name at the top level of a module, or use an "
+                "enum member"
+            )
         if isinstance(value, _OPAQUE):
             return self._opaque(value, f"a {cls.__name__}, which cannot be restored")
         if isinstance(value, np.generic) and cls.__module__ == "numpy":
@@ -202,16 +198,19 @@ class Encoding:
             self._bytes_of(value, value)
             self.mutable.add(id(value))
             return ("array.array", value.typecode, value.tobytes())
-        if anatomy.is_reduced(cls):
+        if cls in copyreg.dispatch_table or anatomy.is_reduced(cls):
             return self._reduced(value)
         base = anatomy.c_base(cls)
-        name = self._class(cls, base.__name__)
-        if not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not anatomy.is_constant(value):
+        name: tuple[str, ...] = self._class(cls, base.__name__)
+        home = self._sentinels.home_of(value) if base is object else None
+        if home is not None:
+            name += home
+        elif not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not anatomy.is_constant(value):
             self.mutable.add(id(value))
         return (base.__name__, name, *_CONTENTS[base](self, value), self._attributes(value))
 
     def _named(self, value: Any) -> Node | None:
-        """Return the node of what a module has by name: classes and functions."""
+        """Return the node of what a module has by name: classes, functions and sentinels."""
         if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType) or (
             isinstance(value, np.ufunc) and hasattr(value, "__qualname__")
         ):
@@ -223,7 +222,8 @@ class Encoding:
             if anatomy.find_global(module, name) is not value and not self._witness:
                 raise Refused(f"{name}, which no module has by that name (a lambda or a local function): define it at top level")
             return ("global", module, name)
-        return None
+        sentinel = self._sentinels.name_of(value) if anatomy.c_base(type(value)) in (object, np.ndarray) else None
+        return None if sentinel is None else ("global", *sentinel, type(value).__qualname__)
 
     def _opaque(self, value: Any, why: str) -> Node:
         if not self._witness:
@@ -255,7 +255,8 @@ class Encoding:
                 extra = [legacy["has_gauss"], legacy["gauss"]]
             return ("rng", self._class(type(value), "rng"), self._cell(bits_of(value), ".bit_generator"), extra)
         try:
-            reduced = value.__reduce_ex__(4)
+            reducer = copyreg.dispatch_table.get(type(value))
+            reduced = value.__reduce_ex__(4) if reducer is None else reducer(value)
         except Exception as error:
             return self._opaque(value, f"a {type(value).__name__} that cannot be pickled ({error})")
         if isinstance(reduced, str):
@@ -310,64 +311,10 @@ class Encoding:
         self._bytes_of(value, value)
         return [bytes(value)]
 
-    # ---- arrays that share memory ---------------------------------------------------------------------------------------------
-
-    def _place_arrays(self) -> None:
-        """Give each array its bytes: of its own, or, for arrays that overlap, a place in those of all of them."""
-        self.arrays.sort(key=lambda one: one[0])
-        for members in sorted(groups(found for _, found in self.arrays), key=min):
-            chosen = [self.arrays[one][0] for one in sorted(members)]
-            if len(chosen) == 1:
-                self._alone(chosen[0])
-                continue
-            for one in chosen:
-                if self.nodes[one][0] != "ndarray" or self.nodes[one][2] == "O":
-                    other = next(two for two in chosen if two != one)
-                    raise Refused(f"memory that {self.path(other)} shows too: keep one of them, or a copy", one)
-            first = min(self.arrays[one][1][0] for one in members)
-            last = max(self.arrays[one][1][1] for one in members)
-            number = self._buffer(_memory(first, last - first))
-            for one in chosen:
-                start = int(self.parts[one].__array_interface__["data"][0]) - first
-                self._set_place(one, ("in", number, start, last - first))
-
-    def _alone(self, index: int) -> None:
-        node = self.nodes[index]
-        if node[0] != "ndarray" or node[2] == "O":
-            return
-        value = self.parts[index].view(np.ndarray)
-        if not value.size:
-            self._set_place(index, ("none",))
-        elif value.flags.c_contiguous or value.flags.f_contiguous or value.T.flags.c_contiguous:
-            first, last = extent(value)
-            self._set_place(index, ("own", self._buffer(_memory(first, last - first))))
-        else:
-            copy = _opaque_elements(np.ascontiguousarray(value))
-            self._set_place(index, ("spread", self._buffer(copy.reshape(-1).view(np.uint8).data)))
-
-    def _buffer(self, data: memoryview) -> int:
-        self.buffers.append(data)
-        return len(self.buffers) - 1
-
-    def _set_place(self, index: int, place: tuple[Any, ...]) -> None:
-        node = list(self.nodes[index])
-        node[5] = place
-        self.nodes[index] = tuple(node)
-
 
 def bits_of(value: Any) -> Any:
     """Return the bit generator of a `Generator` or a `RandomState`."""
     return value._bit_generator
-
-
-def _memory(first: int, nbytes: int) -> memoryview:
-    """Return bytes of this process by address; the caller holds what owns them."""
-    return memoryview((ctypes.c_char * nbytes).from_address(first)).cast("B")
-
-
-def _opaque_elements(value: Array) -> Array:
-    """Return a view in which structured elements are opaque, so that the gaps between their fields are copied too."""
-    return value.view(np.dtype((np.void, value.itemsize))) if value.dtype.names else value
 
 
 def _dtype(dtype: np.dtype[Any]) -> Any:

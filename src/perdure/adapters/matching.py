@@ -7,18 +7,16 @@ part stands for one node at most. What has no counterpart is made anew.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.adapters.encoding import Encoding, Node
+from perdure.adapters import anatomy
+from perdure.adapters.encoding import Encoding
+from perdure.adapters.nodes import IMMUTABLE, Node
 
 Bytes = NDArray[np.uint8]
-IMMUTABLE: Final = frozenset(
-    {"tuple", "frozenset", "int", "float", "complex", "str", "bytes", "nan", "global", "scalar", "seeds", "opaque"}
-)
-"""Kinds of parts that are made at once, of parts that are there."""
 
 
 class Matching:
@@ -52,6 +50,8 @@ class Matching:
     def _may_keep(self, index: int, old: int) -> bool:
         new, was = self._nodes[index], self._onto.nodes[old]
         match new[0]:
+            case "object":
+                return bool(new[1][:2] == was[1][:2] and (new[1][2:] in ((), was[1][2:]) or not _is_at_home(new[1])))
             case "ndarray" if new[1:5] != was[1:5] or new[-2] != was[-2] or not _same_place(new[5], was[5]):
                 return False
             case "ndarray":
@@ -118,6 +118,11 @@ class Matching:
             there = dict(zip(*old[-1], strict=True))
             _both(((cell, there.get(name)) for name, cell in zip(*new[-1], strict=True)), found)
         return found
+
+
+def _is_at_home(name: tuple[str, ...]) -> bool:
+    """Whether the program still has an object of that class by the name that it had at the commit."""
+    return type(anatomy.find_global(*name[2:])) is anatomy.find_global(*name[:2])
 
 
 def _same_place(new: Any, old: Any) -> bool:

@@ -1,0 +1,112 @@
+"""Which modules are the program's, and what do modules have by name?
+
+A sentinel (`MISSING = object()` at the top of a module) is compared by `is`. So a reference to it is committed as its name, and restored as
+what the module has by that name. That is done only where a name loses nothing: for objects without state.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from perdure.adapters import anatomy
+
+Name = tuple[str, str]
+"""A module and a qualified name in it."""
+_INSTALLED: Final = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+_bare: dict[int, tuple[Any, Name]] = {}
+_seen: list[int] = [0]
+"""How many modules were loaded when `_bare` was made."""
+
+
+def program_modules() -> list[types.ModuleType]:
+    """Return the loaded modules that are neither installed nor Python's own nor perdure's."""
+    return [module for module in list(sys.modules.values()) if isinstance(module, types.ModuleType) and _is_programs(module)]
+
+
+def _is_programs(module: types.ModuleType) -> bool:
+    if module.__name__ == "__main__":
+        return True
+    if module.__name__.partition(".")[0] == "perdure":
+        return False
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and not file.startswith(_INSTALLED)
+
+
+class Sentinels:
+    """The objects that modules have by name, as they are now: looked up by identity."""
+
+    def __init__(self) -> None:
+        self._programs: dict[int, tuple[Any, Name]] | None = None
+        self._libraries: dict[str, dict[int, str]] = {}
+
+    def name_of(self, value: Any) -> Name | None:
+        """Return the name of an object without state; None if it has state, or no module has it."""
+        if type(value) is object:
+            return self._of_program(value) or _of_bare(value)
+        if anatomy.c_base(type(value)) is not object:
+            return ("numpy.ma", "masked") if value is np.ma.masked else None
+        found = self._of_program(value) or self._of_library(value)
+        return None if found is None or any(True for _ in anatomy.attributes(value)) else found
+
+    def home_of(self, value: Any) -> Name | None:
+        """Return the constant (a name in capitals) that the program has for an object whose attributes are plain values."""
+        found = self._of_program(value)
+        if found is None or not _is_constant(found) or any(type(one) not in _PLAIN for _, one in anatomy.attributes(value)):
+            return None
+        return found
+
+    def _of_program(self, value: Any) -> Name | None:
+        if self._programs is None:
+            self._programs = {id(one): (one, name) for module in program_modules() for one, name in _named_in(module)}
+        found = self._programs.get(id(value))
+        return found[1] if found is not None and anatomy.find_global(*found[1]) is value else None
+
+    def _of_library(self, value: Any) -> Name | None:
+        """Return the name that the module of an object's class has for it."""
+        home = type(value).__module__
+        if home not in self._libraries:
+            module = sys.modules.get(home)
+            self._libraries[home] = {id(one): name for name, one in list(vars(module).items())} if module is not None else {}
+        name = self._libraries[home].get(id(value))
+        return None if name is None or anatomy.find_global(home, name) is not value else (home, name)
+
+
+def _named_in(module: types.ModuleType) -> Iterator[tuple[Any, Name]]:
+    """Yield the objects of plain classes without contents that a module has, in its classes too, and their names.
+
+    Of several names for one object the last that is yielded counts: a constant's, the first one.
+    """
+    found = []
+    for name, one in list(vars(module).items()):
+        if isinstance(one, type) and one.__module__ == module.__name__:
+            found += [(inner, (module.__name__, f"{one.__qualname__}.{key}")) for key, inner in vars(one).items() if _may_be(inner)]
+        elif _may_be(one):
+            found.append((one, (module.__name__, name)))
+    yield from sorted(reversed(found), key=lambda one: _is_constant(one[1]))
+
+
+def _is_constant(name: Name) -> bool:
+    return name[1].rpartition(".")[2].isupper()
+
+
+def _may_be(value: Any) -> bool:
+    return anatomy.c_base(type(value)) is object
+
+
+def _of_bare(value: Any) -> Name | None:
+    """Return the name that any module has for an `object()`. Names are looked for again when modules have been loaded."""
+    if _seen[0] != len(sys.modules):
+        _seen[0] = len(sys.modules)
+        for module in list(sys.modules.values()):
+            for name, one in list(vars(module).items()) if isinstance(module, types.ModuleType) else ():
+                if type(one) is object:
+                    _bare[id(one)] = one, (module.__name__, name)
+    found = _bare.get(id(value))
+    return found[1] if found is not None and anatomy.find_global(*found[1]) is value else None
