@@ -29,10 +29,10 @@ from perdure.adapters.rebinding import Rebinding
 from perdure.adapters.residence import Residence
 from perdure.adapters.sharing import RANDOM
 from perdure.adapters.tracking import tracker
-from perdure.comm import Communicator
+from perdure.comm import Communicator, crossing
 from perdure.comm.communicator import bound
-from perdure.comm.crossing import nothing_crosses, nothing_is_left
 from perdure.comm.scoped import Scoped
+from perdure.core.channel_sums import NOTHING, refusal
 from perdure.core.ids import END, Label
 from perdure.core.offers import Form, Item, Kind
 from perdure.errors import ConfigError, UsageError
@@ -336,6 +336,7 @@ class Job:
     def _begin(self) -> None:
         """The first `next()`: every item becomes the committed state; there is none yet: this state is committed."""
         self._loop = "running"
+        self._session.comm.engine.allows_crossing = self._session.means.on_crossing == "warn"
         base = self._session.base
         self._entries[RANDOM] = Entry(name=RANDOM, kind=Kind.PRIVATE, live=self._random)
         if base is None:
@@ -363,11 +364,9 @@ class Job:
 
     def _commit(self, superstep: int) -> None:
         session = self._session
-        if session.means.debug:
-            with session.inside("comm.supersteps"):
-                nothing_crosses(session.comm.engine, -1 if superstep == END else superstep, self._ended_at)
-        if superstep != END and not self._is_over:
-            nothing_is_left(session.comm.engine, superstep)
+        transit = NOTHING if superstep == END or self._is_over else crossing.transit(session.comm.engine)
+        if transit.unfinished and session.means.on_crossing == "stop":
+            raise UsageError(refusal(transit.unfinished, superstep))
         session.begin_snapshot(superstep)
         self._random.update(random_states.taken(self.rng))
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
@@ -375,7 +374,7 @@ class Job:
         offer = items.pack(
             self._entries.values(), self._slot, rank=self.rank, next_position=position, ended_at=ended_at,
             previous=session.previous, memo=self._memo, resident_bytes=self._residence.nbytes,
-            label=Label(self.generation, superstep),
+            label=Label(self.generation, superstep), transit=transit,
         )  # fmt: skip
         arrays = [entry for entry in self._entries.values() if entry.own is not None]
         objects = sum(item.nbytes for item in offer.items if item.form is Form.BOX and item.name not in (RANDOM, RESULT))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from perdure.core import changes, holdings, layout, planner, seating, tree, votes
 from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, tight, workers
-from perdure.core.orchestrator import choosing, counting, deciding, excluding, fanning, learning, watching
+from perdure.core.orchestrator import choosing, commits, deciding, excluding, fanning, learning, watching
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Fault, Scenario, draw, with_flips
@@ -226,7 +226,7 @@ MISTAKES = (
         right="len(known) < state.plan.size or", wrong="len(known) < state.plan.size - 1 or",
     ),
     Mutation(
-        name="the orchestrator takes a label for committed before the last rank has prepared it", rule="C6", function=counting._prepared,
+        name="the orchestrator takes a label for committed before the last rank has prepared it", rule="C6", function=commits.prepared,
         right="len(known) < state.plan.size or", wrong="len(known) < state.plan.size - 1 or",
     ),
     Mutation(
@@ -395,7 +395,7 @@ MISTAKES = (
         right="[do.KillAgent(agent=agent)]", wrong="[]", scenario=with_a_long_stop,
     ),
     Mutation(
-        name="custodians are kept when a newer label is committed", rule="D6", function=counting._committed,
+        name="custodians are kept when a newer label is committed", rule="D6", function=commits._committed,
         right="    out += excluding.release(state, state.plan)\n", wrong="", scenario=with_a_long_stop,
     ),
     Mutation(

@@ -13,6 +13,7 @@ from perdure.adapters import arrays, boxes, sharing
 from perdure.adapters.comparing import Memo, copy_changed, stretches
 from perdure.adapters.tracking import Flags
 from perdure.core.changes import joined
+from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import Label
 from perdure.core.offers import ALIGNMENT, BLOCK_BYTES, Form, Item, Kind, Offer, replicated_start
 from perdure.errors import UsageError
@@ -147,6 +148,7 @@ def pack(
     memo: Memo | None = None,
     resident_bytes: int = 0,
     label: Label | None = None,
+    transit: Transit = NOTHING,
 ) -> Offer:
     """Copies all items into a slot, hashing them on the way, and says what lies where.
 
@@ -191,7 +193,7 @@ def pack(
     regions[False][ends[False] :] = 0
     return Offer(
         rank=rank, items=tuple(found), coded_bytes=coded_bytes, replicated_bytes=replicated_bytes, next_position=next_position,
-        ended_at=ended_at, since=previous.label if previous else None, changed=joined(changed) if previous else (),
+        ended_at=ended_at, since=previous.label if previous else None, changed=joined(changed) if previous else (), transit=transit,
     )  # fmt: skip
 
 

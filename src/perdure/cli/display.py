@@ -56,6 +56,8 @@ def in_words(event: Event) -> str:
         case "diverged":
             who = f"on rank {', '.join(map(str, event['ranks']))}" if event["majority"] else "between the ranks, and none has a majority"
             return f"warning: the replicated item {event['item']!r} differs {who}, at {_step(event)}"
+        case "crossing":
+            return f"warning: {event['what']} at the commit of superstep {event['superstep']}; a recovery from there would end the job"
         case "fault":
             return f"fault: {event['fault']}"
         case "orchestrator_lost":

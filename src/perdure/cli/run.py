@@ -70,6 +70,14 @@ OnDivergence = Annotated[
         rich_help_panel="Faults",
     ),
 ]
+OnCrossing = Annotated[
+    str,
+    typer.Option(
+        metavar="stop|warn",
+        help="When a message or a request crosses a commit, which a recovery from there would lose: end the job, or go on until then.",
+        rich_help_panel="Faults",
+    ),
+]
 CheckRestore = Annotated[
     str,
     typer.Option(
@@ -142,6 +150,7 @@ def run_command(
     fault: Faults = None,
     return_after: ReturnAfter = None,
     on_divergence: OnDivergence = DEFAULTS.on_divergence,
+    on_crossing: OnCrossing = DEFAULTS.on_crossing,
     memory: Memory = DEFAULTS.memory,
     track_writes: TrackWrites = False,
     check_restore: CheckRestore = "first",
@@ -177,7 +186,8 @@ def run_command(
                 commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_event,
                 settings=replace(parse_settings(setting or [], hang_timeout, unwind_timeout), track_writes=track_writes),
                 seed=seed, transport=transport,
-                return_after_s=return_after, on_divergence=on_divergence, memory=memory, check_restore=check_restore, lend_mpi4py=mpi4py,
+                return_after_s=return_after, on_divergence=on_divergence, on_crossing=on_crossing, memory=memory,
+                check_restore=check_restore, lend_mpi4py=mpi4py,
             )  # fmt: skip
         print(report.to_json() if as_json else in_words(report), flush=True)  # before the wait for a reader of the events
 

@@ -1,95 +1,48 @@
 """Which communication crosses a commit? What begins before it and ends after it is no part of the state: a recovery would lose it.
 
-In every run a rank looks at what it knows itself (`nothing_is_left`), and a message that crosses is refused when it is received
-(`Engine.is_receivable`). Rehearsals, and runs with `debug`, find messages too that nobody receives (`nothing_crosses`):
-
-1. All ranks send a marker to one another, at the same position. Channels keep their order, so when a marker of every rank has arrived, so
-   has all that they sent before: what lies unreceived now was not received in the supersteps that end here.
-2. The ranks exchange what they found. Nobody goes on before that, so no later message is taken for an earlier one.
+A rank knows a part of that by itself: messages that it has and did not receive, receives and collectives under way (`unfinished`). The rest
+follows from how many messages all ranks have sent and received, which they add up at each commit (`perdure.core.channel_sums`). No rank
+waits for another one for that.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 from perdure.comm.engine import Engine
 from perdure.comm.matching import ANY, Arrival, Receive
-from perdure.comm.membership import Exchange
-from perdure.comm.pendings import drive
-from perdure.comm.schedules import all_to_all_bytes
-from perdure.core.agreement import whereabouts
-from perdure.errors import UsageError
+from perdure.core import channel_sums
+from perdure.core.channel_sums import Transit
 
-CONTEXT: Final = 7
-"""Of the markers; programs' communicators have hashes, and 2 to 5."""
 NEIGHBOURS_BIT: Final = 1 << 40
 """See `schedules.neighbours`."""
 
 
-def nothing_crosses(engine: Engine, superstep: int, ended_at: int) -> None:
-    """All ranks call it at a commit; `superstep` -1: at the end, of a loop that ended at `ended_at`. `UsageError` names what crosses.
-
-    What is left at the end of `main` is lost to nobody. But a rank that is at the end while another goes on would be waited for here.
-    """
-    places, found = _crossing(engine, superstep if superstep >= 0 else -1 - ended_at)
-    if other := next((rank for rank, place in enumerate(places) if place != places[0]), 0):
-        both = " and ".join(_in_words(rank, places[rank]) for rank in (0, other))
-        raise UsageError(f"{both}: all ranks must commit, and end, in the same supersteps")
-    if found and superstep >= 0:
-        raise UsageError(_of_crossing(found, superstep))
-
-
-def nothing_is_left(engine: Engine, superstep: int) -> None:
-    """Refuse, at a commit, what this rank knows to cross it: messages that are here and not received, and receives under way.
-
-    It asks no other rank. A message that has not arrived yet is found when it is received: see `Engine.is_receivable`.
-    """
-    found = _of_rank(engine)
-    if found:
-        raise UsageError(_of_crossing(found[0], superstep))
+def transit(engine: Engine) -> Transit:
+    """Return what crosses the commit position at which this rank is, as far as the rank knows it; asks no other rank."""
+    sent = engine.traffic.sent()
+    received = engine.traffic.received()
+    for rank, count in engine.answers_to.items():
+        sent[rank] -= count
+    for rank, count in engine.answers_from.items():
+        received[rank] -= count
+    waiting = Counter(message.source for message in engine.unreceived())
+    received.subtract(waiting)
+    sent[engine.rank], received[engine.rank] = waiting[engine.rank], 0
+    sums = channel_sums.of_rank(engine.rank, engine.size, sent, received)
+    return Transit(sums=sums, unfinished=next(_unfinished(engine), ""))
 
 
-def _of_crossing(what: str, superstep: int) -> str:
-    return (
-        f"{what} at the commit of superstep {superstep}: a recovery from there would lose it; receive each message, and wait for "
-        "each request, in the superstep that begins it"
-    )
-
-
-def _in_words(rank: int, place: int) -> str:
-    return whereabouts(rank, -1 - place if place < 0 else place, ended=place < 0)
-
-
-def _crossing(engine: Engine, place: int) -> tuple[list[int], str]:
-    """Blocks; all ranks call it, and have the same answer.
-
-    Returns:
-        The places of all ranks; and what crosses this one, in words: empty if nothing does, or if the ranks are at different places.
-    """
-    ranks = tuple(range(engine.size))
-    marked = drive(engine, all_to_all_bytes(_exchange(engine, ranks, 0), [memoryview(b"%d" % place)] * engine.size))
-    places = [int(bytes(marker)) for marker in marked]
-    if len(set(places)) > 1:
-        return places, ""
-    found = [memoryview(json.dumps(_of_rank(engine)).encode())] * engine.size
-    told = drive(engine, all_to_all_bytes(_exchange(engine, ranks, 1), found))
-    everything = [words for one in told for words in json.loads(bytes(one))]
-    return places, everything[0] if everything else ""
-
-
-def _exchange(engine: Engine, ranks: tuple[int, ...], tag: int) -> Exchange:
-    return Exchange(engine, ranks, engine.rank, CONTEXT, tag)
-
-
-def _of_rank(engine: Engine) -> list[str]:
-    """What this rank has not finished: messages that it has not received, receives that nothing has matched."""
-    messages = [one for queue in engine.mailbox.waiting.values() for one in queue if one.context != CONTEXT]
-    receives = [one for one in [*engine.mailbox.receives(), *engine.traffic.half_received()] if one.context != CONTEXT]
-    found = [_of_message(engine, one) for one in messages] + [_of_receive(engine, one) for one in receives]
-    if not found and engine.traffic.background:
-        found = [f"rank {engine.rank} has a non-blocking collective under way"]
-    return found
+def _unfinished(engine: Engine) -> Iterator[str]:
+    """Describe what this rank has not finished: messages that it has not received, receives and collectives under way."""
+    for queue in engine.mailbox.waiting.values():
+        yield from (_of_message(engine, one) for one in queue)
+    for receive in [*engine.mailbox.receives(), *engine.traffic.half_received(), *engine.awaits_copies()]:
+        yield _of_receive(engine, receive)
+    if engine.traffic.background:
+        yield f"rank {engine.rank} has a non-blocking collective under way"
 
 
 def _of_message(engine: Engine, one: Arrival) -> str:

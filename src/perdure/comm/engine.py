@@ -8,7 +8,8 @@ committed, because that sender offers no later label.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSE
 from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
 from perdure.comm.traffic import Traffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
+from perdure.core.commit_intervals import Match, match
 from perdure.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +79,21 @@ class Engine:
         self._tickets: dict[int, tuple[Send, int]] = {}
         self._ticket = 0
         self._asked: dict[tuple[int, int], Receive] = {}
+        self.answers_to: Counter[int] = Counter()
+        """Frames to each rank that are no messages: answers, and copies of messages that were offered before."""
+        self.answers_from: Counter[int] = Counter()
+        self.allows_crossing = False
+        """A message of an earlier commit interval may be received (`--on-crossing warn`)."""
+
+    def unreceived(self) -> Iterator[Arrival]:
+        """Iterate over the messages that are here and that no receive has matched, those of a later commit interval too."""
+        for queue in self.mailbox.waiting.values():
+            yield from queue
+        yield from self._later
+
+    def awaits_copies(self) -> list[Receive]:
+        """Return the receives that are matched, and wait for a copy that was asked for."""
+        return list(self._asked.values())
 
     def pass_commit(self, superstep: int) -> None:
         """This rank's state is copied: what it sends from now on belongs to the next commit interval.
@@ -94,7 +111,7 @@ class Engine:
 
     def is_receivable(self, arrival: Arrival) -> Arrival:
         """Return the message. UsageError: it was sent before a commit that this rank has passed."""
-        if arrival.interval < self.interval:
+        if match(arrival.interval, self.interval) is Match.REFUSED and not self.allows_crossing:
             raise UsageError(
                 f"rank {arrival.source} sent a message with tag {arrival.tag} before the commit of superstep {self.passed_at}, and rank "
                 f"{self.rank} receives it after that: a recovery from there would lose it; receive a message in the superstep that sends it"
@@ -235,12 +252,14 @@ class Engine:
     def head_arrived(self, arrival: Arrival, rank: int) -> tuple[Receive | None, memoryview | None] | None:
         """A frame begins."""
         if arrival.kind in (TAKEN, REFUSED):
+            self.answers_from[rank] += 1
             self._answered(arrival.kind, arrival.ticket)
             return None
         if arrival.kind == COPY:
+            self.answers_from[rank] += 1
             asked = self._asked.pop((rank, arrival.ticket))
             return asked, asked.data
-        is_later = arrival.interval > self.interval
+        is_later = match(arrival.interval, self.interval) is Match.HELD
         wanted = None if is_later else self.mailbox.receive_for(arrival.context, arrival.source, arrival.tag)
         if arrival.kind == OFFER:
             self.monitor.moved(arrival.length)
@@ -254,7 +273,7 @@ class Engine:
             assert wanted is not None
             wanted.done = True
             return
-        if arrival.interval > self.interval:
+        if match(arrival.interval, self.interval) is Match.HELD:
             self._later.append(arrival)
             self._name_later()
             return
@@ -298,6 +317,7 @@ class Engine:
             self._tickets.pop(arrival.ticket)[0].done = True
             return
         out = self.traffic.outward(arrival.source)
+        self.answers_to[arrival.source] += 1
         if out is not None and not self.traffic.at_once(out, kind, 0, 0, 0, 0, arrival.ticket, NOTHING):
             self.traffic.frame(out, kind=kind, ticket=arrival.ticket)
 
@@ -309,6 +329,7 @@ class Engine:
         out = self.traffic.outward(rank)
         if out is not None:
             out.direct = False
+            self.answers_to[rank] += 1
             self.traffic.frame(out, kind=COPY, length=len(message.data), ticket=ticket, message=message, data=message.data)
 
     def _new_ticket(self, message: Send, rank: int) -> int:

@@ -11,6 +11,7 @@ import os
 import select
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +69,16 @@ class Traffic:
     def half_received(self) -> list[Receive]:
         """Return the receives whose message has begun to come."""
         return [inward.wanted for inward in self._in.values() if inward.arrival is not None and inward.wanted is not None]
+
+    def sent(self) -> Counter[int]:
+        """Return the number of frames sent, by receiver. Those that still wait to leave are counted."""
+        return Counter({rank: out.sequence for rank, out in self._out.items()})
+
+    def received(self) -> Counter[int]:
+        """Return the number of frames that have come, by sender; a message counts when all its bytes are here."""
+        return Counter(
+            {rank: inward.sequence - (inward.arrival is not None and inward.arrival.kind != COPY) for rank, inward in self._in.items()}
+        )
 
     # ---- from other threads -----------------------------------------------------------------------------------------------
 

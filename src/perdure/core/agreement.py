@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.core.ids import Label
+from perdure.core import channel_sums
+from perdure.core.ids import END, Label
 from perdure.core.messages import ItemDigest, Prepared
 from perdure.core.offers import Kind, Offer
 
@@ -52,6 +53,14 @@ def of_offers(offers: Iterable[Offer], *, values: bool) -> str:
 def of_facts(facts: Iterable[Prepared], *, values: bool) -> str:
     """The same, of all ranks that have prepared a label."""
     return disagreement([Said(rank=fact.rank, items=fact.digests, ended_at=fact.ended_at) for fact in facts], values=values)
+
+
+def crossing(facts: Collection[Prepared]) -> str:
+    """C11: what communication crosses the label that these facts of all ranks are about, in words; empty: nothing does. What is left at the
+    end is lost to nobody."""
+    if any(fact.label.superstep == END for fact in facts):
+        return ""
+    return channel_sums.crossing((fact.transit for fact in facts), len(facts))
 
 
 def are_declared(label: Label) -> bool:

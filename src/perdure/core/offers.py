@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import Label
 
 ALIGNMENT: Final = 64
@@ -101,6 +102,7 @@ class Offer:
         since: the label of the same rank that `changed` refers to, with the same items at the same places; None: nothing
             was compared.
         changed: the stretches of the coded region whose bytes may differ from those of `since`; ascending and apart.
+        transit: what of the rank's communication crosses this label.
     """
 
     rank: int
@@ -111,6 +113,7 @@ class Offer:
     ended_at: int
     since: Label | None = None
     changed: tuple[Range, ...] = ()
+    transit: Transit = NOTHING
 
 
 def blocks_from(digests: bytes, offset: int, nbytes: int) -> Iterator[Block]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 ON_DIVERGENCE: Final = ("report", "repair", "stop")
+ON_CROSSING: Final = ("stop", "warn")
 OVERLAP, TIGHT = MEMORY_MODES = ("overlap", "tight")
 
 
@@ -38,6 +39,8 @@ class Settings:
         commit_overhead: upper bound for the share of time that commits at the automatic interval may take.
         on_divergence: what follows when a replicated item differs between ranks at a commit (rule C6): "report": that is told, and the job
             goes on; "repair": all ranks go back to the commit before; "stop": the job ends.
+        on_crossing: what follows when a message or a request crosses a commit (rule C11): "stop": the job ends with an error there;
+            "warn": that is reported, and only a recovery from that commit ends the job.
         scrub_bytes_per_s: what each node reads of its vault in the background to find memory that changed by itself (rule S1); 0: nothing.
             8 MiB/s, 690 GB a day, costs 1 % of one core (measured: at 64 MiB/s four nodes on two cores took twice as long to catch up
             after a loss); memory controllers that scrub take a day for a pass.
@@ -77,6 +80,7 @@ class Settings:
     commit_interval_max_s: float = 120.0
     scrub_bytes_per_s: int = 8 << 20
     on_divergence: str = "report"
+    on_crossing: str = "stop"
     memory: str = OVERLAP
     track_writes: bool = False
     kernel_helpers: int = 3

@@ -25,6 +25,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core import votes
+from perdure.core.channel_sums import Transit
 from perdure.core.ids import Label
 from perdure.core.messages import Gathered, RankReport, UsualLabel, Vote
 from perdure.core.plan import Plan
@@ -92,6 +93,7 @@ class Sum:
     others: dict[int, RankReport] = field(default_factory=dict)
     positions: set[int] = field(default_factory=set)
     addresses: dict[int, str] = field(default_factory=dict)
+    transits: dict[int, Transit] = field(default_factory=dict)
     accepted: Vote | None = None
 
     def add(self, answer: Gathered) -> None:
@@ -101,6 +103,7 @@ class Sum:
         self.others.update((report.rank, report) for report in answer.others)
         self.positions.update(answer.positions)
         self.addresses.update(answer.addresses)
+        self.transits.update(answer.transits)
         self.add_vote(answer.accepted)
 
     def add_vote(self, vote: Vote | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
-from perdure.core.settings import MEMORY_MODES, ON_DIVERGENCE, Settings
+from perdure.core.settings import MEMORY_MODES, ON_CROSSING, ON_DIVERGENCE, Settings
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError, UsageError
@@ -58,8 +57,8 @@ def run(
     seed: int = 0,
     transport: str | None = None,
     return_after_s: float | None = None,
-    debug: bool | None = None,
     on_divergence: str | None = None,
+    on_crossing: str | None = None,
     memory: str | None = None,
     check_restore: str = "first",
     lend_mpi4py: bool = True,
@@ -92,10 +91,11 @@ def run(
         seed: of `job.rng`.
         transport: between ranks: "shared" (memory), "unix", or "tcp"; None: the best that the engine's nodes have.
         return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
-        debug: at each commit, look for messages that cross it, which a recovery would lose; None: if the environment has
-            PERDURE_DEBUG=1.
         on_divergence: when a replicated item differs between ranks at a commit: "report" it and go on; "repair": all go back to the commit
             before; "stop": the job ends with `Diverged`; None: what the settings say. On the engine "threads" it always ends.
+        on_crossing: when a message or a request crosses a commit, so that a recovery from there would lose it: "stop": the job ends with
+            `UsageError` at that commit; "warn": the report names it, and only a recovery from that commit ends the job; None: what the
+            settings say.
         memory: "overlap": ranks go on while a commit is encoded from one of two snapshots; "tight": they wait for it, sharded arrays lie
             where they are encoded, and there is one snapshot; None: what the settings say.
         check_restore: when declared objects are restored on trial and compared with the original: "first", at the first commit and whenever
@@ -116,15 +116,18 @@ def run(
         raise ConfigError(f"the engine is {' or '.join(ENGINES)}, not {engine!r}")
     chosen = LocalEngine() if isinstance(engine, str) else engine
     name = engine if isinstance(engine, str) else engine.name
+    settings = settings or DEFAULTS
+    settings = replace(
+        settings, on_divergence=on_divergence or settings.on_divergence, on_crossing=on_crossing or settings.on_crossing,
+        memory=memory or settings.memory,
+    )  # fmt: skip
+    check_settings(settings)
     means = Means(
         seed=seed, commit_every=commit_every, ranks_on_machine=ranks if chosen.shares_memory else ranks_per_node,
         available_bytes=available_bytes(), ranks_per_node=ranks_per_node,
-        debug=os.environ.get("PERDURE_DEBUG") == "1" if debug is None else debug, check_restore=check_restore,
+        check_restore=check_restore, on_crossing=settings.on_crossing,
     )  # fmt: skip
     check_means(means, ranks)
-    settings = settings or DEFAULTS
-    settings = replace(settings, on_divergence=on_divergence or settings.on_divergence, memory=memory or settings.memory)
-    check_settings(settings)
     account = Account(name, settings)
 
     def take(event: dict[str, Any]) -> None:
@@ -202,6 +205,8 @@ def check_settings(settings: Settings) -> None:
     """ConfigError: one of them cannot be."""
     if settings.on_divergence not in ON_DIVERGENCE:
         raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
+    if settings.on_crossing not in ON_CROSSING:
+        raise ConfigError(f"--on-crossing is {' or '.join(ON_CROSSING)}, not {settings.on_crossing!r}")
     if settings.memory not in MEMORY_MODES:
         raise ConfigError(f"--memory is {' or '.join(MEMORY_MODES)}, not {settings.memory!r}")
     for name in ("scrub_bytes_per_s", "kernel_helpers"):

@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from perdure.comm import Communicator
-from perdure.core import agreement
+from perdure.core import agreement, channel_sums
 from perdure.core.ids import END
 from perdure.core.interval import GROWTH
 from perdure.core.offers import Offer
@@ -48,8 +48,8 @@ class Declaration:
 class Board:
     """Shared by all ranks; every method may be called by any thread."""
 
-    def __init__(self, size: int, tell: Tell, declared: Declared | None = None) -> None:
-        self._size, self._tell, self._declared = size, tell, declared
+    def __init__(self, size: int, tell: Tell, declared: Declared | None = None, on_crossing: str = "stop") -> None:
+        self._size, self._tell, self._declared, self._on_crossing = size, tell, declared, on_crossing
         self._changed = threading.Condition()
         self._snapshots: dict[int, Declaration] = {}
         self._superstep = self._committed = -1
@@ -82,6 +82,7 @@ class Board:
             wrong = agreement.of_offers((one.offer for one in self._snapshots.values()), values=True)
             if wrong:
                 raise UsageError(wrong)
+            self._look_for_crossing(superstep)
             if self._declared is not None and self._committed < 0:
                 self._declared([self._snapshots[rank] for rank in range(self._size)])
             self._tell("committed", **_fields(superstep, self._snapshots))
@@ -89,6 +90,14 @@ class Board:
             self._committed = superstep
             self._snapshots.clear()
             self._changed.notify_all()
+
+    def _look_for_crossing(self, superstep: int) -> None:
+        """C11, as of processes."""
+        crossing = channel_sums.crossing((one.offer.transit for one in self._snapshots.values()), self._size)
+        if crossing and self._on_crossing == "stop":
+            raise UsageError(channel_sums.refusal(crossing, superstep))
+        if crossing:
+            self._tell("crossing", superstep=superstep, what=crossing)
 
     def _refuse(self, superstep: int, offer: Offer) -> None:
         """Who waits at another place waits for ever."""

@@ -97,7 +97,7 @@ def plan(
     Raises:
         UsageError: besides, the program declares nothing.
     """
-    means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes(), debug=False)
+    means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes())
     check_means(means, ranks)
     shape = shape_of(ranks, ranks_per_node, spares, parity_of(parity, ranks), fixed_size(group_size), failure_domains, node_labels)
     settings = settings or Settings()

@@ -131,7 +131,7 @@ def _recorded(
             digests[event["superstep"]] = event["digests"]
 
     with watch() as show:
-        report = run(main, commit_every=commit_every, faults=faults, on_event=note, debug=True, **options)
+        report = run(main, commit_every=commit_every, faults=faults, on_event=note, **options)
     return digests, report
 
 

@@ -83,6 +83,8 @@ class Account:
     def __init__(self, engine: str = "local", settings: Settings | None = None) -> None:
         self.report = Report(engine=engine, started=datetime.now(UTC).isoformat(timespec="milliseconds"))
         self._unprotected = ""
+        self._crossings, self._crossing_text = 0, ""
+        self._first_crossing: Event | None = None
         self._settings = settings or Settings()
         self._positions: list[int] = []
         self._commits = 0
@@ -175,6 +177,15 @@ class Account:
             report.digests = {name: _together(ranks) for name, ranks in event["digests"].items()}
             if not report.supersteps and any(not name.startswith("__") for name in report.digests):
                 report.warnings.append(NO_LOOP)
+
+    def _on_crossing(self, event: Event) -> None:
+        """The first one is named, with how many followed."""
+        self._crossings += 1
+        first = self._first_crossing = self._first_crossing or event
+        others = f", and at {self._crossings - 1} other commits" if self._crossings > 1 else ""
+        text = f"{first['what']} at the commit of superstep {first['superstep']}{others}: a recovery from there ends the job"
+        self.report.warnings = [one for one in self.report.warnings if one != self._crossing_text] + [text]
+        self._crossing_text = text
 
     def _take_interval(self, event: Event) -> None:
         if event["end"]:

@@ -76,7 +76,7 @@ class _Threads:
         self._size = means.ranks_on_machine
         self._began = time.monotonic()
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._board = Board(self._size, self._tell, declared)
+        self._board = Board(self._size, self._tell, declared, means.on_crossing)
         self._monitors = [ThreadMonitor() for _ in range(self._size)]
         name = os.urandom(16)
         self._meshes = [

@@ -49,7 +49,7 @@ class Means:
         available_bytes: what the machine had to spare when the job started.
         ranks_per_node: ranks that share a node, and so its failures.
         check_restore: when an object is restored on trial, and compared: one of `CHECK_RESTORE`.
-        debug: at each commit the ranks look for communication that crosses it; it costs two small exchanges of all ranks.
+        on_crossing: as of `Settings`.
     """
 
     seed: int
@@ -57,7 +57,7 @@ class Means:
     ranks_on_machine: int
     available_bytes: int
     ranks_per_node: int = 1
-    debug: bool = False
+    on_crossing: str = "stop"
     check_restore: str = "first"
 
 

@@ -156,6 +156,7 @@ def _prepare(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[
         snapshot_bytes=offer.coded_bytes + offer.replicated_bytes,
         parity_bytes=geometry.m * chunk,
         costs=slot.costs or msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0),
+        transit=offer.transit,
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=fact)]
     if not is_large(state.plan, state.settings):
@@ -175,6 +176,8 @@ def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.
     wrong = agreement.of_facts(known.values(), values=agreement.are_declared(fact.label))
     if wrong:
         return [job_error(state, "UsageError", wrong)]
+    if state.settings.on_crossing == "stop" and agreement.crossing(known.values()):
+        return []  # no commit: the orchestrator adds up the same facts, and ends the job
     if state.settings.on_divergence != "report" and agreement.divergences(known.values()):
         return []  # no commit: the orchestrator counts the same facts, and ends the job or has the label made again
     return committed(state, fact.label, now)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState, Asked, Phase, full_masks, reports
+from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
 from perdure.core.tree import Gathering, Milestone, Span, Sum, speakable, split
@@ -173,6 +174,7 @@ def _answer(state: AgentState, asked: Asked) -> msg.Gathered:
         positions=tuple(sorted(gathering.sum.positions)),
         addresses=tuple(gathering.sum.addresses.items()),
         accepted=gathering.sum.accepted,
+        transits=tuple(gathering.sum.transits.items()),
     )
 
 
@@ -193,6 +195,8 @@ def _add_own(state: AgentState, asked: Asked, total: Sum) -> None:
         address, since = state.hosted[rank].address, asked.word.since if isinstance(asked.word, msg.Amend) else 0
         if not since or since != state.addresses_of or state.addresses[rank] != address:
             total.addresses[rank] = address
+        if (transit := state.transit_of(state.hosted[rank])) != NOTHING:
+            total.transits[rank] = transit
 
 
 def tick(state: AgentState, late_s: float, now: float) -> list[do.AgentCommand]:

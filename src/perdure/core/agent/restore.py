@@ -180,5 +180,7 @@ def say_ready(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     if base is not None and not (base in hosted.slots and hosted.slots[base].verified):
         return []
     hosted.told_ready = True
-    ready = msg.Ready(generation=state.generation, rank=hosted.rank, address=hosted.address)
+    ready = msg.Ready(
+        generation=state.generation, rank=hosted.rank, address=hosted.address, transit=state.transit_of(hosted)
+    )  # fmt: skip
     return [] if state.by_tree else [do.TellOrchestrator(message=ready)]

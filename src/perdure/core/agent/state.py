@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core import agreement
+from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.commands import TellOrchestrator
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import (
@@ -269,6 +270,12 @@ class AgentState:
         self.committed = None
         self.positions = plan.positions
         self.paused = False
+
+    def transit_of(self, hosted: Hosted) -> Transit:
+        """Return what crosses the base at this rank (rule C11)."""
+        slot = hosted.slots.get(self.plan.base) if self.plan and self.plan.base else None
+        offer = slot.offers.get(self.plan.member_of(hosted.rank)) if slot and self.plan else None
+        return offer.transit if offer else NOTHING
 
     @property
     def generation(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages.values import Chunks, ItemDigest, RankCosts, RankReport, UsualLabel, Vote
 from perdure.core.offers import Offer
@@ -20,6 +21,8 @@ class Status:
     ranks: tuple[RankReport, ...]
     ready: tuple[tuple[int, str], ...]
     silent: tuple[int, ...]
+    transits: tuple[tuple[int, Transit], ...] = ()
+    """(rank, `Ready.transit`) of the ranks in `ready`, where something is in transit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +67,12 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The rank's data is present and verified, and its worker can enter `main` (rule R3)."""
+    """The rank's data is present and verified, and its worker can enter `main` (rule R3). `transit`: of its offer (rule C11)."""
 
     generation: int
     rank: int
     address: str
+    transit: Transit = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,7 @@ class Gathered:
         positions: all commit positions known.
         addresses: (rank, address) of the communicator, where they are new.
         accepted: with a seal, the newest vote of any of these ranks for the next generation.
+        transits: (rank, `Ready.transit`), where something is in transit.
     """
 
     milestone: str
@@ -105,6 +110,7 @@ class Gathered:
     positions: tuple[int, ...] = ()
     addresses: tuple[tuple[int, str], ...] = ()
     accepted: Vote | None = None
+    transits: tuple[tuple[int, Transit], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +134,7 @@ class Prepared:
         coded_bytes: of the snapshot, what parity is computed from.
         snapshot_bytes: of one slot.
         parity_bytes: of one set.
+        transit: of its offer (rule C11).
     """
 
     label: Label
@@ -139,6 +146,7 @@ class Prepared:
     snapshot_bytes: int
     parity_bytes: int
     costs: RankCosts
+    transit: Transit = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Final
 
 from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.evenness import unevenness
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding, excluding, fanning, learning, telling, watching
+from perdure.core.orchestrator import commits, deciding, excluding, fanning, learning, telling, watching
 from perdure.core.orchestrator.state import LostLink, Node, NodeState, OrchestratorState, PendingError, Phase
-from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
 MIXED_WAIT_S: Final = 60.0
@@ -71,6 +67,7 @@ def _greeted(state: OrchestratorState, node: Node, message: msg.Status, now: flo
     found = excluding.greeted(state, node.agent, message)
     if state.plan is not None and message.generation == state.plan.generation:
         state.ready.update(message.ready)
+        state.transits.update(message.transits)
     return found
 
 
@@ -95,7 +92,7 @@ def _of_supersteps(
         case msg.Offered():
             return _offered(state, message)
         case msg.Prepared():
-            return _prepared(state, message, now)
+            return commits.prepared(state, message, now)
         case msg.Progress():
             return _progress(state, agent, message, now)
         case msg.Traffic():
@@ -177,93 +174,13 @@ def _of_decisions(state: OrchestratorState, agent: int, message: msg.FromAgent, 
             state.installed.add(agent)
         case msg.Ready(generation=g) if g == generation:
             state.ready[message.rank] = message.address
+            state.transits[message.rank] = message.transit
         case msg.AskAddresses(generation=g) if g == generation == state.resumed[0]:
             whole = msg.Resume(generation=g, since=0, addresses=(), whole=state.resumed[1])
             return [do.TellAgent(agent=agent, message=whole)]
         case _:
             pass
     return []
-
-
-def _prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Commands:
-    """C6: committed when every rank of the plan has said so."""
-    if state.plan is None or fact.label.generation != state.plan.generation:
-        return []
-    known = state.prepared.setdefault(fact.label, {})
-    known[fact.rank] = fact
-    if len(known) < state.plan.size or (state.committed and fact.label <= state.committed):
-        return []
-    wrong = agreement.of_facts(known.values(), values=agreement.are_declared(fact.label))
-    if wrong:
-        return deciding.finish(state, "UsageError", wrong)
-    diverged = agreement.divergences(known.values())
-    told = _told_diverged(state, fact.label, diverged)
-    if not diverged or state.settings.on_divergence == "report":
-        return told + _committed(state, fact.label)
-    return told + _not_committed(state, fact.label, diverged, now)
-
-
-def _told_diverged(state: OrchestratorState, label: Label, diverged: tuple[agreement.Divergence, ...]) -> Commands:
-    """Where it is not what was told of the commit before."""
-    if diverged == state.diverged:
-        return []
-    state.diverged = diverged
-    where: dict[str, object] = {"superstep": label.superstep, "end": label.superstep == END}
-    return [
-        do.Publish(event="diverged", fields={**where, "item": one.item, "ranks": list(one.ranks), "majority": one.majority})
-        for one in diverged
-    ]
-
-
-def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agreement.Divergence, ...], now: float) -> Commands:
-    """C6: with "stop" and "repair" a label at which ranks differ is not committed by anyone. Repaired, it is made again from the one
-    before, where they agreed; a program that differs by itself would do so for ever. Heard of while greeting, it is sealed after that."""
-    seen = state.divergences.setdefault(label.superstep, set())
-    seen.add(label)
-    times = len(seen)
-    if state.settings.on_divergence == "repair" and times < state.settings.crash_limit:
-        return deciding.start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING) else []
-    step = "the end" if label.superstep == END else f"superstep {label.superstep}"
-    again = f", {times} times over" if times > 1 else ""
-    advice = "memory has failed, or the program is not deterministic: `perdure rehearse` tells, or use --on-divergence report"
-    return deciding.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
-
-
-def _committed(state: OrchestratorState, label: Label) -> Commands:
-    assert state.plan is not None
-    state.committed = label
-    state.chunk_losses.clear()
-    state.link_losses = 0
-    facts = state.prepared[label]
-    state.prepared = {known: said for known, said in state.prepared.items() if known >= label}
-    names_of = [item.name for item in facts[0].digests if not item.name.startswith("__")]
-    digests = {
-        name: [f"{next((i.digest for i in facts[rank].digests if i.name == name), 0):016x}" for rank in sorted(facts)] for name in names_of
-    }
-    fields: dict[str, object] = {
-        "superstep": facts[0].ended_at if label.superstep == END else label.superstep,
-        "generation": label.generation,
-        "digests": digests,
-        "end": label.superstep == END,
-        "protect_s": max(fact.costs.protect_s for fact in facts.values()),
-        "application_bytes": sum(fact.costs.application_bytes for fact in facts.values()),
-        "live_bytes": sum(fact.costs.live_bytes for fact in facts.values()),
-        "resident_bytes": sum(fact.costs.resident_bytes for fact in facts.values()),
-        "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
-        "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
-        "uneven": _uneven(state.plan, facts),
-        "interval": asdict(choice) if (choice := facts[0].costs.interval) else None,
-    }
-    out: Commands = [do.Publish(event="committed", fields=fields)]
-    committed = msg.Committed(label=label, next_position=facts[0].next_position)
-    out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
-    out += excluding.release(state, state.plan)
-    return out + deciding.end_if_committed(state) + telling.reserve(state)
-
-
-def _uneven(plan: Plan, facts: Mapping[int, msg.Prepared]) -> dict[str, int] | None:
-    found = unevenness(plan.groups, plan.parity, [facts[rank].coded_bytes for rank in range(plan.size)])
-    return asdict(found) if found else None
 
 
 def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:

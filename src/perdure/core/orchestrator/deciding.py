@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from perdure.core import channel_sums, planner
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core import planner
 from perdure.core.domains import fatal_loss, why_degraded
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
@@ -148,6 +148,7 @@ def _forget_generation(state: OrchestratorState, plan: Plan) -> None:
     """What was told of the generation before `plan` says nothing of this one."""
     state.installed.clear()
     state.ready.clear()
+    state.transits.clear()
     state.assigned = False
     state.prepared.clear()
     state.workers_gone = {rank: gone for rank, gone in state.workers_gone.items() if plan.placements[rank].incarnation == gone}
@@ -319,6 +320,8 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     if plan.base is not None and plan.base.superstep == END:
         state.become(Phase.ENDING)
         return [*out, *ask_result(state, plan.base)]
+    if plan.base is not None and (crossing := channel_sums.crossing(fanning.transits(state).values(), plan.size)):
+        return finish(state, "UsageError", channel_sums.refusal(crossing, plan.base.superstep))
     state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
     out += telling.resumes(state, plan, now)

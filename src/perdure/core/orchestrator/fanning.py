@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core import tree, votes
+from perdure.core.channel_sums import Transit
 from perdure.core.holdings import Holdings, known_one_by_one
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan
@@ -234,3 +235,9 @@ def new_addresses(state: OrchestratorState) -> dict[int, str]:
     """Rank -> its address, of all ranks; or of those at least whose address differs from the one that was told last."""
     gathering = state.gatherings.get(Milestone.READY)
     return state.ready if gathering is None else gathering.sum.addresses | state.ready
+
+
+def transits(state: OrchestratorState) -> dict[int, Transit]:
+    """Return what crosses the base (rule C11): rank -> what it has reported, where something does."""
+    gathering = state.gatherings.get(Milestone.READY)
+    return state.transits if gathering is None else gathering.sum.transits | state.transits

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core.agreement import Divergence
+from perdure.core.channel_sums import Transit
 from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
@@ -206,6 +207,8 @@ class OrchestratorState:
     installed: set[int] = field(default_factory=set)
     assigned: bool = False
     ready: dict[int, str] = field(default_factory=dict)
+    transits: dict[int, Transit] = field(default_factory=dict)
+    """Of ranks that are ready: what crosses the base, where something does."""
     resumed: tuple[int, tuple[str, ...]] = (0, ())
     """The generation that this orchestrator resumed last, and the addresses that it told then."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
