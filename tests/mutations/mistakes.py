@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from perdure.core import changes, holdings, layout, planner, seating, tree, votes
+from perdure.core import changes, commit_intervals, holdings, layout, planner, seating, tree, votes
 from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, tight, workers
 from perdure.core.orchestrator import choosing, commits, deciding, excluding, fanning, learning, watching
 from perdure.core.orchestrator.state import OrchestratorState
@@ -220,7 +220,57 @@ def with_a_hand_over_in_the_dark(seed: int) -> Scenario:
     return Scenario(ranks=4, parity=1, seed=seed, fan_out=2, notes="never", faults=(loss, away))
 
 
+def with_racing_senders(seed: int) -> Scenario:
+    """Ranks send to rank 0 and do not wait for it; the usual faults."""
+    return replace(draw(seed), messages="racing")
+
+
+def with_a_crossing_message(seed: int) -> Scenario:
+    """A message is received after the commit that its sender sent it before."""
+    return replace(draw(seed), messages="crossing")
+
+
+def with_a_message_that_is_left(seed: int) -> Scenario:
+    """A message is sent before a commit and never received, and a node or the orchestrator ends at about that commit."""
+    away = Fault(kind=("orchestrator", "kill")[seed % 2], phase="Prepared", nth=10 + seed // 2 % 12, delay=seed // 5 % 4, victim=seed)
+    return Scenario(ranks=3, parity=1, seed=seed, messages="left", faults=(away,))
+
+
+def with_a_loss_after_a_crossing_message(seed: int) -> Scenario:
+    """A message may cross a commit, and a loss makes the job start from there; perhaps the orchestrator ends while all get ready."""
+    loss = Fault(kind="kill", phase="Committed", nth=9 + seed % 8, victim=seed)
+    away = Fault(kind="orchestrator", phase="Ready", nth=4 + seed // 8 % 4)
+    fan_out = (0, 0, 2)[seed // 3 % 3]
+    return Scenario(ranks=4, parity=1, seed=seed, messages="warned", fan_out=fan_out, faults=(loss, away) if seed % 2 else (loss,))
+
+
 MISTAKES = (
+    Mutation(
+        name="a receive takes a message of a later commit interval", rule="C11", function=commit_intervals.match,
+        right="return Match.HELD if", wrong="return Match.NOW if",
+        scenario=with_racing_senders,
+    ),
+    Mutation(
+        name="a receive takes a message of an earlier commit interval", rule="C11", function=commit_intervals.match,
+        right="else Match.REFUSED", wrong="else Match.NOW",
+        scenario=with_a_crossing_message,
+    ),
+    Mutation(
+        name="a label is committed although a message is in transit", rule="C11", function=commits.prepared,
+        right="if crossing and state", wrong="if False and state", scenario=with_a_message_that_is_left,
+    ),
+    Mutation(
+        name="agents take a label for committed although a message is in transit", rule="C11", function=commit.told_prepared,
+        right='if state.settings.on_crossing == "stop" and', wrong="if False and", scenario=with_a_message_that_is_left,
+    ),
+    Mutation(
+        name="a job goes on from a label at which a message is in transit", rule="C11", function=deciding._rebuild_or_resume,
+        right="if plan.base is not None and (crossing", wrong="if False and (crossing", scenario=with_a_loss_after_a_crossing_message,
+    ),
+    Mutation(
+        name="what crosses the base is lost on its way up the tree", rule="C11, D8", function=relaying._answer,
+        right="transits=tuple(gathering.sum.transits.items()),", wrong="", scenario=with_a_loss_after_a_crossing_message,
+    ),
     Mutation(
         name="an agent takes a label for committed before the last rank has prepared it", rule="C6", function=commit.told_prepared,
         right="len(known) < state.plan.size or", wrong="len(known) < state.plan.size - 1 or",

@@ -19,6 +19,7 @@ from perdure.core.offers import Offer
 from perdure.core.orchestrator.state import NodeState
 from perdure.core.plan import Plan
 from perdure.sim import program
+from perdure.sim.tokens import CROSSES_AT, CROSSING, LEFT, WARNED, Token
 from perdure.sim.vaults import Held
 from perdure.sim.workers import Worker
 
@@ -397,7 +398,10 @@ class Checkers:
     def judge(self, end: do.Finish) -> None:
         """G5: the result of the committed end; or Unrecoverable, if the parity cannot give back what was lost."""
         self.wire_bytes()
+        if end.error == "UsageError" and self._may_be_refused():
+            return
         if not end.error:
+            self._require(self.cluster.scenario.messages not in (CROSSING, LEFT) or self._is_alone(), "C11", "a message crossed a commit")
             right = end.payload == program.state_of(0, self.cluster.scenario.count)
             self._require(right, "G5", f"a wrong result: {end.payload!r}")
             known = self.newest is not None and self.newest.superstep == END
@@ -405,6 +409,21 @@ class Checkers:
             return
         self._require(end.error == "Unrecoverable", "G5", f"{end.error}: {end.text}")
         self._require(self.excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")
+
+    def _is_alone(self) -> bool:
+        return self.cluster.scenario.ranks == 1
+
+    def _may_be_refused(self) -> bool:
+        """C11: a message has crossed a commit; where that is allowed, some generation would have started from there."""
+        bases = [plan.base.superstep for plan in self.cluster.decisions.chosen if plan.base is not None]
+        pattern = self.cluster.scenario.messages
+        return pattern in (CROSSING, LEFT) or (pattern == WARNED and CROSSES_AT in bases)
+
+    def token_taken(self, rank: int, token: Token, interval: int) -> None:
+        """C11: what is received before a commit was sent before it, and what is received after it was sent after it."""
+        allowed = token.extra and self.cluster.scenario.messages == WARNED
+        fits = token.interval == interval or allowed
+        self._require(fits, "C11", f"rank {rank} receives in its commit interval {interval} what was sent in interval {token.interval}")
 
     def excused(self) -> bool:
         """Was more lost than the parity gives back? Of some group, more than m ranks have no living home or custodian with a whole newest

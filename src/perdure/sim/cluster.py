@@ -15,7 +15,7 @@ from perdure.core.agent.state import AgentState
 from perdure.core.layout import default_group_size, nodes_with_ranks
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.settings import Settings
-from perdure.sim import faults
+from perdure.sim import faults, tokens
 from perdure.sim.checkers import Broken, Checkers
 from perdure.sim.clocks import draw_clock
 from perdure.sim.decisions import Decisions
@@ -71,6 +71,7 @@ class Cluster:
         self.scenario = scenario
         special: dict[str, Any] = {"direct_agents_max": 1, "fan_out": scenario.fan_out} if scenario.fan_out else {}
         special["memory"] = scenario.memory
+        special["on_crossing"] = "warn" if scenario.messages == tokens.WARNED else "stop"
         if not scenario.scrub:
             special["scrub_bytes_per_s"] = 0
         self.settings = dataclasses.replace(settings, **special)

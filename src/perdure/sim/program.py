@@ -11,6 +11,7 @@ import numpy as np
 
 from perdure.coding import Codec
 from perdure.core.changes import joined
+from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import END, Label
 from perdure.core.layout import Geometry
 from perdure.core.offers import Form, Item, Kind, Offer, Range
@@ -64,6 +65,7 @@ def offer_of(
     ended_at: int = -1,
     since: Label | None = None,
     changed: tuple[Range, ...] = (),
+    transit: Transit = NOTHING,
 ) -> Offer:
     """What a rank says of a snapshot with these bytes."""
     return Offer(
@@ -75,6 +77,7 @@ def offer_of(
         ended_at=ended_at,
         since=since,
         changed=changed,
+        transit=transit,
     )
 
 

@@ -14,6 +14,7 @@ from perdure.core.domains import Domains
 from perdure.core.layout import default_group_size, nodes_with_ranks
 from perdure.core.settings import MEMORY_MODES, OVERLAP, TIGHT
 from perdure.errors import ConfigError
+from perdure.sim import tokens
 
 KINDS: Final = {
     "kill": "a node ends",
@@ -55,7 +56,12 @@ EARLY: Final = PHASES[: PHASES.index("Seal")]
 TIGHT_PHASES: Final = ("CopySlot", "SlotCopied", "MoveLabel")
 """Of a commit in tight mode, and of a recovery right after one."""
 ALL_PHASES: Final = (*PHASES, *MEMORY_PHASES, *CUSTODY_PHASES, *TIGHT_PHASES)
-CHOICES: Final = {"engine": ("prompt", "late", "never"), "notes": ("prompt", "late", "never"), "memory": MEMORY_MODES}
+CHOICES: Final = {
+    "engine": ("prompt", "late", "never"),
+    "notes": ("prompt", "late", "never"),
+    "memory": MEMORY_MODES,
+    "messages": tokens.PATTERNS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,8 @@ class Scenario:
         rivals: an older orchestrator's seals and pleas for votes are still heard when the next one has greeted.
         notes: what votes have chosen is told to the register up to two seconds `late`, or `never`.
         memory: as of `Settings`.
+        messages: between ranks (`perdure.sim.tokens`). `racing`: senders run ahead of their receiver. One message may cross a
+            commit. `crossing`: it is received after it; `left`: it is never received; `warned`: it is received, and that is allowed.
         racks: nodes lie in so many racks, one after the other in turn, and the groups are laid out by them; 0: nobody knows of racks.
     """
 
@@ -118,6 +126,7 @@ class Scenario:
     notes: str = "prompt"
     racks: int = 0
     memory: str = OVERLAP
+    messages: str = tokens.NONE
     faults: tuple[Fault, ...] = ()
 
     @property
@@ -216,7 +225,8 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
         rivals=dice.random() < 0.3,
         notes=dice.choice(("prompt", "prompt", "late", "never")),
     )
-    return _in_tight_memory(dice, scenario) if dice.random() < 0.3 else scenario
+    scenario = _in_tight_memory(dice, scenario) if dice.random() < 0.3 else scenario
+    return replace(scenario, messages=tokens.RACING) if dice.random() < 0.3 else scenario
 
 
 def _in_tight_memory(dice: random.Random, scenario: Scenario) -> Scenario:

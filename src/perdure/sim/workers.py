@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import END, Label
 from perdure.core.offers import Offer, Range
-from perdure.sim import program
+from perdure.sim import program, tokens
+from perdure.sim.tokens import Exchange, Token
 
 if TYPE_CHECKING:
     from perdure.sim.nodes import Node
@@ -40,6 +42,9 @@ class Worker:
         self._offers: dict[Label, Offer] = {}
         self._committed: Label | None = None
         self._positions: set[int] = set()
+        self._exchange = Exchange(rank=rank, size=1, pattern=tokens.NONE)
+        self._early: list[tuple[int, Token]] = []
+        """(generation, token) of generations that this worker has yet to enter."""
         node.cluster.schedule.about(LOAD_S, self._loaded)
 
     @property
@@ -89,6 +94,10 @@ class Worker:
                 self._positions, self._committed = set(message.positions), None
                 self._may_copy.clear()
                 self._offers = {message.base: message.offer} if message.base and message.offer else {}
+                self._exchange = Exchange(rank=self.rank, size=message.size, pattern=self.node.cluster.scenario.messages)
+                early, self._early = self._early, []
+                for generation, token in early:
+                    self.receive(generation, token)
                 self._main = self._run(message)
             case msg.MayCopy(label=label, slot=slot, since=since):
                 self._may_copy[label] = slot, since
@@ -100,6 +109,37 @@ class Worker:
             case _:
                 return
         self._go_on(STEP_S)
+
+    def receive(self, generation: int, token: Token) -> None:
+        """A token has arrived."""
+        entered = self.enter.generation if self.enter else 0
+        if generation > entered:
+            self._early.append((generation, token))
+        elif generation == entered:
+            self._exchange.waiting.append(token)
+            self._go_on(STEP_S)
+
+    def _send_tokens(self, generation: int, superstep: int) -> None:
+        """To rank 0, if it is still there: otherwise this generation is about to end."""
+        for token in self._exchange.to_send(superstep):
+            home = self.node.cluster.nodes[self.node.cluster.decisions.chosen[generation - 1].agent_of(0)]
+            receiver = home.workers.get(0)
+            if receiver is not None:
+                self.node.cluster.network.send(self.number, receiver.number, home.when_awake, receiver.receive, generation, token)
+
+    def _take_tokens(self, superstep: int) -> Iterator[Said]:
+        """As many as there are senders, from any of them, and perhaps the additional one."""
+        exchange = self._exchange
+        for extra in [False] * exchange.wanted(superstep) + [True] * exchange.takes_extra(superstep):
+            while (token := exchange.take(extra=extra)) is None:
+                yield None
+            if not isinstance(token, Token):
+                assert self.enter is not None
+                text = "a message of an earlier commit interval"
+                yield msg.MainRaised(generation=self.enter.generation, error="UsageError", text=text)
+                while True:
+                    yield None
+            self.node.cluster.checkers.token_taken(self.rank, token, exchange.interval)
 
     def _go_on(self, delay_s: float) -> None:
         if not self._going and self._main is not None:
@@ -138,6 +178,7 @@ class Worker:
                 yield msg.BaseWrong(generation=g)
                 while True:
                     yield None
+            self._exchange.pass_commit()
         for superstep in range(first, count):
             if superstep != first:
                 while superstep > max(self._positions):
@@ -145,6 +186,8 @@ class Worker:
                 if superstep in self._positions:
                     yield from self._commit(Label(g, superstep), superstep)
             yield self.node.cluster.scenario.superstep_ms / 1000
+            self._send_tokens(g, superstep)
+            yield from self._take_tokens(superstep)
             self.live = program.advance(self.live)
         yield from self._commit(Label(g, END), count)
         while True:
@@ -166,7 +209,9 @@ class Worker:
         later = sorted(position for position in self._positions if position > label.superstep)
         position = (later[0] if later else label.superstep) + 1 if self.rank == 0 and label.superstep != END else -1
         ended_at = superstep if label.superstep == END else -1
-        offer = program.offer_of(self.rank, self.live, program.common_of(superstep), position, ended_at, since, changed)
+        transit = NOTHING if label.superstep == END else self._exchange.transit()
+        offer = program.offer_of(self.rank, self.live, program.common_of(superstep), position, ended_at, since, changed, transit)
+        self._exchange.pass_commit()
         self._offers[label] = offer
         yield msg.Snapped(label=label, offer=offer, costs=COSTS)
         if self._is_tight or label.superstep in (0, END):

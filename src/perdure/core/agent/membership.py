@@ -7,7 +7,6 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import commit, custody, relaying, restore, tight, workers
 from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, reports
-from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
 
@@ -20,9 +19,7 @@ def greet(state: AgentState, message: msg.Greet) -> list[do.AgentCommand]:
 
 def greeted(state: AgentState) -> list[do.AgentCommand]:
     """D7: a new orchestrator counts the facts anew: everything that was said before is said again."""
-    told_ready = [hosted for hosted in state.hosted.values() if hosted.told_ready]
-    ready = tuple((hosted.rank, hosted.address) for hosted in told_ready)
-    transits = tuple((hosted.rank, state.transit_of(hosted)) for hosted in told_ready if state.transit_of(hosted) != NOTHING)
+    ready = tuple((hosted.rank, hosted.address) for hosted in state.hosted.values() if hosted.told_ready)
     silent = tuple(agent for agent, peer in state.peers.items() if peer.silent)
     status = msg.Status(
         generation=state.generation,
@@ -30,7 +27,6 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
         resumed=state.resumed,
         ranks=reports(state),
         ready=ready,
-        transits=transits,
         silent=silent,
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=status)]

@@ -21,8 +21,6 @@ class Status:
     ranks: tuple[RankReport, ...]
     ready: tuple[tuple[int, str], ...]
     silent: tuple[int, ...]
-    transits: tuple[tuple[int, Transit], ...] = ()
-    """(rank, `Ready.transit`) of the ranks in `ready`, where something is in transit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,6 @@ def _greeted(state: OrchestratorState, node: Node, message: msg.Status, now: flo
     found = excluding.greeted(state, node.agent, message)
     if state.plan is not None and message.generation == state.plan.generation:
         state.ready.update(message.ready)
-        state.transits.update(message.transits)
     return found
 
 
