@@ -33,6 +33,9 @@ class Waiting:
     def how_it_ended(self) -> str:
         return "was killed by SIGKILL"
 
+    def sweep(self) -> None:
+        """It has started nothing."""
+
     def reap(self) -> None:
         self.reaped = True
 

@@ -24,6 +24,11 @@ def job_environment() -> dict[str, str]:
     return found | {"PYTHONHASHSEED": seed if seed.isdecimal() else "0"}
 
 
+NODE_MARK: Final = "PERDURE_NODE"
+"""A variable in the environment of all processes of a node, and of what they start: a child that leaves the session, and whose parent is
+gone, is found by it. One that has emptied its environment as well is found only while its worker or agent lives."""
+
+
 class Process(Protocol):
     """A process that an engine has started. `words` is what it says and hears; its end ends the process (rule T7)."""
 
@@ -35,6 +40,9 @@ class Process(Protocol):
 
     def how_it_ended(self) -> str:
         """In words; to be called once, after that. From then on the process does nothing any more, as far as this machine can know."""
+
+    def sweep(self) -> None:
+        """End what the node has started and that has left it, as a session of its own. To be called after the node's end."""
 
     def reap(self) -> None:
         """Blocks until nothing is left of a process that has ended: the kernel may take a while to free its memory."""

@@ -80,6 +80,9 @@ class ShellProcess:
             self._child.send_signal(signal.SIGKILL)
             self._child.wait()
 
+    def sweep(self) -> None:
+        """See `Process.sweep`: the far end of the shell does it."""
+
     def reap(self) -> None:
         """See `Process.reap`. What is out of reach ends when it hears that the stream has."""
         self._wait()

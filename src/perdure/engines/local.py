@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
-from perdure.engines import Process, job_environment
+from perdure.engines import NODE_MARK, Process, job_environment
 from perdure.errors import EngineFailed
 from perdure.runtime.addresses import unix_address
-from perdure.runtime.posix import ending, how_it_ended
+from perdure.runtime.posix import ending, how_it_ended, kill_and_wait, processes_with
 from perdure.runtime.words import Words
 
 LOOK_AGAIN_S: Final = 0.001
 """A process that was sent SIGKILL begins to end as soon as a core is free for it."""
+
+SWEEP_S: Final = 1.0
+"""How long processes that a node has left behind are killed again and again, because they start others. Arbitrary."""
 
 
 class LocalProcess:
@@ -30,8 +35,9 @@ class LocalProcess:
     once: the pulse ends long before the child has given its memory back. That is a hint; that the child ends, the kernel must say.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], pulse: int, words: Words) -> None:
-        self._child, self._pulse, self.words = child, pulse, words
+    def __init__(self, child: subprocess.Popen[bytes], pulse: int, words: Words, mark: str = "") -> None:
+        """`mark`: the value of `NODE_MARK` in the node's environment; empty: it has none."""
+        self._child, self._pulse, self.words, self._mark = child, pulse, words, mark
         self.pid = child.pid
         self._pidfd = os.pidfd_open(child.pid)
         self._either = select.epoll()
@@ -52,6 +58,14 @@ class LocalProcess:
         self._either.close()
         os.close(self._pulse)
         return how_it_ended(status)
+
+    def sweep(self) -> None:
+        """See `Process.sweep`."""
+        deadline = time.monotonic() + SWEEP_S
+        while self._mark and (found := [pid for pid in processes_with(NODE_MARK, self._mark) if ending(pid) is None]):
+            kill_and_wait(found, patience_s=LOOK_AGAIN_S)
+            if time.monotonic() > deadline:
+                return
 
     def reap(self) -> None:
         """See `Process.reap`."""
@@ -79,11 +93,12 @@ class LocalEngine:
         read, write = os.pipe()
         pulse, beating = os.pipe()
         ours, theirs = socket.socketpair()
+        mark = secrets.token_hex(8)
         numbers = [str(number) for number in (read, beating, theirs.fileno(), os.getpid())]
         try:
             child = subprocess.Popen(
                 [sys.executable, "-m", "perdure.launch.processes", what, *numbers], pass_fds=(read, beating, theirs.fileno()),
-                start_new_session=True, env={**os.environ, **job_environment()},
+                start_new_session=True, env={**os.environ, **job_environment(), NODE_MARK: mark},
                 stdin=_standard_input() if what == "agent" else subprocess.DEVNULL,
             )  # fmt: skip
         except OSError as error:
@@ -97,7 +112,7 @@ class LocalEngine:
             theirs.close()
         with open(write, "wb") as pipe, contextlib.suppress(BrokenPipeError):  # it has ended already: its pidfd says so
             pipe.write(config)
-        return LocalProcess(child, pulse, Words(ours))
+        return LocalProcess(child, pulse, Words(ours), mark)
 
     def kill(self, process: Process) -> None:
         """See `Engine.kill`."""

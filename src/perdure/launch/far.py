@@ -99,6 +99,7 @@ def main() -> None:
         process.how_it_ended()
     engine.kill(process)
     process.reap()
+    process.sweep()
     sys.stderr.flush()
 
 

@@ -11,6 +11,8 @@ import pathlib
 import time
 from typing import Final
 
+from perdure.runtime.posix import processes_with
+
 MARK: Final = "PERDURE_MARK"
 """The variable; its value is the mark of one run."""
 PATIENCE_S: Final = 5.0
@@ -20,12 +22,7 @@ LOOK_AGAIN_S: Final = 0.02
 
 def marked(mark: str) -> list[int]:
     """The living processes with that mark."""
-    wanted, found = f"{MARK}={mark}".encode(), []
-    for entry in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return found
+    return processes_with(MARK, mark)
 
 
 def leftovers(mark: str, job: str, folder: pathlib.Path) -> list[str]:

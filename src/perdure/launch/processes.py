@@ -37,7 +37,7 @@ from perdure.runtime.agent import AgentProcess, Seat
 from perdure.runtime.injector import Injector, ledger
 from perdure.runtime.lines import end_lines, wait_for_no_reader, write_whole_lines
 from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
-from perdure.runtime.posix import die_with_parent, end_process
+from perdure.runtime.posix import become_subreaper, die_with_parent, end_process
 from perdure.runtime.reception import Admission
 from perdure.runtime.session import Session
 from perdure.runtime.slots import Slots
@@ -61,6 +61,7 @@ def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
         os._exit(0)
     theirs.close()
     os.close(pulse)
+    become_subreaper()
     try:
         listener = listen(config.address)
     except OSError as error:

@@ -23,6 +23,7 @@ from perdure.launch.ending import Ending
 from perdure.launch.register import Register
 from perdure.launch.standby import Standby
 from perdure.launch.striking import Hands, Striker
+from perdure.runtime.posix import descendants, kill_and_wait
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
@@ -149,13 +150,16 @@ class Supervisor:
             processes.append(self._orchestrator.process)
         if (standby := self._standby.leave()) is not None:
             processes.append(standby)
+        below = descendants(*(process.pid for process in processes))  # also what has left its session
         for process in processes:
             self._engine.kill(process)
         for process in processes:
             process.how_it_ended()
+        kill_and_wait(below)
         self._selector.close()
         for process in (*processes, *(agent.process for agent in self._agents.values() if agent.ended)):
             process.reap()
+            process.sweep()
             process.words.close()
 
     # ---- agents -----------------------------------------------------------------------------------------------------------
@@ -227,6 +231,7 @@ class Supervisor:
             self._selector.unregister(agent.process.words)
         self._engine.kill(agent.process)
         agent.process.words.close()
+        self._after(0.0, agent.process.sweep)  # when the others know
         self._after(REAP_AFTER_S, agent.process.reap)
         if agent.up:
             self._tell(what="agent_ended", agent=agent.number, how=agent.ended)

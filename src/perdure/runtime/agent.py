@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -39,7 +39,7 @@ from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.page import Page
-from perdure.runtime.posix import is_stopped, stand_back
+from perdure.runtime.posix import end_descendants, is_stopped, stand_back
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
 from perdure.runtime.restoring import restore
 from perdure.runtime.scrub import Scrubber, flip, repair
@@ -128,9 +128,16 @@ class AgentProcess:
         """Faults that have happened elsewhere; or T7: the supervising process is gone."""
         said = self._words.hear()
         if said is None:
-            os.killpg(0, signal.SIGKILL)
+            self._end_node()
         for word in said or ():
             self._injector.spend(word["spent"])
+
+    @staticmethod
+    def _end_node() -> NoReturn:
+        """All processes of the node, those too that a worker has started in a session of their own, and then this one."""
+        end_descendants()
+        os.killpg(0, signal.SIGKILL)
+        raise InternalError("unreachable")
 
     def _sample(self) -> None:
         samples = []
@@ -171,8 +178,7 @@ class AgentProcess:
     def _nursery_said(self) -> None:
         answer = self._nursery.receive()
         if answer is None:
-            os.killpg(0, signal.SIGKILL)
-            raise InternalError("unreachable")
+            self._end_node()
         rank, incarnation = int(str(answer["rank"])), int(str(answer["incarnation"]))
         worker = self._workers.get(rank)
         if worker is None or worker.incarnation != incarnation:

@@ -7,6 +7,9 @@ the agent.
 On a spare node workers are *prepared*: forked before they have a rank, they map the memory files of two slots and touch memory for live
 arrays, and wait. Doing that at the time of a loss costs more than decoding what was lost (measured: 64 MiB, 20 ms to map two slots, 55
 on a busy machine). A request that comes with the memory files of a prepared worker goes to it.
+
+Processes that a worker has started and left behind become children of the nursery, whatever session they are in, and are killed. Where the
+end of one worker could be meant or that of another, one that was started anew (exec) by a worker that lives is spared.
 """
 
 from __future__ import annotations
@@ -19,8 +22,22 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from perdure.runtime.posix import die_with_parent, how_it_ended
+from perdure.runtime.posix import (
+    become_subreaper,
+    die_with_parent,
+    end_descendants,
+    has_ended,
+    how_it_ended,
+    own_children,
+    variable_of,
+)
+
+REAP_EVERY_S: Final = 10.0
+"""How long an orphan that has ended by itself may wait to be reaped. Arbitrary."""
+WORKER_MARK: Final = "PERDURE_WORKER"
+"""A variable in the environment of what a worker starts: the worker's process id."""
 
 Run = Callable[[int, int, list[int]], None]
 """run(rank, incarnation, fds): the life of a worker; its return is the end of the process. `fds`: connection, page, two slots."""
@@ -30,7 +47,9 @@ Prepare = Callable[[int, list[int]], None]
 
 def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
     """Forks workers until the agent hangs up. Blocks; woken by requests and by the ends of workers. They do not get `own_fd`."""
+    become_subreaper()
     _Nursery(sock, run, prepare, own_fd).serve()
+    end_descendants()
 
 
 @dataclass(slots=True)
@@ -51,15 +70,22 @@ class _Nursery:
         self._selector.register(sock, selectors.EVENT_READ)
         self._children: dict[int, _Child] = {}
         """By pidfd."""
+        self._orphans: dict[int, int] = {}
+        """Processes that workers have left behind, and that were killed: pidfd -> process id."""
 
     def serve(self) -> None:
         """See `serve` above."""
         while True:
-            for key, _ in self._selector.select():
-                if key.fileobj is not self._sock:
+            ready = self._selector.select(REAP_EVERY_S)
+            for key, _ in ready:
+                if key.fd in self._orphans:
+                    self._orphan_ended(key.fd)
+                elif key.fileobj is not self._sock:
                     self._ended(key.fd)
                 elif not self._asked():
                     return
+            if not ready:
+                self._end_orphans(only_ended=True)
 
     def _asked(self) -> bool:
         """One request; false at the end of the agent."""
@@ -129,6 +155,7 @@ class _Nursery:
             self._selector.register(pidfd, selectors.EVENT_READ)
             return child
         status = 70
+        os.environ[WORKER_MARK] = str(os.getpid())  # for what it starts
         try:
             die_with_parent(parent)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -148,8 +175,29 @@ class _Nursery:
         _, status = os.waitpid(child.pid, 0)
         if child.orders is not None:
             child.orders.close()
+        self._end_orphans()
         if child.rank >= 0:
             self._tell(ended=child.pid, rank=child.rank, incarnation=child.incarnation, how=how_it_ended(status))
+
+    def _end_orphans(self, *, only_ended: bool = False) -> None:
+        """Kill what ended workers have left behind. Their children are orphans then too, so each end is looked at again."""
+        known = {child.pid for child in self._children.values()} | set(self._orphans.values())
+        for pid in own_children():
+            if pid in known or (not has_ended(pid) and (only_ended or self._is_spared(pid))):
+                continue
+            pidfd = os.pidfd_open(pid)
+            self._orphans[pidfd] = pid
+            self._selector.register(pidfd, selectors.EVENT_READ)
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+    def _is_spared(self, pid: int) -> bool:
+        return variable_of(pid, WORKER_MARK) in {str(child.pid) for child in self._children.values()}
+
+    def _orphan_ended(self, pidfd: int) -> None:
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        os.waitpid(self._orphans.pop(pidfd), 0)
+        self._end_orphans()
 
     def _tell(self, **fields: object) -> None:
         with contextlib.suppress(ConnectionError):  # the agent has hung up: the next request is the end of the stream

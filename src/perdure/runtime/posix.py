@@ -6,21 +6,27 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import select
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Iterable
 from typing import Final, NoReturn
 
 from perdure.errors import PerdureError
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 _PF_EXITING: Final = 0x4
 _FLAGS, _EXIT_CODE = 6, 49
 """Of /proc/PID/stat, counted from the state."""
 _UNLIMITED: Final = 1 << 60
 """Bytes. A group of version 1 without a limit has one of nearly 2**63 bytes."""
+KILL_PATIENCE_S: Final = 2.0
+"""For processes that were killed to end: the kernel frees their memory first. Arbitrary."""
 _here: Final = threading.local()
 
 
@@ -29,6 +35,13 @@ def die_with_parent(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of all orphans below it. Only Linux can: elsewhere a child that leaves its session is not ended with
+    its worker, but with its node, by its environment."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_process(error: BaseException) -> NoReturn:
@@ -63,6 +76,15 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a child of this process has ended and is not reaped (state Z)."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 def descendants(*ancestors: int) -> dict[int, int]:
     """The living processes below some: process id -> how far below, 1 for children."""
     parents: dict[int, int] = {}
@@ -77,6 +99,50 @@ def descendants(*ancestors: int) -> dict[int, int]:
         found |= dict.fromkeys(level, depth)
         depth += 1
     return found
+
+
+def end_descendants() -> None:
+    """Kill all processes below this one. What they start meanwhile is found too, where this process is their subreaper."""
+    deadline = time.monotonic() + KILL_PATIENCE_S
+    while (found := descendants(os.getpid())) and time.monotonic() < deadline:
+        kill_and_wait(found)
+
+
+def own_children() -> list[int]:
+    """The children of this process, which has one thread: also those that have ended and are not reaped."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as children:  # not every kernel has it
+        return [int(pid) for pid in children.read().split()]
+    return [pid for pid, depth in descendants(os.getpid()).items() if depth == 1]
+
+
+def variable_of(pid: int, name: str) -> str | None:
+    """A variable of the environment with which a living process was started; None: it has no such, or another user's it is."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            found = [one for one in environ.read().split(b"\0") if one.startswith(name.encode() + b"=")]
+    except OSError:
+        return None
+    return found[0].partition(b"=")[2].decode(errors="replace") if found else None
+
+
+def processes_with(name: str, value: str) -> list[int]:
+    """The living processes that were started with this variable in their environment, or forked by one."""
+    pids = [int(entry.name) for entry in pathlib.Path("/proc").glob("[0-9]*")]
+    return [pid for pid in pids if variable_of(pid, name) == value]
+
+
+def kill_and_wait(pids: Iterable[int], patience_s: float = KILL_PATIENCE_S) -> None:
+    """Send SIGKILL, and wait until the processes have ended, for `patience_s` at most."""
+    deadline = time.monotonic() + patience_s
+    with contextlib.ExitStack() as stack:
+        pidfds = []
+        for pid in pids:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                pidfds.append(os.pidfd_open(pid))
+                stack.callback(os.close, pidfds[-1])
+                signal.pidfd_send_signal(pidfds[-1], signal.SIGKILL)
+        for pidfd in pidfds:
+            select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))
 
 
 def ending(pid: int) -> int | None:
