@@ -7,6 +7,7 @@ raises `NotImplementedError` when it is called; docs/communicator.md has the lis
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -197,15 +198,13 @@ def Finalize() -> None:
 
 
 def Query_thread() -> int:
-    """Only the thread that runs `main` may call."""
-    return THREAD_FUNNELED
+    """Any thread may call at any time."""
+    return THREAD_MULTIPLE
 
 
 def Is_thread_main() -> bool:
-    """Is this the thread that may call?"""
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
+    """Does this thread run `main`?"""
+    return COMM_WORLD.engine.main_thread == threading.get_ident()
 
 
 def Get_processor_name() -> str:

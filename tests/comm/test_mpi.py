@@ -35,8 +35,8 @@ def test_a_process_that_no_job_started_is_a_world_of_one_rank() -> None:
     assert MPI.COMM_WORLD.Get_size() == 1
 
 
-def test_a_thread_that_belongs_to_no_rank_of_a_job_is_told_how_to_start_one() -> None:
-    with singleton.forbidden(), pytest.raises(UsageError, match="perdure run"):
+def test_a_thread_that_belongs_to_no_rank_of_a_job_is_told_what_to_do() -> None:
+    with singleton.forbidden(), pytest.raises(UsageError, match=r"hand job\.comm"):
         MPI.COMM_WORLD.Get_size()
 
 

@@ -33,6 +33,12 @@ class Quiet:
     def progressed(self) -> None:
         pass
 
+    def has_company(self) -> bool:
+        return False
+
+    def waits(self, threads: Any) -> None:
+        pass
+
     def suspect(self, rank: int) -> None:
         self.suspects.append(rank)
 

@@ -8,7 +8,7 @@ import multiprocessing.pool
 import queue
 import threading
 
-from perdure.runtime.worker import _is_of_the_program
+from perdure.runtime.program_threads import is_of_the_program
 
 
 def _wait(started: threading.Event, end: threading.Event) -> None:
@@ -22,7 +22,7 @@ def test_a_thread_of_the_program_counts_daemon_or_not() -> None:
         thread = threading.Thread(target=_wait, args=(started, end), daemon=daemon)
         thread.start()
         started.wait()
-        assert _is_of_the_program(thread)
+        assert is_of_the_program(thread)
         end.set()
         thread.join()
 
@@ -32,7 +32,7 @@ def test_an_idle_daemon_thread_of_a_library_does_not_count() -> None:
         assert pool.apply(int, ("7",)) == 7
         workers = [thread for thread in threading.enumerate() if "worker" in thread.name or "handle" in thread.name]
         assert workers
-        assert not any(map(_is_of_the_program, workers))
+        assert not any(map(is_of_the_program, workers))
 
 
 def test_one_that_runs_the_program_does() -> None:
@@ -40,7 +40,7 @@ def test_one_that_runs_the_program_does() -> None:
     with multiprocessing.pool.ThreadPool(1) as pool:
         task = pool.apply_async(_wait, (started, end))
         started.wait()
-        assert any(_is_of_the_program(thread) for thread in threading.enumerate() if thread.daemon)
+        assert any(is_of_the_program(thread) for thread in threading.enumerate() if thread.daemon)
         end.set()
         task.get()
 
@@ -48,7 +48,7 @@ def test_one_that_runs_the_program_does() -> None:
 def test_a_pool_that_ends_with_the_process_counts() -> None:
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         pool.submit(int, "7").result()
-        assert any(_is_of_the_program(thread) for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name)
+        assert any(is_of_the_program(thread) for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name)
 
 
 def test_a_thread_of_c_code_does_not_count() -> None:
@@ -62,5 +62,5 @@ def test_a_thread_of_c_code_does_not_count() -> None:
     _thread.start_new_thread(live, ())
     thread = found.get()
     assert isinstance(thread, threading._DummyThread)
-    assert not _is_of_the_program(thread)
+    assert not is_of_the_program(thread)
     end.set()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Comm(
     PointToPoint, Probes, Collectives, ImmediateCollectives, PersistentCollectives, ObjectCollectives, Management, Handle[Membership]
 ):
-    """A communicator. Used by the one thread that runs `main`; every call may raise `GenerationRevoked`."""
+    """A communicator. Any thread may use it; every call may raise `GenerationRevoked`."""
 
     null_class = ErrorClass.COMM
     __module__ = "perdure.MPI"
@@ -80,7 +80,7 @@ class Comm(
         membership = self._thing if not self._current else _memberships().get(self._current)
         if membership is None:
             if self._current:
-                raise UsageError("no job is running in this process: start the program with `perdure run`")
+                raise UsageError(singleton.why_none())
             raise Exception(ErrorClass.COMM, "this communicator is null, or was freed")
         return membership
 

@@ -22,6 +22,11 @@ NEIGHBOURS_BIT: Final = 1 << 40
 
 def transit(engine: Engine) -> Transit:
     """Return what crosses the commit position at which this rank is, as far as the rank knows it; asks no other rank."""
+    with engine.traffic.turns.lock:
+        return _transit(engine)
+
+
+def _transit(engine: Engine) -> Transit:
     sent = engine.traffic.sent()
     received = engine.traffic.received()
     for rank, count in engine.answers_to.items():

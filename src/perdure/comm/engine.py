@@ -7,6 +7,7 @@ committed, because that sender offers no later label.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,23 +38,40 @@ Log = Callable[[int, int, int, int, memoryview], None]
 
 
 class Inside:
-    """While it is entered, the rank is inside a public call. Raises when the generation is over."""
+    """While it is entered, the rank is inside a public call, and the thread has its turn. Raises when the generation is over."""
 
-    __slots__ = ("_call", "_check", "_enter", "_leave")
+    __slots__ = ("_acquire", "_calls", "_enter", "_leave", "_release", "_traffic", "_turns", "call")
 
-    def __init__(self, call: str, check: Callable[[], None], monitor: Monitor) -> None:
-        self._call, self._check, self._enter, self._leave = call, check, monitor.enter, monitor.leave
+    def __init__(self, call: str, traffic: Traffic, calls: list[Inside], monitor: Monitor) -> None:
+        self.call, self._traffic, self._turns, self._calls = call, traffic, traffic.turns, calls
+        self._enter, self._leave = monitor.enter, monitor.leave
+        self._acquire, self._release = traffic.turns.lock.acquire, traffic.turns.lock.release
 
     def __enter__(self) -> None:
-        self._check()
-        self._enter(self._call)
+        if not self._acquire(False):
+            self._turns.take()
+        try:
+            if self._traffic.revoked or self._traffic.held:
+                self._traffic.check()
+            self._enter(self.call)
+        except BaseException:
+            self._release()
+            raise
+        self._calls.append(self)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self._leave()
+        calls = self._calls
+        calls.remove(self)
+        if calls:  # of another thread, or around this one
+            self._enter(calls[-1].call)
+            self._turns.left()
+        else:
+            self._leave()
+        self._release()
 
 
 class Engine:
-    """Used by the thread that runs `main`; `traffic` says what others may call."""
+    """Used by one thread at a time: see `traffic`."""
 
     def __init__(
         self, mesh: Mesh, generation: int, size: int, addresses: tuple[str, ...], incarnations: tuple[int, ...], monitor: Monitor
@@ -70,6 +88,9 @@ class Engine:
         self.memberships: weakref.WeakValueDictionary[int, Membership] = weakref.WeakValueDictionary()
         """The communicators that are held, by context."""
         self._insides: dict[str, Inside] = {}
+        self._calls: list[Inside] = []
+        """The calls that threads are inside of."""
+        self.main_thread = threading.get_ident()
         self.log: Log | None = None
         """Told of every message that is sent, before it leaves: the seam for replay (Elnozahy et al. 2002). Off by default."""
         self.traffic = Traffic(mesh, generation, addresses, monitor, self)
@@ -102,12 +123,13 @@ class Engine:
         before, it would be a part of the commit, and a recovery would send it again. One of an earlier interval must not be received any
         more: a recovery would not send it again (Chandy and Lamport 1985 call these cuts inconsistent).
         """
-        self.interval += 1
-        self.passed_at = superstep
-        self.traffic.pass_commit(self.interval)
-        later, self._later = self._later, []
-        for arrival in later:
-            self.message_arrived(arrival, None)
+        with self.traffic.turns.lock:
+            self.interval += 1
+            self.passed_at = superstep
+            self.traffic.pass_commit(self.interval)
+            later, self._later = self._later, []
+            for arrival in later:
+                self.message_arrived(arrival, None)
 
     def is_receivable(self, arrival: Arrival) -> Arrival:
         """Return the message. UsageError: it was sent before a commit that this rank has passed."""
@@ -122,7 +144,7 @@ class Engine:
         """Tells the monitor that the rank is inside a call; made once for each and used again."""
         inside = self._insides.get(call)
         if inside is None:
-            inside = self._insides[call] = Inside(call, self.check, self.monitor)
+            inside = self._insides[call] = Inside(call, self.traffic, self._calls, self.monitor)
         return inside
 
     def send(self, rank: int, context: int, tag: int, data: memoryview, synchronous: bool = False) -> Send:

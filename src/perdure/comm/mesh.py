@@ -11,7 +11,7 @@ import hmac
 import os
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from perdure.comm.engine import Engine
@@ -26,7 +26,7 @@ VERSION: Final = 2
 
 
 class Monitor(Protocol):
-    """What the runtime wants to know of the communicator. Called by the thread that runs `main`."""
+    """What the runtime wants to know of the communicator. Called by the threads that are inside calls, one at a time."""
 
     def enter(self, call: str) -> None:
         """A public call begins; may raise `UsageError` or `GenerationRevoked`."""
@@ -39,6 +39,12 @@ class Monitor(Protocol):
 
     def progressed(self) -> None:
         """Bytes of a message that is still in transit have moved."""
+
+    def has_company(self) -> bool:
+        """Does the rank have more threads than the one that calls? Then `waits` is called now and then."""
+
+    def waits(self, threads: Collection[int]) -> None:
+        """The rank has waited in calls of these threads, by identifier, and nothing has happened. Called now and then."""
 
     def suspect(self, rank: int) -> None:
         """The connection of a rank ended although the generation is not revoked: a hint."""

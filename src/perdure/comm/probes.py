@@ -123,21 +123,19 @@ class Probes:
     def Mprobe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Message:
         """Blocks until a message is here, and takes it."""
         m = self.held()
-        if source != PROC_NULL:
+        with m.inside("comm.Mprobe"):
             self.Probe(source, tag)
-        found = self._take(m, source, tag, status)
-        assert found is not None
-        return found
+            return self._take(m, source, tag, status)
 
     def Improbe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Message | None:
         """Takes a message if one is here."""
-        if source != PROC_NULL and not self.Iprobe(source, tag):
-            return None
-        return self._take(self.held(), source, tag, status)
+        m = self.held()
+        with m.inside("comm.Improbe"):
+            return self._take(m, source, tag, status) if self.Iprobe(source, tag) else None
 
     probe, iprobe, mprobe, improbe = Probe, Iprobe, Mprobe, Improbe
 
-    def _take(self, m: Membership, source: int, tag: int, status: Status | None) -> Message | None:
+    def _take(self, m: Membership, source: int, tag: int, status: Status | None) -> Message:
         if source == PROC_NULL:
             _tell(m, None, status)
             return Message(MESSAGE_NO_PROC)  # type: ignore[no-any-return]

@@ -109,7 +109,9 @@ class Request(Handle[Pending]):
 
     def Cancel(self) -> None:
         """A receive that nothing has matched ends cancelled; a send goes on."""
-        self.held().cancel()
+        pending = self.held()
+        with _inside(pending.engine, "comm.Cancel"):
+            pending.cancel()
 
     def cancel(self) -> None:
         """`Cancel`."""
@@ -130,12 +132,12 @@ class Request(Handle[Pending]):
             _empty(status)
             return UNDEFINED, None
         engine = next((request.held().engine for _, request in active if request.held().engine is not None), None)
-        if engine is not None:
-            with _inside(engine, "comm.Waitany"):
+        with _inside(engine, "comm.Waitany"):
+            if engine is not None:
                 engine.traffic.wait_until(lambda: any(request.held().ready() for _, request in active))
-        for index, request in active:
-            if request.held().ready():
-                return index, request._complete(status)
+            first = next(((index, request) for index, request in active if request.held().ready()), None)
+        if first is not None:
+            return first[0], first[1]._complete(status)
         raise Exception(ErrorClass.PENDING, "none of these requests can ever complete")
 
     @classmethod
@@ -266,9 +268,13 @@ def _inside(engine: Engine | None, call: str) -> Any:
 
 def _ready(pending: Pending) -> bool:
     """After one look for what has arrived."""
-    if not pending.ready() and pending.engine is not None:
-        pending.engine.traffic.progress()
-    return pending.ready()
+    if pending.engine is None:
+        return pending.ready()
+    traffic = pending.engine.traffic
+    with traffic.turns.lock:
+        if not pending.ready():
+            traffic.progress()
+        return pending.ready()
 
 
 def _empty(status: Status | None) -> None:

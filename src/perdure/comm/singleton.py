@@ -6,7 +6,7 @@ A process of a job never is one: there a communicator that is used before the jo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _forbidden: Final[list[str]] = []
 """Why this process is no job by itself; empty: it may be one."""
+_THREADS: Final = "ranks are threads"
 
 
 def forbid() -> None:
@@ -25,7 +26,7 @@ def forbid() -> None:
 @contextmanager
 def forbidden() -> Iterator[None]:
     """While the block runs, this process has ranks that are threads."""
-    _forbidden.append("ranks are threads")
+    _forbidden.append(_THREADS)
     try:
         yield
     finally:
@@ -35,6 +36,13 @@ def forbidden() -> Iterator[None]:
 def is_allowed() -> bool:
     """May this process be a job of one rank?"""
     return not _forbidden
+
+
+def why_none() -> str:
+    """Why this thread has no rank, and what to do."""
+    if _forbidden and _forbidden[-1] == _THREADS:
+        return "this thread is none of a rank: on the engine threads, hand job.comm to the threads that the program starts"
+    return "no job is running in this process: start the program with `perdure run`"
 
 
 def communicator() -> Communicator | None:
@@ -61,6 +69,13 @@ class _Nobody:
 
     def progressed(self) -> None:
         """See `Monitor.progressed`."""
+
+    def has_company(self) -> bool:
+        """See `Monitor.has_company`."""
+        return False
+
+    def waits(self, threads: Collection[int]) -> None:
+        """See `Monitor.waits`."""
 
     def suspect(self, rank: int) -> None:
         """See `Monitor.suspect`."""

@@ -19,6 +19,7 @@ from perdure.comm.intake import Intake, Receiver
 from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
 from perdure.comm.matching import Receive
 from perdure.comm.transports import LinkRefused, Stream
+from perdure.comm.turns import Turns
 from perdure.errors import GenerationRevoked, InternalError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 PEER_LOST_TIMEOUT_S: Final = 60.0
 """After a peer's link ended, the revoke must follow: detection takes seconds at most."""
+LOOK_AGAIN_MS: Final = 500.0
+"""Between two looks at which of several threads wait: less than a deadlock's timeout (arbitrary)."""
 _BY_ITSELF: Final = frozenset((DATA, COPY))
 """Frames whose message needs no answer."""
 SPIN_S: Final = 100e-6
@@ -38,7 +41,7 @@ asleep just before the answer comes would cost as much again (measured, 1 MiB: 1
 
 
 class Traffic:
-    """Only `revoke`, `pause` and `accepted` may be called from other threads."""
+    """Used by the thread whose turn it is; `revoke`, `pause` and `accepted` by any."""
 
     def __init__(self, mesh: Mesh, generation: int, addresses: tuple[str, ...], monitor: Monitor, receiver: Receiver) -> None:
         self.revoked = self.held = False
@@ -52,11 +55,13 @@ class Traffic:
         """The links in memory, each with how to see whether something came."""
         self._stuck: list[Outward] = []
         self._by_fd: dict[int, Callable[[], object]] = {}
+        self._events: dict[int, int] = {}
         self._poll = select.poll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._watch(self._wake, select.POLLIN, lambda: None)
         self._new: list[tuple[int, Stream]] = []
         self._lock = threading.Lock()
+        self.turns = Turns(self.look_again)
         self._lost_at: float | None = None
         self._lost: set[int] = set()
         self._may_go = threading.Event()
@@ -117,12 +122,19 @@ class Traffic:
             self.revoked = self._intake.revoked = True
             if self._wake < 0:
                 return
+            os.eventfd_write(self._wake, 1)
             os.close(self._wake)
             self._wake = -1
             for _, stream in self._new:
                 stream.close()
         for stream in [*(out.stream for out in self._out.values()), *(inward.stream for inward in self._in.values())]:
             stream.close()
+
+    def look_again(self) -> None:
+        """Wake the thread that polls."""
+        with self._lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     # ---- waiting ----------------------------------------------------------------------------------------------------------
 
@@ -137,34 +149,62 @@ class Traffic:
         """Moves bytes until the part is done. Woken by messages, by `accepted` and by `revoke`."""
         until = 0.0
         spin_s = SPIN_S + min(len(part.data), SPIN_COPY_BYTES) / COPY_BYTES_PER_S if part.data else SPIN_S
-        while not part.done:
-            if self.revoked or self.held:
-                self.check()
-            if self._sweep() or self._sweep() or self._sweep():  # a look costs a fourth of giving the processor away
-                until = 0.0
-                continue
-            now = time.perf_counter() if self._looks else 0.0
-            until = until or now + spin_s
-            if 0.0 < now < until:
-                os.sched_yield()
-            else:
-                self._sleep(self._patience_ms())
-                until = 0.0
+        is_new, turns = True, self.turns
+        try:
+            while not part.done:
+                if self.revoked or self.held:
+                    self.check()
+                if self._sweep() or self._sweep() or self._sweep():  # a look costs a fourth of giving the processor away
+                    until, is_new = 0.0, True
+                    if turns.contenders or turns.sleepers:
+                        turns.share()
+                    continue
+                now = time.perf_counter() if self._looks and not turns.polls else 0.0
+                until = until or now + spin_s
+                if 0.0 < now < until and not turns.contenders:
+                    os.sched_yield()
+                else:
+                    if turns.polls:
+                        turns.sleep(is_new)
+                    else:
+                        self._sleep(self._patience_ms())
+                    until, is_new = 0.0, False
+        finally:
+            turns.moved()
         self.check()
 
     def wait_until(self, done: Callable[[], bool]) -> None:
         """Moves bytes until `done()`."""
-        while not done():
-            self.check()
-            if not self._sweep():
-                self._sleep(self._patience_ms())
+        is_new, turns = True, self.turns
+        try:
+            while not done():
+                self.check()
+                if self._sweep():
+                    is_new = True
+                    turns.share()
+                else:
+                    if turns.polls:
+                        turns.sleep(is_new)
+                    else:
+                        self._sleep(self._patience_ms())
+                    is_new = False
+        finally:
+            turns.moved()
         self.check()
 
     def progress(self) -> None:
         """Moves what can be moved without waiting."""
         self.check()
         self._sweep()
-        self._sleep(0)
+        if self.turns.polls:  # another thread does, with the other object
+            poll = select.poll()
+            for fd, events in self._events.items():
+                poll.register(fd, events)
+            self._react(poll.poll(0))
+            self.turns.share()
+            self.turns.nudge()
+        else:
+            self._react(self._poll.poll(0))
         self.check()
 
     def _sweep(self) -> bool:
@@ -191,9 +231,17 @@ class Traffic:
             stream.arm(armed=True)
         if any(stream.ready() for stream in armed):
             timeout_ms = 0
-        ready = self._poll.poll(timeout_ms)
+        ready = self.turns.poll(self._poll, timeout_ms)
         for stream in armed:
             stream.arm(armed=False)
+        if not ready and timeout_ms != 0:
+            self._monitor.waits({*self.turns.waiting, threading.get_ident()})
+        self._react(ready)
+        if ready:
+            self.turns.moved()
+
+    def _react(self, ready: list[tuple[int, int]]) -> None:
+        """Move what can be moved on these descriptors."""
         for fd, _ in ready:
             react = self._by_fd.get(fd)
             if react:
@@ -216,20 +264,24 @@ class Traffic:
             self._watch(stream.fd, select.POLLIN, lambda inward=inward: self._readable(inward))  # type: ignore[misc]
 
     def _patience_ms(self) -> float | None:
-        """How long to poll: for ever, unless a peer is gone and the revoke does not come."""
+        """How long to poll: for ever, unless there are other threads, because a timeout costs microseconds.
+
+        InternalError: a peer is gone and the revoke does not come.
+        """
         if self._lost_at is None:
-            return None
+            return LOOK_AGAIN_MS if self._monitor.has_company() else None
         left_s = self._lost_at + PEER_LOST_TIMEOUT_S - time.monotonic()
         if left_s <= 0:
             raise InternalError(f"rank {self._mesh.rank}: the links of ranks {sorted(self._lost)} ended, and no revoke followed")
-        return left_s * 1000
+        return min(left_s * 1000, LOOK_AGAIN_MS)
 
     def _watch(self, fd: int, events: int, react: Callable[[], object]) -> None:
-        self._by_fd[fd] = react
+        self._by_fd[fd], self._events[fd] = react, events
         self._poll.register(fd, events)
 
     def _forget(self, fd: int) -> None:
         if self._by_fd.pop(fd, None):
+            del self._events[fd]
             self._poll.unregister(fd)
 
     # ---- links ------------------------------------------------------------------------------------------------------------

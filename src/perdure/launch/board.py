@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -24,6 +24,7 @@ from perdure.core.offers import Offer
 from perdure.core.progress import AT_THE_END
 from perdure.errors import GenerationRevoked, InternalError, UsageError
 from perdure.mapping import Bytes
+from perdure.runtime.program_threads import any_may_send
 from perdure.runtime.session import Base, Means, Previous
 
 Tell = Callable[..., None]
@@ -134,6 +135,8 @@ class ThreadMonitor:
 
     def __init__(self) -> None:
         self.inside = self.forbidden = ""
+        self.others: Collection[threading.Thread] = ()
+        """Threads that were there before the program ran, and those of the other ranks."""
         self.frames = self.bytes = 0
 
     def enter(self, call: str) -> None:
@@ -154,6 +157,15 @@ class ThreadMonitor:
     def progressed(self) -> None:
         """See `Monitor.progressed`."""
         self.frames += 1
+
+    def has_company(self) -> bool:
+        """See `Monitor.has_company`."""
+        return True
+
+    def waits(self, threads: Collection[int]) -> None:
+        """Another thread that the program started may still send what they wait for: that is no deadlock."""
+        if any_may_send(threads, self.others):
+            self.frames += 1
 
     def suspect(self, rank: int) -> None:
         """Its thread has ended, which is known."""

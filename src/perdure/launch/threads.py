@@ -94,6 +94,8 @@ class _Threads:
         self._tell("generation_started", generation=1, placement=dict.fromkeys(map(str, range(self._size)), 0), degraded=False)
         self._tell("resumed", generation=1, superstep=0)
         try:
+            for monitor, own in zip(self._monitors, self._threads, strict=True):
+                monitor.others = {*threading.enumerate(), *self._threads} - {own}
             for thread in self._threads:
                 thread.start()
             while self._left and self._error is None:

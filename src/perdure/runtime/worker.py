@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import site
 import socket
 import sys
-import sysconfig
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -37,13 +35,12 @@ from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
 from perdure.runtime.page import Page
 from perdure.runtime.posix import end_process
+from perdure.runtime.program_threads import PACKAGE, any_may_send, is_of_the_program, let_revoked_threads_end
 from perdure.runtime.session import Base, Means, Previous, Session
 from perdure.runtime.slots import Slots
 
 MAX_ERROR_CHARS = 64 << 10
 """Of an error's text, as it is sent; arbitrary: several screens, and small beside any frame."""
-PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_LIBRARIES = tuple({path + os.sep for path in (*sysconfig.get_paths().values(), *site.getsitepackages())})
 RunMain = Callable[[Session], None]
 """Runs the program for one generation, up to and with the commit of its end."""
 
@@ -98,6 +95,7 @@ class WorkerProcess:
 
     def run(self) -> None:
         """Enters `main` as often as the agent asks for it."""
+        let_revoked_threads_end()
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         self.agent.send(msg.Loaded(address=self.mesh.address, pid=os.getpid()))
         self.place.slots.prepare(self._slot_fds)  # while the agent does its part
@@ -111,6 +109,7 @@ class WorkerProcess:
     def _generation(self, enter: msg.Enter) -> None:
         before = set(threading.enumerate())
         self._gate.open(enter.generation)
+        self.calls.own_threads = len(before)
         try:
             comm = self.mesh.enter(generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations)
             if enter.generation > 1:
@@ -128,7 +127,7 @@ class WorkerProcess:
             self.heard.changed.wait_for(lambda: self.heard.revoked >= enter.generation)
         self.page.superstep = -1
         self.page.write()
-        left = [thread for thread in threading.enumerate() if thread not in before and _is_of_the_program(thread)]
+        left = [thread for thread in threading.enumerate() if thread not in before and is_of_the_program(thread)]
         self.agent.send(msg.Unwound(generation=enter.generation, clean=not left))
 
     def slot(self, index: int, nbytes: int) -> Bytes:
@@ -178,6 +177,8 @@ class Calls:
         self._worker = worker
         self._page = worker.page
         self.forbidden = ""
+        self.own_threads = 0
+        """How many threads this process has without the program's, but with the one that runs `main`."""
         self.application_bytes = 0
         self.progressed = worker.page.moved
 
@@ -195,6 +196,15 @@ class Calls:
         """A message was sent or received."""
         self.application_bytes += nbytes
         self._page.moved()
+
+    def has_company(self) -> bool:
+        """See `Monitor.has_company`."""
+        return threading.active_count() > self.own_threads
+
+    def waits(self, threads: Collection[int]) -> None:
+        """Another thread may still send what they wait for: that is no deadlock."""
+        if any_may_send(threads):
+            self.progressed()
 
     def suspect(self, rank: int) -> None:
         """A connection ended: a hint for the agent."""
@@ -353,23 +363,6 @@ class WorkerSession:
         page.write()
         self._supersteps += 1
         self._worker.place.injector.at("", superstep)
-
-
-def _is_of_the_program(thread: threading.Thread) -> bool:
-    """Return whether a thread may go on computing with what the generation left: not a thread of C code, nor a daemon thread of a library.
-
-    A daemon thread that has a line of the program on its stack belongs to the program, whoever started it.
-    """
-    if isinstance(thread, threading._DummyThread):
-        return False
-    if not thread.daemon:
-        return True
-    frame = sys._current_frames().get(thread.ident or 0)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith((*_LIBRARIES, PACKAGE, "<frozen ")):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def as_raised(generation: int, error: BaseException) -> msg.MainRaised:
