@@ -25,6 +25,7 @@ from perdure.adapters.encoding import Encoding
 from perdure.adapters.extents import Extents, extent
 from perdure.adapters.items import Entry
 from perdure.adapters.kept_memory import Memory
+from perdure.adapters.places import Items
 from perdure.adapters.rebinding import Rebinding
 from perdure.adapters.residence import Residence
 from perdure.adapters.sharing import RANDOM
@@ -317,7 +318,7 @@ class Job:
         return self._run_loop(count, sys._getframe(1))
 
     def _run_loop(self, count: int | None, caller: FrameType) -> Iterator[int]:
-        self._begin()
+        self._begin(caller)
         self._rebound.note(caller, self._entries)
         first = self.superstep
         for superstep in itertools.count(first):
@@ -333,7 +334,7 @@ class Job:
             self._session.check()
         self._loop = "over"
 
-    def _begin(self) -> None:
+    def _begin(self, caller: FrameType | None = None) -> None:
         """The first `next()`: every item becomes the committed state; there is none yet: this state is committed."""
         self._loop = "running"
         self._session.comm.engine.allows_crossing = self._session.means.on_crossing == "warn"
@@ -346,9 +347,9 @@ class Job:
         else:
             random_states.put_back(self._random)
             self._session.comm.engine.pass_commit(base.superstep)
-        self._note_names()
+        self._note_names(caller)
 
-    def _note_names(self) -> None:
+    def _note_names(self, caller: FrameType | None) -> None:
         """What the program has names for now is looked at again at each commit."""
         found: list[tuple[str, Array | Encoding]] = []
         for entry in self._entries.values():
@@ -356,6 +357,8 @@ class Job:
             if isinstance(encoding := found[-1][1], Encoding) and entry.name != RANDOM:
                 self._memo.names.note(encoding)
         sharing.check_derived(self._memory.derived, found)
+        if caller is not None:
+            self._memo.variables.note(caller, Items(found))
 
     def _is_position(self, superstep: int) -> bool:
         if self._every is not None:
@@ -392,6 +395,7 @@ class Job:
     def _finish(self, result: bytes) -> None:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
         self._is_over = True
+        self._memo.variables.forget()
         if len(result) > RESULT_BYTES_MAX:
             raise UsageError(
                 f"main returned {gigabytes(len(result))} on rank 0, and a result has at most {gigabytes(RESULT_BYTES_MAX)}: return less, "
@@ -404,7 +408,8 @@ class Job:
         self._commit(END)
 
     def _keep(self) -> None:
-        """Leaves the arrays to the next generation of this process, and notes writes to them no more."""
+        """Leaves the arrays to the next generation of this process; notes writes to them, and looks at the caller's variables, no more."""
+        self._memo.variables.forget()
         if self._memo.tracker is not None:
             self._memo.tracker.close()
         kept = [entry for entry in self._entries.values() if entry.kind is Kind.SHARDED and entry.place is None]

@@ -15,6 +15,7 @@ RIGHT = [
     "book", "alias", "name_after", "name_before", "closure", "set_order", "array_order", "spawned", "rng_name", "mesh", "containers",
     "before_the_loop", "replicated", "swapped_inside",
     "identities:sentinel", "identities:reduced_by_copyreg", "identities:taken_inside",
+    "identities:swapped_everywhere",
 ]  # fmt: skip
 REFUSED = {
     "swapped_names": r"the part \['(old|new)'\] of the item 'state' has left its place",
@@ -25,6 +26,13 @@ REFUSED = {
     "init_of_what_is_held": r"init of the item 'state' returns at \['model'\] an object that the program has elsewhere",
     "own_rng": "the item 'state' holds job.rng",
     "masked_item": "the item 'mine' is a MaskedArray",
+    "identities:swapped_in_pairs": r"the variable 'a' meant the part \['a'\].* and means the part \['b'\]",
+    "identities:swapped_variables": r"the variable 'cur' of the module .* meant the part \['a'\] .* and means the part \['b'\]",
+    "identities:swapped_items": "the variable 'old' meant the item 'old' when the loop began and means the item 'new' now",
+    "identities:swapped_views": "the variable 'old' meant a view of the item 'both' when the loop began and",
+    "identities:swapped_attributes": r"the variable 'self.old' meant the part \['a'\] .* and means the part \['b'\]",
+    "identities:carried_over": r"the variable 'last' means the part \['layers'\]\[1\].* since the loop began",
+    "identities:a_global_comes_in": r"the variable 'LOG' of the module .* means the part \['log'\].* since the loop began",
 }
 
 

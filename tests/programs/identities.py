@@ -160,10 +160,10 @@ def taken_inside(job: perdure.Job, count: int) -> float:
         job.comm.barrier()
         for layer in state["layers"][superstep % 3 :]:
             layer += superstep
-        row = layer[superstep % 3 :]
+        row = state["layers"][superstep % 4][superstep % 3 :]
         row += 1
-        last = layer[1:]
-    return float(sum(layer.sum() for layer in state["layers"]) + last.sum())
+        last = row[:1]
+    return float(sum(one.sum() for one in state["layers"]) + last.sum())
 
 
 def carried_over(job: perdure.Job, count: int) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 
 from perdure.adapters.names import Names
 from perdure.adapters.tracking import Flags, Tracker
+from perdure.adapters.variables import Variables
 from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.offers import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
@@ -46,6 +47,7 @@ class Memo:
         values: by box, its length, the digests of its blocks and of its value at the last commit: equal bytes are an equal value.
         restored: by box, the kinds and classes of parts that a trial has restored.
         names: what the program had names for when the loop began.
+        variables: which of them are variables, and of which parts.
         check_restore: when a restore is tried, as of `Means`.
         commits: how many there were.
         tracker: knows what was written; None: nobody does.
@@ -56,6 +58,7 @@ class Memo:
     values: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
     restored: dict[str, set[tuple[str, type]]] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
+    variables: Variables = field(default_factory=Variables)
     check_restore: str = "first"
     commits: int = 0
     tracker: Tracker | None = None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from perdure.adapters import arrays, boxes, sharing
 from perdure.adapters.comparing import Memo, copy_changed, stretches
+from perdure.adapters.places import Items
 from perdure.adapters.tracking import Flags
 from perdure.core.changes import joined
 from perdure.core.channel_sums import NOTHING, Transit
@@ -159,7 +160,9 @@ def pack(
     memo = memo or Memo()
     memo.commits += 1
     packed = [_freeze(entry, memo) for entry in entries]
-    sharing.check([(one.entry.name, one.entry.live if one.frozen is None else one.frozen.encoding) for one in packed])
+    taken_apart = [(one.entry.name, one.entry.live if one.frozen is None else one.frozen.encoding) for one in packed]
+    sharing.check(taken_apart)
+    memo.variables.check(Items(taken_apart))
     lengths = {True: 0, False: resident_bytes}
     for one in packed:
         if one.entry.place is not None:
@@ -206,7 +209,7 @@ def _freeze(entry: Entry, memo: Memo) -> _Packed:
     if memo.check_restore == "always" or (memo.check_restore == "first" and not is_known):
         frozen.try_restore()
         memo.restored[entry.name] |= frozen.encoding.classes
-    memo.names.check(frozen.encoding)
+    memo.names.check(frozen.encoding, memo.variables.references)
     room = frozen.nbytes if entry.kind is Kind.REPLICATED else memo.room(entry.name, frozen.nbytes)
     return _Packed(entry, frozen, frozen.nbytes, room)
 

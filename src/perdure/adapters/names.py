@@ -7,17 +7,16 @@ meaning it, the two differ. Names that are taken inside of the loop are taken an
 
 from __future__ import annotations
 
-import ast
 import sys
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from perdure.adapters import anatomy
 from perdure.adapters.encoding import Encoding
-from perdure.adapters.references import named_outside
+from perdure.adapters.places import at
+from perdure.adapters.references import names_outside
 from perdure.errors import UsageError
-
-_NOWHERE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +35,29 @@ class Names:
     def note(self, encoding: Encoding) -> None:
         """Note the named parts of an item, at the loop's first `next()`."""
         self._named[encoding.item] = [
-            _Named(index, encoding.words(index), encoding.parts[index]) for index in named_outside(encoding)
+            _Named(index, encoding.words(index), encoding.parts[index]) for index in names_outside(encoding)
         ]  # fmt: skip
 
-    def check(self, encoding: Encoding) -> None:
-        """Refuse, at a commit, a part that has left its place while the program still has a name for it."""
+    def check(self, encoding: Encoding, references: Callable[[], Counter[int]]) -> None:
+        """Refuse, at a commit, a part that has left its place while the program still has a name for it.
+
+        `references` counts the references of variables, by id, which `variables` looks after.
+        """
         moved = [
             one for one in self._named.get(encoding.item, ())
             if not (one.index < len(encoding.parts) and encoding.parts[one.index] is one.part and encoding.words(one.index) == one.words)
-            and _at(encoding.parts[0], one.words) is not one.part
+            and at(encoding.parts[0], one.words) is not one.part
         ]  # fmt: skip
         if not moved:
             return
         there = {id(part): index for index, part in enumerate(encoding.parts)}
-        held = named_outside(encoding, [there[id(one.part)] for one in moved if id(one.part) in there])
-        # a part that was noted has one reference more, of the note
-        still = {id(encoding.parts[index]) for index in held if sys.getrefcount(encoding.parts[index]) > 3}
+        held = names_outside(encoding, [there[id(one.part)] for one in moved if id(one.part) in there])
+        variables = references()
         for one in moved:
-            if id(one.part) in still or (id(one.part) not in there and sys.getrefcount(one.part) > 2 + self._noted(one.part)):
+            index = there.get(id(one.part))
+            # besides variables and notes there is the call itself
+            names = held.get(index, 0) if index is not None else sys.getrefcount(one.part) - 1
+            if names > variables[id(one.part)] + self._noted(one.part):
                 raise UsageError(
                     f"the part {''.join(one.words)} of the item {encoding.item!r} has left its place, and the program has a name for it "
                     "from before the loop, which would mean another object after a loss: take such a part from the item inside the loop, "
@@ -62,17 +66,3 @@ class Names:
 
     def _noted(self, part: Any) -> int:
         return sum(one.part is part for some in self._named.values() for one in some)
-
-
-def _at(value: Any, words: tuple[str, ...]) -> Any:
-    """Return what stands at a place of an object."""
-    for word in words:
-        if word.startswith("."):
-            found = {name.rpartition(".")[2]: one for name, one in anatomy.attributes(value)}
-            value = found.get(word[1:], _NOWHERE)
-        else:
-            try:
-                value = value[ast.literal_eval(word[1:-1])]
-            except (ValueError, SyntaxError, LookupError, TypeError):
-                return _NOWHERE
-    return value

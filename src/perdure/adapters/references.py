@@ -28,15 +28,21 @@ WALK_MAX: Final = 200_000
 
 def named_outside(encoding: Encoding, among: Iterable[int] | None = None) -> list[int]:
     """Return the parts, by node, that something outside of the object refers to; of all but the object itself, or `among` those."""
+    return list(names_outside(encoding, among))
+
+
+def names_outside(encoding: Encoding, among: Iterable[int] | None = None) -> dict[int, int]:
+    """Return the parts of `named_outside`, and how many references to each come from outside."""
     counts, owned = _counts(encoding.parts)
     nodes, parts = encoding.nodes, encoding.parts
-    found = []
+    found = {}
     for index in range(1, len(parts)) if among is None else among:
         if nodes[index][0] not in STRUCTURES or id(parts[index]) in owned:
             continue
         # one of the list of parts, one of the call itself
-        if sys.getrefcount(parts[index]) > counts[id(parts[index])] + 2:
-            found.append(index)
+        names = sys.getrefcount(parts[index]) - counts[id(parts[index])] - 2
+        if names > 0:
+            found[index] = names
     return found
 
 

@@ -1,0 +1,113 @@
+"""Where in the declared items does an object of the program stand?"""
+
+from __future__ import annotations
+
+import ast
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perdure.adapters import anatomy
+from perdure.adapters.encoding import Encoding
+from perdure.adapters.extents import extent
+
+Array = NDArray[Any]
+NOWHERE: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in an item.
+
+    Attributes:
+        words: the steps from the item's object to the part; none for the item itself.
+        index: the part's node; -1 for an array that is an item.
+        view: of a view of the part: its offset, shape, strides and dtype.
+    """
+
+    item: str
+    words: tuple[str, ...]
+    index: int
+    view: tuple[int, tuple[int, ...], tuple[int, ...], str] | None = None
+
+    def __str__(self) -> str:
+        """Return what an error says."""
+        view = "a view of " if self.view else ""
+        return f"{view}the part {''.join(self.words)} of the item {self.item!r}" if self.words else f"{view}the item {self.item!r}"
+
+
+class Items:
+    """The items at one moment: the name of each, and its array or its object taken apart."""
+
+    def __init__(self, items: Sequence[tuple[str, Array | Encoding]]) -> None:
+        self._items = dict(items)
+        self._sorted: list[tuple[int, int, str, int]] | None = None
+        self._longest = 0
+
+    def place_of(self, value: Any) -> Place | None:
+        """Return the place of a part that can change, or of a view of one; None for anything else."""
+        for name, item in self._items.items():
+            if item is value:
+                return Place(name, (), -1)
+            if isinstance(item, Encoding) and id(value) in item.mutable:
+                index = item.index_of(id(value))
+                return Place(name, item.words(index), index)
+        return self._place_of_view(value) if isinstance(value, np.ndarray) and value.size else None
+
+    def stands_at(self, place: Place, value: Any) -> bool:
+        """Return whether what stands at a place now is `value`."""
+        item = self._items.get(place.item)
+        if isinstance(item, Encoding):
+            there = at(item.parts[0], place.words)
+            if there is NOWHERE and place.index < len(item.parts) and item.words(place.index) == place.words:
+                there = item.parts[place.index]
+        else:
+            there = item
+        if place.view is None or not isinstance(there, np.ndarray):
+            return there is value
+        return isinstance(value, np.ndarray) and _view(there, value) == place.view
+
+    def _place_of_view(self, value: Array) -> Place | None:
+        if self._sorted is None:
+            found: list[tuple[int, int, str, int]] = []
+            for name, item in self._items.items():
+                if isinstance(item, Encoding):
+                    found += [(first, last, name, index) for index, (first, last) in item.arrays if first < last]
+                elif item.size:
+                    found.append((*extent(item), name, -1))
+            self._sorted = sorted(found)
+            self._longest = max((last - first for first, last, _, _ in found), default=0)
+        first, last = extent(value)
+        number = bisect.bisect_left(self._sorted, (first - self._longest, 0, "", 0))
+        for start, end, name, index in self._sorted[number:]:
+            if start >= last:
+                break
+            if first < end:
+                item = self._items[name]
+                part: Any = item.parts[index] if isinstance(item, Encoding) else item
+                if isinstance(part, np.ndarray):
+                    return Place(name, item.words(index) if isinstance(item, Encoding) else (), index, _view(part, value))
+        return None
+
+
+def _view(part: Array, value: Array) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
+    offset = int(value.__array_interface__["data"][0]) - int(part.__array_interface__["data"][0])
+    return offset, value.shape, value.strides, value.dtype.str
+
+
+def at(value: Any, words: tuple[str, ...]) -> Any:
+    """Return what stands at a place of an object, or `NOWHERE`."""
+    for word in words:
+        if word.startswith("."):
+            found = {name.rpartition(".")[2]: one for name, one in anatomy.attributes(value)}
+            value = found.get(word[1:], NOWHERE)
+        else:
+            try:
+                value = value[ast.literal_eval(word[1:-1])]
+            except (ValueError, SyntaxError, LookupError, TypeError):
+                return NOWHERE
+    return value

@@ -1,0 +1,186 @@
+"""Do the program's variables mean at a commit what they would mean after a recovery?
+
+A recovery enters `main` again, and what stands before the loop gives each variable the part that it had when the loop began: the one at
+the same place of the same item. Where the loop makes a variable mean another part (`old, new = new, old`), the next superstep would compute
+with the wrong one. So the places of all parts that variables mean are noted at the loop's first `next()` and compared at each commit.
+
+1. Variables are the locals of the looping function and the globals of the program's modules. What they hold belongs to them: elements of
+   short lists, tuples and dicts, attributes of objects that are not state, and what bound methods belong to, `DEPTH` steps deep.
+2. A view of an array is a part too: its place is that of the array, with the offset.
+3. A variable that the next superstep writes before it reads it may mean anything (`liveness`).
+4. A variable that meant no part when the loop began must mean none, for nothing gives it back. Elements of lists and dicts and attributes
+   may, for they are often caches.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import FrameType, FunctionType, MethodType
+from typing import Any, Final
+
+import numpy as np
+
+from perdure.adapters import anatomy
+from perdure.adapters.liveness import is_read_first, reads_global
+from perdure.adapters.modules import program_modules
+from perdure.adapters.places import Items, Place
+from perdure.errors import UsageError
+
+DEPTH: Final = 3
+ELEMENTS_MAX: Final = 64
+"""Of a list, tuple or dict that is looked into. Arbitrary: what holds more is data and not names."""
+STEPS_MAX: Final = 20_000
+"""Values that are looked at in all. Arbitrary; it takes a hundredth of a second."""
+_SNAPSHOT: Final = sys.version_info < (3, 13)
+"""Whether `frame.f_locals` is a dict that refers to the values too."""
+_OPAQUE: Final = (type, FunctionType, type(sys), str, bytes, int, float, complex, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of the program, or what is behind one.
+
+    Attributes:
+        name: as the program writes it: `self.old`, `buffers[0]`.
+        root: the variable itself.
+        module: of a global its module's name, or empty.
+        lasting: the program may have changed what the variable refers to without changing the variable.
+    """
+
+    name: str
+    root: str
+    module: str
+    lasting: bool
+
+
+class Variables:
+    """The variables of the program that mean parts of items."""
+
+    def __init__(self) -> None:
+        self._frame: FrameType | None = None
+        self._modules: dict[str, dict[str, Any]] = {}
+        self._noted: dict[Variable, tuple[Place, int]] = {}
+
+    def note(self, frame: FrameType, items: Items) -> None:
+        """Note which parts the variables mean, at the loop's first `next()` in `frame`."""
+        self._frame = frame
+        self._modules = {module.__name__: vars(module) for module in program_modules()}
+        self._modules.setdefault(frame.f_globals.get("__name__", ""), frame.f_globals)
+        self._noted = {
+            variable: (place, id(value)) for variable, value, _ in self._walk(items) if (place := items.place_of(value)) is not None
+        }
+
+    def forget(self) -> None:
+        """The loop is over: variables may mean anything."""
+        self._frame, self._noted = None, {}
+
+    def references(self, items: Items | None = None) -> Counter[int]:
+        """Return how many references to each object, by id, are those of variables: `check` looks after them."""
+        counts: Counter[int] = Counter()
+        for _, value, number in self._walk(items):
+            counts[id(value)] += number
+            if isinstance(value, np.ndarray) and value.base is not None:
+                counts[id(value.base)] += 1
+        return counts
+
+    def check(self, items: Items) -> None:
+        """Compare, at a commit. UsageError names a variable that would mean another part after a loss."""
+        if self._frame is None:
+            return
+        seen = set()
+        for variable, value, _ in self._walk(items):
+            seen.add(variable)
+            noted = self._noted.get(variable)
+            if noted is not None and items.stands_at(noted[0], value):
+                continue
+            here = items.place_of(value)
+            if noted is None and (here is None or variable.lasting):
+                continue
+            if self._is_read(variable):
+                raise UsageError(_why(variable, noted[0] if noted else None, here, is_same=noted is not None and noted[1] == id(value)))
+        for variable, (place, _) in self._noted.items():
+            if variable not in seen and variable.name != variable.root and self._is_read(variable):
+                raise UsageError(_why(variable, place, None, is_same=False))
+
+    def _is_read(self, variable: Variable) -> bool:
+        """Return whether the next superstep may read the variable before it writes it."""
+        assert self._frame is not None
+        code = self._frame.f_code
+        if is_read_first(code, self._frame.f_lasti, variable.root):
+            return True
+        is_global = variable.module or self._frame.f_locals is self._frame.f_globals
+        return bool(is_global) and any(reads_global(one, variable.root) for one in self._functions() if one is not code)
+
+    def _functions(self) -> Iterator[Any]:
+        """Yield the code of the functions and methods in the program's modules."""
+        for module in self._modules.values():
+            for value in list(module.values()):
+                for one in (value, *(vars(value).values() if isinstance(value, type) else ())):
+                    inner = getattr(one, "__func__", getattr(one, "fget", one))
+                    if isinstance(inner, FunctionType):
+                        yield inner.__code__
+
+    # ---- what variables hold ----------------------------------------------------------------------------------------------------
+
+    def _walk(self, items: Items | None) -> Iterator[tuple[Variable, Any, int]]:
+        """Yield what variables hold, and how many references to it are theirs; parts of items are not looked into."""
+        if self._frame is None:
+            return
+        local = self._frame.f_locals
+        is_function = local is not self._frame.f_globals
+        todo: deque[tuple[Variable, Any, int, int]] = deque()
+        for name, value in list(local.items()):
+            todo.append((Variable(name, name, "", False), value, 1 + (is_function and _SNAPSHOT), 0))
+        for module, names in self._modules.items():
+            if names is not local:
+                todo += [(Variable(name, name, module, False), value, 1, 0) for name, value in list(names.items())]
+        seen: set[int] = set()
+        while todo and len(seen) < STEPS_MAX:
+            variable, value, number, depth = todo.popleft()
+            if isinstance(value, _OPAQUE) and not (isinstance(value, int | float | str | type(None)) and variable in self._noted):
+                continue
+            yield variable, value, number
+            if depth < DEPTH and id(value) not in seen and not (items is not None and items.place_of(value) is not None):
+                seen.add(id(value))
+                for word, one, lasting in _inside(value):
+                    inner = Variable(variable.name + word, variable.root, variable.module, variable.lasting or lasting)
+                    todo.append((inner, one, 1, depth + 1))
+
+
+def _inside(value: Any) -> Iterable[tuple[str, Any, bool]]:
+    """Return what a value of the program holds: the word for each, it, and whether it may be put there without making another value."""
+    cls = type(value)
+    if cls in (list, tuple, deque) and len(value) <= ELEMENTS_MAX:
+        return [(f"[{number}]", one, cls is not tuple) for number, one in enumerate(value)]
+    if cls is dict and len(value) <= ELEMENTS_MAX:
+        return [(f"[{key!r}]", one, True) for key, one in value.items() if isinstance(key, str | int)]
+    if cls is MethodType:
+        return [(".__self__", value.__self__, False)]
+    if cls is functools.partial:
+        return [(".func", value.func, False), *((f".args[{number}]", one, False) for number, one in enumerate(value.args))]
+    if anatomy.is_plain(cls) and anatomy.c_base(cls) is object and cls.__module__.partition(".")[0] != "perdure":
+        return [(f".{name.rpartition('.')[2]}", one, True) for name, one in anatomy.attributes(value)]
+    return []
+
+
+def _why(variable: Variable, noted: Place | None, here: Place | None, *, is_same: bool) -> str:
+    name = f"the variable {variable.name!r}" + (f" of the module {variable.module}" if variable.module else "")
+    if noted is None:
+        return (
+            f"{name} means {here} since the loop began, and the next superstep may read it; after a loss it means what main gave it before "
+            "the loop. Put the object into the item before the loop, or take the part from the item at the start of each superstep"
+        )
+    if is_same:
+        return (
+            f"{noted} has left its place, and {name} means it from before the loop, which would mean another object after a loss: take "
+            "such a part from the item inside the loop, under another name"
+        )
+    return (
+        f"{name} meant {noted} when the loop began and means {here or 'another object'} now; after a loss it would mean the first again. "
+        "Change the item in the same way (state['a'], state['b'] = state['b'], state['a']), or take the part from the item at the start of "
+        "each superstep; between arrays that are items, copy (old[...] = new)"
+    )

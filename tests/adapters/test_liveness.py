@@ -1,0 +1,146 @@
+"""A variable that a superstep reads before it writes it may be wrong after a loss; one that it writes first must not be refused."""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from perdure.adapters.liveness import is_read_first, reads_global
+
+
+def read(loop: Any) -> None:
+    x = None
+    for _ in loop:
+        print(x)
+
+
+def written(loop: Any) -> None:
+    x = None
+    for one in loop:
+        x = one
+        print(x)
+
+
+def swapped(loop: Any, y: Any) -> None:
+    x = None
+    for _ in loop:
+        x, y = y, x
+
+
+def written_on_one_path(loop: Any) -> None:
+    x = None
+    for one in loop:
+        if one:
+            x = one
+        print(x)
+
+
+def written_on_both_paths(loop: Any) -> None:
+    x = None
+    for one in loop:
+        if one:
+            x = one
+        else:
+            x = None
+        print(x)
+
+
+def never_read(loop: Any) -> None:
+    x = None
+    for one in loop:
+        x = one  # noqa: F841
+
+
+def read_after_the_loop(loop: Any) -> Any:
+    x = None
+    for one in loop:
+        if one:
+            x = one
+    return x
+
+
+def written_and_read_after_the_loop(loop: Any) -> Any:
+    x = None
+    for one in loop:
+        x = one
+    return x
+
+
+def changed_in_place(loop: Any, x: Any) -> None:
+    for _ in loop:
+        x += 1
+
+
+def element_changed(loop: Any, x: Any) -> None:
+    for _ in loop:
+        x[0] = 1
+
+
+def captured_before(loop: Any) -> None:
+    x = None
+
+    def inner() -> Any:
+        return x
+
+    for one in loop:
+        print(inner())
+        x = one
+
+
+def captured_inside(loop: Any) -> None:
+    x = None
+    for one in loop:
+        x = one
+        print([x for _ in range(3)])
+
+
+def captured_inside_first(loop: Any) -> None:
+    x = None
+    for one in loop:
+        print([x for _ in range(3)])
+        x = one
+
+
+def in_a_handler(loop: Any) -> None:
+    x = None
+    for one in loop:
+        try:
+            print(one)
+            x = one
+        except ValueError:
+            print(x)
+
+
+def deleted(loop: Any, x: Any) -> None:
+    for _ in loop:
+        del x
+        x = 1  # noqa: F841
+
+
+@pytest.mark.parametrize(
+    ("function", "is_read"),
+    [
+        (read, True), (written, False), (swapped, True), (written_on_one_path, True), (written_on_both_paths, False), (never_read, False),
+        (read_after_the_loop, True), (written_and_read_after_the_loop, False), (changed_in_place, True), (element_changed, True),
+        (captured_before, True), (captured_inside, False), (captured_inside_first, True), (in_a_handler, True), (deleted, False),
+    ],
+)  # fmt: skip
+def test_what_a_superstep_reads_first(function: Callable[..., Any], is_read: bool) -> None:
+    at = next(one.offset for one in dis.get_instructions(function) if one.opname == "FOR_ITER")
+    assert is_read_first(function.__code__, at, "x") is is_read
+
+
+def test_a_loop_at_the_top_of_a_script() -> None:
+    code = compile("for one in loop:\n    x = one\n    y, z = z, y\n", "script", "exec")
+    at = next(one.offset for one in dis.get_instructions(code) if one.opname == "FOR_ITER")
+    assert [is_read_first(code, at, name) for name in "xyz"] == [False, True, True]
+
+
+def test_functions_that_read_a_global() -> None:
+    code = compile("def read():\n    return lambda: x\ndef write():\n    global x\n    x = y.x\n", "module", "exec")
+    read, write = (one for one in code.co_consts if hasattr(one, "co_code"))
+    assert reads_global(read, "x")
+    assert not reads_global(write, "x")
