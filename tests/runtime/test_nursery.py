@@ -6,12 +6,14 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from perdure.runtime import nursery
 from perdure.runtime.nursery import NurseryClient
+from perdure.runtime.posix import descendants
 
 prepared_with = -1
 
@@ -34,7 +36,7 @@ class Nursery:
         theirs.close()
         for fd in (told, waits, others):
             os.close(fd)
-        self.client = NurseryClient(ours)
+        self.client = NurseryClient(ours, self.pid)
 
     @staticmethod
     def _prepare(live_bytes: int, fds: list[int]) -> None:
@@ -129,3 +131,26 @@ def test_everybody_ends_with_the_nursery(place: Nursery) -> None:
     os.kill(place.pid, signal.SIGKILL)
     assert place.client.receive() is None
     assert select.select([worker], [], [], 10)[0], "a worker outlived its nursery"
+
+
+def test_a_prepared_worker_that_is_stopped_is_replaced_and_the_slots_stay_prepared(place: Nursery) -> None:
+    pair = slots()
+    place.client.prepare(5, pair)
+    stopped = only_child(place)
+    os.kill(stopped, signal.SIGSTOP)
+    ended = os.pidfd_open(stopped)
+    assert select.select([ended], [], [], 30)[0], "it stays"
+    os.close(ended)
+    while only_child(place) in (0, stopped):
+        os.sched_yield()
+    prepared = only_child(place)
+    assert start(place, 1, pair)["born"] == prepared
+    assert place.life() == [prepared, 1, 4, 4, 5]
+
+
+def only_child(place: Nursery) -> int:
+    """Of the nursery; 0 for a moment in which it has none."""
+    deadline = time.monotonic() + 30
+    while not (found := list(descendants(place.pid))):
+        assert time.monotonic() < deadline, "no prepared worker"
+    return found[0]

@@ -55,7 +55,8 @@ def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
     spent = ledger(config.spent)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     agent = os.getpid()
-    if not os.fork():
+    nursery_pid = os.fork()
+    if not nursery_pid:
         ours.close()
         _run_nursery(config, theirs, agent, pulse, words, spent)
         os._exit(0)
@@ -70,7 +71,7 @@ def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
         return
     injector = Injector(config.faults, spent, words.fileno(), node=config.node)
     seat = Seat(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
-    process = AgentProcess(seat, config.settings, listener, words, nursery.NurseryClient(ours))
+    process = AgentProcess(seat, config.settings, listener, words, nursery.NurseryClient(ours, nursery_pid))
     words.say(up=address_of(listener))
     try:
         process.run()

@@ -12,6 +12,7 @@ import os
 import queue
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ class AgentProcess:
         """Also those that have ended: see `_tell_peer`."""
         self._workers: dict[int, Worker] = {}
         self._over = False
+        self._nursery_went_on = time.monotonic()
+        """When the nursery was last seen not to be stopped by a signal."""
         self._scrubber = Scrubber(self._post)
         self._reception = Reception(self._loop, listener, seat.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
@@ -110,6 +113,7 @@ class AgentProcess:
                 self._reception.expire(now)
                 due = now + 0.05
                 if now - sampled > self._state.settings.heartbeat_s:
+                    self._check_nursery(now, now - sampled)
                     sampled = now
                     self._sample()
         for worker in self._workers.values():
@@ -138,6 +142,15 @@ class AgentProcess:
         end_descendants()
         os.killpg(0, signal.SIGKILL)
         raise InternalError("unreachable")
+
+    def _check_nursery(self, now: float, since_s: float) -> None:
+        """A nursery that is stopped can neither start nor end a worker: after a while the node counts as lost (W4)."""
+        silence_s = self._state.settings.silence_s
+        if not is_stopped(self._nursery.pid) or since_s > silence_s / 2:  # or this process was stopped itself
+            self._nursery_went_on = now
+        elif now - self._nursery_went_on > silence_s:
+            print(f"perdure: the nursery of node {self._seat.node} was stopped for {silence_s:g} s: the node ends", file=sys.stderr)
+            self._end_node()
 
     def _sample(self) -> None:
         samples = []

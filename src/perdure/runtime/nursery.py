@@ -21,7 +21,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from perdure.runtime.posix import (
@@ -30,12 +30,19 @@ from perdure.runtime.posix import (
     end_descendants,
     has_ended,
     how_it_ended,
+    is_stopped,
     own_children,
     variable_of,
 )
 
 REAP_EVERY_S: Final = 10.0
 """How long an orphan that has ended by itself may wait to be reaped. Arbitrary."""
+LOOK_EVERY_S: Final = 1.0
+"""Between two looks at prepared workers: are they stopped?"""
+STOPPED_LOOKS: Final = 2
+"""A prepared worker that is stopped at more looks in a row than these is replaced: after some 3 s, as a silent node (`silence_s`)."""
+PREPARE_ATTEMPTS: Final = 3
+"""Prepared workers for the same slots, one after the other. Arbitrary."""
 WORKER_MARK: Final = "PERDURE_WORKER"
 """A variable in the environment of what a worker starts: the worker's process id."""
 
@@ -54,13 +61,29 @@ def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
 
 @dataclass(slots=True)
 class _Child:
-    """A process. `file`: the inode of its first slot; `orders`: while it is only prepared, where it hears what it shall be."""
+    """A process. `file`: the inode of its first slot; `orders`: while it is only prepared, where it hears what it shall be.
+
+    `requests`: for a prepared one, what it was asked, with duplicates of the file descriptors: another may have to take its place.
+    """
 
     pid: int
     rank: int = -1
     incarnation: int = 0
     orders: socket.socket | None = None
     file: int = 0
+    requests: list[tuple[bytes, list[int]]] = field(default_factory=list)
+    attempt: int = 1
+    stopped_looks: int = 0
+
+    def forget(self) -> None:
+        """It is not prepared any more."""
+        if self.orders is not None:
+            self.orders.close()
+            self.orders = None
+        for _, fds in self.requests:
+            for fd in fds:
+                os.close(fd)
+        self.requests.clear()
 
 
 class _Nursery:
@@ -76,7 +99,8 @@ class _Nursery:
     def serve(self) -> None:
         """See `serve` above."""
         while True:
-            ready = self._selector.select(REAP_EVERY_S)
+            is_prepared = any(child.orders for child in self._children.values())
+            ready = self._selector.select(LOOK_EVERY_S if is_prepared else REAP_EVERY_S)
             for key, _ in ready:
                 if key.fd in self._orphans:
                     self._orphan_ended(key.fd)
@@ -86,6 +110,7 @@ class _Nursery:
                     return
             if not ready:
                 self._end_orphans(only_ended=True)
+                self._end_stopped()
 
     def _asked(self) -> bool:
         """One request; false at the end of the agent."""
@@ -111,6 +136,7 @@ class _Nursery:
             theirs.close()
             child.orders, child.file = ours, _file(fds[0])
         if child.orders is not None:  # otherwise a loss came first: the slots have their worker
+            child.requests.append((data, [os.dup(fd) for fd in fds]))
             with contextlib.suppress(ConnectionError):  # it has ended, which its pidfd is about to say
                 socket.send_fds(child.orders, [data], fds)
 
@@ -122,8 +148,7 @@ class _Nursery:
         else:
             with contextlib.suppress(ConnectionError):  # it has ended, which its pidfd is about to say
                 socket.send_fds(child.orders, [data], fds)
-            child.orders.close()
-            child.orders = None
+            child.forget()
         child.rank, child.incarnation = rank, incarnation
         self._tell(born=child.pid, rank=rank, incarnation=incarnation)
 
@@ -160,9 +185,9 @@ class _Nursery:
             die_with_parent(parent)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(self._own_fd)
-            for sock in (self._sock, *(other.orders for other in self._children.values())):
-                if sock is not None:
-                    sock.close()
+            self._sock.close()
+            for other in self._children.values():
+                other.forget()
             live()
             status = 0
         finally:
@@ -174,10 +199,26 @@ class _Nursery:
         os.close(pidfd)
         _, status = os.waitpid(child.pid, 0)
         if child.orders is not None:
-            child.orders.close()
+            self._replace(child)
         self._end_orphans()
         if child.rank >= 0:
             self._tell(ended=child.pid, rank=child.rank, incarnation=child.incarnation, how=how_it_ended(status))
+
+    def _end_stopped(self) -> None:
+        """A prepared worker that is stopped by a signal would be of no use at a loss."""
+        for pidfd, child in self._children.items():
+            child.stopped_looks = child.stopped_looks + 1 if child.orders and is_stopped(child.pid) else 0
+            if child.stopped_looks > STOPPED_LOOKS:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+    def _replace(self, gone: _Child) -> None:
+        """A prepared worker has ended: another takes its place, unless several have ended."""
+        for data, fds in gone.requests if gone.attempt < PREPARE_ATTEMPTS else ():
+            self._prepare(data, fds)
+        for child in self._children.values():
+            if child.file == gone.file:
+                child.attempt = gone.attempt + 1
+        gone.forget()
 
     def _end_orphans(self, *, only_ended: bool = False) -> None:
         """Kill what ended workers have left behind. Their children are orphans then too, so each end is looked at again."""
@@ -218,10 +259,10 @@ def _file(fd: int) -> int:
 
 
 class NurseryClient:
-    """The agent's end. Requests may be made from any thread: each is one packet."""
+    """The agent's end. Requests may be made from any thread: each is one packet. `pid`: the nursery's process."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+    def __init__(self, sock: socket.socket, pid: int) -> None:
+        self.sock, self.pid = sock, pid
 
     def start(self, rank: int, incarnation: int, fds: list[int]) -> None:
         """Asks for a worker; `receive` says when it is born. `fds`: its connection, its page, two slots."""

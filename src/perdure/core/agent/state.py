@@ -138,6 +138,8 @@ class Hosted:
     calls: int = -1
     frames: int = -1
     moved_at: float = 0.0
+    stopped_since: float = 0.0
+    """When the process was first seen to be stopped by a signal; 0.0: it is not."""
     inside: str = ""
     superstep: int = -1
     count: int = -1
@@ -226,6 +228,8 @@ class AgentState:
     """Stripes that lost only parity, until `main` is entered."""
     protect_s: float = 0.0
     positions: tuple[int, ...] = ()
+    sampled_at: float = 0.0
+    """When the workers were looked at last."""
     orchestrator: bool = False
     orphan_since: float = 0.0
     quiet: bool = True

@@ -15,6 +15,7 @@ def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
         hosted.incarnation = incarnation
         hosted.become(WorkerPhase.STARTING)
         hosted.killed_because = ""
+        hosted.stopped_since = 0.0
         hosted.calls = hosted.frames = -1
         hosted.superstep = -1
         return [do.StartWorker(rank=hosted.rank, incarnation=incarnation)]
@@ -94,11 +95,19 @@ def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.Agent
 
 def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> list[do.AgentCommand]:
     """W4: a worker in user code without a job call for too long, or stopped, is hung: it is ended and so counts as crashed. One that is
-    stopped inside a call does not wait there."""
+    stopped inside a call does not wait there; one that is stopped before `main` is entered, or on its way out, is hung as well."""
     out: list[do.AgentCommand] = []
+    is_late = now - state.sampled_at > state.settings.silence_s / 2  # this agent may have been stopped itself, with its workers
+    state.sampled_at = now
     for sample in samples:
         hosted = state.hosted.get(sample.rank)
-        if hosted is None or hosted.incarnation != sample.incarnation or hosted.worker is not WorkerPhase.RUNNING:
+        if hosted is None or hosted.incarnation != sample.incarnation:
+            continue
+        if not sample.stopped or not hosted.stopped_since or is_late:
+            hosted.stopped_since = now if sample.stopped else 0.0
+        if sample.stopped and now - hosted.stopped_since > state.settings.silence_s:
+            out += kill(hosted, f"stopped for {state.settings.silence_s:g} s")
+        if hosted.worker is not WorkerPhase.RUNNING:
             continue
         if sample.calls != hosted.calls or sample.frames != hosted.frames or hosted.moved_at == 0.0:
             hosted.moved_at = now
@@ -108,10 +117,10 @@ def sampled(state: AgentState, samples: tuple[ev.Sample, ...], now: float) -> li
             hosted.longest_s = max(hosted.longest_s, now - hosted.superstep_at if hosted.superstep >= 0 else 0.0)
             hosted.superstep_at = now
         hosted.superstep, hosted.count = sample.superstep, sample.count
-        limit = state.settings.silence_s if sample.stopped else _patience_s(state, hosted)
-        if now - hosted.moved_at > limit and (sample.stopped or not sample.inside):
+        limit = _patience_s(state, hosted)
+        if now - hosted.moved_at > limit and not sample.inside and not sample.stopped:
             hung = f"hung: no job call for {limit:g} s after superstep {hosted.superstep}; raise --hang-timeout if it computes for longer"
-            out += kill(hosted, f"stopped for {limit:g} s" if sample.stopped else hung)
+            out += kill(hosted, hung)
     return out
 
 
