@@ -108,11 +108,13 @@ def test_errors_are_one_line_that_says_what_to_do(words: list[str], status: int,
 
 def test_a_failed_program_shows_its_traceback_once_and_exits_with_1(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "fails.py"
-    path.write_text("def main(job):\n    raise RuntimeError('no')\n")
+    body = "if step == 3 and job.rank == 1:\n            raise RuntimeError('no')"
+    path.write_text(f"def main(job):\n    for step in job.supersteps(9):\n        {body}\n")
     done = command("run", str(path))
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
-    assert "RuntimeError: no" in done.stderr
+    assert "perdure: rank 1, superstep 3:\nTraceback" in done.stderr
+    assert done.stderr.endswith("the program failed: rank 1, superstep 3: RuntimeError: no; its traceback is above\n")
 
 
 def test_a_rack_that_holds_too_much_is_told_by_plan_and_run() -> None:

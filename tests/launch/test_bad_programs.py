@@ -239,7 +239,7 @@ def test_a_rank_that_nobody_can_connect_to_any_more_ends(capfd: pytest.CaptureFi
         run(uses_up_descriptors)
     said = capfd.readouterr().err
     assert "perdure: no connection can be accepted any more: Too many open files; see `ulimit -n`" in said
-    assert "Traceback" not in said
+    assert said.count("Traceback") == said.count("perdure: rank"), "of the runtime itself, not of main"
 
 
 def swallows(job: perdure.Job) -> int:

@@ -20,15 +20,17 @@ def test_large_result_is_reported() -> None:
     assert np.array_equal(report.result, np.ones(64 * 131072))
 
 
-def test_error_with_lone_surrogate_is_reported() -> None:
+def test_error_with_lone_surrogate_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ProgramFailed, match=r"cannot read data\\udcff\.npy"):
         perdure.run(str(PROGRAMS / "unsendable_error.py"), ranks=2, spares=0)
+    assert r"cannot read data\udcff.npy" in capfd.readouterr().err
 
 
-def test_error_of_20_million_characters_keeps_head_and_tail() -> None:
+def test_error_of_20_million_characters_keeps_head_and_tail(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ProgramFailed, match=r"(?s)Traceback.*beginxxx.*characters left out.*xxxend") as caught:
         perdure.run(str(PROGRAMS / "unsendable_error.py"), ranks=2, spares=0, arguments={"long": True})
     assert len(str(caught.value)) < 100_000
+    assert max(map(len, capfd.readouterr().err.splitlines())) > 20_000_000, "the whole of it is in standard error"
 
 
 def test_lines_are_put_together_from_pieces() -> None:

@@ -46,7 +46,7 @@ def main() -> NoReturn:
         print(f"perdure: error: {error}", file=sys.stderr)
         status = error.exit_status
     except ProgramFailed as error:
-        print(f"{error}\nperdure: error: the program failed; its error is above", file=sys.stderr)
+        print(_failure(error), file=sys.stderr)
         status = error.exit_status
     except PerdureError as error:
         print(f"perdure: error: {error}", file=sys.stderr)
@@ -63,6 +63,15 @@ def main() -> NoReturn:
     if status == INTERRUPTED:
         print("perdure: interrupted; all processes of the job have ended", file=sys.stderr)
     sys.exit(status)
+
+
+def _failure(error: ProgramFailed) -> str:
+    """A rank that is a process has written its traceback already; the text repeats it after the first line."""
+    text = str(error)
+    summary, _, rest = text.partition("\n")
+    if rest.startswith("Traceback") and error.__cause__ is None:
+        return f"perdure: error: the program failed: {summary}; its traceback is above"
+    return f"{text}\nperdure: error: the program failed; its error is above"
 
 
 def _have_standard_streams() -> None:

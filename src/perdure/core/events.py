@@ -43,11 +43,12 @@ class WorkerSaid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerEnded:
-    """The process is gone for certain (its pidfd said so)."""
+    """The process is gone for certain (its pidfd said so). `stack`: where a hung one was, in one line."""
 
     rank: int
     incarnation: int
     how: str
+    stack: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

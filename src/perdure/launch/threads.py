@@ -25,8 +25,8 @@ from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFai
 from perdure.launch.board import Board, Declared, ThreadMonitor, ThreadSession
 from perdure.launch.lending import lend, take_back
 from perdure.launch.program import Program, Raw, arguments_of, describe, load, pickled_arguments, split_raw
+from perdure.runtime.raised import as_raised
 from perdure.runtime.session import Means
-from perdure.runtime.worker import as_raised
 
 OnEvent = Callable[[dict[str, Any]], None]
 LOOK_EVERY_S: Final = 0.1

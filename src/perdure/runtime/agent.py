@@ -44,6 +44,7 @@ from perdure.runtime.posix import end_descendants, is_stopped, stand_back
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
 from perdure.runtime.restoring import restore
 from perdure.runtime.scrub import Scrubber, flip, repair
+from perdure.runtime.stacks import Request, in_brief
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault, is_right
 from perdure.runtime.words import Words
@@ -57,7 +58,10 @@ class Worker:
     incarnation: int
     channel: Channel
     page: Page
+    page_fd: int
     pid: int = 0
+    stacks: Request | None = None
+    """It is hung, and asked where it is; then it is killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,7 @@ class AgentProcess:
             now = time.monotonic()
             if now >= due:
                 self._step(ev.Tick(late_s=now - due))
+                self._kill_the_hung(now)
                 self._reception.expire(now)
                 due = now + 0.05
                 if now - sampled > self._state.settings.heartbeat_s:
@@ -201,7 +206,7 @@ class AgentProcess:
             return
         del self._workers[rank]
         self._read_last_words(worker)
-        self._step(ev.WorkerEnded(rank=rank, incarnation=incarnation, how=str(answer["how"])))
+        self._step(ev.WorkerEnded(rank=rank, incarnation=incarnation, how=str(answer["how"]), stack=self._stack_of(worker)))
 
     def _read_last_words(self, worker: Worker) -> None:
         """What a worker said before its end counts: an error of `main`, above all."""
@@ -235,7 +240,7 @@ class AgentProcess:
             case do.StartWorker(rank=rank, incarnation=incarnation):
                 self._start_worker(rank, incarnation)
             case do.KillWorker(rank=rank, incarnation=incarnation):
-                self._nursery.kill(rank, incarnation)
+                self._kill_worker(rank, incarnation)
             case do.OpenLinks(plan=plan):
                 self._links.open(plan.generation)
                 kernels.share(self._cores_to_spare(plan))
@@ -316,11 +321,33 @@ class AgentProcess:
         page_fd = os.memfd_create(f"perdure-page-{rank}")
         page = Page(page_fd)
         page.clear()
-        worker = self._workers[rank] = Worker(rank, incarnation, Channel(ours), page)
+        worker = self._workers[rank] = Worker(rank, incarnation, Channel(ours), page, page_fd)
         self._loop.read(worker.channel, self._hearer(worker))
         self._nursery.start(rank, incarnation, [theirs.fileno(), page_fd, *self._vault.slot_fds(rank)])
         theirs.close()
-        os.close(page_fd)
+
+    def _kill_worker(self, rank: int, incarnation: int) -> None:
+        """One that is killed because it is hung says first where it is."""
+        worker, hosted = self._workers.get(rank), self._state.hosted.get(rank)
+        is_hung = worker is not None and worker.incarnation == incarnation and hosted is not None and hosted.killed_because
+        if worker is not None and is_hung and worker.pid and not worker.stacks and not is_stopped(worker.pid):
+            worker.stacks = Request(worker.pid, os.dup(worker.page_fd), time.monotonic())
+        else:
+            self._nursery.kill(rank, incarnation)
+
+    def _kill_the_hung(self, now: float) -> None:
+        for worker in self._workers.values():
+            if worker.stacks is not None and worker.stacks.is_answered(now):
+                self._nursery.kill(worker.rank, worker.incarnation)
+
+    @staticmethod
+    def _stack_of(worker: Worker) -> str:
+        """In one line; all threads are printed. Empty for a worker that was not hung."""
+        os.close(worker.page_fd)
+        text = "" if worker.stacks is None else worker.stacks.take()
+        if text:
+            print(f"perdure: the threads of rank {worker.rank} when it was ended, the main one last:\n{text}", file=sys.stderr)
+        return in_brief(text)
 
     def _shut_links(self, generation: int) -> None:
         self._links.shut(generation)

@@ -199,6 +199,16 @@ def wait_for_no_reader() -> None:
     sys.stderr = stream
 
 
+def print_error(text: str) -> None:
+    """Write whole lines to standard error, also where the program has put something else in place of `sys.stderr`."""
+    raw = getattr(sys.stderr, "buffer", None)
+    if not isinstance(raw, WholeLines):
+        raw = WholeLines(2, holds=False)
+    sys.stderr.flush()
+    raw.write(text.encode(errors="backslashreplace"))
+    raw.flush()
+
+
 def end_lines() -> None:
     """Write what a rank printed without an end of line: it ends now."""
     for stream in (sys.stdout, sys.stderr):

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -27,7 +25,7 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.offers import Offer, replicated_start
 from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
-from perdure.errors import BY_NAME, GenerationRevoked, InternalError, PerdureError, UsageError
+from perdure.errors import GenerationRevoked, InternalError, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
 from perdure.runtime.gate import OutputGate
@@ -35,12 +33,12 @@ from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
 from perdure.runtime.page import Page
 from perdure.runtime.posix import end_process
-from perdure.runtime.program_threads import PACKAGE, any_may_send, is_of_the_program, let_revoked_threads_end
+from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
+from perdure.runtime.raised import as_raised, print_raised, where
 from perdure.runtime.session import Base, Means, Previous, Session
 from perdure.runtime.slots import Slots
+from perdure.runtime.stacks import offer_stacks
 
-MAX_ERROR_CHARS = 64 << 10
-"""Of an error's text, as it is sent; arbitrary: several screens, and small beside any frame."""
 RunMain = Callable[[Session], None]
 """Runs the program for one generation, up to and with the commit of its end."""
 
@@ -84,6 +82,7 @@ class WorkerProcess:
         self.heard = Heard()
         self.agent = Channel(socket.socket(fileno=place.fds[0]), blocking=True)
         self.page = Page(place.fds[1])
+        offer_stacks(place.fds[1])
         self._gate = OutputGate(self.page, lambda: self.heard.revoked)
         self._slot_fds = place.fds[2:4]
         self.started = time.monotonic()
@@ -118,9 +117,12 @@ class WorkerProcess:
         except GenerationRevoked:
             self.place.injector.at("unwinding", -1)
         except BaseException as error:
+            place = where(self.place.rank, self.page.superstep)
+            with contextlib.suppress(GenerationRevoked):  # nobody reads standard error, and the generation is over
+                print_raised(error, place)
             self._gate.end_lines()
             self.page.enter("waiting")
-            self.agent.send(as_raised(enter.generation, error))
+            self.agent.send(as_raised(enter.generation, error, place))
             return
         self._gate.end_lines()
         with self.heard.changed:
@@ -363,24 +365,3 @@ class WorkerSession:
         page.write()
         self._supersteps += 1
         self._worker.place.injector.at("", superstep)
-
-
-def as_raised(generation: int, error: BaseException) -> msg.MainRaised:
-    """What `main` raised, in words: a traceback of the program's own frames, unless it is an error of ours."""
-    if isinstance(error, PerdureError):
-        known = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in BY_NAME)
-        return msg.MainRaised(generation=generation, error=known, text=_sendable(str(error)))
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(PACKAGE)]
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(own), *traceback.format_exception_only(error)]
-    return msg.MainRaised(generation=generation, error="ProgramFailed", text=_sendable("".join(lines).rstrip()))
-
-
-def _sendable(text: str) -> str:
-    """Return `text` as UTF-8 can carry it (lone surrogates are escaped), without its middle if it is long: that goes to standard error."""
-    sent = text.encode(errors="backslashreplace").decode()
-    if len(sent) <= MAX_ERROR_CHARS:
-        return sent
-    print(sent, file=sys.stderr, flush=True)
-    half = MAX_ERROR_CHARS // 2
-    return f"{sent[:half]}\n... ({len(sent) - 2 * half} characters left out; standard error has all of them) ...\n{sent[-half:]}"

@@ -8,6 +8,8 @@ from perdure.core import messages as msg
 from perdure.core.agent import restore
 from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase
 
+_UNWOUND_LATE = "main did not let GenerationRevoked pass within {:g} s; raise --unwind-timeout if it computes for longer"
+
 
 def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
     """W2: no new worker is attached before the old one's exit was seen."""
@@ -87,9 +89,10 @@ def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.Agent
     if expected:
         incarnation, hosted.start_next = hosted.start_next, 0
         return out + start(hosted, incarnation)
+    because = hosted.killed_because and hosted.killed_because + (f"; it was in {event.stack}" if event.stack else "")
     lost = msg.WorkerLost(
-        generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, reason=hosted.killed_because or event.how
-    )
+        generation=state.generation, rank=hosted.rank, incarnation=hosted.incarnation, reason=because or event.how
+    )  # fmt: skip
     return [*out, do.TellOrchestrator(message=lost)]
 
 
@@ -134,7 +137,7 @@ def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         if hosted.worker is WorkerPhase.UNWINDING and not hosted.frozen_in and now > hosted.unwind_by:
-            out += kill(hosted, f"main did not let GenerationRevoked pass within {state.settings.unwind_timeout_s:g} s")
+            out += kill(hosted, _UNWOUND_LATE.format(state.settings.unwind_timeout_s))
         stuck = _is_stuck(state, hosted, now)
         if stuck:
             state.become(Phase.ENDED)
