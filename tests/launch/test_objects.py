@@ -30,6 +30,8 @@ REFUSED = {
     "identities:swapped_variables": r"the variable 'cur' of the module .* meant the part \['a'\] .* and means the part \['b'\]",
     "identities:swapped_items": "the variable 'old' meant the item 'old' when the loop began and means the item 'new' now",
     "identities:swapped_views": "the variable 'old' meant a view of the item 'both' when the loop began and",
+    "identities:swapped_rows": r"the variable 'old' meant a view of the part \['table'\] of the item 'state' when the loop began",
+    "identities:swapped_buffers": r"the variable 'old' meant a view of the part \['a'\] .* and means a view of the part \['b'\]",
     "identities:swapped_attributes": r"the variable 'self.old' meant the part \['a'\] .* and means the part \['b'\]",
     "identities:carried_over": r"the variable 'last' means the part \['layers'\]\[1\].* since the loop began",
     "identities:a_global_comes_in": r"the variable 'LOG' of the module .* means the part \['log'\].* since the loop began",

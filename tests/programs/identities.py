@@ -117,6 +117,28 @@ def swapped_views(job: perdure.Job, count: int) -> float:
     return float(old.sum() + 2 * new.sum())
 
 
+def swapped_rows(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=lambda: {"table": np.zeros(2, [("value", "f8")])})
+    old, new = state["table"]
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        new["value"] = old["value"] * 0.9 + superstep
+        if superstep in SWAPPED:
+            old, new = new, old
+    return float(old["value"] + 2 * new["value"])
+
+
+def swapped_buffers(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=lambda: {"a": bytearray(4), "b": bytearray(4)})
+    old, new = memoryview(state["a"]), memoryview(state["b"])
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        new[superstep % 4] = (old[0] + superstep) % 251
+        if superstep in SWAPPED:
+            old, new = new, old
+    return float(sum(old) + 2 * sum(new))
+
+
 class Solver:
     """An object that is not state, whose attributes are parts of what is."""
 
@@ -201,8 +223,8 @@ def reduced_by_copyreg(job: perdure.Job, count: int) -> float:
 KINDS: dict[str, Callable[[perdure.Job, int], float]] = {
     made.__name__: made
     for made in (
-        sentinel, swapped_in_pairs, swapped_variables, swapped_items, swapped_views, swapped_attributes, swapped_everywhere, taken_inside,
-        carried_over, a_global_comes_in, reduced_by_copyreg,
+        sentinel, swapped_in_pairs, swapped_variables, swapped_items, swapped_views, swapped_rows, swapped_buffers, swapped_attributes,
+        swapped_everywhere, taken_inside, carried_over, a_global_comes_in, reduced_by_copyreg,
     )
 }  # fmt: skip
 

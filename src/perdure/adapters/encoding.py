@@ -254,6 +254,11 @@ class Encoding:
                 legacy: Any = value.get_state(legacy=False)
                 extra = [legacy["has_gauss"], legacy["gauss"]]
             return ("rng", self._class(type(value), "rng"), self._cell(bits_of(value), ".bit_generator"), extra)
+        if type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ in ("DataFrame", "Series"):
+            return self._opaque(
+                value, f"a pandas {type(value).__name__}, which pickling does not restore exactly: keep its columns as arrays "
+                "({name: frame[name].to_numpy() for name in frame}) and make the frame in the superstep"
+            )  # fmt: skip
         try:
             reducer = copyreg.dispatch_table.get(type(value))
             reduced = value.__reduce_ex__(4) if reducer is None else reducer(value)

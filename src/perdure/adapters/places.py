@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ast
 import bisect
 from collections.abc import Sequence
@@ -56,7 +57,8 @@ class Items:
             if isinstance(item, Encoding) and id(value) in item.mutable:
                 index = item.index_of(id(value))
                 return Place(name, item.words(index), index)
-        return self._place_of_view(value) if isinstance(value, np.ndarray) and value.size else None
+        seen = _as_array(value)
+        return self._place_of_view(seen) if seen is not None and seen.size else None
 
     def stands_at(self, place: Place, value: Any) -> bool:
         """Return whether what stands at a place now is `value`."""
@@ -67,9 +69,10 @@ class Items:
                 there = item.parts[place.index]
         else:
             there = item
-        if place.view is None or not isinstance(there, np.ndarray):
+        if place.view is None:
             return there is value
-        return isinstance(value, np.ndarray) and _view(there, value) == place.view
+        part, seen = _as_array(there), _as_array(value)
+        return part is not None and seen is not None and _view(part, seen) == place.view
 
     def _place_of_view(self, value: Array) -> Place | None:
         if self._sorted is None:
@@ -88,10 +91,21 @@ class Items:
                 break
             if first < end:
                 item = self._items[name]
-                part: Any = item.parts[index] if isinstance(item, Encoding) else item
-                if isinstance(part, np.ndarray):
+                part = _as_array(item.parts[index] if isinstance(item, Encoding) else item)
+                if part is not None:
                     return Place(name, item.words(index) if isinstance(item, Encoding) else (), index, _view(part, value))
         return None
+
+
+def _as_array(value: Any) -> Array | None:
+    """Return an array, or the bytes of what has some: a buffer, a view of one, a row of a structured array."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, bytearray | array.array):
+        return np.frombuffer(value, np.uint8) if len(value) else None
+    if isinstance(value, np.void) or (isinstance(value, memoryview) and value.contiguous):
+        return np.frombuffer(value, np.uint8) if value.nbytes else None
+    return None
 
 
 def _view(part: Array, value: Array) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
