@@ -47,7 +47,8 @@ class Report:
         risk: the single loss that would have been too much at the end, as a sentence: of a failure domain; of a node that hosts more
             members of a group than parity rebuilds; or, with one rank and no parity, of its node. Else empty.
         started: the wall-clock time at the start, ISO 8601, UTC.
-        commits: labels that were committed, with the state before the first superstep and the end; those made again count again.
+        commits: labels that were committed, with the state before the first superstep and the end; those made again count again. One from
+            which a loss made the job go on counts too: all survivors had it, before the lost node could say so.
         lost: each loss in order: `t` (s since the start), `reason`, and `node` or `rank`.
         warnings: what the operator should know of the program, as sentences.
     """
@@ -88,6 +89,8 @@ class Account:
         self._settings = settings or Settings()
         self._positions: list[int] = []
         self._commits = 0
+        self._committed = 0
+        """The newest superstep that is committed, or from which a generation has begun."""
         self._started = self._resumed = 0.0
         self._trouble_since = 0.0
         self._lost_at = 0.0
@@ -146,6 +149,9 @@ class Account:
         if event["generation"] == 1:
             self._started = event["t"]
             return
+        if event["superstep"] > self._committed:  # all survivors had prepared it, and the lost node's own word was lost with it
+            self._committed = event["superstep"]
+            self.report.commits += 1
         self.report.seconds["rebuild"] += event["t"] - self._reformed_at
         self._replaying_since = event["t"] if event["superstep"] < self._farthest else 0.0
 
@@ -163,6 +169,7 @@ class Account:
         report = self.report
         self._on_progress(event)
         report.commits += 1
+        self._committed = max(self._committed, event["superstep"])
         report.seconds["protect"] += event["protect_s"]
         report.bytes["application"] += event["application_bytes"]
         report.memory_bytes = {
