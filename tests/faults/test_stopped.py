@@ -67,3 +67,25 @@ def test_a_prepared_worker_that_is_stopped_when_it_gets_its_rank_is_replaced() -
     story = recovers(StopsPrepared())
     assert [event["node"] for event in story.of("node_lost")] == [VICTIM]
     assert [(event["rank"], event["reason"]) for event in story.of("worker_lost")] == [(VICTIM, "stopped for 3 s")]
+
+
+def test_a_stopped_orchestrator_that_waits_for_its_turn_is_not_given_it() -> None:
+    class StopsStandby(Stopper):
+        orchestrator = 0
+
+        def take(self, event: dict[str, Any]) -> None:
+            if event["event"] == "orchestrator_started":
+                self.orchestrator = event["pid"]
+            super().take(event)
+
+        def acts(self) -> bool:
+            ours = {pid for pid, depth in descendants(os.getpid()).items() if depth == 1}
+            waiting = ours - {self.orchestrator, *self.agents.values()}
+            if not waiting:
+                return False
+            os.kill(waiting.pop(), signal.SIGSTOP)
+            os.kill(self.orchestrator, signal.SIGKILL)
+            return True
+
+    story = recovers(StopsStandby())
+    assert len(story.of("orchestrator_started")) == 2, "the one that was stopped was given its turn"

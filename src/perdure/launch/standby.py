@@ -7,6 +7,7 @@ import selectors
 
 from perdure.engines import Engine, Process
 from perdure.errors import EngineFailed
+from perdure.runtime.posix import is_stopped
 
 
 class Standby:
@@ -26,19 +27,30 @@ class Standby:
                 self._selector.register(self._waiting, selectors.EVENT_READ, self._ended)
 
     @property
+    def waiting(self) -> Process | None:
+        """The process that waits, if any."""
+        return self._waiting
+
+    @property
     def is_waiting(self) -> bool:
         """Whether a process waits, which has been started before."""
         return self._waiting is not None
 
     def take(self) -> Process:
         """The one that waits, or a new one."""
+        if self._waiting is not None and is_stopped(self._waiting.pid):
+            self._engine.kill(self._waiting)
+            self._ended()
         process = self._waiting
         self._wanted = True
         if process is None:
             return self._start()
+        self._forget(process)
+        return process
+
+    def _forget(self, process: Process) -> None:
         self._waiting = None
         self._selector.unregister(process)
-        return process
 
     def leave(self) -> Process | None:
         """The job is over: whoever waits is to be ended by the caller."""
@@ -49,8 +61,9 @@ class Standby:
         return self._engine.start(-1, "orchestrator", self._config)
 
     def _ended(self) -> None:
-        process = self.take()
-        self._wanted = False
+        process = self._waiting
+        assert process is not None
+        self._forget(process)
         process.how_it_ended()
         process.reap()
         process.words.close()

@@ -11,7 +11,6 @@ import secrets
 import selectors
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +19,7 @@ from perdure.engines import Engine, Process
 from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
 from perdure.launch.ending import Ending
+from perdure.launch.entries import STOPPED_S, AgentEntry, Clock, OrchestratorEntry, StoppedProcesses
 from perdure.launch.register import Register
 from perdure.launch.standby import Standby
 from perdure.launch.striking import Hands, Striker
@@ -38,37 +38,6 @@ MAX_RESTARTS: Final = 20
 OnEvent = Callable[[dict[str, Any]], None]
 
 
-@dataclass(slots=True)
-class _Agent:
-    number: int
-    node: int
-    process: Process
-    begun: int = 0
-    """Its process id, where it runs."""
-    address: str = ""
-    late: bool = False
-    ended: str = ""
-
-    @property
-    def up(self) -> bool:
-        """It listens."""
-        return bool(self.address)
-
-
-@dataclass(slots=True)
-class _Clock:
-    """A moment at which something is due."""
-
-    due: float
-    action: Callable[[], None]
-
-
-@dataclass(slots=True)
-class _Orchestrator:
-    process: Process
-    heard_at: float
-
-
 class Supervisor:
     """Runs one job. `run` may be called once."""
 
@@ -77,14 +46,15 @@ class Supervisor:
         self._job, self._token = secrets.token_hex(16), secrets.token_hex(32)
         self._began = time.monotonic()
         self._selector = selectors.DefaultSelector()
-        self._agents: dict[int, _Agent] = {}
-        self._orchestrator: _Orchestrator | None = None
+        self._agents: dict[int, AgentEntry] = {}
+        self._orchestrator: OrchestratorEntry | None = None
         self._rounds = self._restarts = 0
         self._register = Register()
         self._announced: set[tuple[int, int]] = set()
-        self._clocks: list[_Clock] = []
+        self._clocks: list[Clock] = []
         self._judged = self._loadable = False
         self._ending = Ending()
+        self._stopped = StoppedProcesses()
         self._payload = bytearray()
         """Of the result, as far as the orchestrator has sent it."""
         hands = Hands(
@@ -128,12 +98,22 @@ class Supervisor:
         if orchestrator is not None and now - orchestrator.heard_at > HEARTBEAT_TIMEOUT_S:
             self._engine.kill(orchestrator.process)
             orchestrator.heard_at = now
+        for process in self._stopped.found(self._without_a_word(), now):
+            self._engine.kill(process)
+            for agent in self._agents.values():
+                agent.was_stopped = agent.was_stopped or agent.process is process
+
+    def _without_a_word(self) -> list[Process]:
+        """Those of whom nothing is heard yet, so that no silence tells that one is stopped."""
+        known = [agent.process for agent in self._agents.values() if not agent.up and not agent.ended]
+        others = (self._standby.waiting, None if self._orchestrator is None else self._orchestrator.process)
+        return known + [process for process in others if process is not None]
 
     def _watch(self, what: Any, react: Callable[[], object]) -> None:
         self._selector.register(what, selectors.EVENT_READ, react)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._clocks.append(_Clock(time.monotonic() + seconds, action))
+        self._clocks.append(Clock(time.monotonic() + seconds, action))
 
     def _emit(self, event: str, *, t: float | None = None, **fields: Any) -> None:
         """`t` (s, monotonic): when it happened, if that is not now."""
@@ -173,17 +153,17 @@ class Supervisor:
             spent=sorted(self._striker.spent), transport=order.transport,
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))
-        agent = self._agents[number] = _Agent(number, node, process)
+        agent = self._agents[number] = AgentEntry(number, node, process)
         self._watch(process.words, lambda: self._agent_said(agent))
         self._watch(process, lambda: self._agent_ended(agent))
         self._after(order.settings.start_timeout_s, lambda: self._expect_up(agent))
 
-    def _expect_up(self, agent: _Agent) -> None:
+    def _expect_up(self, agent: AgentEntry) -> None:
         if not agent.up and not agent.ended:
             agent.late = True
             self._engine.kill(agent.process)
 
-    def _agent_said(self, agent: _Agent) -> bool:
+    def _agent_said(self, agent: AgentEntry) -> bool:
         """False when there was nothing."""
         words = agent.process.words.hear()
         if words is None:
@@ -205,21 +185,21 @@ class Supervisor:
                     self._emit("shell_output", node=agent.node, text=str(other))
         return agent.process.words.received
 
-    def _agent_up(self, agent: _Agent, address: str) -> None:
+    def _agent_up(self, agent: AgentEntry, address: str) -> None:
         agent.address = address
         for index in self._striker.spent:  # also what has happened since its configuration was written
             agent.process.words.say(spent=index)
         self._introduce(agent)
         self._perhaps_no_more_nodes()
 
-    def _introduce(self, agent: _Agent) -> None:
+    def _introduce(self, agent: AgentEntry) -> None:
         self._tell(what="agent_up", agent=agent.number, node=agent.node, address=agent.address, pid=agent.begun)
 
     def _perhaps_no_more_nodes(self) -> None:
         if self._loadable and all(other.up or other.ended for other in self._agents.values()):
             self._tell(what="no_more_nodes")
 
-    def _agent_ended(self, agent: _Agent, how: str = "") -> None:
+    def _agent_ended(self, agent: AgentEntry, how: str = "") -> None:
         """`how`: as it says where a shell is between, which ends later."""
         if agent.ended:
             return
@@ -236,8 +216,9 @@ class Supervisor:
         if agent.up:
             self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
         else:
+            why = f"stopped for {STOPPED_S:g} s" if agent.was_stopped else agent.ended
             late = f"not up after {self._order.settings.start_timeout_s:g} s"
-            self._emit("node_lost", node=agent.node, reason=late if agent.late else f"{agent.ended} before it was up")
+            self._emit("node_lost", node=agent.node, reason=late if agent.late else f"{why} before it was up")
         self._perhaps_no_more_nodes()
         if not self._judged and all(other.ended for other in self._agents.values()):
             self._never_judged()
@@ -288,7 +269,7 @@ class Supervisor:
         patience_s = HEARTBEAT_TIMEOUT_S if self._standby.is_waiting else self._order.settings.start_timeout_s
         process = self._standby.take()
         process.words.say(what="begin", round=self._rounds, spent=sorted(self._striker.spent))
-        self._orchestrator = _Orchestrator(process, time.monotonic() + patience_s)  # a new one imports everything before its first word
+        self._orchestrator = OrchestratorEntry(process, time.monotonic() + patience_s)  # a new one imports everything before its first word
         self._watch(process.words, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
         self._emit("orchestrator_started", pid=process.pid)
