@@ -103,6 +103,17 @@ def test_a_nodes_children_end_with_it_and_nothing_of_it_stays_in_the_supervisor(
     wait_for(lambda: not marked(running.mark), "a process is left")
 
 
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_all_end_when_the_supervising_process_is_ended(running: Running, sign: signal.Signals) -> None:
+    running.runs(1)
+    children = [number for rank in range(RANKS) for number in running.numbers(rank, 1)]
+    assert all(map(alive, children))
+    running.child.send_signal(sign)
+    running.child.wait(30)
+    wait_for(lambda: none_lives(children), "children outlive the supervising process")
+    wait_for(lambda: not marked(running.mark), "a process is left")
+
+
 def test_a_node_that_loses_its_nursery_ends_its_children(running: Running) -> None:
     running.runs(1)
     worker, *children = running.numbers(2, 1)

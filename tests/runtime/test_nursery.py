@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -154,3 +157,37 @@ def only_child(place: Nursery) -> int:
     while not (found := list(descendants(place.pid))):
         assert time.monotonic() < deadline, "no prepared worker"
     return found[0]
+
+
+ORPHANED = """
+import os, signal, socket, sys
+from perdure.runtime import nursery
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+read, write = os.pipe()
+if not os.fork():
+    os.close(read)
+    print(os.getpid(), flush=True)
+    nursery.serve(theirs, lambda *life: signal.pause(), lambda *given: None, write)
+    os._exit(0)
+nursery.NurseryClient(ours, 0).start(0, 1, [os.memfd_create(str(n)) for n in range(4)])
+print(ours.recv(1000).decode(), flush=True)
+signal.pause()
+"""
+"""An agent with a nursery and a worker. It prints the nursery's process id, and its answer."""
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_nursery_whose_agent_is_killed_ends_all_even_if_it_is_stopped(is_stopped: bool) -> None:
+    agent = subprocess.Popen([sys.executable, "-c", ORPHANED], stdout=subprocess.PIPE, text=True)
+    assert agent.stdout is not None
+    pid = int(agent.stdout.readline())
+    worker = json.loads(agent.stdout.readline())["born"]
+    pidfds = [os.pidfd_open(pid), os.pidfd_open(worker)]
+    if is_stopped:
+        os.kill(pid, signal.SIGSTOP)
+    agent.kill()
+    agent.wait()
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], 30)[0], "it lives on"
+        os.close(pidfd)
+    agent.stdout.close()

@@ -22,10 +22,11 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NoReturn
 
 from perdure.runtime.posix import (
     become_subreaper,
+    call_when_orphaned,
     die_with_parent,
     end_descendants,
     has_ended,
@@ -55,6 +56,15 @@ Prepare = Callable[[int, list[int]], None]
 def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
     """Forks workers until the agent hangs up. Blocks; woken by requests and by the ends of workers. They do not get `own_fd`."""
     become_subreaper()
+
+    def orphaned() -> NoReturn:
+        """The agent has ended, or the supervisor: nobody else knows of what workers have started in sessions of their own."""
+        with contextlib.suppress(OSError):  # the signal has come twice
+            os.close(own_fd)
+        end_descendants()
+        os._exit(0)
+
+    call_when_orphaned(orphaned)
     _Nursery(sock, run, prepare, own_fd).serve()
     end_descendants()
 
@@ -182,6 +192,7 @@ class _Nursery:
         status = 70
         os.environ[WORKER_MARK] = str(os.getpid())  # for what it starts
         try:
+            signal.signal(signal.SIGCONT, signal.SIG_DFL)
             die_with_parent(parent)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(self._own_fd)

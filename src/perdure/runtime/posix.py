@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NoReturn
 
 from perdure.errors import PerdureError
@@ -35,6 +35,21 @@ def die_with_parent(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def call_when_orphaned(act: Callable[[], None]) -> None:
+    """Call `act` in the main thread when the parent has ended, instead of SIGKILL; also if this process is stopped just then.
+
+    The signal is SIGCONT, which is why: a stopped process would leave any other one but SIGKILL unheard.
+    """
+    parent = os.getppid()
+
+    def continued(signum: int, frame: object) -> None:
+        if os.getppid() != parent:
+            act()
+
+    signal.signal(signal.SIGCONT, continued)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def become_subreaper() -> None:
