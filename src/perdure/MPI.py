@@ -122,8 +122,6 @@ from perdure.comm.topologies import balanced as _balanced
 
 memory = buffer
 SUCCESS: Final = 0
-_finalized: Final[dict[str, Any]] = {}
-"""The engine of the generation in which `Finalize` was called."""
 
 
 def __getattr__(name: str) -> Any:
@@ -172,29 +170,29 @@ def get_vendor() -> tuple[str, tuple[int, int, int]]:
 
 
 def Is_initialized() -> bool:
-    """Always: the job was there before the program."""
-    return True
+    """Was it initialised: by `Init`, or before, unless `mpi4py.rc.initialize` is false?"""
+    return COMM_WORLD.engine.lifecycle.is_initialized
 
 
 def Is_finalized() -> bool:
     """Has this rank called `Finalize` in the generation that runs now?"""
-    world = COMM_WORLD.thing
-    return world is not None and _finalized.get("engine") is world.engine
+    return COMM_WORLD.engine.lifecycle.is_finalized
 
 
 def Init() -> None:
-    """The job runs already."""
-    raise Exception(ErrorClass.OTHER, "the job runs already: Init is not called under perdure")
+    """Note that this rank has called it: the job runs already."""
+    COMM_WORLD.engine.lifecycle.init()
 
 
 def Init_thread(required: int = THREAD_MULTIPLE) -> int:
-    """The job runs already."""
-    raise Exception(ErrorClass.OTHER, "the job runs already: Init_thread is not called under perdure")
+    """`Init`; any thread may call afterwards, whatever is required."""
+    Init()
+    return THREAD_MULTIPLE
 
 
 def Finalize() -> None:
     """Note that this rank has called it; the job ends when the program does."""
-    _finalized["engine"] = COMM_WORLD.engine
+    COMM_WORLD.engine.lifecycle.finalize()
 
 
 def Query_thread() -> int:

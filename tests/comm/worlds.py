@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from perdure.comm import Communicator, Mesh
+from perdure.errors import ProgramExited
 
 DEADLINE_S = 20.0
 Body = Callable[[Communicator], Any]
@@ -38,6 +39,9 @@ class Quiet:
 
     def waits(self, threads: Any) -> None:
         pass
+
+    def abort(self, error: ProgramExited) -> NoReturn:
+        raise error
 
     def suspect(self, rank: int) -> None:
         self.suspects.append(rank)

@@ -195,3 +195,72 @@ def test_a_process_of_a_job_is_no_job_of_one_rank(tmp_path: pathlib.Path) -> Non
     done = run(path)
     assert done.returncode == 2
     assert b"no job is running" in done.stderr
+
+
+CAUGHT = """
+import sys, threading
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+print("begun", comm.rank, end="")
+try:
+    {how}
+except {what}:
+    pass
+if comm.rank == 0:
+    comm.recv(source=1)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--engine", "threads")], ids=["processes", "threads"])
+@pytest.mark.parametrize("what", ["Exception", "BaseException"])
+def test_an_abort_that_is_caught_ends_the_job_all_the_same(tmp_path: pathlib.Path, what: str, options: tuple[str, ...]) -> None:
+    text = CAUGHT.format(how="comm.rank == 1 and comm.Abort(9)", what=what)
+    done = run(written(tmp_path, text), options=options)
+    assert done.returncode == 9, done.stderr.decode()
+    assert b"rank 1 called Abort(9)" in done.stderr
+
+
+def test_a_thread_may_abort(tmp_path: pathlib.Path) -> None:
+    text = CAUGHT.format(how="thread = threading.Thread(target=comm.Abort, args=(9,)); thread.start(); thread.join()", what="Exception")
+    assert run(written(tmp_path, text)).returncode == 9
+
+
+def test_an_abort_outside_of_a_job_ends_the_process(tmp_path: pathlib.Path) -> None:
+    text = "from perdure import MPI\ntry:\n    MPI.COMM_WORLD.Abort(9)\nexcept Exception:\n    pass\n"
+    done = subprocess.run([sys.executable, str(written(tmp_path, text))], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 9
+    assert b"Abort(9)" in done.stderr
+
+
+def test_init_and_finalize_keep_account(tmp_path: pathlib.Path) -> None:
+    text = """
+import mpi4py
+mpi4py.rc(initialize=False)
+from mpi4py import MPI
+def state():
+    return MPI.Is_initialized(), MPI.Is_finalized()
+def refused(call):
+    try:
+        call()
+    except MPI.Exception as error:
+        return error.Get_error_class() == MPI.ERR_OTHER
+print(state(), refused(MPI.Finalize), MPI.Init_thread() == MPI.Query_thread() == MPI.THREAD_MULTIPLE, state(), refused(MPI.Init), end=" ")
+MPI.Finalize()
+print(state(), refused(MPI.Finalize), refused(MPI.Init))
+"""
+    words = "(False, False) True True (True, False) True (True, True) True True"
+    assert output(run(written(tmp_path, text), ranks=1, options=("--parity", "0"))) == [words]
+
+
+def test_utilities_of_mpi4py_are_lent_and_others_refused() -> None:
+    done = output(run(PROGRAMS / "mpi4py_utilities.py", ranks=3))
+    assert [line.partition(":")[0] for line in done] == [
+        "mpi4py.futures is not in perdure", "mpi4py.util.pool is not in perdure", "mpi4py.util.sync is not in perdure",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words", [(str(PROGRAMS / "plain_mpi4py.py"),), ("-c", "import mpi4py.MPI as M; print(M.COMM_WORLD.rank, 'of 2')")]
+)
+def test_mpi4py_run_runs_scripts_and_texts(words: tuple[str, ...]) -> None:
+    assert output(run("mpi4py.run", *words)) == ["0 of 2", "1 of 2"]

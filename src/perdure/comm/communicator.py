@@ -112,8 +112,9 @@ class Comm(
         self.Free()
 
     def Abort(self, errorcode: int = 0) -> NoReturn:
-        """Ends the job, with `errorcode` as its exit status, or 1 where that would be a success."""
-        raise ProgramExited(f"rank {self.held().rank} called Abort({errorcode}): exit status {errorcode & 0xFF or 1}")
+        """Ends the job, with `errorcode` as its exit status, or 1 in place of 0. Never returns, whatever the program catches."""
+        m = self.held()
+        m.engine.monitor.abort(ProgramExited(f"rank {m.rank} called Abort({errorcode}): exit status {errorcode & 0xFF or 1}"))
 
     @classmethod
     def Get_parent(cls) -> Intercomm:

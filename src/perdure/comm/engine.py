@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from perdure.comm.intake import fresh
+from perdure.comm.lifecycle import Lifecycle, begun
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
 from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
 from perdure.comm.traffic import Traffic
@@ -91,6 +92,7 @@ class Engine:
         self._calls: list[Inside] = []
         """The calls that threads are inside of."""
         self.main_thread = threading.get_ident()
+        self._lifecycle: Lifecycle | None = None
         self.log: Log | None = None
         """Told of every message that is sent, before it leaves: the seam for replay (Elnozahy et al. 2002). Off by default."""
         self.traffic = Traffic(mesh, generation, addresses, monitor, self)
@@ -115,6 +117,13 @@ class Engine:
     def awaits_copies(self) -> list[Receive]:
         """Return the receives that are matched, and wait for a copy that was asked for."""
         return list(self._asked.values())
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """What the program has called of `Init` and `Finalize`. Options count as they are at the first look."""
+        if self._lifecycle is None:
+            self._lifecycle = begun()
+        return self._lifecycle
 
     def pass_commit(self, superstep: int) -> None:
         """This rank's state is copied: what it sends from now on belongs to the next commit interval.

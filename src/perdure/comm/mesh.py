@@ -12,11 +12,12 @@ import os
 import struct
 import threading
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from perdure.comm.engine import Engine
 from perdure.comm.transports import GivenUp, Kind, Stream, make, never
 from perdure.comm.transports.strangers import Strangers
+from perdure.errors import ProgramExited
 
 if TYPE_CHECKING:
     from perdure.comm.communicator import Communicator
@@ -45,6 +46,9 @@ class Monitor(Protocol):
 
     def waits(self, threads: Collection[int]) -> None:
         """The rank has waited in calls of these threads, by identifier, and nothing has happened. Called now and then."""
+
+    def abort(self, error: ProgramExited) -> NoReturn:
+        """The program ends the job. Called by any thread, which goes no further."""
 
     def suspect(self, rank: int) -> None:
         """The connection of a rank ended although the generation is not revoked: a hint."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.comm import schedules
 from perdure.comm.failures import ErrorClass, ValueException
 from perdure.comm.ops import SUM, Op
 from perdure.comm.pendings import drive
-from perdure.comm.pickles import dump, pickle
+from perdure.comm.pickles import PICKLED, Codec
 
 if TYPE_CHECKING:
     from perdure.comm.membership import Membership
@@ -23,6 +23,8 @@ class ObjectCollectives:
     if TYPE_CHECKING:
 
         def held(self) -> Membership: ...
+
+        _codec: ClassVar[Codec]
 
     def barrier(self) -> None:
         """Returns when all ranks have called it."""
@@ -42,22 +44,22 @@ class ObjectCollectives:
         """Object number r of the sequence of `root`, on rank r."""
         m = self.held()
         m.root(root)
-        parts = [dump(obj) for obj in _one_each(m, sendobj)] if m.rank == root else None
+        parts = [self._codec.dump(obj) for obj in _one_each(m, sendobj)] if m.rank == root else None
         with m.inside("comm.scatter"):
             part = drive(m.engine, schedules.scatter_bytes(m.exchange(), parts, root))
-        return pickle.loads(part)
+        return self._codec.load(part)
 
     def allgather(self, sendobj: Any) -> list[Any]:
         """All ranks' objects as a list, on all ranks."""
-        return all_gather_objects(self.held(), "comm.allgather", sendobj)
+        return all_gather_objects(self.held(), "comm.allgather", sendobj, self._codec)
 
     def alltoall(self, sendobj: Sequence[Any]) -> list[Any]:
         """Object number r of every rank's sequence, on rank r."""
         m = self.held()
-        datas = [dump(obj) for obj in _one_each(m, sendobj)]
+        datas = [self._codec.dump(obj) for obj in _one_each(m, sendobj)]
         with m.inside("comm.alltoall"):
             parts = drive(m.engine, schedules.all_to_all_bytes(m.exchange(), datas))
-        return [pickle.loads(part) for part in parts]
+        return [self._codec.load(part) for part in parts]
 
     def reduce(self, sendobj: Any, op: AnyOp = SUM, root: int = 0) -> Any:
         """All ranks' objects combined in the order of ranks, on `root`; None elsewhere."""
@@ -82,18 +84,18 @@ class ObjectCollectives:
     def _bcast(self, call: str, obj: Any, root: int) -> Any:
         m = self.held()
         m.root(root)
-        data = dump(obj) if m.rank == root else None
+        data = self._codec.dump(obj) if m.rank == root else None
         with m.inside(call):
             data = drive(m.engine, schedules.broadcast_bytes(m.exchange(), data, root))
-        return pickle.loads(data)
+        return self._codec.load(data)
 
     def _gather(self, call: str, obj: Any, root: int) -> list[Any] | None:
         m = self.held()
         m.root(root)
-        data = dump(obj)
+        data = self._codec.dump(obj)
         with m.inside(call):
             parts = drive(m.engine, schedules.gather_bytes(m.exchange(), data, root))
-        return [pickle.loads(part) for part in parts] if m.rank == root else None
+        return [self._codec.load(part) for part in parts] if m.rank == root else None
 
     def _scan(self, call: str, obj: Any, op: AnyOp) -> tuple[Any, Any]:
         """A chain. Returns (what the lower ranks give, the same with this one)."""
@@ -105,21 +107,21 @@ class ObjectCollectives:
             if wanted is not None:
                 m.engine.wait(wanted)
         if wanted is not None:
-            before = pickle.loads(wanted.data)
-            total = op(pickle.loads(wanted.data), obj)
+            before = self._codec.load(wanted.data)
+            total = op(self._codec.load(wanted.data), obj)
         if m.rank + 1 < m.size:
-            data = dump(total)
+            data = self._codec.dump(total)
             with m.inside(call):
                 m.engine.wait(x.send(m.rank + 1, data))
         return before, total
 
 
-def all_gather_objects(m: Membership, call: str, obj: Any) -> list[Any]:
+def all_gather_objects(m: Membership, call: str, obj: Any, codec: Codec = PICKLED) -> list[Any]:
     """Return all ranks' objects. All ranks call it; `call` is the name of the public call."""
-    data = dump(obj)
+    data = codec.dump(obj)
     with m.inside(call):
         parts = drive(m.engine, schedules.all_to_all_bytes(m.exchange(), [data] * m.size))
-    return [pickle.loads(part) for part in parts]
+    return [codec.load(part) for part in parts]
 
 
 def _combined(op: AnyOp, parts: list[Any]) -> Any:

@@ -10,7 +10,6 @@ from perdure.comm.engine import Engine
 from perdure.comm.failures import ErrorClass, Exception
 from perdure.comm.links import Send
 from perdure.comm.matching import Receive
-from perdure.comm.pickles import pickle
 from perdure.comm.requests import Pending, Request
 from perdure.comm.status import Status
 
@@ -50,11 +49,17 @@ class Sending:
 
 
 class Receiving:
-    """A receive. `put`: takes the data to where it belongs; `load`: it is a pickled object."""
+    """A receive. `put`: takes the data to where it belongs; `load`: makes an object of it."""
 
     persistent = False
 
-    def __init__(self, membership: Membership, part: Receive, put: Callable[[memoryview], None] | None = None, load: bool = False) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        part: Receive,
+        put: Callable[[memoryview], None] | None = None,
+        load: Callable[[memoryview], Any] | None = None,
+    ) -> None:
         self.engine: Engine | None = membership.engine
         self.active = True
         self._membership, self._part, self._put, self._load = membership, part, put, load
@@ -77,7 +82,7 @@ class Receiving:
         assert part.data is not None
         if self._put is not None:
             self._put(part.data)
-        return pickle.loads(part.data) if self._load and part.length else None
+        return self._load(part.data) if self._load is not None and part.length else None
 
     def peek(self, status: Status) -> None:
         part = self._part

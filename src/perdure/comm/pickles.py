@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pickle as _pickle
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from perdure.comm.failures import ErrorClass, Exception
 
 
 class Pickle:
-    """A pair of functions and a protocol. As mpi4py has it, without the threshold for out-of-band buffers."""
+    """A pair of functions and a protocol, as mpi4py has it."""
+
+    THRESHOLD = 262144
+    """Of mpi4py, for out-of-band buffers. It has no meaning here."""
 
     __module__ = "perdure.MPI"
 
@@ -41,6 +45,19 @@ class Pickle:
 pickle = Pickle()
 
 
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the calls of a communicator turn objects into bytes, and bytes into objects."""
+
+    dump: Callable[[Any], memoryview]
+    load: Callable[[Any], Any]
+
+
+def load(data: Any) -> Any:
+    """Return the object of these bytes."""
+    return pickle.loads(data)
+
+
 def dump(obj: Any) -> memoryview:
     """An object's bytes. `MPI.Exception`: it cannot be pickled."""
     try:
@@ -49,3 +66,6 @@ def dump(obj: Any) -> memoryview:
         if isinstance(error, _pickle.PicklingError | TypeError | AttributeError):
             raise Exception(ErrorClass.ARG, f"this object cannot be pickled, so it cannot be sent: {error}") from error
         raise
+
+
+PICKLED: Final = Codec(dump, load)

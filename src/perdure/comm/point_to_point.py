@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,13 +12,11 @@ from perdure.comm.buffers import Block, block
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.links import Send
 from perdure.comm.pendings import Both, Nothing, Prequest, Receiving, Repeating, Sending
-from perdure.comm.pickles import dump
+from perdure.comm.pickles import PICKLED, Codec
 from perdure.comm.requests import Pending, Request
 from perdure.comm.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from perdure.comm.matching import Receive
     from perdure.comm.membership import Membership
 
@@ -45,7 +44,10 @@ def incoming(buf: Any) -> tuple[memoryview, Block | None]:
 
 
 class PointToPoint:
-    """A part of `Comm`."""
+    """A part of `Comm`. `_codec` is for lower-case calls; `_request_class` is what they return."""
+
+    _codec: ClassVar[Codec] = PICKLED
+    _request_class: ClassVar[type[Request]] = Request
 
     if TYPE_CHECKING:
 
@@ -220,7 +222,7 @@ class PointToPoint:
     def send(self, obj: Any, dest: int, tag: int = 0) -> None:
         """Sends an object, pickled."""
         m = self.held()
-        data = _pickled(obj, dest)
+        data = self._pickled(obj, dest)
         with m.inside("comm.send"):
             part = self._send(m, data, dest, tag)
             if part is not None and not part.done:
@@ -237,24 +239,24 @@ class PointToPoint:
     def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """Starts to send an object, pickled now."""
         m = self.held()
-        data = _pickled(obj, dest)
+        data = self._pickled(obj, dest)
         with m.inside("comm.isend"):
-            return _request(self._sending(m, data, dest, tag))
+            return self._request(self._sending(m, data, dest, tag))
 
     def issend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete when the receiver has begun to receive."""
         m = self.held()
-        data = _pickled(obj, dest)
+        data = self._pickled(obj, dest)
         with m.inside("comm.issend"):
-            return _request(self._sending(m, data, dest, tag, synchronous=True))
+            return self._request(self._sending(m, data, dest, tag, synchronous=True))
 
     def ibsend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete at once."""
         m = self.held()
-        data = _pickled(obj, dest)
+        data = self._pickled(obj, dest)
         with m.inside("comm.ibsend"):
             self._send(m, data, dest, tag)
-            return _request(Nothing(receives=False))
+            return self._request(Nothing(receives=False))
 
     def recv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
         """Receives an object. `buf` is there for mpi4py's sake: memory is found as needed."""
@@ -270,7 +272,7 @@ class PointToPoint:
         """Starts to receive an object; `wait` gives it."""
         m = self.held()
         with m.inside("comm.irecv"):
-            return _request(self._receiving_object(m, source, tag))
+            return self._request(self._receiving_object(m, source, tag))
 
     def sendrecv(
         self, sendobj: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,
@@ -278,7 +280,7 @@ class PointToPoint:
     ) -> Any:  # fmt: skip
         """Sends one object and receives another."""
         m = self.held()
-        data = _pickled(sendobj, dest)
+        data = self._pickled(sendobj, dest)
         with m.inside("comm.sendrecv"):
             m.destination(dest, sendtag)
             receiving = self._receiving_object(m, source, recvtag)
@@ -286,15 +288,18 @@ class PointToPoint:
             both.block()
         return both.finish(status)
 
+    def _request(self, pending: Pending) -> Request:
+        request: Request = self._request_class.of(pending)
+        return request
+
+    def _pickled(self, obj: Any, dest: int) -> memoryview:
+        """Return the bytes of an object. Called outside of `inside`: a rank that pickles computes, and does not wait."""
+        return memoryview(b"") if dest == PROC_NULL else self._codec.dump(obj)
+
     def _receiving_object(self, m: Membership, source: int, tag: int) -> Pending:
         if source == PROC_NULL:
             return Nothing(receives=True)
-        return Receiving(m, self._receive(m, None, source, tag), load=True)
-
-
-def _pickled(obj: Any, dest: int) -> memoryview:
-    """Return the bytes of an object. Called outside of `inside`: a rank that pickles computes, and does not wait."""
-    return memoryview(b"") if dest == PROC_NULL else dump(obj)
+        return Receiving(m, self._receive(m, None, source, tag), load=self._codec.load)
 
 
 def _request(pending: Pending) -> Request:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.failures import ErrorClass
 from perdure.comm.handles import Handle
 from perdure.comm.matching import Arrival, Receive
 from perdure.comm.pendings import Nothing, Receiving
+from perdure.comm.pickles import PICKLED, Codec
 from perdure.comm.point_to_point import incoming
 from perdure.comm.requests import Pending, Request
 from perdure.comm.status import Status
@@ -31,6 +33,7 @@ class Message(Handle[Matched]):
     """A matched message, as mpi4py has it: it is received by this and by nothing else."""
 
     null_class = ErrorClass.REQUEST
+    _codec: ClassVar[Codec] = PICKLED
     __module__ = "perdure.MPI"
 
     @classmethod
@@ -56,7 +59,7 @@ class Message(Handle[Matched]):
         if matched.arrival is None:
             return _request(Nothing(receives=True))
         room, target = incoming(buf)
-        return self._receive(matched, room, target.put if target else None, load=False)
+        return self._receive(matched, room, target.put if target else None)
 
     def recv(self, status: Status | None = None) -> Any:
         """Receives it as an object."""
@@ -67,7 +70,7 @@ class Message(Handle[Matched]):
         matched = self._taken()
         if matched.arrival is None:
             return _request(Nothing(receives=True))
-        return self._receive(matched, None, None, load=True)
+        return self._receive(matched, None, None, self._codec.load)
 
     def _taken(self) -> Matched:
         matched = self.held()
@@ -75,7 +78,7 @@ class Message(Handle[Matched]):
             self.thing = None
         return matched
 
-    def _receive(self, matched: Matched, room: memoryview | None, put: Any, load: bool) -> Request:
+    def _receive(self, matched: Matched, room: memoryview | None, put: Any, load: Callable[[Any], Any] | None = None) -> Request:
         m, arrival = matched.membership, matched.arrival
         assert m is not None
         assert arrival is not None
@@ -86,7 +89,9 @@ class Message(Handle[Matched]):
 
 
 class Probes:
-    """A part of `Comm`."""
+    """A part of `Comm`. `_message_class`: of what is matched."""
+
+    _message_class: ClassVar[type[Message]] = Message
 
     if TYPE_CHECKING:
 
@@ -138,10 +143,10 @@ class Probes:
     def _take(self, m: Membership, source: int, tag: int, status: Status | None) -> Message:
         if source == PROC_NULL:
             _tell(m, None, status)
-            return Message(MESSAGE_NO_PROC)  # type: ignore[no-any-return]
+            return self._message_class(MESSAGE_NO_PROC)  # type: ignore[no-any-return]
         arrival = m.engine.mailbox.take(m.context, m.source(source, tag), tag)
         _tell(m, arrival, status)
-        return Message.of(Matched(m, arrival))  # type: ignore[no-any-return]
+        return self._message_class.of(Matched(m, arrival))  # type: ignore[no-any-return]
 
 
 def _tell(m: Membership, arrival: Arrival | None, status: Status | None) -> None:

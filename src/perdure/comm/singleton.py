@@ -6,9 +6,12 @@ A process of a job never is one: there a communicator that is used before the jo
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from perdure.errors import ProgramExited
 
 if TYPE_CHECKING:
     from perdure.comm.communicator import Communicator
@@ -76,6 +79,12 @@ class _Nobody:
 
     def waits(self, threads: Collection[int]) -> None:
         """See `Monitor.waits`."""
+
+    def abort(self, error: ProgramExited) -> NoReturn:
+        """See `Monitor.abort`."""
+        sys.stdout.flush()
+        print(error, file=sys.stderr, flush=True)
+        os._exit(error.exit_status)
 
     def suspect(self, rank: int) -> None:
         """See `Monitor.suspect`."""

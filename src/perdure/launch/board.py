@@ -22,7 +22,7 @@ from perdure.core.ids import END
 from perdure.core.interval import GROWTH
 from perdure.core.offers import Offer
 from perdure.core.progress import AT_THE_END
-from perdure.errors import GenerationRevoked, InternalError, UsageError
+from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.program_threads import any_may_send
 from perdure.runtime.session import Base, Means, Previous
@@ -133,7 +133,9 @@ def _fields(superstep: int, snapshots: dict[int, Declaration]) -> dict[str, Any]
 class ThreadMonitor:
     """The communicator's `Monitor` of one rank; written by its thread, looked at by the one that waits for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        """`fail` ends the job with an error."""
+        self._fail = fail
         self.inside = self.forbidden = ""
         self.others: Collection[threading.Thread] = ()
         """Threads that were there before the program ran, and those of the other ranks."""
@@ -166,6 +168,11 @@ class ThreadMonitor:
         """Another thread that the program started may still send what they wait for: that is no deadlock."""
         if any_may_send(threads, self.others):
             self.frames += 1
+
+    def abort(self, error: ProgramExited) -> NoReturn:
+        """See `Monitor.abort`."""
+        self._fail(error)
+        raise GenerationRevoked("the program has ended the job")
 
     def suspect(self, rank: int) -> None:
         """Its thread has ended, which is known."""

@@ -77,7 +77,7 @@ class _Threads:
         self._began = time.monotonic()
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._board = Board(self._size, self._tell, declared, means.on_crossing)
-        self._monitors = [ThreadMonitor() for _ in range(self._size)]
+        self._monitors = [ThreadMonitor(self._fail) for _ in range(self._size)]
         name = os.urandom(16)
         self._meshes = [
             Mesh(job=name, rank=rank, incarnation=1, monitor=self._monitors[rank], transport="threads") for rank in range(self._size)

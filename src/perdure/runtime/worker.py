@@ -25,7 +25,7 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.offers import Offer, replicated_start
 from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
-from perdure.errors import GenerationRevoked, InternalError, UsageError
+from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
 from perdure.runtime.gate import OutputGate
@@ -108,7 +108,7 @@ class WorkerProcess:
     def _generation(self, enter: msg.Enter) -> None:
         before = set(threading.enumerate())
         self._gate.open(enter.generation)
-        self.calls.own_threads = len(before)
+        self.calls.generation, self.calls.own_threads = enter.generation, len(before)
         try:
             comm = self.mesh.enter(generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations)
             if enter.generation > 1:
@@ -117,12 +117,7 @@ class WorkerProcess:
         except GenerationRevoked:
             self.place.injector.at("unwinding", -1)
         except BaseException as error:
-            place = where(self.place.rank, self.page.superstep)
-            with contextlib.suppress(GenerationRevoked):  # nobody reads standard error, and the generation is over
-                print_raised(error, place)
-            self._gate.end_lines()
-            self.page.enter("waiting")
-            self.agent.send(as_raised(enter.generation, error, place))
+            self.report(enter.generation, error)
             return
         self._gate.end_lines()
         with self.heard.changed:
@@ -131,6 +126,15 @@ class WorkerProcess:
         self.page.write()
         left = [thread for thread in threading.enumerate() if thread not in before and is_of_the_program(thread)]
         self.agent.send(msg.Unwound(generation=enter.generation, clean=not left))
+
+    def report(self, generation: int, error: BaseException) -> None:
+        """Print what `main` has raised, and send it to the agent."""
+        place = where(self.place.rank, self.page.superstep)
+        with contextlib.suppress(GenerationRevoked):  # nobody reads standard error, and the generation is over
+            print_raised(error, place)
+        self._gate.end_lines()
+        self.page.enter("waiting")
+        self.agent.send(as_raised(generation, error, place))
 
     def slot(self, index: int, nbytes: int) -> Bytes:
         """Slot `index` as (>= nbytes,) uint8."""
@@ -179,7 +183,7 @@ class Calls:
         self._worker = worker
         self._page = worker.page
         self.forbidden = ""
-        self.own_threads = 0
+        self.generation = self.own_threads = 0
         """How many threads this process has without the program's, but with the one that runs `main`."""
         self.application_bytes = 0
         self.progressed = worker.page.moved
@@ -207,6 +211,14 @@ class Calls:
         """Another thread may still send what they wait for: that is no deadlock."""
         if any_may_send(threads):
             self.progressed()
+
+    def abort(self, error: ProgramExited) -> NoReturn:
+        """Tell the agent, as if `main` had raised the error, and wait for this process's end, which another thread brings about."""
+        self._worker.report(self.generation, error)
+        heard = self._worker.heard
+        with heard.changed:
+            heard.changed.wait_for(lambda: heard.revoked >= self.generation)
+        raise GenerationRevoked(f"generation {self.generation} is over")
 
     def suspect(self, rank: int) -> None:
         """A connection ended: a hint for the agent."""

@@ -1,0 +1,5 @@
+"""What do programs import from mpi4py beside `MPI`?
+
+`perdure run` lends these modules as `mpi4py.util.pkl5`, `mpi4py.util.dtlib` and `mpi4py.run`. They are perdure's own, with the names and
+arguments of mpi4py's.
+"""
