@@ -358,7 +358,7 @@ class Job:
                 self._memo.names.note(encoding)
         sharing.check_derived(self._memory.derived, found)
         if caller is not None:
-            self._memo.variables.note(caller, Items(found))
+            self._memo.variables.note(caller, Items(found), owns_modules=self._session.alone)
 
     def _is_position(self, superstep: int) -> bool:
         if self._every is not None:
@@ -423,5 +423,10 @@ def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Sessi
         with _running.bound(job, to_thread=not session.alone), bound(session.comm, to_thread=not session.alone):
             result = main(job, **arguments)
         job._finish(dump(result) if job.rank == 0 else b"")
+    except Exception as error:
+        why = job._memo.variables.explain(error)
+        if why is None:
+            raise
+        raise UsageError(why) from error
     finally:
         job._keep()

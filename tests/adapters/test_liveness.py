@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perdure.adapters.liveness import is_read_first, reads_global
+from perdure.adapters.liveness import is_kept_for_the_end, is_read_first, reads_global
 
 
 def read(loop: Any) -> None:
@@ -137,6 +137,25 @@ def test_a_loop_at_the_top_of_a_script() -> None:
     code = compile("for one in loop:\n    x = one\n    y, z = z, y\n", "script", "exec")
     at = next(one.offset for one in dis.get_instructions(code) if one.opname == "FOR_ITER")
     assert [is_read_first(code, at, name) for name in "xyz"] == [False, True, True]
+
+
+def loop_variable_read_at_the_end(loop: Any, rows: Any) -> Any:
+    for _ in loop:
+        for x in rows:
+            print(x)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "is_kept"),
+    [
+        (read_after_the_loop, True), (written_and_read_after_the_loop, False), (written_on_one_path, False),
+        (loop_variable_read_at_the_end, False),
+    ],
+)  # fmt: skip
+def test_what_the_program_would_read_when_its_work_is_done(function: Callable[..., Any], is_kept: bool) -> None:
+    at = next(one.offset for one in dis.get_instructions(function) if one.opname == "FOR_ITER")
+    assert is_kept_for_the_end(function.__code__, at, "x") is is_kept
 
 
 def test_functions_that_read_a_global() -> None:

@@ -16,6 +16,7 @@ RIGHT = [
     "before_the_loop", "replicated", "swapped_inside",
     "identities:sentinel", "identities:reduced_by_copyreg", "identities:taken_inside",
     "identities:swapped_everywhere",
+    "variables:global_taken_inside", "variables:attribute_taken_inside", "variables:blocks",
 ]  # fmt: skip
 REFUSED = {
     "swapped_names": r"the part \['(old|new)'\] of the item 'state' has left its place",
@@ -35,6 +36,11 @@ REFUSED = {
     "identities:swapped_attributes": r"the variable 'self.old' meant the part \['a'\] .* and means the part \['b'\]",
     "identities:carried_over": r"the variable 'last' means the part \['layers'\]\[1\].* since the loop began",
     "identities:a_global_comes_in": r"the variable 'LOG' of the module .* means the part \['log'\].* since the loop began",
+    "variables:global_kept": r"the variable 'before' of the module .* means the part \['layers'\]\[1\].* since the loop began",
+    "variables:local_kept": r"the variable 'last' means the part \['layers'\]\[1\].* since the loop began",
+    "variables:captured_kept": r"the variable 'last' means the part \['layers'\]\[1\].* since the loop began",
+    "variables:attribute_kept": r"the variable 'self.current' meant the part \['layers'\]\[0\] .* and means the part \['layers'\]\[1\]",
+    "variables:kept_for_the_end": r"the variable 'best' means the part \['layers'\]\[1\].* since the loop began",
 }
 
 

@@ -7,15 +7,77 @@ from __future__ import annotations
 
 import dis
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable
 from types import CodeType
 from typing import Final
+
+from perdure.adapters.unsetting import all_codes
 
 _ENDS: Final = frozenset(
     {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"}
 )
 """Instructions that the next one does not follow."""
 _CAPTURE: Final = "LOAD_CLOSURE"
+
+
+class _Flow:
+    """The paths through the instructions of a function."""
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+        self.instructions = [one for one in dis.get_instructions(code) if one.opname != "CACHE"]
+        self.places = {one.offset: number for number, one in enumerate(self.instructions)}
+        self._handlers = [(one.start, one.end, one.target) for one in getattr(dis.Bytecode(code), "exception_entries", ())]
+
+    def place(self, offset: int) -> int:
+        """Return the number of the instruction at an offset, or of the one before it; -1 if there is none."""
+        return max((number for at, number in self.places.items() if at <= offset), default=-1)
+
+    def after(self, number: int, *, is_ordinary: bool) -> Iterable[int]:
+        """Return the instructions that may follow one. `is_ordinary`: nothing is raised, and no `for` is over before it began."""
+        one = self.instructions[number]
+        if one.opname == "FOR_ITER" and is_ordinary:
+            return [number + 1]
+        found = [] if is_ordinary else [self.places[target] for start, end, target in self._handlers if start <= one.offset < end]
+        if one.opname not in _ENDS:
+            found.append(number + 1)
+        if one.opcode in dis.hasjrel or one.opcode in dis.hasjabs:
+            target = self.places[one.argval]
+            is_again = is_ordinary and target < number and self.instructions[target].opname == "FOR_ITER"
+            found.append(self.places[self.instructions[target].argval] if is_again else target)
+        return found
+
+    def reads_first(self, start: int, name: str) -> bool:
+        """Return whether a path from an instruction on reads a variable before it writes it."""
+        todo, seen = [start], set[int]()
+        while todo:
+            number = todo.pop()
+            if number in seen or number >= len(self.instructions):
+                continue
+            seen.add(number)
+            accesses = _accesses(self.instructions[number], name)
+            if accesses and accesses[0].startswith("LOAD"):
+                return True
+            if not accesses:
+                todo += self.after(number, is_ordinary=False)
+        return False
+
+    def keeps(self, start: int, end: int, name: str) -> bool:
+        """Return whether an ordinary path from one instruction to another leaves a variable as it is."""
+        todo, seen = [start], set[int]()
+        while todo:
+            number = todo.pop()
+            if number == end:
+                return True
+            if number in seen or number >= len(self.instructions):
+                continue
+            seen.add(number)
+            if not any(not one.startswith("LOAD") for one in _accesses(self.instructions[number], name)):
+                todo += self.after(number, is_ordinary=True)
+        return False
+
+
+_flow = functools.lru_cache(64)(_Flow)
 
 
 @functools.lru_cache(1024)
@@ -27,28 +89,24 @@ def is_read_first(code: CodeType, at: int, name: str) -> bool:
     """
     if name in code.co_freevars:
         return True
-    instructions = [one for one in dis.get_instructions(code) if one.opname != "CACHE"]
-    places = {one.offset: number for number, one in enumerate(instructions)}
-    handlers = [(one.start, one.end, one.target) for one in getattr(dis.Bytecode(code), "exception_entries", ())]
-    captured = name in code.co_cellvars and any(_accesses(one, name) == [_CAPTURE] and one.offset < at for one in instructions)
-    todo, seen = [max((number for offset, number in places.items() if offset <= at), default=-1) + 1], set[int]()
-    while todo and not captured:
-        number = todo.pop()
-        if number in seen or number >= len(instructions):
-            continue
-        seen.add(number)
-        one = instructions[number]
-        todo += [places[target] for start, end, target in handlers if start <= one.offset < end]
-        accesses = _accesses(one, name)
-        if accesses:
-            if accesses[0].startswith("LOAD"):
-                return True
-            continue
-        if one.opname not in _ENDS:
-            todo.append(number + 1)
-        if one.opcode in dis.hasjrel or one.opcode in dis.hasjabs:
-            todo.append(places[one.argval])
-    return captured
+    flow = _flow(code)
+    if name in code.co_cellvars and any(_accesses(one, name) == [_CAPTURE] and one.offset < at for one in flow.instructions):
+        return True
+    return flow.reads_first(flow.place(at) + 1, name)
+
+
+@functools.lru_cache(1024)
+def is_kept_for_the_end(code: CodeType, at: int, name: str) -> bool:
+    """Return whether an ordinary superstep leaves a variable as it is, and what follows the loop at offset `at` may read it first.
+
+    A path is ordinary if nothing is raised on it and each `for` inside of the superstep has something to do.
+    """
+    flow = _flow(code)
+    loop = flow.place(at)
+    if loop < 0 or flow.instructions[loop].opname != "FOR_ITER":
+        return False
+    end = flow.places[flow.instructions[loop].argval]
+    return flow.keeps(loop + 1, end, name) and flow.reads_first(end, name)
 
 
 def _accesses(one: dis.Instruction, name: str) -> list[str]:
@@ -62,17 +120,20 @@ def _accesses(one: dis.Instruction, name: str) -> list[str]:
     return [verb for verb, each in zip(verbs, names, strict=False) if each == name]
 
 
+@functools.lru_cache(4096)
 def reads_global(code: CodeType, name: str) -> bool:
     """Return whether a function, or one inside of it, reads a variable of its module."""
+    return _has(code, name, ("LOAD_GLOBAL", "LOAD_NAME"))
+
+
+@functools.lru_cache(4096)
+def writes_global(code: CodeType, name: str) -> bool:
+    """Return whether a function, or one inside of it, writes a variable of its module."""
+    return _has(code, name, ("STORE_GLOBAL", "STORE_NAME"))
+
+
+def _has(code: CodeType, name: str, opnames: tuple[str, ...]) -> bool:
     return any(
-        name in one.co_names
-        and any(step.argval == name and step.opname in ("LOAD_GLOBAL", "LOAD_NAME") for step in dis.get_instructions(one))
-        for one in _all_codes(code)
+        name in one.co_names and any(step.argval == name and step.opname in opnames for step in dis.get_instructions(one))
+        for one in all_codes(code)
     )
-
-
-def _all_codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _all_codes(constant)

@@ -6,6 +6,7 @@ what the module has by that name. That is done only where a name loses nothing: 
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import types
@@ -19,6 +20,7 @@ from perdure.adapters import anatomy
 Name = tuple[str, str]
 """A module and a qualified name in it."""
 _INSTALLED: Final = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+_PERDURE: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _bare: dict[int, tuple[Any, Name]] = {}
 _seen: list[int] = [0]
@@ -31,11 +33,11 @@ def program_modules() -> list[types.ModuleType]:
 
 
 def _is_programs(module: types.ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
     if module.__name__ == "__main__":
-        return True
+        return not (isinstance(file, str) and file.startswith(_PERDURE))
     if module.__name__.partition(".")[0] == "perdure":
         return False
-    file = getattr(module, "__file__", None)
     return isinstance(file, str) and not file.startswith(_INSTALLED)
 
 

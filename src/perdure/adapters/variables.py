@@ -7,7 +7,8 @@ with the wrong one. So the places of all parts that variables mean are noted at 
 1. Variables are the locals of the looping function and the globals of the program's modules. What they hold belongs to them: elements of
    short lists, tuples and dicts, attributes of objects that are not state, and what bound methods belong to, `DEPTH` steps deep.
 2. A view of an array is a part too: its place is that of the array, with the offset.
-3. A variable that the next superstep writes before it reads it may mean anything (`liveness`).
+3. A variable that the next superstep writes before it reads it may mean anything. Where the bytecode does not show that (`liveness`), the
+   variable is unset if it can be, and the superstep itself shows it (`unsetting`); the others are refused.
 4. A variable that meant no part when the loop began must mean none, for nothing gives it back. Elements of lists and dicts and attributes
    may, for they are often caches.
 """
@@ -15,19 +16,21 @@ with the wrong one. So the places of all parts that variables mean are noted at 
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import FrameType, FunctionType, MethodType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, Final
 
 import numpy as np
 
 from perdure.adapters import anatomy
-from perdure.adapters.liveness import is_read_first, reads_global
+from perdure.adapters.liveness import is_kept_for_the_end, is_read_first, reads_global, writes_global
 from perdure.adapters.modules import program_modules
 from perdure.adapters.places import Items, Place
+from perdure.adapters.unsetting import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
 from perdure.errors import UsageError
 
 DEPTH: Final = 3
@@ -37,6 +40,7 @@ STEPS_MAX: Final = 20_000
 """Values that are looked at in all. Arbitrary; it takes a hundredth of a second."""
 _SNAPSHOT: Final = sys.version_info < (3, 13)
 """Whether `frame.f_locals` is a dict that refers to the values too."""
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _OPAQUE: Final = (type, FunctionType, type(sys), str, bytes, int, float, complex, type(None))
 
 
@@ -64,35 +68,53 @@ class Variables:
         self._frame: FrameType | None = None
         self._modules: dict[str, dict[str, Any]] = {}
         self._noted: dict[Variable, tuple[Place, int]] = {}
+        self._bound: frozenset[str] = frozenset()
+        self._plain: dict[tuple[str, str], Any] = {}
+        self._unsetting = Unsetting()
+        self._gone: set[Variable] = set()
+        self._owns_modules = True
+        self._codes: set[CodeType] = set()
 
-    def note(self, frame: FrameType, items: Items) -> None:
-        """Note which parts the variables mean, at the loop's first `next()` in `frame`."""
-        self._frame = frame
+    def note(self, frame: FrameType, items: Items, *, owns_modules: bool = True) -> None:
+        """Note which parts the variables mean, at the loop's first `next()` in `frame`.
+
+        `owns_modules`: the modules of the process are those of this rank alone.
+        """
+        self._frame, self._owns_modules = frame, owns_modules
         self._modules = {module.__name__: vars(module) for module in program_modules()}
         self._modules.setdefault(frame.f_globals.get("__name__", ""), frame.f_globals)
+        self._bound = frozenset(frame.f_locals)
+        self._plain = {
+            (module, name): value for module, names in self._modules.items() for name, value in names.items() if type(value) in _PLAIN
+        }
         self._noted = {
-            variable: (place, id(value)) for variable, value, _ in self._walk(items) if (place := items.place_of(value)) is not None
+            variable: (place, id(value)) for variable, value, _, _ in self._walk(items) if (place := items.place_of(value)) is not None
         }
 
     def forget(self) -> None:
         """The loop is over: variables may mean anything."""
+        self._unsetting.put_back()
         self._frame, self._noted = None, {}
+
+    def explain(self, error: BaseException) -> str | None:
+        """Return what an error of the program means, if it comes from a variable that would mean another part after a loss."""
+        return self._unsetting.explain(error)
 
     def references(self, items: Items | None = None) -> Counter[int]:
         """Return how many references to each object, by id, are those of variables: `check` looks after them."""
         counts: Counter[int] = Counter()
-        for _, value, number in self._walk(items):
+        for _, value, number, _ in self._walk(items):
             counts[id(value)] += number
             if isinstance(value, np.ndarray) and value.base is not None:
                 counts[id(value.base)] += 1
         return counts
 
     def check(self, items: Items) -> None:
-        """Compare, at a commit. UsageError names a variable that would mean another part after a loss."""
+        """Compare, at a commit. UsageError names a variable that would mean another part after a loss and that cannot be unset."""
         if self._frame is None:
             return
         seen = set()
-        for variable, value, _ in self._walk(items):
+        for variable, value, _, holder in list(self._walk(items)):
             seen.add(variable)
             noted = self._noted.get(variable)
             if noted is not None and items.stands_at(noted[0], value):
@@ -101,10 +123,37 @@ class Variables:
             if noted is None and (here is None or variable.lasting):
                 continue
             if self._is_read(variable):
-                raise UsageError(_why(variable, noted[0] if noted else None, here, is_same=noted is not None and noted[1] == id(value)))
+                why = _why(variable, noted[0] if noted else None, here, is_same=noted is not None and noted[1] == id(value))
+                if not self._unset(variable, value, holder, why):
+                    raise UsageError(why)
         for variable, (place, _) in self._noted.items():
-            if variable not in seen and variable.name != variable.root and self._is_read(variable):
-                raise UsageError(_why(variable, place, None, is_same=False))
+            if variable in seen or variable.name == variable.root or variable in self._gone or not self._is_read(variable):
+                continue
+            raise UsageError(_why(variable, place, None, is_same=False))
+
+    def _unset(self, variable: Variable, value: Any, holder: Any, why: str) -> bool:
+        """Unset a variable, if that can be done: then a superstep that reads it before it writes it fails with `why`."""
+        assert self._frame is not None
+        if variable.name != variable.root:
+            name = variable.name.rpartition(".")[2]
+            if holder is None or not may_unset_attribute(holder, name, self._functions()):
+                return False
+            self._gone.add(variable)
+            self._unsetting.unset_attribute(holder, name, why)
+            return True
+        names = self._frame.f_globals if self._frame.f_locals is self._frame.f_globals else self._modules.get(variable.module)
+        code = self._frame.f_code
+        is_written_elsewhere = names is not None and any(writes_global(one, variable.root) for one in self._functions() if one is not code)
+        if not is_written_elsewhere and is_kept_for_the_end(code, self._frame.f_lasti, variable.root):
+            return False  # the program would learn it when all of its work is done
+        if names is not None and self._owns_modules and names.get(variable.root) is value:
+            again = self._plain.get((names.get("__name__", ""), variable.root), value)
+            self._unsetting.unset_global(names, variable.root, again, why)
+            return True
+        if names is not None or variable.root in self._bound or not CAN_UNSET_LOCALS:
+            return False
+        self._unsetting.unset_local(self._frame, variable.root, why)
+        return True
 
     def _is_read(self, variable: Variable) -> bool:
         """Return whether the next superstep may read the variable before it writes it."""
@@ -115,40 +164,41 @@ class Variables:
         is_global = variable.module or self._frame.f_locals is self._frame.f_globals
         return bool(is_global) and any(reads_global(one, variable.root) for one in self._functions() if one is not code)
 
-    def _functions(self) -> Iterator[Any]:
-        """Yield the code of the functions and methods in the program's modules."""
-        for module in self._modules.values():
-            for value in list(module.values()):
-                for one in (value, *(vars(value).values() if isinstance(value, type) else ())):
-                    inner = getattr(one, "__func__", getattr(one, "fget", one))
-                    if isinstance(inner, FunctionType):
-                        yield inner.__code__
+    def _functions(self) -> set[CodeType]:
+        """Return the code of all functions of the program, whatever holds them: decorators, closures, classes, tables."""
+        if not self._codes:
+            spaces = {id(names) for names in self._modules.values()}
+            self._codes = {one.__code__ for one in gc.get_objects() if type(one) is FunctionType and id(one.__globals__) in spaces}
+        return self._codes
 
     # ---- what variables hold ----------------------------------------------------------------------------------------------------
 
-    def _walk(self, items: Items | None) -> Iterator[tuple[Variable, Any, int]]:
-        """Yield what variables hold, and how many references to it are theirs; parts of items are not looked into."""
+    def _walk(self, items: Items | None) -> Iterator[tuple[Variable, Any, int, Any]]:
+        """Yield what variables hold, how many references to it are theirs, and the object if it is an attribute's.
+
+        Parts of items are not looked into.
+        """
         if self._frame is None:
             return
         local = self._frame.f_locals
         is_function = local is not self._frame.f_globals
-        todo: deque[tuple[Variable, Any, int, int]] = deque()
+        todo: deque[tuple[Variable, Any, int, int, Any]] = deque()
         for name, value in list(local.items()):
-            todo.append((Variable(name, name, "", False), value, 1 + (is_function and _SNAPSHOT), 0))
+            todo.append((Variable(name, name, "", False), value, 1 + (is_function and _SNAPSHOT), 0, None))
         for module, names in self._modules.items():
             if names is not local:
-                todo += [(Variable(name, name, module, False), value, 1, 0) for name, value in list(names.items())]
+                todo += [(Variable(name, name, module, False), value, 1, 0, None) for name, value in list(names.items())]
         seen: set[int] = set()
         while todo and len(seen) < STEPS_MAX:
-            variable, value, number, depth = todo.popleft()
+            variable, value, number, depth, holder = todo.popleft()
             if isinstance(value, _OPAQUE) and not (isinstance(value, int | float | str | type(None)) and variable in self._noted):
                 continue
-            yield variable, value, number
+            yield variable, value, number, holder
             if depth < DEPTH and id(value) not in seen and not (items is not None and items.place_of(value) is not None):
                 seen.add(id(value))
                 for word, one, lasting in _inside(value):
                     inner = Variable(variable.name + word, variable.root, variable.module, variable.lasting or lasting)
-                    todo.append((inner, one, 1, depth + 1))
+                    todo.append((inner, one, 1, depth + 1, value if word.startswith(".") else None))
 
 
 def _inside(value: Any) -> Iterable[tuple[str, Any, bool]]:

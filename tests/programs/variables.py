@@ -1,0 +1,174 @@
+"""Programs that take parts anew in each superstep, and some that only seem to: each function is one kind of them, as in `objects`."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import perdure
+
+EVERY = 2
+current: Any = None
+before: Any = None
+
+
+def _layers() -> dict[str, Any]:
+    return {"layers": [np.zeros(3) for _ in range(4)], "good": [], "bad": [], "sum": 0.0}
+
+
+def _total(state: dict[str, Any]) -> float:
+    return float(state["sum"] + sum(place * layer.sum() for place, layer in enumerate(state["layers"])))
+
+
+# ---- right: what a superstep reads it has written ---------------------------------------------------------------------------------
+
+
+def global_taken_inside(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        _select(state, superstep)
+        _add(superstep)
+    return _total(state) + float(current.sum())
+
+
+def _select(state: dict[str, Any], superstep: int) -> None:
+    global current
+    current = state["layers"][superstep % 4]
+
+
+def _add(superstep: int) -> None:
+    current[:] += superstep
+
+
+class Picker:
+    """An object that is not state, with an attribute that means another part in each superstep."""
+
+    def __init__(self, job: perdure.Job) -> None:
+        self.job, self.state = job, job.private("state", init=_layers)
+        self.current = self.state["layers"][0]
+
+    def pick(self, superstep: int) -> None:
+        self.current = self.state["layers"][superstep % 4]
+
+    def run(self, count: int, *, forgets_each: int = 10**6) -> float:
+        for superstep in self.job.supersteps(count, commit_every=EVERY):
+            self.job.comm.barrier()
+            if superstep % forgets_each != forgets_each - 1:
+                self.pick(superstep)
+            self.current += superstep
+        return _total(self.state)
+
+
+def attribute_taken_inside(job: perdure.Job, count: int) -> float:
+    return Picker(job).run(count)
+
+
+def blocks(job: perdure.Job, count: int) -> float:
+    """No bytecode shows that a `for` has something to do, or that a `with` and a `try` do not end early."""
+    state = job.private("state", init=_layers)
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        for layer in state["layers"]:
+            layer += superstep
+        state["sum"] += float(layer.sum())
+        with contextlib.suppress(KeyError), _opened(state["good"]) as opened:
+            opened.append(superstep)
+        try:
+            target = state["bad"] if superstep % 3 else state["good"]
+            target[superstep % 5].append(1)
+        except (IndexError, AttributeError):
+            target.append(superstep)
+        if superstep % 3 == 0:
+            row = state["layers"][superstep % 4]
+        state["sum"] += len(opened)
+        if superstep % 3 == 0:
+            row += 1
+    return _total(state) + float(layer.sum())
+
+
+@contextlib.contextmanager
+def _opened(one: list[int]) -> Iterator[list[int]]:
+    yield one
+
+
+# ---- wrong after a loss, were it not refused ----------------------------------------------------------------------------------------
+
+
+def global_kept(job: perdure.Job, count: int) -> float:
+    global before
+    state = job.private("state", init=_layers)
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        _add_before(superstep)
+        before = state["layers"][superstep % 4]
+    return _total(state)
+
+
+def _logged(function: Callable[[int], None]) -> Callable[[int], None]:
+    @functools.wraps(function)
+    def logged(superstep: int) -> None:
+        function(superstep)
+
+    return logged
+
+
+@_logged
+def _add_before(superstep: int) -> None:
+    if superstep:
+        before[:] += superstep
+
+
+def local_kept(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        if superstep:
+            last[:] += superstep  # noqa: F821
+        last = state["layers"][superstep % 4]  # noqa: F841
+    return _total(state)
+
+
+def captured_kept(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+
+    def add(superstep: int) -> None:
+        if superstep:
+            last[:] += superstep
+
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        add(superstep)
+        last = state["layers"][superstep % 4]
+    return _total(state)
+
+
+def attribute_kept(job: perdure.Job, count: int) -> float:
+    return Picker(job).run(count, forgets_each=3)
+
+
+def kept_for_the_end(job: perdure.Job, count: int) -> float:
+    """Refused at the first commit, and not when all the work is done."""
+    state = job.private("state", init=_layers)
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        state["layers"][superstep % 4] += superstep
+        if superstep % 7 == 1:
+            best = state["layers"][superstep % 4]
+    return _total(state) + float(best.sum())
+
+
+KINDS: dict[str, Callable[[perdure.Job, int], float]] = {
+    made.__name__: made
+    for made in (
+        global_taken_inside, attribute_taken_inside, blocks, global_kept, local_kept, captured_kept, attribute_kept, kept_for_the_end,
+    )
+}  # fmt: skip
+
+
+def main(job: perdure.Job, what: str = "blocks", supersteps: int = 30) -> list[float]:
+    return job.comm.allgather(KINDS[what](job, supersteps))  # type: ignore[no-any-return]
