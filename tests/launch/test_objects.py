@@ -17,6 +17,7 @@ RIGHT = [
     "identities:sentinel", "identities:reduced_by_copyreg", "identities:taken_inside",
     "identities:swapped_everywhere",
     "variables:global_taken_inside", "variables:attribute_taken_inside", "variables:blocks",
+    "variables:iterators_made_inside",
 ]  # fmt: skip
 REFUSED = {
     "swapped_names": r"the part \['(old|new)'\] of the item 'state' has left its place",
@@ -40,6 +41,8 @@ REFUSED = {
     "variables:local_kept": r"the variable 'last' means the part \['layers'\]\[1\].* since the loop began",
     "variables:captured_kept": r"the variable 'last' means the part \['layers'\]\[1\].* since the loop began",
     "variables:attribute_kept": r"the variable 'self.current' meant the part \['layers'\]\[0\] .* and means the part \['layers'\]\[1\]",
+    "variables:iterator_advanced": r"the variable 'todo' is an iterator over the part \['todo'\] of the item 'state' from before the loop",
+    "variables:generator_advanced": r"the variable 'turns' is an iterator over the part \['layers'\].* from before the loop",
     "variables:kept_for_the_end": r"the variable 'best' means the part \['layers'\]\[1\].* since the loop began",
 }
 

@@ -96,6 +96,18 @@ def _opened(one: list[int]) -> Iterator[list[int]]:
     yield one
 
 
+def iterators_made_inside(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+    names, both = iter(state), zip(state["layers"], state["layers"][1:], strict=False)
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        turns = _turns(state["layers"])
+        next(turns)[:] += superstep
+        for number, (one, two) in enumerate(zip(state["layers"], reversed(state["layers"]), strict=True)):
+            one += number * two.sum() * 1e-3
+    return _total(state) + len(list(names)) + len(list(both))
+
+
 # ---- wrong after a loss, were it not refused ----------------------------------------------------------------------------------------
 
 
@@ -162,10 +174,35 @@ def kept_for_the_end(job: perdure.Job, count: int) -> float:
     return _total(state) + float(best.sum())
 
 
+def iterator_advanced(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=lambda: {"todo": list(range(100)), "sum": 0})
+    todo = enumerate(state["todo"])
+    for _ in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        place, one = next(todo)
+        state["sum"] += place * one
+    return float(state["sum"])
+
+
+def generator_advanced(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+    turns = _turns(state["layers"])
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
+        next(turns)[:] += superstep
+    return _total(state)
+
+
+def _turns(layers: list[Any]) -> Iterator[Any]:
+    while True:
+        yield from layers
+
+
 KINDS: dict[str, Callable[[perdure.Job, int], float]] = {
     made.__name__: made
     for made in (
         global_taken_inside, attribute_taken_inside, blocks, global_kept, local_kept, captured_kept, attribute_kept, kept_for_the_end,
+        iterator_advanced, generator_advanced, iterators_made_inside,
     )
 }  # fmt: skip
 

@@ -9,7 +9,8 @@ with the wrong one. So the places of all parts that variables mean are noted at 
 2. A view of an array is a part too: its place is that of the array, with the offset.
 3. A variable that the next superstep writes before it reads it may mean anything. Where the bytecode does not show that (`liveness`), the
    variable is unset if it can be, and the superstep itself shows it (`unsetting`); the others are refused.
-4. A variable that meant no part when the loop began must mean none, for nothing gives it back. Elements of lists and dicts and attributes
+4. An iterator over a part has a position instead (`iterators`).
+5. A variable that meant no part when the loop began must mean none, for nothing gives it back. Elements of lists and dicts and attributes
    may, for they are often caches.
 """
 
@@ -27,6 +28,7 @@ from typing import Any, Final
 import numpy as np
 
 from perdure.adapters import anatomy
+from perdure.adapters.iterators import Position, position_of
 from perdure.adapters.liveness import is_kept_for_the_end, is_read_first, reads_global, writes_global
 from perdure.adapters.modules import program_modules
 from perdure.adapters.places import Items, Place
@@ -67,7 +69,7 @@ class Variables:
     def __init__(self) -> None:
         self._frame: FrameType | None = None
         self._modules: dict[str, dict[str, Any]] = {}
-        self._noted: dict[Variable, tuple[Place, int]] = {}
+        self._noted: dict[Variable, tuple[Place | Position, int]] = {}
         self._bound: frozenset[str] = frozenset()
         self._plain: dict[tuple[str, str], Any] = {}
         self._unsetting = Unsetting()
@@ -88,7 +90,7 @@ class Variables:
             (module, name): value for module, names in self._modules.items() for name, value in names.items() if type(value) in _PLAIN
         }
         self._noted = {
-            variable: (place, id(value)) for variable, value, _, _ in self._walk(items) if (place := items.place_of(value)) is not None
+            variable: (place, id(value)) for variable, value, _, _ in self._walk(items) if (place := _meant(value, items)) is not None
         }
 
     def forget(self) -> None:
@@ -117,9 +119,9 @@ class Variables:
         for variable, value, _, holder in list(self._walk(items)):
             seen.add(variable)
             noted = self._noted.get(variable)
-            if noted is not None and items.stands_at(noted[0], value):
+            if noted is not None and _is_still(noted, value, items):
                 continue
-            here = items.place_of(value)
+            here = _meant(value, items)
             if noted is None and (here is None or variable.lasting):
                 continue
             if self._is_read(variable):
@@ -217,12 +219,29 @@ def _inside(value: Any) -> Iterable[tuple[str, Any, bool]]:
     return []
 
 
-def _why(variable: Variable, noted: Place | None, here: Place | None, *, is_same: bool) -> str:
+def _meant(value: Any, items: Items) -> Place | Position | None:
+    return items.place_of(value) or position_of(value, items)
+
+
+def _is_still(noted: tuple[Place | Position, int], value: Any, items: Items) -> bool:
+    """Return whether a value is what a recovery would make of the variable: what stands at the place now, or an iterator at the start."""
+    if isinstance(noted[0], Place):
+        return items.stands_at(noted[0], value)
+    here = position_of(value, items)
+    return id(value) == noted[1] and here is not None and here.token == noted[0].token
+
+
+def _why(variable: Variable, noted: Place | Position | None, here: Place | Position | None, *, is_same: bool) -> str:
     name = f"the variable {variable.name!r}" + (f" of the module {variable.module}" if variable.module else "")
     if noted is None:
         return (
             f"{name} means {here} since the loop began, and the next superstep may read it; after a loss it means what main gave it before "
             "the loop. Put the object into the item before the loop, or take the part from the item at the start of each superstep"
+        )
+    if isinstance(noted, Position):
+        return (
+            f"{name} is {noted} from before the loop and has advanced since; after a loss it starts again: make the iterator in the "
+            "superstep, and keep in the item how far it has come"
         )
     if is_same:
         return (
