@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from perdure.core import changes, commit_intervals, holdings, layout, planner, seating, tree, votes
 from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, tight, workers
-from perdure.core.orchestrator import choosing, commits, deciding, excluding, fanning, learning, watching
+from perdure.core.orchestrator import choosing, commits, deciding, excluding, fanning, learning, moves, watching
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
-from perdure.sim.scenario import Fault, Scenario, draw, with_flips
+from perdure.sim.scenario import Fault, Scenario, draw, with_flips, with_moves
 from tests.mutations.planting import Mutation
 
 
@@ -47,17 +47,6 @@ def with_a_loss_at_the_end(seed: int) -> Scenario:
     """A node ends while the last commit is being made, and perhaps the orchestrator when it is asked for the result."""
     loss = Fault(kind="kill", phase="Prepared", nth=61 + seed % 15, victim=seed)
     return Scenario(ranks=3, parity=1, seed=seed, faults=(loss,))
-
-
-def with_nodes_that_come_back(seed: int) -> Scenario:
-    """Two nodes end, so survivors host two ranks each; two nodes come up, and later a survivor ends."""
-    faults = (
-        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
-        Fault(kind="kill", phase="Seal", nth=1, delay=1, victim=seed // 3),
-        *(Fault(kind="arrive", phase="Committed", nth=13 + number) for number in range(2)),
-        Fault(kind="kill", phase="Committed", nth=30 + seed % 5, victim=seed // 2),
-    )
-    return Scenario(ranks=4, parity=3, seed=seed, spares=0, group_size=4, count=24, superstep_ms=3000, faults=faults)
 
 
 def with_a_long_stop(seed: int) -> Scenario:
@@ -244,7 +233,89 @@ def with_a_loss_after_a_crossing_message(seed: int) -> Scenario:
     return Scenario(ranks=4, parity=1, seed=seed, messages="warned", fan_out=fan_out, faults=(loss, away) if seed % 2 else (loss,))
 
 
+def with_a_loss_during_a_move(seed: int) -> Scenario:
+    """Ranks move to a node that has come up, and while they are rebuilt there another node of their group ends."""
+    faults = (
+        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
+        Fault(kind="arrive", phase="Committed", nth=16),
+        Fault(kind="kill", phase="Hold", nth=1, delay=40 + seed % 80, victim=seed // 3),
+    )
+    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=30, faults=faults)
+
+
+def with_a_hand_over_during_a_move(seed: int) -> Scenario:
+    """The orchestrator ends when it has asked the ranks to hold."""
+    faults = (
+        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
+        Fault(kind="arrive", phase="Committed", nth=16),
+        Fault(kind="orchestrator", phase="Hold", nth=1, delay=seed % 60),
+    )
+    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=30, faults=faults)
+
+
+def with_a_spare_that_ends(seed: int) -> Scenario:
+    """Ranks are asked to hold for a node that has come up, and it ends."""
+    faults = (
+        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
+        Fault(kind="arrive", phase="Committed", nth=16),
+        Fault(kind="spare", phase="Hold", nth=1, delay=seed % 25),
+    )
+    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=(30, 500)[seed % 2], faults=faults)
+
+
+def with_a_loss_before_a_move(seed: int) -> Scenario:
+    """Two nodes end, so a survivor hosts several ranks; three nodes come up, and that survivor ends before the next commit."""
+    faults = (
+        Fault(kind="kill", phase="Committed", nth=13, victim=seed),
+        Fault(kind="kill", phase="Committed", nth=18, victim=seed // 3),
+        *(Fault(kind="arrive", phase="Committed", nth=26 + number) for number in range(3)),
+        Fault(kind="kill", phase="Hold", nth=1, delay=180 + seed % 100, victim=seed),
+    )
+    return Scenario(ranks=6, parity=2, seed=seed, spares=0, group_size=6, count=8, superstep_ms=4000, faults=faults)
+
+
 MISTAKES = (
+    Mutation(
+        name="the new home of a moved rank is the only one that is asked for its chunks", rule="E10, R2", function=choosing.value,
+        right="(*excluding.kept(state), *fanning.kept(state))", wrong="excluding.kept(state)",
+        scenario=with_a_loss_during_a_move,
+    ),
+    Mutation(
+        name="a node gives up the chunks of a rank at once when it moves away", rule="E10", function=custody.leave,
+        right="out += _keep(state, hosted, plan.base)", wrong="out += _keep(state, hosted, None)", scenario=with_moves,
+    ),
+    Mutation(
+        name="what a member keeps is lost on its way up the tree", rule="E10, D8", function=relaying._answer,
+        right="kept=tuple((agent, report) for (agent, _), report in gathering.sum.kept.items()),", wrong="", scenario=with_moves,
+    ),
+    Mutation(
+        name="what is kept of a moved rank is never given up", rule="E10", function=commit.committed,
+        right="out = custody.drop(state)", wrong="out = []", scenario=with_moves,
+    ),
+    Mutation(
+        name="ranks hold at a commit, and nobody seals", rule="E3", function=moves.is_due,
+        right="return state.phase", wrong="return False and state.phase", scenario=with_moves,
+    ),
+    Mutation(
+        name="ranks hold at a label that was committed before they were asked to", rule="E3", function=moves.hold,
+        right="newest = committed if", wrong="newest = Label(generation, -1) if", scenario=with_moves,
+    ),
+    Mutation(
+        name="a new orchestrator waits for a commit of ranks that hold already", rule="E3, D7", function=moves.must_seal_at_once,
+        right="bool(wish(state))", wrong="False", scenario=with_a_hand_over_during_a_move,
+    ),
+    Mutation(
+        name="ranks go on holding when the spare is gone", rule="E3", function=commit.hold,
+        right="if label is None or state.hold_after is not None:", wrong="if True:", scenario=with_a_spare_that_ends,
+    ),
+    Mutation(
+        name="a spare that has come up is left without ranks", rule="D3, E10", function=seating.relieve,
+        right="while len(here) > most and", wrong="while False and", scenario=with_moves,
+    ),
+    Mutation(
+        name="a plan that needs a member's kept chunks is taken for one that reads in vain", rule="E10, R1", function=excluding._fails,
+        right="return False  # a member", wrong="return True  # a member", scenario=with_moves,
+    ),
     Mutation(
         name="a receive takes a message of a later commit interval", rule="C11", function=commit_intervals.match,
         right="return Match.HELD if", wrong="return Match.NOW if",
@@ -362,7 +433,7 @@ MISTAKES = (
     ),
     Mutation(
         name="all ranks of a lost node go to one spare, however many they are", rule="D3", function=seating.loads,
-        right="_split(plan, ranks, ranks_per_node)", wrong="[ranks]", scenario=with_nodes_that_come_back,
+        right="_split(plan, ranks, ranks_per_node)", wrong="[ranks]", scenario=with_a_loss_before_a_move,
     ),
     Mutation(
         name="commit positions are forgotten in a recovery", rule="C1", function=planner._positions_after,

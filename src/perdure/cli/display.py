@@ -45,6 +45,8 @@ def in_words(event: Event) -> str:
             return f"group size: {event['reason']}"
         case "generation_started" if event.get("risk"):
             return f"warning: {event['risk']}"
+        case "hold":
+            return f"{event['why']}: ranks move at the next commit"
         case "resumed" if event["generation"] > 1:
             return f"the job goes on from superstep {event['superstep']}"
         case "chunk_wrong":

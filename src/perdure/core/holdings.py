@@ -62,6 +62,15 @@ class Holdings:
         held = self.report(rank, label)
         return held is not None and (held.data, held.parity) == plan.geometry(plan.group_index(rank)).full_masks
 
+    def whole_report(self, plan: Plan, rank: int, label: Label) -> RankReport:
+        """What the home of a counted rank holds, which is all of the label, or what it has reported."""
+        known = self.reports.get(rank)
+        if known is not None:
+            return known
+        data, parity = plan.geometry(plan.group_index(rank)).full_masks
+        whole = LabelReport(label=label, prepared=True, data=data, parity=parity)
+        return RankReport(rank=rank, incarnation=plan.placements[rank].incarnation, worker_lives=True, labels=(whole,))
+
     def has_offers(self, rank: int, label: Label) -> bool:
         """Those of its group; they are there with the first chunk."""
         if rank not in self.reports:

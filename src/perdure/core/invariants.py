@@ -44,7 +44,10 @@ class View:
     def slots(self) -> list[tuple[AgentState, Hosted, Slot]]:
         """Every slot of every rank of every living agent."""
         return [
-            (agent, hosted, slot) for agent in self.agents.values() for hosted in agent.hosted.values() for slot in hosted.slots.values()
+            (agent, hosted, slot)
+            for agent in self.agents.values()
+            for hosted in (*agent.hosted.values(), *agent.kept.values())
+            for slot in hosted.slots.values()
         ]
 
 
@@ -215,20 +218,21 @@ def generations_do_not_mix(view: View) -> list[str]:
 
 
 def custodians_only_keep(view: View) -> list[str]:
-    """D6, G3: who has no rank in its plan is no member of it, runs nothing, and holds nothing but the base."""
+    """D6, E10, G3: an agent without a rank in its plan is no member and hosts nothing. What is kept is the base, and nothing of it runs."""
     found = []
     for agent in view.agents.values():
+        for kept in agent.kept.values():
+            if kept.worker not in (WorkerPhase.KILLED, WorkerPhase.GONE):
+                found.append(f"rank {kept.rank} has a worker on agent {agent.me}, and lives elsewhere in generation {agent.generation}")
+            strange = [label for label in kept.slots if agent.plan is None or label != agent.plan.base or agent.committed]
+            found += [f"agent {agent.me} keeps {label} of rank {kept.rank}" for label in strange]
         if not agent.is_outside:
             if agent.phase is Phase.CUSTODIAN:
                 found.append(f"agent {agent.me} is a custodian, and has ranks in generation {agent.generation}")
             continue
         if agent.phase is Phase.MEMBER:
             found.append(f"agent {agent.me} is a member of generation {agent.generation}, and has no rank in it")
-        for hosted in agent.hosted.values():
-            if hosted.worker not in (WorkerPhase.KILLED, WorkerPhase.GONE):
-                found.append(f"rank {hosted.rank} has a worker on agent {agent.me}, which generation {agent.generation} goes on without")
-            strange = [label for label in hosted.slots if agent.plan is None or label != agent.plan.base]
-            found += [f"rank {hosted.rank} holds {label} on the custodian {agent.me}" for label in strange]
+        found += [f"rank {rank} lives on agent {agent.me}, which generation {agent.generation} goes on without" for rank in agent.hosted]
     return found
 
 

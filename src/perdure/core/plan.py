@@ -48,8 +48,14 @@ class _Lookup:
         self.seat_of: dict[int, tuple[int, int]] = {
             rank: (index, member) for index, group in enumerate(plan.groups) for member, rank in enumerate(group)
         }
+        self.fullest = fullest(self.ranks_of)
         self.smallest_group = min(map(len, plan.groups))
         self.crowded = frozenset(index for index in range(len(plan.groups)) if plan.is_crowded(index))
+
+
+def fullest(ranks_of: dict[int, list[int]]) -> int:
+    """The agent with the most ranks, of several the one with the lowest number."""
+    return min(ranks_of, key=lambda agent: (-len(ranks_of[agent]), agent))
 
 
 def _exchanged(old: tuple[Member, ...], gone: set[Member], new: set[Member]) -> tuple[Member, ...]:
@@ -132,6 +138,10 @@ class Plan(_WithLookup):
         """The number of ranks of the smallest parity group."""
         return self._found.smallest_group
 
+    def fullest_agent(self) -> int:
+        """The agent that holds the most ranks."""
+        return self._found.fullest
+
     def member_of(self, rank: int) -> int:
         """The member number of `rank` in its parity group."""
         return self._found.seat_of[rank][1]
@@ -171,7 +181,7 @@ class Plan(_WithLookup):
         )
         lookup = _Lookup.__new__(_Lookup)
         lookup.ranks_of, lookup.agents, lookup.addresses, lookup.seat_of = ranks_of, agents, addresses, found.seat_of
-        lookup.incarnations, lookup.smallest_group = tuple(incarnations), found.smallest_group
+        lookup.incarnations, lookup.smallest_group, lookup.fullest = tuple(incarnations), found.smallest_group, fullest(ranks_of)
         touched = {found.seat_of[place.rank][0] for place in amend.placements}
         lookup.crowded = found.crowded - touched | {index for index in touched if plan.is_crowded(index)}
         object.__setattr__(plan, "_lookup", lookup)

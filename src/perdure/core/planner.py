@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perdure.core import seating
 from perdure.core.domains import Domains
@@ -126,7 +126,9 @@ def next_plan(
     if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
     homes = seating.place(plan, missing, seats, spares, domains, ranks_per_node)
-    renewed = {*missing, *workers_gone} if base is not None else set(range(plan.size))
+    if base is None or base.superstep != END:
+        homes |= seating.relieve(plan, homes, spares, _movable(plan, base, held) if spares else {}, domains, ranks_per_node)
+    renewed = {*homes, *missing, *workers_gone} if base is not None else set(range(plan.size))
     placed = []
     for rank in sorted(renewed):
         place = plan.placements[rank]
@@ -139,6 +141,40 @@ def next_plan(
             placements=tuple(placed),
             addresses=tuple(sorted({(seat.agent, seat.address) for seat in homes.values()})),
         )
+    )
+
+
+def _movable(plan: Plan, base: Label | None, held: Holdings) -> dict[int, bool]:
+    """E10: ranks that may leave a living home -> does the home have all of their chunks, to keep them? Otherwise it has none of them: a
+    rank that is half rebuilt stays."""
+    if base is None:
+        return dict.fromkeys(range(plan.size), False)
+    whole = {rank: held.has_whole(plan, rank, base) for rank in range(plan.size)}
+    return {rank: is_whole for rank, is_whole in whole.items() if is_whole or held.report(rank, base) is None}
+
+
+def after_moves(before: Plan, plan: Plan, held: Holdings) -> Holdings:
+    """E10: what is held of the base, seen from a plan that moves ranks whose home lives: the old home keeps what it has. What the new home
+    has kept since an earlier move is its own again."""
+    if plan.base is None:
+        return held
+    moved = [
+        place for place, old in zip(plan.placements, before.placements, strict=True)
+        if place.agent != old.agent and place.rank not in held.missing
+    ]  # fmt: skip
+    back = {
+        report.rank: report for custodian, report in held.kept
+        if report.rank in held.missing and plan.agent_of(report.rank) == custodian.agent
+    }  # fmt: skip
+    if not moved and not back:
+        return held
+    left = {place.rank: held.whole_report(before, place.rank, plan.base) for place in moved}
+    kept = [(Custodian(agent=before.agent_of(rank), address=before.address_of(before.agent_of(rank))), one) for rank, one in left.items()]
+    return replace(
+        held,
+        reports={rank: report for rank, report in held.reports.items() if rank not in left} | back,
+        missing=tuple(sorted({*held.missing, *left} - back.keys())),
+        kept=(*((custodian, report) for custodian, report in held.kept if report.rank not in back), *kept),
     )
 
 

@@ -2,7 +2,7 @@
 
 At the start ranks lie as evenly in the failure domains as the nodes allow. After a loss each lost node's ranks go together to the spare
 with which the fewest domains hold more than `parity` members of a group; a node that held more than `ranks_per_node` ranks needs several
-spares. Ranks whose node survives stay where they are.
+spares. Ranks whose node survives stay where they are, unless it holds more than `ranks_per_node` ranks and spares are left.
 """
 
 from __future__ import annotations
@@ -178,3 +178,37 @@ def _crowded(plan: Plan, missing: Sequence[int], homes: Mapping[int, Seat], seat
         load[seat.agent].append(rank)
         found[rank] = seat
     return found
+
+
+def relieve(
+    plan: Plan, homes: Mapping[int, Seat], spares: Sequence[Seat], movable: Mapping[int, bool], domains: Domains, most: int
+) -> dict[int, Seat]:
+    """Ranks that leave living nodes with more than `most` ranks, and the spares that they move to: as many ranks as there is room for.
+
+    Args:
+        homes: seats of ranks that were lost; the others live where `plan` has them.
+        spares: all of them; those with ranks in `homes` have room for the rest.
+        movable: ranks that may be moved -> does their home have anything of them? Those of which it has nothing go first.
+    """
+    load = Counter(seat.agent for seat in homes.values())
+    moving: list[int] = []
+    crowded = [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > most] if len(spares) > len(load) else []
+    for agent in crowded:
+        here = [rank for rank in plan.ranks_of(agent) if rank not in homes]
+        while len(here) > most and (leaving := _worst_placed(plan, here, movable)) is not None:
+            here.remove(leaving)
+            moving.append(leaving)
+    free = [seat for seat in spares if not load[seat.agent]]
+    batches = loads(plan, moving, most)[: len(free)]
+    crowd = _Crowd(plan, moving, domains)
+    chosen = _choose_spares(crowd, batches, free, domains)
+    return {rank: seat for ranks, seat in zip(batches, chosen, strict=True) for rank in ranks}
+
+
+def _worst_placed(plan: Plan, here: Sequence[int], movable: Mapping[int, bool]) -> int | None:
+    """The rank with the most members of its group beside it; of several the one that came last."""
+    return max(
+        (rank for rank in here if rank in movable),
+        key=lambda rank: (not movable[rank], len(set(plan.group_of(rank)).intersection(here)), plan.placements[rank].incarnation, rank),
+        default=None,
+    )

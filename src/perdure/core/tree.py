@@ -94,6 +94,7 @@ class Sum:
     positions: set[int] = field(default_factory=set)
     addresses: dict[int, str] = field(default_factory=dict)
     transits: dict[int, Transit] = field(default_factory=dict)
+    kept: dict[tuple[int, int], RankReport] = field(default_factory=dict)
     accepted: Vote | None = None
 
     def add(self, answer: Gathered) -> None:
@@ -104,6 +105,7 @@ class Sum:
         self.positions.update(answer.positions)
         self.addresses.update(answer.addresses)
         self.transits.update(answer.transits)
+        self.kept.update(((agent, report.rank), report) for agent, report in answer.kept)
         self.add_vote(answer.accepted)
 
     def add_vote(self, vote: Vote | None) -> None:

@@ -52,6 +52,7 @@ class Heard:
     revoked: int = 0
     may_copy: dict[Label, tuple[int, Label | None]] = field(default_factory=dict)
     committed: Label | None = None
+    hold_after: Label | None = None
     positions: set[int] = field(default_factory=set)
     protect_s: float = 0.0
 
@@ -157,12 +158,15 @@ class WorkerProcess:
                 case msg.Enter():
                     heard.enter = message
                     heard.may_copy.clear()
+                    heard.hold_after = None
                     heard.positions = set(message.positions)
                     heard.committed = None
-                case msg.MayCopy(label=label, slot=slot, since=since):
+                case msg.MayCopy(label=label, slot=slot, since=since, hold_after=hold_after):
                     heard.may_copy[label] = slot, since
-                case msg.LabelCommitted(label=label, positions=positions, protect_s=protect_s):
+                    heard.hold_after = hold_after
+                case msg.LabelCommitted(label=label, positions=positions, protect_s=protect_s, hold_after=hold_after):
                     heard.committed, heard.protect_s = label, protect_s
+                    heard.hold_after = hold_after
                     heard.positions |= set(positions)
                 case msg.Revoke(generation=generation):
                     heard.revoked = max(heard.revoked, generation)
@@ -343,7 +347,7 @@ class WorkerSession:
         is_first, is_last = self.base is None and superstep == 0, superstep == END
         if is_first and not self.tight:
             self._touch_other_slot()
-        if self.tight or is_first or is_last:
+        if self.tight or is_first or is_last or self._holds_at(label):
             self._wait_for_commit(label)
         if is_first or is_last:
             self._loop_since = time.monotonic()
@@ -362,7 +366,16 @@ class WorkerSession:
     def _wait_for_commit(self, label: Label) -> None:
         self._worker.place.injector.at("waiting", label.superstep)
         with self.inside(AT_THE_END if label.superstep == END else "supersteps"):
-            self._wait(lambda: self._heard.committed is not None and self._heard.committed >= label)
+            self._wait(lambda: self._is_over(label))
+
+    def _is_over(self, label: Label) -> bool:
+        """Is the label committed, and may the rank go on (rule E3)?"""
+        is_committed = self._heard.committed is not None and self._heard.committed >= label
+        return is_committed and not self._holds_at(label)
+
+    def _holds_at(self, label: Label) -> bool:
+        """Does the rank wait at this label until it is revoked (rule E3)? Not at the end, which nothing follows."""
+        return self._heard.hold_after is not None and label > self._heard.hold_after and label.superstep != END
 
     def base_is_wrong(self) -> NoReturn:
         with self.inside("supersteps"):

@@ -43,6 +43,10 @@ DEGRADED_S: Final = 1.0
 """Ten times what the slowest simulated node needs to rebuild parity."""
 KNOWN_S: Final = 8.0
 """After which an orchestrator knows of a node that has come up. Arbitrary; an engine reports it within two seconds."""
+PROMPTLY_KNOWN_S: Final = 1.0
+"""The same where the engine reports at once."""
+PATIENCE_KEPT: Final = 0.95
+"""Of the time that a silent node is waited for: an orchestrator's clock runs fast, and it begins to wait a moment before the node stops."""
 GENERATIONS_MAX: Final = 60
 """Three faults make no more than a few each. Arbitrary."""
 FENCED_S: Final = 1.0
@@ -204,16 +208,17 @@ class Checkers:
         self.spares_used(plan)
 
     def spares_used(self, plan: Plan) -> None:
-        """D3: a spare takes no more than `ranks_per_node` lost ranks while another one, known for long, has none."""
+        """D3, E10: no node holds more than `ranks_per_node` ranks while a spare, known for long, has none."""
         cluster, now = self.cluster, self.cluster.schedule.now
-        if not cluster.arrived_at_s or len(cluster.decisions.chosen) < 2 or now - cluster.supervisor.current.began_s < KNOWN_S:
+        known_s = PROMPTLY_KNOWN_S if cluster.scenario.engine == "prompt" else KNOWN_S
+        if not cluster.arrived_at_s or len(cluster.decisions.chosen) < 2 or now - cluster.supervisor.current.began_s < known_s:
             return
-        before = cluster.decisions.chosen[-2]
-        new = set(plan.agents()) - set(before.agents())
-        full = [agent for agent in new if len(plan.ranks_of(agent)) > cluster.scenario.ranks_per_node]
+        if plan.base is not None and plan.base.superstep == END:
+            return
+        full = [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > cluster.scenario.ranks_per_node]
         idle = [
             number for number, since_s in cluster.arrived_at_s.items()
-            if now - since_s > KNOWN_S and cluster.nodes[number].alive and number not in plan.agents() and number not in self.lost_at_s
+            if now - since_s > known_s and cluster.nodes[number].alive and number not in plan.agents() and number not in self.lost_at_s
             and cluster.nodes[number].state.plan is None and number not in cluster.touched
         ]  # fmt: skip
         self._require(not (full and idle), "D3", f"agent {full} has too many ranks while agent {idle} is a spare")
@@ -457,5 +462,5 @@ class Checkers:
         return node.number not in self.cluster.supervisor.current.state.excluded and self._is_waited_for(node)
 
     def _is_waited_for(self, node: Node) -> bool:
-        patience_s = self.cluster.settings.unreachable_timeout_s
+        patience_s = PATIENCE_KEPT * self.cluster.settings.unreachable_timeout_s
         return node.alive and (node.awake or self.cluster.schedule.now - node.frozen_since_s <= patience_s)

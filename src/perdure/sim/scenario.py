@@ -55,7 +55,9 @@ CUSTODY_PHASES: Final = ("Custody",)
 EARLY: Final = PHASES[: PHASES.index("Seal")]
 TIGHT_PHASES: Final = ("CopySlot", "SlotCopied", "MoveLabel")
 """Of a commit in tight mode, and of a recovery right after one."""
-ALL_PHASES: Final = (*PHASES, *MEMORY_PHASES, *CUSTODY_PHASES, *TIGHT_PHASES)
+MOVE_PHASES: Final = ("Hold",)
+"""Of a planned move: reached when a node comes up while others hold too many ranks."""
+ALL_PHASES: Final = (*PHASES, *MEMORY_PHASES, *CUSTODY_PHASES, *TIGHT_PHASES, *MOVE_PHASES)
 CHOICES: Final = {
     "engine": ("prompt", "late", "never"),
     "notes": ("prompt", "late", "never"),
@@ -236,6 +238,32 @@ def _in_tight_memory(dice: random.Random, scenario: Scenario) -> Scenario:
         nth = 1 + dice.randrange(4 * scenario.ranks)
         first = replace(first, phase=dice.choice(TIGHT_PHASES), nth=nth)
     return replace(scenario, memory=TIGHT, faults=(first, *more) if first is not None else ())
+
+
+def with_moves(seed: int) -> Scenario:
+    """A node ends and no spare is left, so a survivor hosts its ranks too; later a node comes up, ranks move there, and one or two more
+    faults strike at about that time."""
+    dice = random.Random(f"moves {seed}")
+    parity = dice.choice((1, 1, 2))
+    ranks = dice.randint(parity + 2, 7)
+    loss = Fault(kind=dice.choice(("kill", "kill", "silence")), phase="Committed", nth=1 + 2 * ranks + dice.randrange(ranks), victim=seed)
+    arrivals = [Fault(kind="arrive", phase="Committed", nth=4 * ranks + dice.randrange(2 * ranks)) for _ in range(dice.choice((1, 1, 2)))]
+    phases = (*MOVE_PHASES, "Committed", "Seal", "Sealed", "Accept", "Amend", "Install", "Restore", "SlotRestored", "Decode", "ChunkStored",
+              "Rebuilt", "Ready", "Enter", "Prepared", "WorkerEnded")  # fmt: skip
+    more = []
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        phase = dice.choice(phases)
+        late = ranks if phase in ("Committed", "Prepared", "Enter", "Ready") else 1
+        nth = dice.randint(4 * late, 8 * late) if late > 1 else dice.randint(1, 2 * ranks)
+        kind = dice.choice(("kill", "kill", "kill", "crash", "orchestrator", "orchestrator", "stun", "silence", "spare", "rival", "doze"))
+        more.append(Fault(kind=kind, phase=phase, nth=nth, delay=dice.choice((0, 0, 1, 3, 10)), victim=dice.randrange(64)))
+    return Scenario(
+        ranks=ranks, parity=parity, seed=seed, spares=0, count=dice.choice((8, 12)), superstep_ms=dice.choice((4, 30, 500, 2000)),
+        ranks_per_node=dice.choice((1, 1, 2)), group_size=ranks, skew=dice.random() < 0.3, repeats=dice.random() < 0.3,
+        fan_out=dice.choice((0, 0, 2)), engine=dice.choice(("prompt", "prompt", "late")), memory=dice.choice((OVERLAP, OVERLAP, TIGHT)),
+        rivals=dice.random() < 0.2, notes=dice.choice(("prompt", "late", "never")),
+        messages=dice.choice((tokens.NONE, tokens.RACING)), faults=(loss, *arrivals, *more),
+    )  # fmt: skip
 
 
 def with_flips(scenario: Scenario) -> Scenario:

@@ -41,6 +41,7 @@ class Worker:
         self._may_copy: dict[Label, tuple[int, Label | None]] = {}
         self._offers: dict[Label, Offer] = {}
         self._committed: Label | None = None
+        self._hold_after: Label | None = None
         self._positions: set[int] = set()
         self._exchange = Exchange(rank=rank, size=1, pattern=tokens.NONE)
         self._early: list[tuple[int, Token]] = []
@@ -93,16 +94,18 @@ class Worker:
                 self.enter = message
                 self._positions, self._committed = set(message.positions), None
                 self._may_copy.clear()
+                self._hold_after = None
                 self._offers = {message.base: message.offer} if message.base and message.offer else {}
                 self._exchange = Exchange(rank=self.rank, size=message.size, pattern=self.node.cluster.scenario.messages)
                 early, self._early = self._early, []
                 for generation, token in early:
                     self.receive(generation, token)
                 self._main = self._run(message)
-            case msg.MayCopy(label=label, slot=slot, since=since):
+            case msg.MayCopy(label=label, slot=slot, since=since, hold_after=hold_after):
                 self._may_copy[label] = slot, since
-            case msg.LabelCommitted(label=label, positions=positions):
-                self._committed = label
+                self._hold_after = hold_after
+            case msg.LabelCommitted(label=label, positions=positions, hold_after=hold_after):
+                self._committed, self._hold_after = label, hold_after
                 self._positions |= set(positions)
             case msg.Revoke(generation=generation):
                 self._revoked = max(self._revoked, generation)
@@ -214,6 +217,9 @@ class Worker:
         self._exchange.pass_commit()
         self._offers[label] = offer
         yield msg.Snapped(label=label, offer=offer, costs=COSTS)
-        if self._is_tight or label.superstep in (0, END):
-            while self._committed is None or self._committed < label:
-                yield None
+        waits = self._is_tight or label.superstep in (0, END)
+        while self._holds_at(label) or (waits and (self._committed is None or self._committed < label)):
+            yield None
+
+    def _holds_at(self, label: Label) -> bool:
+        return self._hold_after is not None and label > self._hold_after and label.superstep != END

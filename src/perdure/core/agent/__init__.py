@@ -45,7 +45,7 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
             return membership.links_quiet(state, generation, now)
         case ev.ParityStored():
             return commit.parity_stored(state, event, now)
-        case ev.SlotVerified() if state.phase is Phase.CUSTODIAN:
+        case ev.SlotVerified(rank=rank) if rank in state.kept:
             return custody.verified(state, event)
         case ev.SlotRestored() | ev.ReplicatedStored() | ev.ChunkStored() | ev.SlotVerified():
             return restore.stored(state, event, now)
@@ -81,6 +81,8 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
             return restore.assigned(state, message)
         case msg.Committed(label=label, next_position=position):
             return commit.told_committed(state, label, position, now)
+        case msg.Hold():
+            return commit.hold(state, message)
         case msg.Reserve():
             if state.phase is not Phase.SPARE or state.reserved:
                 return []

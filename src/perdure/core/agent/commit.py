@@ -9,7 +9,7 @@ from perdure.core import agreement
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import tight
+from perdure.core.agent import custody, tight
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, full_masks
 from perdure.core.ids import END, Label
 from perdure.core.offers import Offer
@@ -35,7 +35,7 @@ def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     hosted.slots[label] = Slot(label=label, index=index, stage=Stage.FILLING)
     hosted.wants = None
     out.append(do.BindSlot(rank=hosted.rank, label=label, index=index, since=since))
-    out.append(do.TellWorker(rank=hosted.rank, message=msg.MayCopy(label=label, slot=index, since=since)))
+    out.append(do.TellWorker(rank=hosted.rank, message=msg.MayCopy(label=label, slot=index, since=since, hold_after=state.hold_after)))
     return out
 
 
@@ -202,7 +202,7 @@ def committed(state: AgentState, label: Label, now: float) -> list[do.AgentComma
     state.committed = label
     state.prepared = {known: facts for known, facts in state.prepared.items() if known >= label}
     state.early_offers = {known: offers for known, offers in state.early_offers.items() if known > label}
-    out: list[do.AgentCommand] = []
+    out = custody.drop(state)
     for hosted in state.hosted.values():
         slot = hosted.slots.get(label)
         out += tight.keep(state, hosted, label) if slot and tight.is_live(state, slot) else tell_committed(state, hosted, label)
@@ -211,8 +211,26 @@ def committed(state: AgentState, label: Label, now: float) -> list[do.AgentComma
 
 def tell_committed(state: AgentState, hosted: Hosted, label: Label) -> list[do.AgentCommand]:
     """The rank hears of it, and may copy again if it waits for that."""
-    told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s)
+    told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s, hold_after=state.hold_after)
     return [do.TellWorker(rank=hosted.rank, message=told), *allow_copy(state, hosted)]
+
+
+def hold(state: AgentState, message: msg.Hold) -> list[do.AgentCommand]:
+    """E3: ranks wait at their next position, or go on; those that wait for a label that is not committed yet go on with that."""
+    if state.phase is not Phase.MEMBER or message.generation != state.generation or message.after == state.hold_after:
+        return []
+    state.hold_after = message.after
+    label = state.committed
+    if label is None or state.hold_after is not None:
+        return []
+    waiting = [hosted for hosted in state.hosted.values() if not _is_being_kept(state, hosted, label)]
+    told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s)
+    return [do.TellWorker(rank=hosted.rank, message=told) for hosted in waiting]
+
+
+def _is_being_kept(state: AgentState, hosted: Hosted, label: Label) -> bool:
+    """M2: in tight mode the rank hears of a commit when the copy is made."""
+    return label in hosted.slots and tight.is_live(state, hosted.slots[label])
 
 
 def _base(state: AgentState) -> Label | None:

@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import commit, custody, relaying, restore, tight, workers
-from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, reports
+from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, kept_reports, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
 
@@ -131,7 +131,12 @@ def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
         return []
     ballot, state.seal_to_answer = state.seal_to_answer, None
     sealed = msg.Sealed(
-        ballot=ballot, generation=state.generation, ranks=reports(state), positions=state.positions, accepted=state.accepted
+        ballot=ballot,
+        generation=state.generation,
+        ranks=reports(state),
+        positions=state.positions,
+        accepted=state.accepted,
+        kept=kept_reports(state),
     )
     return [do.TellOrchestrator(message=sealed)]
 
@@ -190,9 +195,7 @@ def _enter_generation(state: AgentState, message: msg.Install, now: float) -> li
         peer.heard_at = peer.echoed_at = now
     out: list[do.AgentCommand] = [do.OpenLinks(plan=plan)]
     mine = plan.ranks_of(state.me)
-    for rank in [rank for rank in state.hosted if rank not in mine]:
-        gone = state.hosted.pop(rank)
-        out += [*workers.kill(gone), do.DropRank(rank=rank)]
+    out += custody.leave(state, plan)
     for place in (plan.placements[rank] for rank in mine):
         hosted = state.hosted.setdefault(place.rank, Hosted(rank=place.rank, incarnation=0, worker=WorkerPhase.GONE))
         out += _forget_all_but(hosted, plan)
@@ -200,6 +203,7 @@ def _enter_generation(state: AgentState, message: msg.Install, now: float) -> li
             out += workers.start(hosted, place.incarnation)
         out += restore.begin(state, hosted, message.restore, now)
         out += tight.release(state, hosted, now)
+    out += custody.checks(state)
     out += restore.say_installed(state)
     for hosted in state.hosted.values():
         out += restore.say_ready(state, hosted)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.agent.state import AgentState, Asked, Phase, full_masks, reports
+from perdure.core.agent.state import AgentState, Asked, Phase, full_masks, kept_reports, reports
 from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
@@ -175,6 +175,7 @@ def _answer(state: AgentState, asked: Asked) -> msg.Gathered:
         addresses=tuple(gathering.sum.addresses.items()),
         accepted=gathering.sum.accepted,
         transits=tuple(gathering.sum.transits.items()),
+        kept=tuple((agent, report) for (agent, _), report in gathering.sum.kept.items()),
     )
 
 
@@ -184,6 +185,7 @@ def _add_own(state: AgentState, asked: Asked, total: Sum) -> None:
     if asked.milestone is Milestone.SEALED:
         total.positions.update(state.positions)
         total.add_vote(state.accepted)
+        total.kept.update(((state.me, report.rank), report) for report in kept_reports(state))
         report = next(report for report in reports(state) if report.rank == rank)
         masks = full_masks(asked.plan, rank)
         whole = all(one.prepared and one.replicated and (one.data, one.parity) == masks for one in report.labels)

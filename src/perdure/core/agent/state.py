@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -212,6 +213,11 @@ class AgentState:
     """Of the communicator, by rank, as the `Resume` of generation `addresses_of` left them."""
     addresses_of: int = 0
     hosted: dict[int, Hosted] = field(default_factory=dict)
+    kept: dict[int, Hosted] = field(default_factory=dict)
+    """Ranks that lived here and live elsewhere now, of which the base is kept until a newer label is committed (rules D6, E10); and those
+    whose process has not ended yet."""
+    hold_after: Label | None = None
+    """Ranks wait at their commit positions after this label (rule E3); None: they do not."""
     early_offers: dict[Label, dict[int, Offer]] = field(default_factory=dict)
     """Offers of a label that a rank here has not reached yet, by rank."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
@@ -272,6 +278,7 @@ class AgentState:
         self.prepared.clear()
         self.to_repeat.clear()
         self.committed = None
+        self.hold_after = None
         self.positions = plan.positions
         self.paused = False
 
@@ -307,7 +314,16 @@ def is_of_use(slot: Slot) -> bool:
 
 
 def reports(state: AgentState) -> tuple[RankReport, ...]:
-    """All that this agent holds, for `Sealed` and `Status`."""
+    """All that this agent holds of the ranks that live here, for `Sealed` and `Status`."""
+    return _reports(state, state.hosted.values())
+
+
+def kept_reports(state: AgentState) -> tuple[RankReport, ...]:
+    """What this agent keeps of ranks that live elsewhere, for `Sealed` and `Custody`."""
+    return _reports(state, [kept for kept in state.kept.values() if kept.slots])
+
+
+def _reports(state: AgentState, ranks: Iterable[Hosted]) -> tuple[RankReport, ...]:
     return tuple(
         RankReport(
             rank=hosted.rank,
@@ -326,7 +342,7 @@ def reports(state: AgentState) -> tuple[RankReport, ...]:
                 if is_of_use(slot)
             ),
         )
-        for hosted in state.hosted.values()
+        for hosted in ranks
     )
 
 

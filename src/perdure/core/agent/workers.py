@@ -75,6 +75,12 @@ def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text:
 
 def ended(state: AgentState, event: ev.WorkerEnded, now: float) -> list[do.AgentCommand]:
     """The process is gone for certain. What it was filling is free again (rule C2)."""
+    kept = state.kept.get(event.rank)
+    if kept is not None and kept.incarnation == event.incarnation and kept.worker is WorkerPhase.KILLED:
+        kept.become(WorkerPhase.GONE)
+        if not kept.slots:
+            del state.kept[event.rank]
+        return []
     hosted = state.hosted.get(event.rank)
     if hosted is None or hosted.incarnation != event.incarnation:
         return []

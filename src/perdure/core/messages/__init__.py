@@ -126,6 +126,9 @@ from perdure.core.messages.orchestrator import (
     Greet as Greet,
 )
 from perdure.core.messages.orchestrator import (
+    Hold as Hold,
+)
+from perdure.core.messages.orchestrator import (
     Install as Install,
 )
 from perdure.core.messages.orchestrator import (
@@ -210,7 +213,7 @@ from perdure.core.messages.worker import (
     Unwound as Unwound,
 )
 
-ToAgent = Greet | Seal | Accept | AskPlan | Install | Amend | Assign | Resume | Committed | Reserve | AskResult | AskAlive | EndJob
+ToAgent = Greet | Seal | Accept | AskPlan | Install | Amend | Assign | Resume | Committed | Hold | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
     Gathered | StillGathering | Status | Sealed | Accepted | Newer | InstalledPlan | Installed | Ready | Offered | Prepared | Traffic
     | Rebuilt | ChunksLost | ChunksWrong | ChunksRepaired

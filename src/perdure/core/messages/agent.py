@@ -26,13 +26,14 @@ class Status:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
     """The answer to `Seal`, given once no link of the generation moves any more. `positions` are all commit positions known; `accepted` is
-    the newest vote for the next generation."""
+    the newest vote for the next generation; `kept`: what this member keeps of ranks that live elsewhere now (rule E10)."""
 
     ballot: Ballot
     generation: int
     ranks: tuple[RankReport, ...]
     positions: tuple[int, ...]
     accepted: Vote | None = None
+    kept: tuple[RankReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class Gathered:
         addresses: (rank, address) of the communicator, where they are new.
         accepted: with a seal, the newest vote of any of these ranks for the next generation.
         transits: (rank, `Ready.transit`), where something is in transit.
+        kept: with a seal, (agent, `Sealed.kept`) of those that keep something.
     """
 
     milestone: str
@@ -109,6 +111,7 @@ class Gathered:
     addresses: tuple[tuple[int, str], ...] = ()
     accepted: Vote | None = None
     transits: tuple[tuple[int, Transit], ...] = ()
+    kept: tuple[tuple[int, RankReport], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

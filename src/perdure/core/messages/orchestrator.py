@@ -93,6 +93,15 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Have the ranks wait at their next commit position until they are revoked: at labels newer than `after`. None: they go on (rule E3). A
+    level, which a new orchestrator states anew."""
+
+    generation: int
+    after: Label | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve:
     """To a spare: have memory of these sizes ready and touched, so that a rebuild need not wait for it."""
 

@@ -28,20 +28,23 @@ class Enter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MayCopy:
-    """The rank may copy its state for this label into that slot. `since`: the label whose bytes still lie there (rule C4')."""
+    """The rank may copy its state for this label into that slot. `since`: the label whose bytes still lie there (rule C4').
+    `hold_after`: at labels newer than this one the rank waits after its copy until it is revoked (rule E3); None: it does not."""
 
     label: Label
     slot: int
     since: Label | None = None
+    hold_after: Label | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelCommitted:
-    """To the worker: committed, and the positions known so far beyond it."""
+    """To the worker: committed, and the positions known so far beyond it. `hold_after`: as of `MayCopy`."""
 
     label: Label
     positions: tuple[int, ...]
     protect_s: float
+    hold_after: Label | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     would have made of what they hold: where that is another plan, `holdings` is None. `patient`: T5 lets the absent be waited for, if
     the others cannot be decoded; they are not called lost for the sake of a plan either."""
     assert state.plan is not None
-    state.holdings = held = dataclasses.replace(fanning.holdings(state), kept=excluding.kept(state))
+    state.holdings = held = dataclasses.replace(fanning.holdings(state), kept=(*excluding.kept(state), *fanning.kept(state)))
     spares = seats_of([node for node in state.spares() if node.status is not None])
     shape = state.shape
     crowded = len(seating.loads(state.plan, held.missing, shape.ranks_per_node)) > len(spares)
@@ -38,6 +38,8 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
         state.plan, held, seats, spares, state.workers_gone, fanning.positions(state),
         agreed=agreed, domains=shape.domains, ranks_per_node=shape.ranks_per_node,
     )  # fmt: skip
+    if isinstance(answer, Plan):
+        state.holdings = planner.after_moves(state.plan, answer, held)
     if not is_by_votes(state):
         return answer
     missing = fanning.unanswered(state, Milestone.SEALED, state.sealed)
@@ -46,7 +48,7 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     waits = patient and bool(absent) and isinstance(answer, planner.Lost)
     if answered and vote is not None and not waits:
         accepted = state.plan.amended(vote.change)
-        state.holdings = held if accepted == answer else None
+        state.holdings = state.holdings if accepted == answer else None
         return accepted
     if isinstance(answer, Plan) and not answered:
         return planner.Lost(ranks=held.missing, text="too few nodes are left to decide how to go on: start the job again")

@@ -10,7 +10,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.evenness import unevenness
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import deciding, excluding, telling
+from perdure.core.orchestrator import deciding, excluding, moves, telling
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan
 
@@ -35,7 +35,7 @@ def prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Comman
     diverged = agreement.divergences(known.values())
     told = warned + _told_diverged(state, fact.label, diverged)
     if not diverged or state.settings.on_divergence == "report":
-        return told + _committed(state, fact.label)
+        return told + _committed(state, fact.label, now)
     return told + _not_committed(state, fact.label, diverged, now)
 
 
@@ -65,7 +65,7 @@ def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agree
     return deciding.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
 
 
-def _committed(state: OrchestratorState, label: Label) -> Commands:
+def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
     assert state.plan is not None
     state.committed = label
     state.chunk_losses.clear()
@@ -94,7 +94,8 @@ def _committed(state: OrchestratorState, label: Label) -> Commands:
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
     out += excluding.release(state, state.plan)
-    return out + deciding.end_if_committed(state) + telling.reserve(state)
+    out += deciding.end_if_committed(state) + telling.reserve(state)
+    return out + (deciding.start_seal(state, now) if moves.is_due(state) else [])
 
 
 def _uneven(plan: Plan, facts: Mapping[int, msg.Prepared]) -> dict[str, int] | None:

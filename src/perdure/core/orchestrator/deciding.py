@@ -9,7 +9,7 @@ from perdure.core import messages as msg
 from perdure.core.domains import fatal_loss, why_degraded
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
-from perdure.core.orchestrator import choosing, excluding, fanning, telling
+from perdure.core.orchestrator import choosing, excluding, fanning, moves, telling
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
 from perdure.core.plan import Plan
 from perdure.core.tree import Milestone
@@ -138,6 +138,7 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     out = excluding.chosen(state)
     if phase in (Phase.STARTING, Phase.GREETING):
         state.become(Phase.GREETING)
+        state.holding = None
         return out + _greet_again(state)
     if phase is Phase.CHOOSING and is_own:
         return out + _install(state, plan, before, now)
@@ -158,6 +159,7 @@ def _forget_generation(state: OrchestratorState, plan: Plan) -> None:
     state.farthest, state.first_end = (-1, -1), None
     state.frames = -1
     state.lost_link = None
+    state.holding = False
     if plan.base != state.crash_base:
         state.crashes.clear()
         state.crash_base = plan.base
@@ -210,6 +212,8 @@ def advance(state: OrchestratorState, now: float) -> Commands:
             return _choose(state, now)
         case Phase.REBUILDING:
             return _rebuild_or_resume(state, now)
+        case Phase.COUNTING:
+            return _move_on(state, now)
         case _:
             return []
 
@@ -300,6 +304,13 @@ def _wait_for(state: OrchestratorState, absent: list[int]) -> Commands:
         "nodes": [state.nodes[agent].node for agent in absent], "patience_s": state.settings.unreachable_timeout_s,
     }  # fmt: skip
     return [do.Publish(event="waiting", fields=fields)]
+
+
+def _move_on(state: OrchestratorState, now: float) -> Commands:
+    """E3: a change that nothing forces."""
+    if moves.must_seal_at_once(state):
+        return start_seal(state, now)
+    return moves.hold(state)
 
 
 def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:

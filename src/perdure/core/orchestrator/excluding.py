@@ -78,7 +78,7 @@ def heard(state: OrchestratorState, node: Node, message: msg.FromAgent) -> Comma
     if plan is None:
         return []
     if isinstance(message, msg.Sealed) and message.ballot == state.ballot and state.phase is Phase.SEALING:
-        excluded.custody = msg.Custody(generation=message.generation, ranks=message.ranks)
+        excluded.custody = msg.Custody(generation=message.generation, ranks=(*message.ranks, *message.kept))
     if plan.ranks_of(node.agent) or plan.base is None:
         return []
     if not isinstance(message, msg.Custody):
@@ -159,6 +159,8 @@ def is_read_in_vain(state: OrchestratorState) -> bool:
 
 def _fails(state: OrchestratorState, agent: int) -> bool:
     assert state.holdings is not None
+    if state.plan is not None and state.plan.ranks_of(agent) and state.alive(agent):
+        return False  # a member that keeps what it has of ranks that were moved: its loss is a matter for the next plan
     excluded = state.excluded.get(agent)
     if excluded is None or excluded.custody is None:
         return True

@@ -206,6 +206,18 @@ def holdings(state: OrchestratorState) -> Holdings:
     return Holdings(reports=reports, missing=tuple(sorted(missing)), usual=usual)
 
 
+def kept(state: OrchestratorState) -> tuple[tuple[msg.Custodian, msg.RankReport], ...]:
+    """E10: what living members keep of ranks that live elsewhere, by those who have answered."""
+    gathering = state.gatherings.get(Milestone.SEALED)
+    found = dict(gathering.sum.kept) if gathering else {}
+    found |= {(agent, report.rank): report for agent, sealed in state.sealed.items() for report in sealed.kept}
+    return tuple(
+        (msg.Custodian(agent=agent, address=state.nodes[agent].address), report)
+        for (agent, _), report in sorted(found.items())
+        if state.alive(agent)
+    )
+
+
 def positions(state: OrchestratorState) -> list[int]:
     """C1: all commit positions that are known to those who have answered, ascending."""
     known = {position for sealed in state.sealed.values() for position in sealed.positions}

@@ -247,6 +247,8 @@ class OrchestratorState:
     """The first connection between ranks that ended in this generation."""
     link_losses: int = 0
     """How many generations have ended by that since the last commit."""
+    holding: bool | None = None
+    """Members were told to hold at their next commit (rule E3); None: by an earlier orchestrator, perhaps."""
     chunk_losses: dict[tuple[int, bool], int] = field(default_factory=dict)
     """Rank, and whether it is known which -> how often chunks of it were found wrong since the last commit."""
     diverged: tuple[Divergence, ...] = ()
