@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -122,15 +123,51 @@ def test_one_loss_spreads_the_decoding_over_all_survivors() -> None:
     assert set(tasks) == {100, 101, 102, 103}
 
 
-@pytest.mark.parametrize("spares", [2, 3])
-def test_ranks_that_shared_a_lost_node_are_spread_over_the_spares(spares: int) -> None:
-    """On one spare they would be lost together again, which the parity may not give back."""
+@pytest.mark.parametrize(("spares", "homes"), [(2, [2, 3, 1, 1]), (3, [2, 3, 1, 4])])
+def test_ranks_that_shared_a_lost_node_are_spread_over_the_spares(spares: int, homes: list[int]) -> None:
+    """On one spare they would be lost together again, which the parity may not give back. A spare that is left relieves a survivor."""
     doubled = plan_of(4, 2, ranks_per_node=2)
     reports = [report(rank, {Label(1, 5): True}, 4, 2) for rank in (2, 3)]
     held, lost = known_one_by_one(doubled, reports), [s for s in seats(2) if s.node == 1]
     spread = planner.next_plan(doubled, held, lost, seats(spares, 2), {}, (), ranks_per_node=1)
     assert isinstance(spread, Plan)
-    assert [place.node for place in spread.placements] == [2, 3, 1, 1]
+    assert [place.node for place in spread.placements] == homes
     together = planner.next_plan(doubled, held, lost, seats(spares, 2), {}, (), ranks_per_node=2)
     assert isinstance(together, Plan)
     assert [place.node for place in together.placements] == [2, 2, 1, 1]
+
+
+def test_what_the_old_home_of_a_moved_rank_has_is_a_custodians() -> None:
+    """The rank is missing at its new home, and no chunk of it is erased."""
+    doubled = plan_of(4, 1, ranks_per_node=2)
+    held = known_one_by_one(doubled, [report(rank, {Label(1, 5): True}, 4, 1) for rank in range(4)])
+    moved = planner.next_plan(doubled, held, [], seats(2, 2), {}, (), ranks_per_node=1)
+    assert isinstance(moved, Plan)
+    assert [place.node for place in moved.placements] == [0, 2, 1, 3]
+    seen = planner.after_moves(doubled, moved, held)
+    assert seen.missing == (1, 3)
+    assert [(custodian.agent, one.rank) for custodian, one in seen.kept] == [(doubled.agent_of(1), 1), (doubled.agent_of(3), 3)]
+    assert not any(planner.erased_chunks(moved, Label(1, 5), seen).values())
+
+
+def test_a_rank_that_comes_back_to_a_node_that_keeps_it_is_whole_there() -> None:
+    doubled = plan_of(4, 1, ranks_per_node=2)
+    held = known_one_by_one(doubled, [report(rank, {Label(1, 5): True}, 4, 1) for rank in range(4)])
+    moved = planner.next_plan(doubled, held, [], seats(1, 2), {}, (), ranks_per_node=1)
+    assert isinstance(moved, Plan)
+    (rank,) = (place.rank for place, old in zip(moved.placements, doubled.placements, strict=True) if place.agent != old.agent)
+    seen = planner.after_moves(doubled, moved, held)
+    back = planner.next_plan(moved, seen, [s for s in seats(1) if s.agent == doubled.agent_of(rank)], [], {}, (), ranks_per_node=2)
+    assert isinstance(back, Plan)
+    assert back.agent_of(rank) == doubled.agent_of(rank)
+    assert planner.after_moves(moved, back, seen).missing == ()
+
+
+def test_a_rank_that_is_half_rebuilt_is_not_moved_again() -> None:
+    doubled = plan_of(4, 1, ranks_per_node=2)
+    reports = [report(rank, {Label(1, 5): True}, 4, 1) for rank in range(4)]
+    half = replace(reports[1], labels=tuple(replace(one, data=1, prepared=False) for one in reports[1].labels))
+    held = known_one_by_one(doubled, [reports[0], half, *reports[2:]])
+    moved = planner.next_plan(replace(doubled, base=Label(1, 5)), held, [], seats(2, 2), {}, (), ranks_per_node=1)
+    assert isinstance(moved, Plan)
+    assert [place.node for place in moved.placements] == [2, 0, 1, 3]

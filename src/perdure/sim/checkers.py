@@ -44,7 +44,8 @@ DEGRADED_S: Final = 1.0
 KNOWN_S: Final = 8.0
 """After which an orchestrator knows of a node that has come up. Arbitrary; an engine reports it within two seconds."""
 PROMPTLY_KNOWN_S: Final = 1.0
-"""The same where the engine reports at once."""
+"""The same where the engine reports at once, and no orchestrator takes over, which may have to carry out an older plan."""
+HANDS_OVER: Final = ("orchestrator", "rival")
 PATIENCE_KEPT: Final = 0.95
 """Of the time that a silent node is waited for: an orchestrator's clock runs fast, and it begins to wait a moment before the node stops."""
 GENERATIONS_MAX: Final = 60
@@ -210,7 +211,8 @@ class Checkers:
     def spares_used(self, plan: Plan) -> None:
         """D3, E10: no node holds more than `ranks_per_node` ranks while a spare, known for long, has none."""
         cluster, now = self.cluster, self.cluster.schedule.now
-        known_s = PROMPTLY_KNOWN_S if cluster.scenario.engine == "prompt" else KNOWN_S
+        is_prompt = cluster.scenario.engine == "prompt" and not any(fault.kind in HANDS_OVER for fault in cluster.scenario.faults)
+        known_s = PROMPTLY_KNOWN_S if is_prompt else KNOWN_S
         if not cluster.arrived_at_s or len(cluster.decisions.chosen) < 2 or now - cluster.supervisor.current.began_s < known_s:
             return
         if plan.base is not None and plan.base.superstep == END:

@@ -28,6 +28,7 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
         ranks=reports(state),
         ready=ready,
         silent=silent,
+        holds=state.hold_after is not None,
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=status)]
     if state.installed:

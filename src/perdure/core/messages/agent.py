@@ -21,6 +21,8 @@ class Status:
     ranks: tuple[RankReport, ...]
     ready: tuple[tuple[int, str], ...]
     silent: tuple[int, ...]
+    holds: bool = False
+    """Its ranks hold at their next commit position (rule E3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,12 +34,15 @@ def hold(state: OrchestratorState) -> Commands:
     why = wish(state)
     if bool(why) == state.holding or state.plan is None:
         return []
+    members = state.members()
+    if not why and state.holding is None:
+        members = tuple(agent for agent in members if (status := state.nodes[agent].status) is not None and status.holds)
     state.holding = bool(why)
     told: Commands = [do.Publish(event="hold", fields={"why": why})] if why else []
     committed, generation = state.committed, state.plan.generation
     newest = committed if committed is not None and committed.generation == generation else Label(generation, -1)
     word = msg.Hold(generation=generation, after=newest if why else None)
-    return told + [do.TellAgent(agent=agent, message=word) for agent in state.members()]
+    return told + [do.TellAgent(agent=agent, message=word) for agent in members]
 
 
 def is_due(state: OrchestratorState) -> bool:
