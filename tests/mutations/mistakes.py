@@ -240,7 +240,8 @@ def with_a_loss_during_a_move(seed: int) -> Scenario:
         Fault(kind="arrive", phase="Committed", nth=16),
         Fault(kind="kill", phase="Hold", nth=1, delay=40 + seed % 80, victim=seed // 3),
     )
-    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=30, faults=faults)
+    fan_out = (0, 2)[seed // 7 % 2]
+    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=30, fan_out=fan_out, faults=faults)
 
 
 def with_a_hand_over_during_a_move(seed: int) -> Scenario:
@@ -286,7 +287,8 @@ MISTAKES = (
     ),
     Mutation(
         name="what a member keeps is lost on its way up the tree", rule="E10, D8", function=relaying._answer,
-        right="kept=tuple((agent, report) for (agent, _), report in gathering.sum.kept.items()),", wrong="", scenario=with_moves,
+        right="kept=tuple((agent, report) for (agent, _), report in gathering.sum.kept.items()),", wrong="",
+        scenario=with_a_loss_during_a_move,
     ),
     Mutation(
         name="what is kept of a moved rank is never given up", rule="E10", function=commit.committed,
@@ -528,16 +530,16 @@ MISTAKES = (
         right="if not plan.ranks_of(state.me):", wrong="if False:", scenario=with_a_custodian,
     ),
     Mutation(
-        name="the workers of a custodian run on", rule="D6, G3", function=custody.become,
-        right="out += workers.kill(hosted)", wrong="pass", scenario=with_a_custodian,
+        name="the workers of a custodian run on", rule="D6, G3", function=custody._keep,
+        right="out = workers.kill(hosted)", wrong="out = []", scenario=with_a_custodian,
     ),
     Mutation(
         name="nobody waits for nodes that were excluded", rule="T5", function=deciding._decide,
         right="[*absent, *excluding.away(state)]", wrong="absent", scenario=with_a_custodian,
     ),
     Mutation(
-        name="a custodian drops the base and counts all the same", rule="R2", function=custody.become,
-        right=" if base is None or label != base.label", wrong="", scenario=with_a_custodian,
+        name="a custodian drops the base and counts all the same", rule="R2", function=custody._keep,
+        right=" if slot is None or label != slot.label", wrong="", scenario=with_a_custodian,
     ),
     Mutation(
         name="a custodian is read at the home of its rank", rule="R1", function=planner.decode_tasks,

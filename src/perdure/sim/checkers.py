@@ -100,7 +100,7 @@ class Checkers:
         for check in LOCAL:
             for text in check(view):
                 raise Broken(check.__name__, text)
-        for hosted in state.hosted.values():
+        for hosted in (*state.hosted.values(), *state.kept.values()):
             for slot in hosted.slots.values():
                 if slot.stage is not Stage.PREPARED:
                     continue

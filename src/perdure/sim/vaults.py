@@ -379,8 +379,10 @@ class Vault:
         self.node.post(ev.SlotCopied(rank=rank, label=label, generation=generation))
 
     def _verify(self, plan: Plan, rank: int, label: Label, *, parity: bool) -> Iterator[float | Vault]:
-        """Digests tell which chunks are not what was offered."""
+        """Digests tell which chunks are not what was offered. What was given up meanwhile is of no interest any more."""
         yield CHUNK_S
+        if (rank, label) not in self.held:
+            return
         self.node.post(ev.SlotVerified(rank=rank, label=label, wrong=self.wrong_chunks(plan, rank, label, parity=parity)))
 
     def _scrub(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
