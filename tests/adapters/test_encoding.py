@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import collections
 import contextlib
+import copyreg
+import dataclasses
 import datetime
 import decimal
 import enum
@@ -12,6 +14,7 @@ import functools
 import math
 import mmap
 import random
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +117,25 @@ class Fickle:
         return self.value + Fickle.salt
 
 
+class Sealed:
+    """It is pickled as `copyreg` says."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> Any:
+        raise TypeError("sealed")
+
+
+def sealed(value: Any) -> Sealed:
+    return Sealed(value)
+
+
+copyreg.pickle(Sealed, lambda one: (sealed, (one.value,)))
+MISSING = object()
+DEFAULT = (1, "a")
+NO_DATA = float("nan")
+TABLE = [("count", "i4"), ("value", "f8", 2)]
 Pair = collections.namedtuple("Pair", "left right")
 
 
@@ -209,6 +231,11 @@ VALUES = {
     "deep": lambda: functools.reduce(lambda inner, _: [inner], range(5000), []),
     "nan": lambda: [math.nan, float("nan"), np.nan, complex("nan")],
     "surrogate": lambda: "\udcff",
+    "sentinels": lambda: [MISSING, dataclasses.MISSING, np.ma.masked, MISSING],
+    "constants": lambda: [DEFAULT, NO_DATA, (DEFAULT, NO_DATA)],
+    "by copyreg": lambda: Sealed([1, {"a": 2}]),
+    "structured": lambda: np.array([(1, (2.5, -0.0)), (3, (np.nan, 4))], TABLE),
+    "row as an array": lambda: np.array(np.array([(1, (2.5, -0.0))], TABLE)[0]),
 }
 
 
@@ -326,6 +353,20 @@ def test_any_nest_is_restored_into_any_other(value: Any, other: Any) -> None:
     assert boxes.freeze("item", live).equals(slot)
 
 
+VIEWS = {"memory view": lambda: memoryview(bytearray(3)), "row": lambda: np.zeros(2, TABLE)[1], "lock": threading.Lock}
+
+
+@settings(deadline=None, max_examples=50)
+@given(NESTED, st.lists(st.sampled_from(["key", 0, "near"]), max_size=4), st.sampled_from(sorted(VIEWS)))
+def test_what_cannot_come_back_is_refused_wherever_it_is(beside: Any, path: list[Any], what: str) -> None:
+    value: Any = VIEWS[what]()
+    for step in path:
+        value = {"key": value} if step == "key" else [value, beside] if step == 0 else _nodes(value)
+    where = "".join("['key']" if step == "key" else "[0]" if step == 0 else ".value" for step in reversed(path))
+    with pytest.raises(UsageError, match=re.escape(f"['here']{where} a ")):
+        boxes.freeze("item", {"here": value, "beside": beside})
+
+
 REFUSED = {
     "a lock": (lambda: threading.Lock(), "lock"),
     "a bare object": (lambda: object(), "bare object"),
@@ -334,6 +375,7 @@ REFUSED = {
     "a module": (lambda: math, "module"),
     "a generator": (lambda: (one for one in ()), "generator"),
     "a row of a structured array": (lambda: np.zeros(2, [("a", "i4")])[0], "row of a structured array"),
+    "a copy of a row": (lambda: np.zeros(2, [("a", "i4")])[0].copy(), r"or np.array\(row\), instead"),
     "a mapped file": (lambda: np.frombuffer(mmap.mmap(-1, 64), np.uint8), "mapped file"),
     "an object that forgets": (lambda: Forgetful(), "loses cache"),
     "a set of tuples by address": (lambda: {(None, 1)}, "hashed by their address"),

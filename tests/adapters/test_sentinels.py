@@ -44,12 +44,28 @@ UNSET = Unset()
 NAMED = Sentinel("NAMED")
 SETTINGS = Sentinel("before")
 LOG: list[int] = []
+DEFAULT = (1, "a", -0.0)
+NO_DATA = float("nan")
 variable: Any = None
 SENTINELS = {
     "object()": MISSING, "an object() with two names": first_name, "of a class": Sentinel.ABSENT, "without attributes": UNSET,
     "with a name": NAMED, "of the standard library": dataclasses.MISSING, "a class": inspect.Parameter.empty, "masked": np.ma.masked,
     "of NumPy": np._NoValue,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("constant", [DEFAULT, NO_DATA], ids=["a tuple", "a NaN"])
+def test_a_constant_of_the_program_comes_back_as_itself(constant: Any) -> None:
+    equal = tuple(constant[:1]) + constant[1:] if isinstance(constant, tuple) else float("nan")
+    made = again({"constant": constant, "deep": [{"there": (2, constant)}], "equal": equal})
+    assert made["constant"] is made["deep"][0]["there"][1] is constant
+    assert made["equal"] is not constant
+
+
+def test_a_constant_with_another_value_now_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    slot = stored({"constant": DEFAULT})
+    monkeypatch.setitem(globals(), "DEFAULT", (1, "a", 0.0))
+    assert repr(boxes.thaw("item", slot)) == "{'constant': (1, 'a', -0.0)}"
 
 
 @pytest.mark.parametrize("what", SENTINELS)

@@ -198,7 +198,8 @@ class Decoding:
     def _immutable(self, index: int, node: Node) -> Any:
         match node[0]:
             case "nan":
-                return self._class(node[1]) if node[1] else _fresh(node[2])
+                found = anatomy.find_global(*node[1]) if node[1] else anatomy.MISSING
+                return found if type(found) is type(node[2]) and found != found else _fresh(node[2])
             case "global":
                 return self._global(node)
             case "scalar":
@@ -212,7 +213,12 @@ class Decoding:
         if node[0] == "tuple":
             parts = self._all(node[2])
             old = self._onto.parts[self._old[index]] if self._onto is not None and index in self._old else None
-            if old is not None and len(old) == len(parts) and all(one is two for one, two in zip(tuple.__iter__(old), parts, strict=True)):
+            home = anatomy.find_global(*node[1][2:]) if len(node[1]) > 2 else anatomy.MISSING
+            if type(home) is tuple and repr(home) == repr(tuple(parts)):
+                value = home
+            elif (
+                old is not None and len(old) == len(parts) and all(one is two for one, two in zip(tuple.__iter__(old), parts, strict=True))
+            ):
                 value = old
             else:
                 value = tuple.__new__(cls, parts)

@@ -181,7 +181,7 @@ class Encoding:
     def _node(self, value: Any) -> Node:
         cls = type(value)
         if cls in FLOATS:
-            return ("nan", _NOT_A_NUMBER.get(id(value), ()), value)
+            return ("nan", _NOT_A_NUMBER.get(id(value)) or self._sentinels.constant_of(value) or (), value)
         named = self._named(value)
         if named is not None:
             return named
@@ -202,7 +202,7 @@ class Encoding:
             return self._reduced(value)
         base = anatomy.c_base(cls)
         name: tuple[str, ...] = self._class(cls, base.__name__)
-        home = self._sentinels.home_of(value) if base is object else None
+        home = self._sentinels.home_of(value) if base is object else self._sentinels.constant_of(value) if cls is tuple else None
         if home is not None:
             name += home
         elif not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not anatomy.is_constant(value):
@@ -231,8 +231,10 @@ class Encoding:
         return ("opaque", type(value).__module__, type(value).__qualname__)
 
     def _scalar(self, value: Any) -> Node:
-        if isinstance(value, np.void) and value.base is not None:
-            return self._opaque(value, "a row of a structured array, which is a view into it: keep its index instead")
+        if isinstance(value, np.void) and (value.base is not None or value.dtype.names):
+            return self._opaque(
+                value, "a row of a structured array, which may be a view into it: keep its index, or np.array(row), instead"
+            )
         if value.dtype.hasobject:
             return self._opaque(value, "a structured scalar that holds Python objects")
         return ("scalar", _dtype(value.dtype), value.tobytes())

@@ -47,6 +47,7 @@ class Sentinels:
     def __init__(self) -> None:
         self._programs: dict[int, tuple[Any, Name]] | None = None
         self._libraries: dict[str, dict[int, str]] = {}
+        self._values: dict[int, tuple[Any, Name]] | None = None
 
     def name_of(self, value: Any) -> Name | None:
         """Return the name of an object without state; None if it has state, or no module has it."""
@@ -63,6 +64,18 @@ class Sentinels:
         if found is None or not _is_constant(found) or any(type(one) not in _PLAIN for _, one in anatomy.attributes(value)):
             return None
         return found
+
+    def constant_of(self, value: Any) -> Name | None:
+        """Return the constant of the program that is this flat tuple or NaN, which the program may compare by `is`."""
+        if self._values is None:
+            self._values = {
+                id(one): (one, (module.__name__, name))
+                for module in program_modules()
+                for name, one in list(vars(module).items())
+                if name.isupper() and (type(one) is tuple or (type(one) in (float, complex) and one != one))
+            }
+        found = self._values.get(id(value))
+        return None if found is None or (type(value) is tuple and not all(type(one) in _PLAIN for one in value)) else found[1]
 
     def _of_program(self, value: Any) -> Name | None:
         if self._programs is None:
