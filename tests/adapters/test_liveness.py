@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from perdure.adapters.liveness import is_kept_for_the_end, is_read_first, reads_global
+from perdure.adapters.liveness import _accesses, is_kept_for_the_end, is_read_first, reads_global
 
 
 def read(loop: Any) -> None:
@@ -120,17 +121,62 @@ def deleted(loop: Any, x: Any) -> None:
         x = 1  # noqa: F841
 
 
+def of_a_comprehension_too(loop: Any, rows: Any) -> None:
+    x = None
+    for _ in loop:
+        print([x for x in rows if x], {x: x for x in rows})
+        for x in rows:
+            print(x)
+
+
+def read_after_a_comprehension(loop: Any, rows: Any) -> None:
+    x = None
+    for _ in loop:
+        print([x for x in rows if x])
+        print(x)
+
+
+def loop_variable_read(loop: Any, rows: Any) -> None:
+    for _ in loop:
+        for x in rows:
+            print(x)
+        print(x)
+
+
+def keyword_of_a_call(loop: Any) -> None:
+    x = None
+    for one in loop:
+        print(one.x, dict(x=one), "x")
+        x = one  # noqa: F841
+
+
 @pytest.mark.parametrize(
     ("function", "is_read"),
     [
         (read, True), (written, False), (swapped, True), (written_on_one_path, True), (written_on_both_paths, False), (never_read, False),
         (read_after_the_loop, True), (written_and_read_after_the_loop, False), (changed_in_place, True), (element_changed, True),
         (captured_before, True), (captured_inside, False), (captured_inside_first, True), (in_a_handler, True), (deleted, False),
+        (of_a_comprehension_too, False), (read_after_a_comprehension, True), (keyword_of_a_call, False),
     ],
 )  # fmt: skip
 def test_what_a_superstep_reads_first(function: Callable[..., Any], is_read: bool) -> None:
     at = next(one.offset for one in dis.get_instructions(function) if one.opname == "FOR_ITER")
     assert is_read_first(function.__code__, at, "x") is is_read
+
+
+def test_an_empty_loop_is_not_ordinary() -> None:
+    for function, is_read in ((loop_variable_read, False), (written_on_one_path, True), (in_a_handler, False)):
+        at = next(one.offset for one in dis.get_instructions(function) if one.opname == "FOR_ITER")
+        assert is_read_first(function.__code__, at, "x")
+        assert is_read_first(function.__code__, at, "x", is_ordinary=True) is is_read
+
+
+@pytest.mark.parametrize("name", ["TAKE_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"])
+def test_an_unknown_instruction_that_names_a_variable_counts_as_a_read(name: str) -> None:
+    for argument in ("x", ("y", "x")):
+        (access,) = _accesses(SimpleNamespace(opname=name, argval=argument), "x")  # type: ignore[arg-type]
+        assert not access.startswith(("STORE", "DELETE"))
+    assert not _accesses(SimpleNamespace(opname=name, argval="y"), "x")  # type: ignore[arg-type]
 
 
 def test_a_loop_at_the_top_of_a_script() -> None:

@@ -50,7 +50,7 @@ def test_a_global_is_put_back_unless_it_was_written() -> None:
     assert (names["one"], names["two"]) == (None, 3)
 
 
-@pytest.mark.skipif(not CAN_UNSET_LOCALS, reason="since Python 3.13 nothing can unset a local variable of a running function")
+@pytest.mark.skipif(not CAN_UNSET_LOCALS, reason="since Python 3.12 nothing can unset a local variable of a running function")
 def test_a_local_variable_is_unset_and_the_others_stay() -> None:
     unsetting = Unsetting()
 

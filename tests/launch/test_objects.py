@@ -8,6 +8,7 @@ import pytest
 
 import perdure
 from perdure import UsageError
+from perdure.adapters.unsetting import CAN_UNSET_LOCALS
 
 PROGRAMS = pathlib.Path(__file__).parents[1] / "programs"
 """The kinds of values below are functions in `programs/objects.py`, or in another file there that is named before the colon."""
@@ -19,6 +20,7 @@ RIGHT = [
     "variables:global_taken_inside", "variables:attribute_taken_inside", "variables:blocks",
     "variables:iterators_made_inside",
 ]  # fmt: skip
+RIGHT += ["variables:same_condition"] if CAN_UNSET_LOCALS else []
 REFUSED = {
     "swapped_names": r"the part \['(old|new)'\] of the item 'state' has left its place",
     "shared_between": r"the items 'one' and 'two' share an object \(\['model'\].* and \['model'\]",

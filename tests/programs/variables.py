@@ -83,12 +83,20 @@ def blocks(job: perdure.Job, count: int) -> float:
             target[superstep % 5].append(1)
         except (IndexError, AttributeError):
             target.append(superstep)
+        state["sum"] += len(opened)
+    return _total(state) + float(layer.sum())
+
+
+def same_condition(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+    for superstep in job.supersteps(count, commit_every=EVERY):
+        job.comm.barrier()
         if superstep % 3 == 0:
             row = state["layers"][superstep % 4]
-        state["sum"] += len(opened)
+        state["sum"] += superstep
         if superstep % 3 == 0:
             row += 1
-    return _total(state) + float(layer.sum())
+    return _total(state)
 
 
 @contextlib.contextmanager
@@ -202,7 +210,7 @@ KINDS: dict[str, Callable[[perdure.Job, int], float]] = {
     made.__name__: made
     for made in (
         global_taken_inside, attribute_taken_inside, blocks, global_kept, local_kept, captured_kept, attribute_kept, kept_for_the_end,
-        iterator_advanced, generator_advanced, iterators_made_inside,
+        iterator_advanced, generator_advanced, iterators_made_inside, same_condition,
     )
 }  # fmt: skip
 

@@ -290,7 +290,8 @@ class Decoding:
                 flat[at] = one
         elif index in self._old and node[-2]:
             self._refill(plain, node)
-        value.flags.writeable = node[-2]
+        if value.flags.writeable != node[-2]:  # an array of a row's memory refuses even the value that it has
+            value.flags.writeable = node[-2]
 
     def _refill(self, plain: Array, node: Node) -> None:
         place = node[5]

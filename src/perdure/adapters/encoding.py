@@ -20,6 +20,7 @@ import types
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from operator import ne
+from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
@@ -283,7 +284,8 @@ class Encoding:
             self._cell(state, ""),
             self._cells([] if elements is None else elements), self._pairs([] if pairs is None else pairs),
         )  # fmt: skip
-        return (*node, self._attributes(value, ordered=False)) if self._witness else node
+        is_cache = isinstance(value, PurePath)  # what its attributes hold follows from its parts, and comes when it is asked for
+        return (*node, self._attributes(value, ordered=False)) if self._witness and not is_cache else node
 
     # ---- contents of the bases ------------------------------------------------------------------------------------------------
 

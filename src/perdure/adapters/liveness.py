@@ -1,6 +1,9 @@
 """Is a variable read before it is written again? The question of live variables (Aho et al., Compilers, 9.2.5), for one variable at a time.
 
 It is asked of a loop that stands between two supersteps: what a superstep writes before it reads it, a recovery need not bring back.
+
+The instructions are those of CPython 3.11, 3.12 and 3.13, whose bytecode the tests have been run with. An instruction with a name that is
+not known here counts as one that does not touch the variable if it has another argument, and as one that reads it if it names it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,11 @@ _ENDS: Final = frozenset(
     {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"}
 )
 """Instructions that the next one does not follow."""
-_CAPTURE: Final = "LOAD_CLOSURE"
+_CAPTURES: Final = ("LOAD_CLOSURE", "LOAD_FAST", "LOAD")
+"""How the cell of a variable is taken; since Python 3.13 like a local variable."""
+_WRITES: Final = ("STORE", "DELETE")
+_OTHER_NAMES: Final = ("_ATTR", "_METHOD", "_CONST", "_SUBSCR", "_SUPER_ATTR", "IMPORT_NAME", "IMPORT_FROM")
+"""Instructions whose argument is no variable, though it may have the name of one."""
 
 
 class _Flow:
@@ -47,8 +54,8 @@ class _Flow:
             found.append(self.places[self.instructions[target].argval] if is_again else target)
         return found
 
-    def reads_first(self, start: int, name: str) -> bool:
-        """Return whether a path from an instruction on reads a variable before it writes it."""
+    def reads_first(self, start: int, name: str, *, is_ordinary: bool = False) -> bool:
+        """Return whether a path from an instruction on, or one that `is_ordinary`, reads a variable before it writes it."""
         todo, seen = [start], set[int]()
         while todo:
             number = todo.pop()
@@ -56,10 +63,13 @@ class _Flow:
                 continue
             seen.add(number)
             accesses = _accesses(self.instructions[number], name)
-            if accesses and accesses[0].startswith("LOAD"):
+            if accesses[:1] == ["LOAD_FAST_AND_CLEAR"]:
+                number = self._end_of_comprehension(number, name)
+                accesses = _accesses(self.instructions[number], name)[1:]
+            if accesses and not accesses[0].startswith(_WRITES):
                 return True
             if not accesses:
-                todo += self.after(number, is_ordinary=False)
+                todo += self.after(number, is_ordinary=is_ordinary)
         return False
 
     def keeps(self, start: int, end: int, name: str) -> bool:
@@ -72,17 +82,30 @@ class _Flow:
             if number in seen or number >= len(self.instructions):
                 continue
             seen.add(number)
-            if not any(not one.startswith("LOAD") for one in _accesses(self.instructions[number], name)):
+            accesses = _accesses(self.instructions[number], name)
+            if accesses[:1] == ["LOAD_FAST_AND_CLEAR"]:
+                number = self._end_of_comprehension(number, name)
+                accesses = _accesses(self.instructions[number], name)[1:]
+            if not any(one.startswith(_WRITES) for one in accesses):
                 todo += self.after(number, is_ordinary=True)
         return False
+
+    def _end_of_comprehension(self, number: int, name: str) -> int:
+        """Return the instruction that gives a variable back its value, which a comprehension with a variable of that name has put away."""
+        loop = next(at for at in range(number, len(self.instructions)) if self.instructions[at].opname == "FOR_ITER")
+        end = self.places[self.instructions[loop].argval]
+        ends = range(end, len(self.instructions))
+        return next(at for at in ends if any(one.startswith("STORE") for one in _accesses(self.instructions[at], name)))
 
 
 _flow = functools.lru_cache(64)(_Flow)
 
 
 @functools.lru_cache(1024)
-def is_read_first(code: CodeType, at: int, name: str) -> bool:
+def is_read_first(code: CodeType, at: int, name: str, *, is_ordinary: bool = False) -> bool:
     """Return whether a path from behind the instruction at offset `at` reads the variable before it writes it.
+
+    `is_ordinary`: of those paths on which nothing is raised and each `for` inside of the superstep has something to do.
 
     An inner function that may read it counts as one that does. Of a loop, `at` is the instruction that asks for the next superstep; the
     paths begin with the superstep and not with the loop's end, for a superstep that follows a commit runs.
@@ -90,9 +113,9 @@ def is_read_first(code: CodeType, at: int, name: str) -> bool:
     if name in code.co_freevars:
         return True
     flow = _flow(code)
-    if name in code.co_cellvars and any(_accesses(one, name) == [_CAPTURE] and one.offset < at for one in flow.instructions):
+    if name in code.co_cellvars and any(set(_accesses(one, name)) & set(_CAPTURES) and one.offset < at for one in flow.instructions):
         return True
-    return flow.reads_first(flow.place(at) + 1, name)
+    return flow.reads_first(flow.place(at) + 1, name, is_ordinary=is_ordinary)
 
 
 @functools.lru_cache(1024)
@@ -110,14 +133,14 @@ def is_kept_for_the_end(code: CodeType, at: int, name: str) -> bool:
 
 
 def _accesses(one: dis.Instruction, name: str) -> list[str]:
-    """Return what an instruction does with a variable, in order: LOAD_..., STORE_... or DELETE_..."""
-    if not one.opname.startswith(("LOAD_", "STORE_", "DELETE_")) or one.opname.endswith(("_ATTR", "_METHOD", "_CONST", "_SUBSCR")):
-        return []
+    """Return what an instruction does with a variable, in order: LOAD_..., STORE_... or DELETE_...; another word for an unknown one."""
     names = one.argval if isinstance(one.argval, tuple) else (one.argval,)
+    if name not in names or one.opname.endswith(_OTHER_NAMES) or one.opname in ("KW_NAMES", "MAKE_CELL", "COPY_FREE_VARS"):
+        return []
     verbs = [word for word in one.opname.split("_") if word in ("LOAD", "STORE", "DELETE")]
-    if len(names) == 1:
-        return [one.opname] if names[0] == name else []
-    return [verb for verb, each in zip(verbs, names, strict=False) if each == name]
+    if len(names) == 1 or len(verbs) != len(names):
+        return [one.opname]
+    return [verb for verb, each in zip(verbs, names, strict=True) if each == name]
 
 
 @functools.lru_cache(4096)

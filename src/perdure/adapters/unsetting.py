@@ -7,8 +7,8 @@ superstep writes it first and nothing happens, or it reads it and Python raises 
 What can be unset:
 
 1. A global: its name is removed from its module.
-2. A local variable of the looping function that was unbound when the loop began: the compiler has left checks in its reads, which others
-   lack (`LOAD_FAST` since Python 3.12). From Python 3.13 on nothing can unset a local variable of a running function.
+2. A local variable of the looping function that was unbound when the loop began, in Python 3.11. Later versions give the variable None
+   instead, or nothing at all; there it is refused, unless only an exception or an empty `for` makes a superstep read it first.
 3. An attribute in an object's `__dict__`, if its class has nothing by that name and no `__getattr__`, and the program asks nowhere whether
    an object has an attribute (`hasattr`, `getattr`, `vars`, `__dict__`).
 """
@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from perdure.adapters import anatomy
 
-CAN_UNSET_LOCALS: Final = sys.implementation.name == "cpython" and sys.version_info < (3, 13)
+CAN_UNSET_LOCALS: Final = sys.implementation.name == "cpython" and sys.version_info < (3, 12)
 _ASKING: Final = frozenset({"hasattr", "getattr", "vars", "__dict__", "__getattribute__"})
 _QUOTED: Final = re.compile(r"'([^']+)'")
 

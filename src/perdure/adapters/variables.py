@@ -152,8 +152,10 @@ class Variables:
             again = self._plain.get((names.get("__name__", ""), variable.root), value)
             self._unsetting.unset_global(names, variable.root, again, why)
             return True
-        if names is not None or variable.root in self._bound or not CAN_UNSET_LOCALS:
+        if names is not None or variable.root in self._bound:
             return False
+        if not CAN_UNSET_LOCALS:  # after a loss it is unbound, which Python reports on the paths that are not ordinary
+            return not is_read_first(code, self._frame.f_lasti, variable.root, is_ordinary=True)
         self._unsetting.unset_local(self._frame, variable.root, why)
         return True
 
