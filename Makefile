@@ -12,17 +12,23 @@ demo: .venv/ready
 test: .venv/installed
 	$(BIN)/python -m pytest -n $$(( $$(nproc) + 1 )) --dist worksteal  # one waits for processes most of the time
 
-# The long tests, and 200 runs of the examples with losses at the dangerous instants: about twenty minutes on two cores. Another SEED: other losses.
+# The long tests, and 280 runs of the examples with losses at the dangerous instants: about half an hour on two cores. Another SEED: other losses.
 SEED ?= 0
 CAMPAIGN := $(BIN)/perdure rehearse --campaign --seed $(SEED) --commit-every 5
 HEAT := examples/heat/heat.py -- --n 64 --supersteps 600
 TSUNAMI := examples/tsunami/tsunami.py -- --coarsen 6 --hours 20 --steps-per-superstep 1
+FARM := examples/farm/farm.py -- --supersteps 200
+CENSUS := examples/census/census.py -- --years 200
 test-faults: .venv/installed
 	$(BIN)/python -m pytest -m long
 	$(CAMPAIGN) --runs 64 --parity 1 --spares 1 $(HEAT)
 	$(CAMPAIGN) --runs 64 --parity 2 --spares 2 --racks 3 $(HEAT)
 	$(CAMPAIGN) --runs 38 --parity 1 --spares 1 $(TSUNAMI)
 	$(CAMPAIGN) --runs 42 --parity 2 --spares 2 $(TSUNAMI)
+	$(CAMPAIGN) --runs 20 --parity 1 --spares 1 $(FARM)
+	$(CAMPAIGN) --runs 20 --parity 2 --spares 2 $(FARM)
+	$(CAMPAIGN) --runs 20 --parity 1 --spares 1 $(CENSUS)
+	$(CAMPAIGN) --runs 20 --parity 2 --spares 2 --memory tight $(CENSUS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .
