@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perdure.core import agent, agreement, orchestrator, trace
+from perdure.core import agent, agreement, holdings, orchestrator, trace
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
@@ -540,6 +540,39 @@ def test_c10_an_end_that_is_committed_during_a_seal_waits_for_the_next_generatio
     chief.said(2, prepared(Label(1, END), 1))
     assert chief.state.committed == Label(1, END)
     assert chief.state.phase is Phase.SEALING
+
+
+def test_c10_an_end_that_a_lost_node_had_prepared_is_published_when_its_rank_is_back(chief: Chief) -> None:
+    """All survivors have the end, and the lost node's own word is lost with it: the report would have no supersteps and no digests."""
+
+    def published(number: int, message: msg.FromAgent) -> list[tuple[str, object]]:
+        answer = orchestrator.step(chief.state, ev.AgentSaid(agent=number, message=message), chief.now)
+        return [(one.event, one.fields.get("end")) for one in answer if isinstance(one, do.Publish)]
+
+    end = Label(1, END)
+    chief.said(2, prepared(end, 1))
+    chief.step(ev.AgentEnded(agent=1, how="killed"))
+    plan = plan_of(2, end, (2, 1))
+    moved = dataclasses.replace(plan, placements=tuple(dataclasses.replace(one, agent=2, node=1) for one in plan.placements))
+    chief.state.phase = Phase.CHOOSING
+    chief.state.proposal, chief.state.holdings = moved, holdings.known_one_by_one(moved, ())
+    chief.step(ev.RegisterHolds(plan=moved))
+    chief.said(2, msg.Installed(generation=2))
+    chief.said(2, msg.Ready(generation=2, rank=0, address="w0"))
+    assert chief.said(2, msg.Ready(generation=2, rank=1, address="w1")) == [do.TellAgent(agent=2, message=msg.AskResult(label=end))]
+    assert published(2, prepared(end, 0)) == []
+    assert published(2, prepared(end, 1)) == [("committed", True)]
+    assert published(2, prepared(end, 1)) == [], "once"
+
+
+def test_c10_an_agent_that_started_from_the_end_says_what_its_ranks_have_prepared(node: Node) -> None:
+    fact = node.prepare(Label(1, END))[0].message
+    node.told(seal())
+    node.step(ev.LinksQuiet(generation=1))
+    node.told(msg.Install(plan=plan_of(2, Label(1, END)), restore=()))
+    answer = node.told(msg.AskResult(label=Label(1, END)))
+    assert answer[0] == to_orchestrator(fact)
+    assert [type(one) for one in answer[1:]] == [do.ReportTraffic, do.SendResult]
 
 
 def test_d7_a_hand_over_alone_starts_no_generation() -> None:

@@ -22,6 +22,12 @@ def with_a_flipped_bit(seed: int) -> Scenario:
     return Scenario(ranks=4, parity=1, seed=seed, count=6, faults=faults)
 
 
+def with_an_uncounted_end(seed: int) -> Scenario:
+    """A node ends when its ranks have prepared the end, or are about to: often before the orchestrator has counted that."""
+    kill = Fault(kind="kill", phase="ParityStored", nth=15 + seed * 7 % 25, victim=seed, cut=seed % 2 == 0)
+    return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, count=6, faults=(kill,))
+
+
 def with_a_hand_over(seed: int) -> Scenario:
     """A worker ends, and the orchestrator at about the moment when it hears of that."""
     crash = Fault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
@@ -486,6 +492,14 @@ MISTAKES = (
         name="replicated items are copied from a rank that has none", rule="R1", function=holdings.Holdings.with_replicated,
         right="if (held := self.report(rank, label)) and held.replicated}", wrong="if (held := self.report(rank, label))}",
         scenario=with_a_second_loss,
+    ),
+    Mutation(
+        name="after a loss at the end nobody says what is prepared", rule="C10", function=commit.facts_of_base,
+        right="if state.plan is None or state.plan.base != label:", wrong="if True:", scenario=with_an_uncounted_end,
+    ),
+    Mutation(
+        name="what is prepared of the end of an older generation is not counted", rule="C10", function=commits.prepared,
+        right="state.phase is Phase.ENDING and", wrong="False and", scenario=with_an_uncounted_end,
     ),
     Mutation(
         name="the result is asked for while the next generation is being made", rule="C10", function=deciding.end_if_committed,

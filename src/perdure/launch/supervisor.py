@@ -51,6 +51,8 @@ class Supervisor:
         self._rounds = self._restarts = 0
         self._register = Register()
         self._announced: set[tuple[int, int]] = set()
+        self._newest = (0, False, -1)
+        """Generation, whether it is the end, and superstep of the newest commit that is announced."""
         self._clocks: list[Clock] = []
         self._judged = self._loadable = False
         self._ending = Ending()
@@ -346,12 +348,16 @@ class Supervisor:
             if seen in self._announced:
                 return
             self._announced.add(seen)
+        is_new = True
         if event == "committed":
             self._restarts = 0
             self._standby.prepare()
+            label = (fields["generation"], fields["end"], fields["superstep"])
+            is_new, self._newest = label > self._newest, max(label, self._newest)
         if event in ("committed", "node_lost", "worker_lost"):
             self._striker.undisturbed = event == "committed"
-        self._emit(event, **fields)
+        if is_new:
+            self._emit(event, **fields)
 
     # ---- faults -----------------------------------------------------------------------------------------------------------
 

@@ -76,6 +76,8 @@ class Checkers:
         self.bases: dict[int, Label | None] = {}
         self.entered_at_s: dict[int, float] = {}
         self.lost_at_s: dict[int, float] = {}
+        self.end_is_told = False
+        """Has an event said that the end is committed?"""
         self.useless_at_s: dict[int, float] = {}
         """Nodes that are called lost -> since when nothing of theirs can be needed."""
         self._count = 0
@@ -128,6 +130,7 @@ class Checkers:
                     or (node.state is NodeState.EXCLUDED and not isinstance(command.message, msg.Seal | msg.Install | msg.EndJob))
                 )
                 self._require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
+            self.end_is_told |= isinstance(command, do.Publish) and command.event == "committed" and bool(command.fields["end"])
             if isinstance(command, do.Publish) and command.event == "node_lost" and orchestrator is self.cluster.supervisor.current:
                 number, reason = int(str(command.fields["node"])) + 1, command.fields["reason"]
                 self.lost_at_s.setdefault(number, self.cluster.schedule.now)
@@ -413,6 +416,7 @@ class Checkers:
             self._require(right, "G5", f"a wrong result: {end.payload!r}")
             known = self.newest is not None and self.newest.superstep == END
             self._require(known, "I9", "a result before the end was committed")
+            self._require(self.end_is_told, "C10", "a result, and no event says that the end was committed")
             return
         self._require(end.error == "Unrecoverable", "G5", f"{end.error}: {end.text}")
         self._require(self.excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")

@@ -90,7 +90,7 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
             return [do.ReserveMemory(snapshot_bytes=message.snapshot_bytes, parity_bytes=message.parity_bytes, ranks=message.ranks)]
         case msg.AskResult(label=label):
             result: list[do.AgentCommand] = [do.SendResult(rank=0, label=label)] if 0 in state.hosted else []
-            return [do.ReportTraffic(label=label), *result]
+            return [*commit.facts_of_base(state, label), do.ReportTraffic(label=label), *result]
         case msg.AskAlive(nonce=nonce):
             return [do.TellOrchestrator(message=msg.Alive(nonce=nonce, generation=state.generation))]
         case msg.EndJob(reason=reason):

@@ -143,10 +143,19 @@ def _prepare(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[
     assert state.plan is not None
     slot.stage = Stage.PREPARED
     state.protect_s = now - slot.snapped_at
+    fact = _fact_of(state, hosted, slot)
+    out: list[do.AgentCommand] = [do.TellOrchestrator(message=fact)]
+    if not is_large(state.plan, state.settings):
+        out += [do.TellPeer(agent=agent, message=fact) for agent in state.members()]
+    return out + told_prepared(state, fact, now)
+
+
+def _fact_of(state: AgentState, hosted: Hosted, slot: Slot) -> msg.Prepared:
+    assert state.plan is not None
     offer = slot.offers[state.plan.member_of(hosted.rank)]
     geometry = state.plan.geometry(state.plan.group_index(hosted.rank))
     chunk = geometry.chunk_bytes([other.coded_bytes for other in slot.offers.values()])
-    fact = msg.Prepared(
+    return msg.Prepared(
         label=slot.label,
         rank=hosted.rank,
         digests=agreement.digests_of(offer),
@@ -158,10 +167,15 @@ def _prepare(state: AgentState, hosted: Hosted, slot: Slot, now: float) -> list[
         costs=slot.costs or msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0),
         transit=offer.transit,
     )
-    out: list[do.AgentCommand] = [do.TellOrchestrator(message=fact)]
-    if not is_large(state.plan, state.settings):
-        out += [do.TellPeer(agent=agent, message=fact) for agent in state.members()]
-    return out + told_prepared(state, fact, now)
+
+
+def facts_of_base(state: AgentState, label: Label) -> list[do.AgentCommand]:
+    """C10: this generation started from the end. The orchestrator needs what each rank has prepared, for it may have lost some of that with
+    a node."""
+    if state.plan is None or state.plan.base != label:
+        return []
+    slots = [(hosted, slot) for hosted in state.hosted.values() if (slot := hosted.slots.get(label)) and slot.offers]
+    return [do.TellOrchestrator(message=_fact_of(state, hosted, slot)) for hosted, slot in slots]
 
 
 def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.AgentCommand]:

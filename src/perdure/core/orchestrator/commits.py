@@ -19,6 +19,8 @@ Commands = list[do.OrchestratorCommand]
 
 def prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Commands:
     """C6: committed when every rank of the plan has said so."""
+    if state.plan is not None and state.phase is Phase.ENDING and fact.label == state.plan.base:
+        return _prepared_before(state, fact)
     if state.plan is None or fact.label.generation != state.plan.generation:
         return []
     known = state.prepared.setdefault(fact.label, {})
@@ -37,6 +39,21 @@ def prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Comman
     if not diverged or state.settings.on_divergence == "report":
         return told + _committed(state, fact.label, now)
     return told + _not_committed(state, fact.label, diverged, now)
+
+
+def _prepared_before(state: OrchestratorState, fact: msg.Prepared) -> Commands:
+    """C10: the generation started from the end. A node may have been lost with what it had prepared before that was counted; whoever has
+    its ranks now says it again, before anything else that is asked of it."""
+    assert state.plan is not None
+    known = state.prepared.setdefault(fact.label, {})
+    known[fact.rank] = fact
+    if len(known) < state.plan.size or state.published == fact.label:
+        return []
+    wrong = agreement.of_facts(known.values(), values=False)
+    if wrong:
+        return deciding.finish(state, "UsageError", wrong)
+    told = _told_diverged(state, fact.label, agreement.divergences(known.values()))
+    return [*told, _publish(state, state.plan, fact.label)]
 
 
 def _told_diverged(state: OrchestratorState, label: Label, diverged: tuple[agreement.Divergence, ...]) -> Commands:
@@ -72,6 +89,18 @@ def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
     state.link_losses = 0
     facts = state.prepared[label]
     state.prepared = {known: said for known, said in state.prepared.items() if known >= label}
+    out: Commands = [_publish(state, state.plan, label)]
+    committed = msg.Committed(label=label, next_position=facts[0].next_position)
+    out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
+    out += excluding.release(state, state.plan)
+    out += deciding.end_if_committed(state) + telling.reserve(state)
+    return out + (deciding.start_seal(state, now) if moves.is_due(state) else [])
+
+
+def _publish(state: OrchestratorState, plan: Plan, label: Label) -> do.Publish:
+    """The event `committed`, of what all ranks have said."""
+    state.published = label
+    facts = state.prepared[label]
     names_of = [item.name for item in facts[0].digests if not item.name.startswith("__")]
     digests = {
         name: [f"{next((i.digest for i in facts[rank].digests if i.name == name), 0):016x}" for rank in sorted(facts)] for name in names_of
@@ -87,15 +116,10 @@ def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
         "resident_bytes": sum(fact.costs.resident_bytes for fact in facts.values()),
         "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
         "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
-        "uneven": _uneven(state.plan, facts),
+        "uneven": _uneven(plan, facts),
         "interval": asdict(choice) if (choice := facts[0].costs.interval) else None,
     }
-    out: Commands = [do.Publish(event="committed", fields=fields)]
-    committed = msg.Committed(label=label, next_position=facts[0].next_position)
-    out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
-    out += excluding.release(state, state.plan)
-    out += deciding.end_if_committed(state) + telling.reserve(state)
-    return out + (deciding.start_seal(state, now) if moves.is_due(state) else [])
+    return do.Publish(event="committed", fields=fields)
 
 
 def _uneven(plan: Plan, facts: Mapping[int, msg.Prepared]) -> dict[str, int] | None:

@@ -213,6 +213,9 @@ class OrchestratorState:
     """The generation that this orchestrator resumed last, and the addresses that it told then."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
+    published: Label | None = None
+    """The newest label whose commit was published by this orchestrator. Behind `committed` where a generation has started from a label that
+    the survivors of a loss had prepared and a lost node did not live to say so."""
     unheard: dict[int, dict[int, Complaint]] = field(default_factory=dict)
     """Agent -> watcher -> what that one says of it."""
     probe: Probe | None = None
