@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -135,6 +136,24 @@ def test_ranks_that_shared_a_lost_node_are_spread_over_the_spares(spares: int, h
     together = planner.next_plan(doubled, held, lost, seats(spares, 2), {}, (), ranks_per_node=2)
     assert isinstance(together, Plan)
     assert [place.node for place in together.placements] == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_one_spare_relieves_all_nodes_that_took_in_the_ranks_of_a_lost_one(lost: int) -> None:
+    """Two survivors have three ranks each. If the spare took the surplus of one of them only, the other one would stay crowded for good: a
+    node that has a rank is no spare any more."""
+    whole = plan_of(8, 1, ranks_per_node=2, group_size=4)
+    gone = [rank for rank in range(8) if whole.placements[rank].node == lost]
+    held = known_one_by_one(whole, [report(rank, {Label(1, 5): True}, 4, 1) for rank in range(8) if rank not in gone])
+    others = [seat for seat in seats(4) if seat.node != lost]
+    crowded = planner.next_plan(whole, held, others, [], {}, (), ranks_per_node=2)
+    assert isinstance(crowded, Plan)
+    assert sorted(Counter(place.node for place in crowded.placements).values()) == [2, 3, 3]
+    held = known_one_by_one(crowded, [report(rank, {Label(2, 9): True}, 4, 1) for rank in range(8)])
+    relieved = planner.next_plan(crowded, held, others, seats(1, 4), {}, (), ranks_per_node=2)
+    assert isinstance(relieved, Plan)
+    assert sorted(Counter(place.node for place in relieved.placements).values()) == [2, 2, 2, 2]
+    assert not relieved.crowded_groups()
 
 
 def test_what_the_old_home_of_a_moved_rank_has_is_a_custodians() -> None:

@@ -195,20 +195,25 @@ def relieve(
     crowded = [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > most] if len(spares) > len(load) else []
     for agent in crowded:
         here = [rank for rank in plan.ranks_of(agent) if rank not in homes]
-        while len(here) > most and (leaving := _worst_placed(plan, here, movable)) is not None:
+        while len(here) > most and (leaving := _worst_placed(plan, here, moving, movable)) is not None:
             here.remove(leaving)
             moving.append(leaving)
     free = [seat for seat in spares if not load[seat.agent]]
-    batches = loads(plan, moving, most)[: len(free)]
+    batches = loads(plan, moving, most)
+    if len(batches) > len(free):  # ranks of several nodes share a spare, or it would have room that nobody gets
+        batches = _split(plan, moving[: most * len(free)], most)
     crowd = _Crowd(plan, moving, domains)
     chosen = _choose_spares(crowd, batches, free, domains)
     return {rank: seat for ranks, seat in zip(batches, chosen, strict=True) for rank in ranks}
 
 
-def _worst_placed(plan: Plan, here: Sequence[int], movable: Mapping[int, bool]) -> int | None:
-    """The rank with the most members of its group beside it; of several the one that came last."""
-    return max(
-        (rank for rank in here if rank in movable),
-        key=lambda rank: (not movable[rank], len(set(plan.group_of(rank)).intersection(here)), plan.placements[rank].incarnation, rank),
-        default=None,
-    )
+def _worst_placed(plan: Plan, here: Sequence[int], moving: Sequence[int], movable: Mapping[int, bool]) -> int | None:
+    """The rank with the most members of its group beside it; of several one with few of them among those that are `moving` already, which
+    may come to the same spare; of several the one that came last."""
+
+    def worst(rank: int) -> tuple[bool, int, int, int, int]:
+        group = set(plan.group_of(rank))
+        beside, ahead = len(group.intersection(here)), len(group.intersection(moving))
+        return not movable[rank], beside, -ahead, plan.placements[rank].incarnation, rank
+
+    return max((rank for rank in here if rank in movable), key=worst, default=None)
