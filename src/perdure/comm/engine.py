@@ -52,7 +52,7 @@ class Inside:
         if not self._acquire(False):
             self._turns.take()
         try:
-            if self._traffic.revoked or self._traffic.held:
+            if self._traffic.is_stopped:
                 self._traffic.check()
             self._enter(self.call)
         except BaseException:
@@ -62,7 +62,10 @@ class Inside:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         calls = self._calls
-        calls.remove(self)
+        if calls[-1] is self:
+            del calls[-1]
+        else:
+            calls.remove(self)
         if calls:  # of another thread, or around this one
             self._enter(calls[-1].call)
             self._turns.left()
@@ -142,7 +145,8 @@ class Engine:
 
     def is_receivable(self, arrival: Arrival) -> Arrival:
         """Return the message. UsageError: it was sent before a commit that this rank has passed."""
-        if match(arrival.interval, self.interval) is Match.REFUSED and not self.allows_crossing:
+        is_current = arrival.interval == self.interval  # asked first, because it is so for almost every message
+        if not is_current and match(arrival.interval, self.interval) is Match.REFUSED and not self.allows_crossing:
             raise UsageError(
                 f"rank {arrival.source} sent a message with tag {arrival.tag} before the commit of superstep {self.passed_at}, and rank "
                 f"{self.rank} receives it after that: a recovery from there would lose it; receive a message in the superstep that sends it"
@@ -290,7 +294,7 @@ class Engine:
             self.answers_from[rank] += 1
             asked = self._asked.pop((rank, arrival.ticket))
             return asked, asked.data
-        is_later = match(arrival.interval, self.interval) is Match.HELD
+        is_later = arrival.interval != self.interval and match(arrival.interval, self.interval) is Match.HELD
         wanted = None if is_later else self.mailbox.receive_for(arrival.context, arrival.source, arrival.tag)
         if arrival.kind == OFFER:
             self.monitor.moved(arrival.length)
@@ -304,7 +308,7 @@ class Engine:
             assert wanted is not None
             wanted.done = True
             return
-        if match(arrival.interval, self.interval) is Match.HELD:
+        if arrival.interval != self.interval and match(arrival.interval, self.interval) is Match.HELD:
             self._later.append(arrival)
             self._name_later()
             return

@@ -44,7 +44,8 @@ class Traffic:
     """Used by the thread whose turn it is; `revoke`, `pause` and `accepted` by any."""
 
     def __init__(self, mesh: Mesh, generation: int, addresses: tuple[str, ...], monitor: Monitor, receiver: Receiver) -> None:
-        self.revoked = self.held = False
+        self.revoked = self.held = self.is_stopped = False
+        """`is_stopped`: the generation is over, or paused. One look tells a call that there is nothing to check."""
         self.background: list[Callable[[], bool]] = []
         """Non-blocking collectives: each is called after bytes moved, goes on as far as it can, and says whether it is over."""
         self._mesh, self._generation, self._addresses = mesh, generation, addresses
@@ -90,7 +91,7 @@ class Traffic:
     def revoke(self) -> None:
         """The generation is over: every blocked and every later call raises."""
         with self._lock:
-            self.revoked, self._intake.revoked, self.held = True, True, False
+            self.revoked, self._intake.revoked, self.held, self.is_stopped = True, True, False, True
             self._may_go.set()
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
@@ -101,6 +102,7 @@ class Traffic:
             if self._wake < 0:
                 return
             self.held = paused and not self.revoked
+            self.is_stopped = self.held or self.revoked
             if self.held:
                 self._may_go.clear()
                 os.eventfd_write(self._wake, 1)
@@ -119,7 +121,7 @@ class Traffic:
     def close(self) -> None:
         """Gives all links back."""
         with self._lock:
-            self.revoked = self._intake.revoked = True
+            self.revoked = self._intake.revoked = self.is_stopped = True
             if self._wake < 0:
                 return
             os.eventfd_write(self._wake, 1)
@@ -152,7 +154,7 @@ class Traffic:
         is_new, turns = True, self.turns
         try:
             while not part.done:
-                if self.revoked or self.held:
+                if self.is_stopped:
                     self.check()
                 if self._sweep() or self._sweep() or self._sweep():  # a look costs a fourth of giving the processor away
                     until, is_new = 0.0, True
@@ -164,13 +166,16 @@ class Traffic:
                 if 0.0 < now < until and not turns.contenders:
                     os.sched_yield()
                 else:
-                    if turns.polls:
+                    if turns.contenders:
+                        turns.share()
+                    elif turns.polls:
                         turns.sleep(is_new)
                     else:
                         self._sleep(self._patience_ms())
                     until, is_new = 0.0, False
         finally:
-            turns.moved()
+            if turns.sleepers:
+                turns.moved()
         self.check()
 
     def wait_until(self, done: Callable[[], bool]) -> None:
@@ -183,7 +188,9 @@ class Traffic:
                     is_new = True
                     turns.share()
                 else:
-                    if turns.polls:
+                    if turns.contenders:
+                        turns.share()
+                    elif turns.polls:
                         turns.sleep(is_new)
                     else:
                         self._sleep(self._patience_ms())
@@ -225,19 +232,20 @@ class Traffic:
         self.background = [task for task in self.background if not task()]
 
     def _sleep(self, timeout_ms: float | None) -> None:
-        """Polls all links, at most so long, and moves what can be moved."""
+        """Polls all links, at most so long, and moves what can be moved. None: there are no other threads, and no limit."""
+        is_alone = timeout_ms is None
         armed = [inward.stream for _, inward in self._looks] + [out.stream for out in self._stuck if out.stream.in_memory]
         for stream in armed:
             stream.arm(armed=True)
         if any(stream.ready() for stream in armed):
             timeout_ms = 0
-        ready = self.turns.poll(self._poll, timeout_ms)
+        ready = self._poll.poll(timeout_ms) if is_alone else self.turns.poll(self._poll, timeout_ms)
         for stream in armed:
             stream.arm(armed=False)
         if not ready and timeout_ms != 0:
             self._monitor.waits({*self.turns.waiting, threading.get_ident()})
         self._react(ready)
-        if ready:
+        if self.turns.sleepers and ready:
             self.turns.moved()
 
     def _react(self, ready: list[tuple[int, int]]) -> None:

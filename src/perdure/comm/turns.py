@@ -1,9 +1,11 @@
 """Several threads of a rank inside calls of the communicator (`MPI.THREAD_MULTIPLE`).
 
-1. A thread holds `lock` while it is inside a call, and gives it up while it polls. So one thread at a time uses mailbox and links.
+1. A thread holds `lock` while it is inside a call, and gives it up while it polls. So one thread at a time uses mailbox and links. A thread
+   that knows of no other thread of the program keeps it while it polls, because giving it up costs microseconds (rule 4 covers the rest).
 2. One thread polls for all. The others wait on `_moved`, which the first one notifies whenever bytes have moved, and when it leaves.
 3. A thread that leaves a call, or begins to wait, makes the polling one look again: what that one waits for may be there, or a new link.
-4. A thread that finds `lock` taken counts itself in `contenders`; a thread that spins, or moves a long message, then lets it in.
+4. A thread that finds `lock` taken counts itself in `contenders` and wakes the one that polls; a thread that spins, wakes, or moves a long
+   message then lets it in.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ class Turns:
 
     Attributes:
         lock: held by the thread whose turn it is.
-        polls: a thread polls, for all.
+        polls: the identifier of the thread that polls, for all; 0: none does.
         contenders: how many threads wait for `lock` to enter a call.
         sleepers: how many threads wait, inside a call, for the thread that polls.
-        waiting: the identifiers of all threads that wait inside a call.
+        waiting: the identifiers of the threads that wait inside a call, without the one that polls.
     """
 
     def __init__(self, look_again: Callable[[], None]) -> None:
         """`look_again` wakes the thread that polls."""
         self.lock = threading.RLock()
-        self.polls = False
+        self.polls = 0
         self.contenders = self.sleepers = 0
         self.waiting: set[int] = set()
         self._moved = threading.Condition(self.lock)
@@ -39,6 +41,7 @@ class Turns:
         """Take the turn from a thread that is inside a call and does not poll."""
         with self._count:
             self.contenders += 1
+        self._look_again()
         self.lock.acquire()
         with self._count:
             self.contenders -= 1
@@ -68,16 +71,13 @@ class Turns:
 
     def poll(self, poll: select.poll, timeout_ms: float | None) -> list[tuple[int, int]]:
         """Poll for all threads. Others have their turns meanwhile."""
-        me = threading.get_ident()
-        self.waiting.add(me)
-        self.polls = True
+        self.polls = threading.get_ident()
         depth = self.lock._release_save()  # type: ignore[attr-defined]  # as often as this thread has taken it
         try:
             return poll.poll(timeout_ms)
         finally:
             self.lock._acquire_restore(depth)  # type: ignore[attr-defined]
-            self.polls = False
-            self.waiting.discard(me)
+            self.polls = 0
 
     def sleep(self, is_new: bool) -> None:
         """Wait for the thread that polls. `is_new`: this thread has changed what is to be polled."""

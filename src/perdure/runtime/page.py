@@ -10,11 +10,11 @@ import mmap
 import os
 from typing import Final
 
-_CALLS, _FRAMES, _SUPERSTEP, _COUNT, _IS_INSIDE = range(5)
-_INSIDE_AT: Final = 64
-_INSIDE_BYTES: Final = 128
-_padded: Final[dict[str, bytes]] = {}
-"""The name of a call -> its bytes on the page."""
+_CALLS, FRAMES, _SUPERSTEP, _COUNT, _IS_INSIDE = range(5)
+_NAMES_AT: Final = 64
+_NAME_BYTES: Final = 128
+_NAMES_MAX: Final = (mmap.PAGESIZE - _NAMES_AT) // _NAME_BYTES
+"""Names of calls that lie on the page at once; `_IS_INSIDE` is 0 or the place of one, from 1 on. Further names share the last place."""
 
 
 class Page:
@@ -26,56 +26,63 @@ class Page:
     def __init__(self, fd: int) -> None:
         os.ftruncate(fd, mmap.PAGESIZE)
         self._map = memoryview(mmap.mmap(fd, mmap.PAGESIZE))
-        self._words = self._map[:_INSIDE_AT].cast("q")
+        self.words = self._map[:_NAMES_AT].cast("q")
+        self._places: dict[str, int] = {}
         self.calls = self.frames = 0
         self.superstep = self.count = -1
-        self._call = ""
 
     def clear(self) -> None:
         """For a new process: nothing was done yet."""
-        self._map[: _INSIDE_AT + _INSIDE_BYTES] = bytes(_INSIDE_AT + _INSIDE_BYTES)
-        self._words[_SUPERSTEP] = self._words[_COUNT] = -1
+        self._map[:] = bytes(mmap.PAGESIZE)
+        self._places.clear()
+        self.words[_SUPERSTEP] = self.words[_COUNT] = -1
 
     def write(self) -> None:
         """Publishes the counters. Whoever sees the superstep sees the count that belongs to it."""
-        words = self._words
-        words[_CALLS], words[_FRAMES], words[_COUNT], words[_SUPERSTEP] = self.calls, self.frames, self.count, self.superstep
+        words = self.words
+        words[_CALLS], words[FRAMES], words[_COUNT], words[_SUPERSTEP] = self.calls, self.frames, self.count, self.superstep
 
     def enter(self, call: str) -> None:
         """The rank is inside a job call from now on."""
-        words = self._words
-        if call != self._call:
-            self._call = call
-            name = _padded.get(call)
-            if name is None:
-                name = _padded[call] = call.encode()[:_INSIDE_BYTES].ljust(_INSIDE_BYTES, b"\0")
-            self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES] = name
-        words[_IS_INSIDE] = 1
-        self.calls += 1
-        words[_CALLS] = self.calls
+        words = self.words
+        try:
+            words[_IS_INSIDE] = self._places[call]
+        except KeyError:
+            words[_IS_INSIDE] = self._place(call)
+        self.calls = words[_CALLS] = self.calls + 1
+
+    def _place(self, call: str) -> int:
+        """Put a name on the page. Return its place."""
+        place = len(self._places) + 1
+        if place < _NAMES_MAX:
+            self._places[call] = place
+        start = _NAMES_AT + (place - 1) * _NAME_BYTES
+        self._map[start : start + _NAME_BYTES] = call.encode()[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0")
+        return place
 
     @property
     def is_inside(self) -> bool:
         """Whether the rank is inside a job call."""
-        return bool(self._words[_IS_INSIDE])
+        return bool(self.words[_IS_INSIDE])
 
     def leave(self) -> None:
         """The rank is in user code again."""
-        words = self._words
+        words = self.words
         words[_IS_INSIDE] = 0
-        self.calls += 1
-        words[_CALLS] = self.calls
+        self.calls = words[_CALLS] = self.calls + 1
 
     def moved(self) -> None:
         """One more message moved, or a piece of one."""
         self.frames += 1
-        self._words[_FRAMES] = self.frames
+        self.words[FRAMES] = self.frames
 
     def read(self) -> tuple[int, int, int, int, str]:
         """(calls, frames, superstep, count, inside), as the agent sees them; not inside anything: an empty name."""
-        words = self._words
-        calls, frames, superstep, count = words[_CALLS], words[_FRAMES], words[_SUPERSTEP], words[_COUNT]
-        if not words[_IS_INSIDE]:
+        words = self.words
+        calls, frames, superstep, count = words[_CALLS], words[FRAMES], words[_SUPERSTEP], words[_COUNT]
+        place = words[_IS_INSIDE]
+        if not place:
             return calls, frames, superstep, count, ""
-        inside = bytes(self._map[_INSIDE_AT : _INSIDE_AT + _INSIDE_BYTES]).rstrip(b"\0").decode(errors="replace")
+        start = _NAMES_AT + (place - 1) * _NAME_BYTES
+        inside = bytes(self._map[start : start + _NAME_BYTES]).rstrip(b"\0").decode(errors="replace")
         return calls, frames, superstep, count, inside

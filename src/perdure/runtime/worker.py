@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from perdure.comm import Communicator, Mesh
 from perdure.comm.transports import Kind
@@ -31,7 +31,7 @@ from perdure.runtime.channel import Channel
 from perdure.runtime.gate import OutputGate
 from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
-from perdure.runtime.page import Page
+from perdure.runtime.page import FRAMES, Page
 from perdure.runtime.posix import end_process
 from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
 from perdure.runtime.raised import as_raised, print_raised, where
@@ -180,6 +180,9 @@ class WorkerProcess:
             self.mesh.revoke(message.generation)
 
 
+_THREADS: Final = threading._active  # type: ignore[attr-defined]
+
+
 class Calls:
     """Counts job calls and bytes on the progress page; the communicator's `Monitor`."""
 
@@ -190,7 +193,7 @@ class Calls:
         self.generation = self.own_threads = 0
         """How many threads this process has without the program's, but with the one that runs `main`."""
         self.application_bytes = 0
-        self.progressed = worker.page.moved
+        self.progressed, self.leave = worker.page.moved, worker.page.leave
 
     def enter(self, call: str) -> None:
         """A call of the communicator begins."""
@@ -198,18 +201,15 @@ class Calls:
             raise UsageError(f"{call}: {self.forbidden}")
         self._page.enter(call)
 
-    def leave(self) -> None:
-        """It ends."""
-        self._page.leave()
-
     def moved(self, nbytes: int) -> None:
         """A message was sent or received."""
         self.application_bytes += nbytes
-        self._page.moved()
+        page = self._page
+        page.frames = page.words[FRAMES] = page.frames + 1
 
     def has_company(self) -> bool:
-        """See `Monitor.has_company`."""
-        return threading.active_count() > self.own_threads
+        """See `Monitor.has_company`. It looks at the table behind `threading.active_count`, which takes a lock."""
+        return len(_THREADS) > self.own_threads
 
     def waits(self, threads: Collection[int]) -> None:
         """Another thread may still send what they wait for: that is no deadlock."""
