@@ -20,7 +20,10 @@ LOOSE_ENDS, ORPHAN, FARM, IN_TRANSIT_PROGRAM = (
 )
 NAMED = {
     "send": "rank 1 sent 8 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2",
-    "large": "rank 1 sent 800000 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2",
+    "large": (
+        "rank 1 sent 800000 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2"
+        "|rank 1 has a send to rank 0 with tag 5 on MPI_COMM_WORLD under way at the commit of superstep 2"
+    ),
     "receive": "rank 1 has a receive from rank 0 with tag 9 on MPI_COMM_WORLD under way at the commit of superstep 2",
     "any": "rank 1 has a receive from any rank with any tag on MPI_COMM_WORLD under way at the commit of superstep 2",
     "collective": (

@@ -1,8 +1,9 @@
 """Which communication crosses a commit? What begins before it and ends after it is no part of the state: a recovery would lose it.
 
-A rank knows a part of that by itself: messages that it has and did not receive, receives and collectives under way (`unfinished`). The rest
-follows from how many messages all ranks have sent and received, which they add up at each commit (`perdure.core.channel_sums`). No rank
-waits for another one for that.
+1. A rank knows a part of that by itself: requests and matched messages that the program holds and has not ended, messages that it has and
+   did not receive, receives and collectives under way (`unfinished`).
+2. The rest follows from how many messages all ranks have sent and received, which they add up at each commit (`perdure.core.channel_sums`).
+   No rank waits for another one for that.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from perdure.comm.engine import Engine
+from perdure.comm.generalized import Generalized
 from perdure.comm.matching import ANY, Arrival, Receive
+from perdure.comm.pendings import Both, Collective, Nothing, Receiving, Repeating, Sending
+from perdure.comm.probes import Matched
+from perdure.comm.requests import Pending
 from perdure.core import channel_sums
 from perdure.core.channel_sums import Transit
+from perdure.errors import InternalError
 
 NEIGHBOURS_BIT: Final = 1 << 40
 """See `schedules.neighbours`."""
@@ -27,6 +33,7 @@ def transit(engine: Engine) -> Transit:
 
 
 def _transit(engine: Engine) -> Transit:
+    unfinished = next(_unfinished(engine), "")  # before the counts: a collective that is looked at may send
     sent = engine.traffic.sent()
     received = engine.traffic.received()
     for rank, count in engine.answers_to.items():
@@ -37,17 +44,53 @@ def _transit(engine: Engine) -> Transit:
     received.subtract(waiting)
     sent[engine.rank], received[engine.rank] = waiting[engine.rank], 0
     sums = channel_sums.of_rank(engine.rank, engine.size, sent, received)
-    return Transit(sums=sums, unfinished=next(_unfinished(engine), ""))
+    return Transit(sums=sums, unfinished=unfinished)
 
 
 def _unfinished(engine: Engine) -> Iterator[str]:
-    """Describe what this rank has not finished: messages that it has not received, receives and collectives under way."""
+    """Describe what this rank has not finished: requests, messages that it has not received, receives and collectives under way."""
+    for one in engine.active:
+        yield _of_matched(engine, one) if isinstance(one, Matched) else _of_request(engine, one)
     for queue in engine.mailbox.waiting.values():
         yield from (_of_message(engine, one) for one in queue)
     for receive in [*engine.mailbox.receives(), *engine.traffic.half_received(), *engine.awaits_copies()]:
         yield _of_receive(engine, receive)
     if engine.traffic.background:
         yield f"rank {engine.rank} has a non-blocking collective under way"
+
+
+def _of_request(engine: Engine, pending: Pending) -> str:
+    what = _request(engine, pending)
+    return f"rank {engine.rank} has {'not waited for its' if pending.ready() else 'a'} {what}{'' if pending.ready() else ' under way'}"
+
+
+def _request(engine: Engine, pending: Pending) -> str:
+    match pending:
+        case Sending():
+            return f"send to rank {pending.to} with tag {pending.tag} on {_named(engine, pending.membership.context)}"
+        case Receiving():
+            return _receive(engine, pending.part)
+        case Both():
+            return f"{_request(engine, pending.sending)} and {_request(engine, pending.receiving)}"
+        case Collective():
+            return f"non-blocking collective on {_named(engine, pending.membership.context)}"
+        case Repeating():
+            return f"persistent {_request(engine, pending.current()).removeprefix('non-blocking ')}"
+        case Generalized():
+            return "generalized request"
+        case Nothing():
+            return pending.what
+    raise InternalError(f"a request of an unknown kind, {type(pending).__name__}")
+
+
+def _of_matched(engine: Engine, one: Matched) -> str:
+    if one.arrival is None:
+        return f"rank {engine.rank} has matched a message of PROC_NULL and not received it"
+    arrival = one.arrival
+    return (
+        f"rank {engine.rank} has matched {arrival.length} bytes with tag {arrival.tag} from rank {arrival.source} on "
+        f"{_named(engine, arrival.context)} and not received them"
+    )
 
 
 def _of_message(engine: Engine, one: Arrival) -> str:
@@ -62,9 +105,13 @@ def _of_message(engine: Engine, one: Arrival) -> str:
 def _of_receive(engine: Engine, one: Receive) -> str:
     if _is_collective(one.context):
         return f"rank {engine.rank} has a non-blocking collective on {_named(engine, one.context)} under way"
+    return f"rank {engine.rank} has a {_receive(engine, one)} under way"
+
+
+def _receive(engine: Engine, one: Receive) -> str:
     source = "any rank" if one.source == ANY else f"rank {one.source}"
     tag = "any tag" if one.tag == ANY else f"tag {one.tag}"
-    return f"rank {engine.rank} has a receive from {source} with {tag} on {_named(engine, one.context)} under way"
+    return f"receive from {source} with {tag} on {_named(engine, one.context)}"
 
 
 def _is_collective(context: int) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from perdure.comm.active import Active
 from perdure.comm.intake import fresh
 from perdure.comm.lifecycle import Lifecycle, begun
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
@@ -91,6 +92,7 @@ class Engine:
         """Messages of ranks that have passed a commit which this one has yet to pass, in the order of arrival."""
         self.memberships: weakref.WeakValueDictionary[int, Membership] = weakref.WeakValueDictionary()
         """The communicators that are held, by context."""
+        self.active = Active()
         self._insides: dict[str, Inside] = {}
         self._calls: list[Inside] = []
         """The calls that threads are inside of."""

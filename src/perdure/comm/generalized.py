@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from perdure.comm.communicator import COMM_WORLD
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG
 from perdure.comm.engine import Engine
 from perdure.comm.failures import ErrorClass, Exception, reported
@@ -61,7 +62,12 @@ class Grequest(Request):
         cls, query_fn: Any = None, free_fn: Any = None, cancel_fn: Any = None, args: Any = None, kwargs: dict[str, Any] | None = None
     ) -> Any:
         """A request with the functions that tell its status, free it, and cancel it."""
-        return cls.of(Generalized(query_fn, free_fn, cancel_fn, tuple(args or ()), dict(kwargs or {})))
+        pending = Generalized(query_fn, free_fn, cancel_fn, tuple(args or ()), dict(kwargs or {}))
+        world = COMM_WORLD.thing
+        if world is None:  # of a thread that belongs to no rank
+            return cls.of(pending)
+        with world.engine.traffic.turns.lock:
+            return cls.begun(world.engine, pending)
 
     def Complete(self) -> None:
         """It is complete."""

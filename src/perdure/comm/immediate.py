@@ -125,5 +125,5 @@ class ImmediateCollectives:
 
 def started(m: Membership, plan: plans.Plan) -> Request:
     """A request for a collective that has begun."""
-    request: Request = Request.of(Collective(m.engine, plan()))
+    request: Request = Request.begun(m.engine, Collective(m, plan()))
     return request

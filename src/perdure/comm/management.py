@@ -112,7 +112,7 @@ class Management(Attributed):
 
     def Idup(self, info: Info | None = None) -> tuple[Any, Request]:
         """`Dup`, which is complete at once."""
-        return self.Dup(info), Request.of(Nothing(receives=False))
+        return self.Dup(info), _over(self.held(), "Idup")
 
     def Idup_with_info(self, info: Info) -> tuple[Any, Request]:
         """`Dup_with_info`, which is complete at once."""
@@ -222,8 +222,7 @@ class Management(Attributed):
 
     def Iflush_buffer(self) -> Request:
         """Complete at once."""
-        self.held()
-        return Request.of(Nothing(receives=False))  # type: ignore[no-any-return]
+        return _over(self.held(), "Iflush_buffer")
 
     # ---- left out ---------------------------------------------------------------------------------------------------------------
 
@@ -243,3 +242,9 @@ class Management(Attributed):
     def Join(cls, fd: int) -> None:
         """Not here."""
         raise left_out("Comm.Join", "there are no dynamic processes")
+
+
+def _over(m: Membership, what: str) -> Request:
+    """The request of a call that is complete at once."""
+    with m.inside(f"comm.{what}"):
+        return Request.begun(m.engine, Nothing(receives=False, what=what))  # type: ignore[no-any-return]

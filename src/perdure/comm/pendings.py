@@ -22,13 +22,14 @@ Schedule = Generator["Part", None, Any]
 
 
 class Sending:
-    """A send."""
+    """A send. `to`: a rank of the job."""
 
     persistent = False
 
-    def __init__(self, membership: Membership, part: Send) -> None:
+    def __init__(self, membership: Membership, part: Send, to: int, tag: int) -> None:
         self.engine: Engine | None = membership.engine
         self.active = True
+        self.membership, self.to, self.tag = membership, to, tag
         self._part, self._wait = part, membership.engine.wait
 
     def ready(self) -> bool:
@@ -62,17 +63,17 @@ class Receiving:
     ) -> None:
         self.engine: Engine | None = membership.engine
         self.active = True
-        self._membership, self._part, self._put, self._load = membership, part, put, load
+        self.part, self._membership, self._put, self._load = part, membership, put, load
 
     def ready(self) -> bool:
-        return self._part.done
+        return self.part.done
 
     def block(self) -> None:
         assert self.engine is not None
-        self.engine.wait(self._part)
+        self.engine.wait(self.part)
 
     def finish(self, status: Status | None) -> Any:
-        part = self._part
+        part = self.part
         if status is not None:
             self.peek(status)
         if part.error:
@@ -85,23 +86,24 @@ class Receiving:
         return self._load(part.data) if self._load is not None and part.length else None
 
     def peek(self, status: Status) -> None:
-        part = self._part
+        part = self.part
         source = part.from_rank if part.cancelled else self._membership.local(part.from_rank)
         status.fill(source, part.from_tag, part.length, cancelled=part.cancelled, error=ErrorClass.TRUNCATE if part.error else 0)
 
     def cancel(self) -> None:
         assert self.engine is not None
-        self.engine.cancel(self._part)
+        self.engine.cancel(self.part)
 
 
 class Nothing:
-    """To or from PROC_NULL."""
+    """To or from PROC_NULL, or another call that is complete at once: `what` it is."""
 
     persistent = False
     engine: Engine | None = None
 
-    def __init__(self, receives: bool) -> None:
+    def __init__(self, receives: bool, what: str = "") -> None:
         self.active = True
+        self.what = what or ("receive from PROC_NULL" if receives else "send to PROC_NULL")
         self._receives = receives
 
     def ready(self) -> bool:
@@ -129,24 +131,24 @@ class Both:
     def __init__(self, sending: Pending, receiving: Pending) -> None:
         self.engine = receiving.engine or sending.engine
         self.active = True
-        self._sending, self._receiving = sending, receiving
+        self.sending, self.receiving = sending, receiving
 
     def ready(self) -> bool:
-        return self._sending.ready() and self._receiving.ready()
+        return self.sending.ready() and self.receiving.ready()
 
     def block(self) -> None:
-        self._sending.block()
-        self._receiving.block()
+        self.sending.block()
+        self.receiving.block()
 
     def finish(self, status: Status | None) -> Any:
-        self._sending.finish(None)
-        return self._receiving.finish(status)
+        self.sending.finish(None)
+        return self.receiving.finish(status)
 
     def peek(self, status: Status) -> None:
-        self._receiving.peek(status)
+        self.receiving.peek(status)
 
     def cancel(self) -> None:
-        self._receiving.cancel()
+        self.receiving.cancel()
 
 
 class Collective:
@@ -154,16 +156,17 @@ class Collective:
 
     persistent = False
 
-    def __init__(self, engine: Engine, schedule: Schedule) -> None:
-        self.engine: Engine | None = engine
+    def __init__(self, membership: Membership, schedule: Schedule) -> None:
+        self.engine: Engine | None = membership.engine
         self.active = True
+        self.membership = membership
         self._schedule = schedule
         self._needs: Part | None = None
         self._over = False
         self._result: Any = None
         self._error: BaseException | None = None
         if not self.advance():
-            engine.traffic.background.append(self.advance)
+            membership.engine.traffic.background.append(self.advance)
 
     def advance(self) -> bool:
         """Goes on as far as it can. True: it is over."""
@@ -215,9 +218,10 @@ class Repeating:
 
     persistent = True
 
-    def __init__(self, engine: Engine | None, start: Callable[[], Pending]) -> None:
-        self.engine, self._start = engine, start
+    def __init__(self, engine: Engine, start: Callable[[], Pending]) -> None:
+        self.engine: Engine | None = engine
         self.active = False
+        self._engine, self._start = engine, start
         self._now: Pending | None = None
 
     def start(self) -> None:
@@ -225,27 +229,30 @@ class Repeating:
         if self.active:
             raise Exception(ErrorClass.REQUEST, "this persistent request is active already: wait for it first")
         self._now = self._start()
-        self.active = True
+        with self._engine.traffic.turns.lock:
+            self.active = True
+            self._engine.active.add(self)
 
-    def _current(self) -> Pending:
+    def current(self) -> Pending:
+        """The call that it began last."""
         if self._now is None:
             raise Exception(ErrorClass.REQUEST, "this persistent request was never started")
         return self._now
 
     def ready(self) -> bool:
-        return self._current().ready()
+        return self.current().ready()
 
     def block(self) -> None:
-        self._current().block()
+        self.current().block()
 
     def finish(self, status: Status | None) -> Any:
-        return self._current().finish(status)
+        return self.current().finish(status)
 
     def peek(self, status: Status) -> None:
-        self._current().peek(status)
+        self.current().peek(status)
 
     def cancel(self) -> None:
-        self._current().cancel()
+        self.current().cancel()
 
 
 class Prequest(Request):

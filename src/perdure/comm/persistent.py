@@ -111,7 +111,7 @@ def persistent(m: Membership, plan: plans.Plan) -> Prequest:
 
     def start() -> Pending:
         with m.inside("comm.Start"):
-            return Collective(m.engine, plan())
+            return Collective(m, plan())
 
     request: Prequest = Prequest.of(Repeating(m.engine, start))
     return request

@@ -10,7 +10,7 @@ import numpy as np
 
 from perdure.comm.buffers import Block, block
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
-from perdure.comm.links import Send
+from perdure.comm.links import GONE, Send
 from perdure.comm.pendings import Both, Nothing, Prequest, Receiving, Repeating, Sending
 from perdure.comm.pickles import PICKLED, Codec
 from perdure.comm.requests import Pending, Request
@@ -61,8 +61,16 @@ class PointToPoint:
         return m.engine.receive(m.source(source, tag), m.context, tag, room)
 
     def _sending(self, m: Membership, data: memoryview, dest: int, tag: int, synchronous: bool = False) -> Pending:
-        part = self._send(m, data, dest, tag, synchronous)
-        return Nothing(receives=False) if part is None else Sending(m, part)
+        rank = m.destination(dest, tag)
+        return Nothing(receives=False) if rank < 0 else Sending(m, m.engine.send(rank, m.context, tag, data, synchronous), rank, tag)
+
+    def _sending_copy(self, m: Membership, data: memoryview, dest: int, tag: int) -> Pending:
+        """A send that is complete at once. `data` is nobody else's."""
+        rank = m.destination(dest, tag)
+        if rank < 0:
+            return Nothing(receives=False)
+        m.engine.send(rank, m.context, tag, data)
+        return Sending(m, GONE, rank, tag)
 
     def _receiving(self, m: Membership, buf: Any, source: int, tag: int) -> Pending:
         if source == PROC_NULL:
@@ -133,20 +141,19 @@ class PointToPoint:
         """Starts to send a buffer, which must not change until the request is complete."""
         m = self.held()
         with m.inside("comm.Isend"):
-            return _request(self._sending(m, outgoing(buf, dest), dest, tag))
+            return _request(m, self._sending(m, outgoing(buf, dest), dest, tag))
 
     def Issend(self, buf: Any, dest: int, tag: int = 0) -> Request:
         """`Isend` that is complete when the receiver has begun to receive."""
         m = self.held()
         with m.inside("comm.Issend"):
-            return _request(self._sending(m, outgoing(buf, dest), dest, tag, synchronous=True))
+            return _request(m, self._sending(m, outgoing(buf, dest), dest, tag, synchronous=True))
 
     def Ibsend(self, buf: Any, dest: int, tag: int = 0) -> Request:
         """`Isend` of a copy: complete at once. The copy needs no attached buffer."""
         m = self.held()
         with m.inside("comm.Ibsend"):
-            self._send(m, memoryview(bytes(outgoing(buf, dest))), dest, tag)
-            return _request(Nothing(receives=False))
+            return _request(m, self._sending_copy(m, memoryview(bytes(outgoing(buf, dest))), dest, tag))
 
     def Irsend(self, buf: Any, dest: int, tag: int = 0) -> Request:
         """`Isend`, when the receive is known to be posted."""
@@ -156,7 +163,7 @@ class PointToPoint:
         """Starts to receive into a buffer."""
         m = self.held()
         with m.inside("comm.Irecv"):
-            return _request(self._receiving(m, buf, source, tag))
+            return _request(m, self._receiving(m, buf, source, tag))
 
     def Isendrecv(
         self, sendbuf: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG
@@ -166,7 +173,7 @@ class PointToPoint:
         with m.inside("comm.Isendrecv"):
             data = outgoing(sendbuf, dest)
             receiving = self._receiving(m, recvbuf, source, recvtag)
-            return _request(Both(self._sending(m, data, dest, sendtag), receiving))
+            return _request(m, Both(self._sending(m, data, dest, sendtag), receiving))
 
     def Isendrecv_replace(self, buf: Any, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG) -> Request:
         """Starts both, of one buffer."""
@@ -175,7 +182,7 @@ class PointToPoint:
             nothing = dest == PROC_NULL and source == PROC_NULL
             data = memoryview(b"") if nothing else memoryview(bytes(block(buf, writable=True).out()))
             receiving = self._receiving(m, buf, source, recvtag)
-            return _request(Both(self._sending(m, data, dest, sendtag), receiving))
+            return _request(m, Both(self._sending(m, data, dest, sendtag), receiving))
 
     # ---- buffers: persistent --------------------------------------------------------------------------------------------------
 
@@ -196,12 +203,7 @@ class PointToPoint:
         m = self.held()
         outgoing(buf, dest)
         m.destination(dest, tag)
-
-        def start() -> Pending:
-            self._send(m, memoryview(bytes(outgoing(buf, dest))), dest, tag)
-            return Nothing(receives=False)
-
-        return _persistent(m, "comm.Bsend", start)
+        return _persistent(m, "comm.Bsend", lambda: self._sending_copy(m, memoryview(bytes(outgoing(buf, dest))), dest, tag))
 
     def _persistent_send(self, buf: Any, dest: int, tag: int, synchronous: bool = False) -> Prequest:
         m = self.held()
@@ -241,22 +243,21 @@ class PointToPoint:
         m = self.held()
         data = self._pickled(obj, dest)
         with m.inside("comm.isend"):
-            return self._request(self._sending(m, data, dest, tag))
+            return self._request(m, self._sending(m, data, dest, tag))
 
     def issend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete when the receiver has begun to receive."""
         m = self.held()
         data = self._pickled(obj, dest)
         with m.inside("comm.issend"):
-            return self._request(self._sending(m, data, dest, tag, synchronous=True))
+            return self._request(m, self._sending(m, data, dest, tag, synchronous=True))
 
     def ibsend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete at once."""
         m = self.held()
         data = self._pickled(obj, dest)
         with m.inside("comm.ibsend"):
-            self._send(m, data, dest, tag)
-            return self._request(Nothing(receives=False))
+            return self._request(m, self._sending_copy(m, data, dest, tag))
 
     def recv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
         """Receives an object. `buf` is there for mpi4py's sake: memory is found as needed."""
@@ -272,7 +273,7 @@ class PointToPoint:
         """Starts to receive an object; `wait` gives it."""
         m = self.held()
         with m.inside("comm.irecv"):
-            return self._request(self._receiving_object(m, source, tag))
+            return self._request(m, self._receiving_object(m, source, tag))
 
     def sendrecv(
         self, sendobj: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,
@@ -288,8 +289,8 @@ class PointToPoint:
             both.block()
         return both.finish(status)
 
-    def _request(self, pending: Pending) -> Request:
-        request: Request = self._request_class.of(pending)
+    def _request(self, m: Membership, pending: Pending) -> Request:
+        request: Request = self._request_class.begun(m.engine, pending)
         return request
 
     def _pickled(self, obj: Any, dest: int) -> memoryview:
@@ -302,8 +303,8 @@ class PointToPoint:
         return Receiving(m, self._receive(m, None, source, tag), load=self._codec.load)
 
 
-def _request(pending: Pending) -> Request:
-    request: Request = Request.of(pending)
+def _request(m: Membership, pending: Pending) -> Request:
+    request: Request = Request.begun(m.engine, pending)
     return request
 
 

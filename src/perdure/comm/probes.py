@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Matched:
-    """A message that was taken out of the mailbox; `arrival` None: from PROC_NULL."""
+    """A message that was taken out of the mailbox; `arrival` None: from PROC_NULL. `active`: it is to be received."""
 
-    __slots__ = ("__weakref__", "arrival", "constant", "membership")
+    __slots__ = ("__weakref__", "active", "arrival", "constant", "membership")
 
     def __init__(self, membership: Membership | None, arrival: Arrival | None) -> None:
-        self.membership, self.arrival = membership, arrival
+        self.membership, self.arrival, self.active = membership, arrival, True
         self.constant: Message | None = None
 
 
@@ -57,7 +57,7 @@ class Message(Handle[Matched]):
         """Starts to receive it."""
         matched = self._taken()
         if matched.arrival is None:
-            return _request(Nothing(receives=True))
+            return Request.of(Nothing(receives=True))  # type: ignore[no-any-return]
         room, target = incoming(buf)
         return self._receive(matched, room, target.put if target else None)
 
@@ -69,13 +69,13 @@ class Message(Handle[Matched]):
         """Starts to receive it as an object."""
         matched = self._taken()
         if matched.arrival is None:
-            return _request(Nothing(receives=True))
+            return Request.of(Nothing(receives=True))  # type: ignore[no-any-return]
         return self._receive(matched, None, None, self._codec.load)
 
     def _taken(self) -> Matched:
         matched = self.held()
         if not self.constant:
-            self.thing = None
+            self.thing, matched.active = None, False
         return matched
 
     def _receive(self, matched: Matched, room: memoryview | None, put: Any, load: Callable[[Any], Any] | None = None) -> Request:
@@ -85,7 +85,7 @@ class Message(Handle[Matched]):
         with m.inside("comm.Mrecv"):
             wanted = Receive(arrival.context, arrival.source, arrival.tag, room)
             m.engine.fulfil(wanted, arrival)
-            return _request(Receiving(m, wanted, put, load))
+            return _request(m, Receiving(m, wanted, put, load))
 
 
 class Probes:
@@ -144,9 +144,10 @@ class Probes:
         if source == PROC_NULL:
             _tell(m, None, status)
             return self._message_class(MESSAGE_NO_PROC)  # type: ignore[no-any-return]
-        arrival = m.engine.mailbox.take(m.context, m.source(source, tag), tag)
-        _tell(m, arrival, status)
-        return self._message_class.of(Matched(m, arrival))  # type: ignore[no-any-return]
+        matched = Matched(m, m.engine.mailbox.take(m.context, m.source(source, tag), tag))
+        m.engine.active.add(matched)
+        _tell(m, matched.arrival, status)
+        return self._message_class.of(matched)  # type: ignore[no-any-return]
 
 
 def _tell(m: Membership, arrival: Arrival | None, status: Status | None) -> None:
@@ -162,8 +163,8 @@ def _typed(cls: type[Message], message: Message) -> Message:
     return message if type(message) is cls else cls.of(message.held())
 
 
-def _request(pending: Pending) -> Request:
-    return Request.of(pending)  # type: ignore[no-any-return]
+def _request(m: Membership, pending: Pending) -> Request:
+    return Request.begun(m.engine, pending)  # type: ignore[no-any-return]
 
 
 MESSAGE_NULL: Message = Message()
