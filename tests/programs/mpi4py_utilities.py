@@ -30,6 +30,12 @@ assert comm.scatter([np.arange(other) for other in range(size)] if rank == 0 els
 assert comm.sendrecv(mine, (rank + 1) % size, source=(rank - 1) % size)["rank"] == (rank - 1) % size
 assert len(comm.gather(mine) or []) == (size if rank == 0 else 0)
 
+for one in (comm, MPI.COMM_WORLD):  # without a sequence, everybody gets None, and no rank is left alone in the call
+    assert one.scatter(None, root=size - 1) is None
+    assert one.alltoall(None) == [None] * size
+assert pkl5.Request().__ne__("other") is NotImplemented
+assert pkl5.Message(MPI.MESSAGE_NO_PROC) == MPI.MESSAGE_NO_PROC != MPI.MESSAGE_NULL
+
 record = np.dtype([("a", "i4"), ("b", "f8", (3,)), ("c", "u1")], align=True)
 datatype = dtlib.from_numpy_dtype(record).Commit()
 assert datatype.extent == record.itemsize

@@ -60,9 +60,6 @@ class Handle(Generic[Thing]):
             return NotImplemented
         return self.thing is other.thing and (isinstance(other, type(self)) or isinstance(self, type(other)))
 
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
     def __hash__(self) -> int:
         raise TypeError(f"unhashable type: {type(self).__name__}")
 

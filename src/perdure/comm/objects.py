@@ -132,11 +132,8 @@ def _combined(op: AnyOp, parts: list[Any]) -> Any:
 
 
 def _one_each(m: Membership, objects: Sequence[Any] | None) -> list[Any]:
-    """One object for each rank. They are asked for once: it may be an iterator."""
-    if objects is None:
-        found: list[Any] = []
-    else:
-        found = list(objects)
+    """One object for each rank; without any, None for each, as in mpi4py. They are asked for once: it may be an iterator."""
+    found = [None] * m.size if objects is None else list(objects)
     if len(found) != m.size:
         raise ValueException(ErrorClass.ARG, f"expecting {m.size} items, got {len(found)}")
     return found
