@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import perdure
-from perdure import ConfigError, Deadlock, ProgramCrashed, ProgramFailed, Settings, UsageError
+from perdure import MPI, ConfigError, Deadlock, ProgramCrashed, ProgramFailed, Settings, UsageError
 
 
 def run(main: Callable[..., Any] | str, **options: Any) -> perdure.Report:
@@ -181,9 +182,37 @@ def test_a_rank_that_waits_for_one_that_has_ended_is_a_deadlock() -> None:
         run(one_ends_early_and_the_other_waits_for_it, settings=Settings(deadlock_timeout_s=1.0))
 
 
+@pytest.mark.parametrize("engine", ["local", "threads"])
+@pytest.mark.parametrize("count", [1, 100_000])
+@pytest.mark.parametrize("call", ["Reduce", "Iallreduce"])
+def test_a_rank_that_is_in_the_function_of_an_operation_does_not_wait(engine: str, count: int, call: str) -> None:
+    settings = Settings(deadlock_timeout_s=1.0)
+    report = perdure.run(reduces_slowly, ranks=2, spares=0, engine=engine, settings=settings, arguments={"count": count, "call": call})
+    assert report.result == 3.0
+
+
 def test_a_state_that_does_not_fit_is_refused_before_it_is_allocated() -> None:
     with pytest.raises(ConfigError, match=r"need .* GB .* and there are .* GB"):
         run(too_large)
+
+
+def reduces_slowly(job: perdure.Job, count: int, call: str) -> float:
+    """The function that combines computes for longer than a deadlock takes to be found."""
+
+    def add(lower: Any, higher: Any, datatype: Any) -> None:
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            pass
+        np.frombuffer(higher)[:] += np.frombuffer(lower)
+
+    total, op = np.zeros(count), MPI.Op.Create(add, commute=True)
+    for _ in job.supersteps(1):
+        if call == "Reduce":
+            job.comm.Reduce(np.full(count, job.rank + 1.0), total, op)
+        else:
+            job.comm.Iallreduce(np.full(count, job.rank + 1.0), total, op).Wait()
+        job.comm.Barrier()
+    return float(total[-1])
 
 
 def raises_on_two(job: perdure.Job) -> None:

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -161,6 +162,16 @@ class Engine:
         if inside is None:
             inside = self._insides[call] = Inside(call, self.traffic, self._calls, self.monitor)
         return inside
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """While it is entered, inside of a call, the rank computes: it does not count as waiting for others."""
+        self.monitor.leave()
+        try:
+            yield
+        finally:
+            if self._calls:
+                self.monitor.enter(self._calls[-1].call)
 
     def send(self, rank: int, context: int, tag: int, data: memoryview, synchronous: bool = False) -> Send:
         """Starts a message. `data`, bytes, must stay as it is until the send is done; if synchronous, that is when it is matched."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from perdure.comm.datatypes import Datatype, Type
 from perdure.comm.failures import ErrorClass, Exception, ValueException
 from perdure.comm.handles import Handle
 from perdure.comm.raw_buffers import buffer
+
+if TYPE_CHECKING:
+    from perdure.comm.engine import Engine
 
 Array = NDArray[Any]
 MAX_USER_OPS: Final = 32
@@ -99,25 +103,29 @@ class Op(Handle[Operation]):
         right.put(out.view(np.uint8).data)
 
 
-def combiner(op: Op, like: Block) -> Callable[[Array, Array, Array], Any]:
-    """What combines arrays (n,) of the elements of `like`. `MPI.Exception`: the operation does not take them."""
+def combiner(op: Op, like: Block, engine: Engine | None = None) -> Callable[[Array, Array, Array], Any]:
+    """What combines arrays (n,) of the elements of `like`, inside of a call that `engine` serves. `MPI.Exception`: the operation does not
+    take them."""
     if not isinstance(op, Op):
         raise TypeError(f"expected an MPI.Op, not {type(op).__name__}")
     one = op.held()
     if one.function is not None:
-        return _calling(one.function, like.type)
+        return _calling(one.function, like.type, engine.outside if engine is not None else nullcontext)
     dtype = like.type.dtype
     if dtype is None or one.into is None or dtype.kind not in one.kinds:
         raise Exception(ErrorClass.OP, f"{one.name} does not take elements of {like.type.name or 'this datatype'}")
     return one.into
 
 
-def _calling(function: Callable[..., Any], kind: Type) -> Callable[[Array, Array, Array], Any]:
+def _calling(
+    function: Callable[..., Any], kind: Type, outside: Callable[[], AbstractContextManager[None]]
+) -> Callable[[Array, Array, Array], Any]:
     datatype = kind.constant or Datatype.of(kind)
 
     def combine(lower: Array, higher: Array, out: Array) -> None:
         result = out if out is higher else higher.copy()
-        function(buffer(lower.view(np.uint8).data), buffer(result.view(np.uint8).data), datatype)
+        with outside():
+            function(buffer(lower.view(np.uint8).data), buffer(result.view(np.uint8).data), datatype)
         if result is not out:
             out[...] = result
 

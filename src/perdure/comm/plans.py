@@ -143,7 +143,7 @@ def allreduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, *, blocking: bo
     """MPI_Allreduce. One that is `blocking` is the only one of its kind at a time, so it may use memory that the members share."""
     target = block(recvbuf, writable=True)
     source = target if is_in_place(sendbuf) else _alike(block(sendbuf, writable=False), target)
-    combine = combiner(op, target)
+    combine = combiner(op, target, m.engine)
 
     def schedule() -> Schedule:
         out = target.array()
@@ -176,7 +176,7 @@ def reduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, root: int) -> Plan
     source = target if in_place else block(sendbuf, writable=False)
     if m.rank == root and not in_place:
         _alike(source, target)
-    combine = combiner(op, source)
+    combine = combiner(op, source, m.engine)
 
     def schedule() -> Schedule:
         work = source.array().copy()
@@ -197,7 +197,7 @@ def reduce_scatter_block(m: Membership, sendbuf: Any, recvbuf: Any, op: Op) -> P
         source = block(sendbuf, writable=False, blocks=m.size)
         _alike(source, target)
         source = Block(source.memory, source.count * m.size, source.type).check()
-    return _scattered(m, source, target, [target.count] * m.size, combiner(op, target))
+    return _scattered(m, source, target, [target.count] * m.size, combiner(op, target, m.engine))
 
 
 def reduce_scatter(m: Membership, sendbuf: Any, recvbuf: Any, recvcounts: Any, op: Op) -> Plan:
@@ -223,7 +223,7 @@ def reduce_scatter(m: Membership, sendbuf: Any, recvbuf: Any, recvcounts: Any, o
         raise ValueException(ErrorClass.COUNT, f"mismatch in send count {source.count} and sum(counts) {sum(counts_list)}")
     if not in_place and target.count != counts_list[m.rank]:
         raise ValueException(ErrorClass.COUNT, f"mismatch in receive count {target.count} and counts[{m.rank}] {counts_list[m.rank]}")
-    return _scattered(m, source, Block(target.memory, counts_list[m.rank], target.type), counts_list, combiner(op, target))
+    return _scattered(m, source, Block(target.memory, counts_list[m.rank], target.type), counts_list, combiner(op, target, m.engine))
 
 
 def _scattered(m: Membership, source: Block, target: Block, counts: list[int], combine: Any) -> Plan:
@@ -244,7 +244,7 @@ def scan(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, *, exclusive: bool =
     """MPI_Scan, MPI_Exscan."""
     target = block(recvbuf, writable=True)
     source = target if is_in_place(sendbuf) else _alike(block(sendbuf, writable=False), target)
-    combine = combiner(op, target)
+    combine = combiner(op, target, m.engine)
 
     def schedule() -> Schedule:
         out = target.array()
