@@ -119,6 +119,11 @@ from perdure.comm.requests import REQUEST_NULL, Request
 from perdure.comm.status import Status
 from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
 from perdure.comm.topologies import balanced as _balanced
+from perdure.comm.utility_names import comm_lock as _comm_lock
+from perdure.comm.utility_names import context_of_intercomm as _commctx_inter
+from perdure.comm.utility_names import context_of_intracomm as _commctx_intra
+from perdure.comm.utility_names import typealign as _typealign
+from perdure.comm.utility_names import typecode as _typecode
 
 memory = buffer
 SUCCESS: Final = 0

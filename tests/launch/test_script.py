@@ -259,6 +259,10 @@ def test_utilities_of_mpi4py_are_lent_and_others_refused() -> None:
     ]  # fmt: skip
 
 
+def test_the_names_that_packages_of_mpi4py_import_are_there() -> None:
+    assert output(run(PROGRAMS / "mpi4py_names.py", ranks=3)) == ["missing: [] []"]
+
+
 @pytest.mark.parametrize(
     "words", [(str(PROGRAMS / "plain_mpi4py.py"),), ("-c", "import mpi4py.MPI as M; print(M.COMM_WORLD.rank, 'of 2')")]
 )
