@@ -19,7 +19,7 @@ from perdure.core.offers import Offer
 from perdure.core.orchestrator.state import NodeState
 from perdure.core.plan import Plan
 from perdure.sim import program
-from perdure.sim.tokens import CROSSES_AT, CROSSING, LEFT, WARNED, Token
+from perdure.sim.tokens import WARNED, Token
 from perdure.sim.vaults import Held
 from perdure.sim.workers import Worker
 
@@ -46,8 +46,6 @@ KNOWN_S: Final = 8.0
 PROMPTLY_KNOWN_S: Final = 1.0
 """The same where the engine reports at once, and no orchestrator takes over, which may have to carry out an older plan."""
 HANDS_OVER: Final = ("orchestrator", "rival")
-PATIENCE_KEPT: Final = 0.95
-"""Of the time that a silent node is waited for: an orchestrator's clock runs fast, and it begins to wait a moment before the node stops."""
 GENERATIONS_MAX: Final = 60
 """Three faults make no more than a few each. Arbitrary."""
 FENCED_S: Final = 1.0
@@ -82,7 +80,8 @@ class Checkers:
         """Nodes that are called lost -> since when nothing of theirs can be needed."""
         self._count = 0
 
-    def _require(self, holds: bool, what: str, text: str) -> None:
+    def require(self, holds: bool, what: str, text: str) -> None:
+        """Raise `Broken` unless it holds."""
         if not holds:
             raise Broken(what, text)
 
@@ -129,14 +128,14 @@ class Checkers:
                     (node.state is NodeState.LOST and not isinstance(command.message, msg.EndJob))
                     or (node.state is NodeState.EXCLUDED and not isinstance(command.message, msg.Seal | msg.Install | msg.EndJob))
                 )
-                self._require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
+                self.require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
             self.end_is_told |= isinstance(command, do.Publish) and command.event == "committed" and bool(command.fields["end"])
             if isinstance(command, do.Publish) and command.event == "node_lost" and orchestrator is self.cluster.supervisor.current:
                 number, reason = int(str(command.fields["node"])) + 1, command.fields["reason"]
                 self.lost_at_s.setdefault(number, self.cluster.schedule.now)
                 if not any(plan.ranks_of(number) for plan in self.cluster.decisions.chosen):
                     self.useless_at_s.setdefault(number, self.cluster.schedule.now)
-                self._require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
+                self.require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
         if state.committed is not None:
             self._note_useless(state.committed)
             self.past.committed.add(state.committed)
@@ -179,7 +178,7 @@ class Checkers:
             if node.alive and node.state.phase is Phase.MEMBER and node.state.generation == generation:
                 for hosted in node.state.hosted.values():
                     bare = [slot.label for slot in hosted.slots.values() if slot.stage is Stage.REBUILDING]
-                    self._require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
+                    self.require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
 
     def fenced(self) -> None:
         """G3: what is called lost is ended, whether it still runs or not; what may be a custodian, with the first commit without it. An
@@ -188,7 +187,7 @@ class Checkers:
             node = self.cluster.nodes[number]
             knows = self.cluster.supervisor.current.began_s <= self.lost_at_s[number] or not self.cluster.is_hindered(node)
             late = node.alive and knows and self.cluster.schedule.now - since_s > FENCED_S
-            self._require(not late, "G3", f"node {number - 1} is called lost and of no use for {FENCED_S:g} s, and lives")
+            self.require(not late, "G3", f"node {number - 1} is called lost and of no use for {FENCED_S:g} s, and lives")
 
     # ---- G1: a committed superstep is never lost ---------------------------------------------------------------------------
 
@@ -202,7 +201,7 @@ class Checkers:
     def plan_chosen(self, plan: Plan) -> None:
         """I2: it starts from the newest label that was committed, or from a newer one."""
         self._no_commit_is_lost()
-        self._require(plan.generation < GENERATIONS_MAX, "G4", f"generation {plan.generation}, and no end")
+        self.require(plan.generation < GENERATIONS_MAX, "G4", f"generation {plan.generation}, and no end")
         if plan.generation == 1:
             self.spread(plan)
         if plan.base is not None and (self.newest is None or plan.base > self.newest):
@@ -226,7 +225,7 @@ class Checkers:
             if now - since_s > known_s and cluster.nodes[number].alive and number not in plan.agents() and number not in self.lost_at_s
             and cluster.nodes[number].state.plan is None and number not in cluster.touched
         ]  # fmt: skip
-        self._require(not (full and idle), "D3", f"agent {full} has too many ranks while agent {idle} is a spare")
+        self.require(not (full and idle), "D3", f"agent {full} has too many ranks while agent {idle} is a spare")
 
     def spread(self, plan: Plan) -> None:
         """G1: where there are nodes enough, the loss of any m nodes is no more than m losses to every group; nor is that of a rack, where
@@ -235,10 +234,10 @@ class Checkers:
         wanted = -(-plan.size // self.cluster.scenario.ranks_per_node)
         if len(plan.agents()) == wanted >= widest:
             tolerance = plan.tolerance()
-            self._require(tolerance >= plan.parity, "G1", f"the loss of {tolerance + 1} nodes is too much for a parity of {plan.parity}")
+            self.require(tolerance >= plan.parity, "G1", f"the loss of {tolerance + 1} nodes is too much for a parity of {plan.parity}")
         homes, domains = [place.node for place in plan.placements], self.cluster.scenario.domains
         if max(fullest(homes, domains)[:-1], default=0) <= plan.parity * len(plan.groups):
-            self._require(not (found := risk(plan.groups, homes.__getitem__, plan.parity, domains)), "G1", found)
+            self.require(not (found := risk(plan.groups, homes.__getitem__, plan.parity, domains)), "G1", found)
 
     def _no_commit_is_lost(self) -> None:
         view = invariants.View(agents={}, orchestrator=None, chosen=self.cluster.decisions.chosen, past=self.past)
@@ -297,7 +296,7 @@ class Checkers:
         """G2: what is snapped is what an undisturbed run has there."""
         superstep = program.before(label.superstep, self.cluster.scenario.count)
         right = held.snapshot == program.state_of(rank, superstep)
-        self._require(right, "G2", f"rank {rank} snaps a state for {label} that no undisturbed run has")
+        self.require(right, "G2", f"rank {rank} snaps a state for {label} that no undisturbed run has")
         held.right_data = (1 << plan.geometry(plan.group_index(rank)).d) - 1
 
     def slot_changed(self, node: Node, rank: int, label: Label, held: Held) -> None:
@@ -328,12 +327,12 @@ class Checkers:
             wanted = program.chunk_of(program.state_of(rank, superstep), position, chunk)
             right = program.chunk_of(whole, position, chunk) == wanted
             held.right_data = held.right_data & ~(1 << position) | right << position
-        self._require(right or self.cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
+        self.require(right or self.cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
 
     def chunk_repaired(self, rank: int, label: Label, position: int, held: Held, d: int) -> None:
         """S3: what counts as repaired is what it must be, whatever it was decoded from."""
         right = held.right_data >> position & 1 if position < d else held.right_parity >> (position - d) & 1
-        self._require(bool(right), "S3", f"chunk {position} of rank {rank} at {label} was repaired with wrong bytes")
+        self.require(bool(right), "S3", f"chunk {position} of rank {rank} at {label} was repaired with wrong bytes")
 
     def chunk_missing(self, reader: Node, rank: int, label: Label, position: int) -> None:
         """R1: a decoder or a restorer was sent where there is nothing. Position -1: the replicated region."""
@@ -345,7 +344,7 @@ class Checkers:
         hosted = node.state.hosted.get(rank)
         slot = hosted.slots.get(label) if hosted else None
         believed = slot is not None and (slot.data & wrong.data or slot.parity & wrong.parity or (slot.replicated and wrong.replicated))
-        self._require(not believed, "R5", f"agent {node.number} counts chunks of rank {rank} at {label} that do not have their digests")
+        self.require(not believed, "R5", f"agent {node.number} counts chunks of rank {rank} at {label} that do not have their digests")
 
     # ---- commands ----------------------------------------------------------------------------------------------------------
 
@@ -353,120 +352,47 @@ class Checkers:
         """Memory slots never exceed two, and none is bound, or copied to, while it holds a label (C7, M2)."""
         if isinstance(command, do.CopySlot):
             kept = [label for rank, label in node.vault.held if rank == command.rank]
-            self._require(kept == [command.label], "two slots", f"rank {command.rank} holds {kept}, and {command.label} is copied")
+            self.require(kept == [command.label], "two slots", f"rank {command.rank} holds {kept}, and {command.label} is copied")
         if isinstance(command, do.BindSlot):
-            self._require(command.index in (0, 1), "two slots", f"rank {command.rank} is given slot {command.index}")
+            self.require(command.index in (0, 1), "two slots", f"rank {command.rank} is given slot {command.index}")
             for (rank, label), held in node.vault.held.items():
                 taken = rank == command.rank and held.index == command.index and label != command.label
-                self._require(not taken, "two slots", f"slot {command.index} of rank {rank} is bound to {command.label}, and holds {label}")
+                self.require(not taken, "two slots", f"slot {command.index} of rank {rank} is bound to {command.label}, and holds {label}")
 
     def worker_starts(self, node: Node, rank: int, incarnation: int) -> None:
         """G3, W2: a rank has one process at a node, and of an incarnation that its plan names."""
-        self._require(rank not in node.workers, "G3", f"W2: a second worker for rank {rank} on agent {node.number}")
+        self.require(rank not in node.workers, "G3", f"W2: a second worker for rank {rank} on agent {node.number}")
         place = node.plan.placements[rank]
         right = place.agent == node.number and place.incarnation == incarnation
-        self._require(right, "lost incarnation", f"agent {node.number} starts rank {rank}.{incarnation}, and the plan has {place}")
+        self.require(right, "lost incarnation", f"agent {node.number} starts rank {rank}.{incarnation}, and the plan has {place}")
 
     def worker_told(self, node: Node, worker: Worker, message: msg.ToWorker) -> None:
         """G2, G3, I6: `main` is entered by the plan's incarnation only, once a generation, with the bytes of the committed base."""
         hosted = node.state.hosted.get(worker.rank)
         right = hosted is not None and hosted.incarnation == worker.incarnation
-        self._require(right, "lost incarnation", f"{type(message).__name__} to rank {worker.rank}.{worker.incarnation}")
+        self.require(right, "lost incarnation", f"{type(message).__name__} to rank {worker.rank}.{worker.incarnation}")
         if not isinstance(message, msg.Enter):
             return
         plan, rank, base = node.plan, worker.rank, message.base
         place = plan.placements[rank]
-        self._require(place.incarnation == worker.incarnation, "G3", f"rank {rank}.{worker.incarnation} is entered; the plan has {place}")
+        self.require(place.incarnation == worker.incarnation, "G3", f"rank {rank}.{worker.incarnation} is entered; the plan has {place}")
         self.entered_at_s.setdefault(message.generation, self.cluster.schedule.now)
         first = self.entered.setdefault((message.generation, rank), worker.incarnation)
-        self._require(first == worker.incarnation, "G3", f"two incarnations of rank {rank} are entered in generation {message.generation}")
+        self.require(first == worker.incarnation, "G3", f"two incarnations of rank {rank} are entered in generation {message.generation}")
         same = self.bases.setdefault(message.generation, base) == base == plan.base
-        self._require(same, "G2", f"rank {rank} enters generation {message.generation} from {base}, others from {plan.base}")
+        self.require(same, "G2", f"rank {rank} enters generation {message.generation} from {base}, others from {plan.base}")
         if base is not None:
             wanted = program.state_of(rank, program.before(base.superstep, self.cluster.scenario.count))
             held = node.vault.held.get((rank, base))
             right = held is not None and (node.vault.bytes_of(rank, base) == wanted or held.flipped)
-            self._require(right, "G2", f"rank {rank} enters from {base} with bytes that were never committed")
+            self.require(right, "G2", f"rank {rank} enters from {base} with bytes that were never committed")
             offered = message.offer is not None and message.offer.items[0].digest == program.offer_of(rank, wanted, b"").items[0].digest
-            self._require(offered, "I6", f"rank {rank} enters from {base} with another offer")
+            self.require(offered, "I6", f"rank {rank} enters from {base} with another offer")
 
-    # ---- the end -----------------------------------------------------------------------------------------------------------
-
-    def wire_bytes(self) -> None:
-        """C4: each data chunk leaves its node at most once, each parity chunk too: at most n (n - 1) c for a label of a group."""
-        totals: dict[tuple[int, Label, int], int] = {}
-        for node in self.cluster.nodes.values():
-            for key, moved in node.vault.moved_parity.items():
-                totals[key] = totals.get(key, 0) + moved
-        groups = self.cluster.decisions.chosen[0].groups if self.cluster.decisions.chosen else ()
-        for (index, label, _), moved in totals.items():
-            n, m = len(groups[index]), self.cluster.scenario.parity
-            chunk = -(-max(program.size_of(rank) for rank in groups[index]) // (n - m))
-            most = n * (n - 1) * chunk
-            self._require(moved <= most, "wire bytes", f"group {index} moved {moved} bytes for {label}, computed are {most}")
-
-    def judge(self, end: do.Finish) -> None:
-        """G5: the result of the committed end; or Unrecoverable, if the parity cannot give back what was lost."""
-        self.wire_bytes()
-        if end.error == "UsageError" and self._may_be_refused():
-            return
-        if not end.error:
-            self._require(self.cluster.scenario.messages not in (CROSSING, LEFT) or self._is_alone(), "C11", "a message crossed a commit")
-            right = end.payload == program.state_of(0, self.cluster.scenario.count)
-            self._require(right, "G5", f"a wrong result: {end.payload!r}")
-            known = self.newest is not None and self.newest.superstep == END
-            self._require(known, "I9", "a result before the end was committed")
-            self._require(self.end_is_told, "C10", "a result, and no event says that the end was committed")
-            return
-        self._require(end.error == "Unrecoverable", "G5", f"{end.error}: {end.text}")
-        self._require(self.excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")
-
-    def _is_alone(self) -> bool:
-        return self.cluster.scenario.ranks == 1
-
-    def _may_be_refused(self) -> bool:
-        """C11: a message has crossed a commit; where that is allowed, some generation would have started from there."""
-        bases = [plan.base.superstep for plan in self.cluster.decisions.chosen if plan.base is not None]
-        pattern = self.cluster.scenario.messages
-        return pattern in (CROSSING, LEFT) or (pattern == WARNED and CROSSES_AT in bases)
+    # ---- messages of ranks -------------------------------------------------------------------------------------------------
 
     def token_taken(self, rank: int, token: Token, interval: int) -> None:
         """C11: what is received before a commit was sent before it, and what is received after it was sent after it."""
         allowed = token.extra and self.cluster.scenario.messages == WARNED
         fits = token.interval == interval or allowed
-        self._require(fits, "C11", f"rank {rank} receives in its commit interval {interval} what was sent in interval {token.interval}")
-
-    def excused(self) -> bool:
-        """Was more lost than the parity gives back? Of some group, more than m ranks have no living home or custodian with a whole newest
-        label; or, where votes decide, no home that could have voted. Or all members are lost.
-
-        T5: a stopped node is an excuse only when it was waited for.
-        """
-        chosen = self.cluster.decisions.chosen
-        if not chosen or self.newest is None:
-            return True
-        plan, label = chosen[-1], self.newest
-        if not any(self._is_waited_for(self.cluster.nodes[agent]) for agent in plan.agents()):
-            return True  # nobody can say that nothing newer was committed
-        by_votes = self.cluster.decisions.are_by_votes_after(plan)
-        for group in plan.groups:
-            lost = sum(not any(self._has_whole(node, plan, rank, label) for node in self.cluster.nodes.values()) for rank in group)
-            voteless = sum(not self._may_vote(self.cluster.nodes[plan.agent_of(rank)]) for rank in group)
-            if lost > plan.parity or (by_votes and voteless > plan.parity):
-                return True
-        common = program.common_of(program.before(label.superstep, self.cluster.scenario.count))
-        holders = [held for node in self.cluster.nodes.values() if node.alive for (_, x), held in node.vault.held.items() if x == label]
-        return not any(held.replicated == common for held in holders)
-
-    def _has_whole(self, node: Node, plan: Plan, rank: int, label: Label) -> bool:
-        held, geometry = node.vault.held.get((rank, label)), plan.geometry(plan.group_index(rank))
-        whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
-        return whole and self._is_waited_for(node)
-
-    def _may_vote(self, node: Node) -> bool:
-        """T6: nor can one whose links are broken."""
-        return node.number not in self.cluster.supervisor.current.state.excluded and self._is_waited_for(node)
-
-    def _is_waited_for(self, node: Node) -> bool:
-        patience_s = PATIENCE_KEPT * self.cluster.settings.unreachable_timeout_s
-        return node.alive and (node.awake or self.cluster.schedule.now - node.frozen_since_s <= patience_s)
+        self.require(fits, "C11", f"rank {rank} receives in its commit interval {interval} what was sent in interval {token.interval}")

@@ -19,6 +19,7 @@ from perdure.sim import faults, tokens
 from perdure.sim.checkers import Broken, Checkers
 from perdure.sim.clocks import draw_clock
 from perdure.sim.decisions import Decisions
+from perdure.sim.judgement import Judgement
 from perdure.sim.network import Network
 from perdure.sim.nodes import TICK_S, Node
 from perdure.sim.scenario import Scenario
@@ -157,7 +158,7 @@ class Cluster:
                 raise Broken("G4", f"nothing has ended the job in {events_max} events")
             if self._due:
                 self._strike()
-        self.checkers.judge(self.finished)
+        Judgement(self.checkers).judge(self.finished)
         return Verdict(
             error=self.finished.error,
             text=self.finished.text,
