@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure.adapters import boxes
@@ -63,6 +63,7 @@ PLAIN_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # a loaded machine
 @given(st.dictionaries(st.text(), PLAIN_VALUES) | st.lists(PLAIN_VALUES))
 def test_any_picklable_box(box: Any) -> None:
     assert there_and_back(box) == box

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -15,7 +16,10 @@ SPARE, HANDOVERS = 4, 5
 
 def reserved(agent: int) -> tuple[int, int]:
     """Memory files that a spare's agent has for ranks that may come, and the bytes in all of them."""
-    found = [fd for fd in pathlib.Path(f"/proc/{agent}/fd").iterdir() if "memfd:perdure-spare" in os.readlink(fd)]
+    found = []
+    for fd in pathlib.Path(f"/proc/{agent}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a connection that the agent has closed meanwhile
+            found += [fd] if "memfd:perdure-spare" in os.readlink(fd) else []
     return len(found), sum(fd.stat().st_blocks * 512 for fd in found)
 
 

@@ -354,7 +354,7 @@ class Supervisor:
             self._standby.prepare()
             label = (fields["generation"], fields["end"], fields["superstep"])
             is_new, self._newest = label > self._newest, max(label, self._newest)
-        if event in ("committed", "node_lost", "worker_lost"):
+        if event in ("committed", "node_lost", "worker_lost", "generation_started"):
             self._striker.undisturbed = event == "committed"
         if is_new:
             self._emit(event, **fields)
