@@ -22,6 +22,8 @@ Name = tuple[str, str]
 _INSTALLED: Final = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
 _PERDURE: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+_verdicts: dict[types.ModuleType, bool] = {}
+"""Module -> is it the program's? Asked at each commit, of some hundred modules."""
 _bare: dict[int, tuple[Any, Name]] = {}
 _seen: list[int] = [0]
 """How many modules were loaded when `_bare` was made."""
@@ -29,7 +31,15 @@ _seen: list[int] = [0]
 
 def program_modules() -> list[types.ModuleType]:
     """Return the loaded modules that are neither installed nor Python's own nor perdure's."""
-    return [module for module in list(sys.modules.values()) if isinstance(module, types.ModuleType) and _is_programs(module)]
+    found = []
+    for module in list(sys.modules.values()):
+        if isinstance(module, types.ModuleType):
+            is_programs = _verdicts.get(module)
+            if is_programs is None:
+                is_programs = _verdicts[module] = _is_programs(module)
+            if is_programs:
+                found.append(module)
+    return found
 
 
 def _is_programs(module: types.ModuleType) -> bool:
