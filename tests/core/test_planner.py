@@ -163,7 +163,7 @@ def test_what_the_old_home_of_a_moved_rank_has_is_a_custodians() -> None:
     moved = planner.next_plan(doubled, held, [], seats(2, 2), {}, (), ranks_per_node=1)
     assert isinstance(moved, Plan)
     assert [place.node for place in moved.placements] == [0, 2, 1, 3]
-    seen = planner.after_moves(doubled, moved, held)
+    seen = planner.after_moves(doubled, moved, held, seats(2, 2))
     assert seen.missing == (1, 3)
     assert [(custodian.agent, one.rank) for custodian, one in seen.kept] == [(doubled.agent_of(1), 1), (doubled.agent_of(3), 3)]
     assert not any(planner.erased_chunks(moved, Label(1, 5), seen).values())
@@ -175,11 +175,11 @@ def test_a_rank_that_comes_back_to_a_node_that_keeps_it_is_whole_there() -> None
     moved = planner.next_plan(doubled, held, [], seats(1, 2), {}, (), ranks_per_node=1)
     assert isinstance(moved, Plan)
     (rank,) = (place.rank for place, old in zip(moved.placements, doubled.placements, strict=True) if place.agent != old.agent)
-    seen = planner.after_moves(doubled, moved, held)
+    seen = planner.after_moves(doubled, moved, held, seats(1, 2))
     back = planner.next_plan(moved, seen, [s for s in seats(1) if s.agent == doubled.agent_of(rank)], [], {}, (), ranks_per_node=2)
     assert isinstance(back, Plan)
     assert back.agent_of(rank) == doubled.agent_of(rank)
-    assert planner.after_moves(moved, back, seen).missing == ()
+    assert planner.after_moves(moved, back, seen, []).missing == ()
 
 
 def test_a_rank_that_is_half_rebuilt_is_not_moved_again() -> None:

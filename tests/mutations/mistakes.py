@@ -321,8 +321,8 @@ MISTAKES = (
         right="while len(here) > most and", wrong="while False and", scenario=with_moves,
     ),
     Mutation(
-        name="a plan that needs a member's kept chunks is taken for one that reads in vain", rule="E10, R1", function=excluding._fails,
-        right="return False  # a member", wrong="return True  # a member", scenario=with_moves,
+        name="a plan that needs a member's kept chunks is taken for one that reads in vain", rule="E10, R1",
+        function=planner.custodians_read, right=" if not plan.ranks_of(custodian.agent)", wrong="", scenario=with_moves,
     ),
     Mutation(
         name="a receive takes a message of a later commit interval", rule="C11", function=commit_intervals.match,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import compress
 from operator import is_not
@@ -48,14 +49,14 @@ class _Lookup:
         self.seat_of: dict[int, tuple[int, int]] = {
             rank: (index, member) for index, group in enumerate(plan.groups) for member, rank in enumerate(group)
         }
-        self.fullest = fullest(self.ranks_of)
+        self.fullest = _fullest(self.ranks_of, self.agents)
         self.smallest_group = min(map(len, plan.groups))
         self.crowded = frozenset(index for index in range(len(plan.groups)) if plan.is_crowded(index))
 
 
-def fullest(ranks_of: dict[int, list[int]]) -> int:
-    """The agent with the most ranks, of several the one with the lowest number."""
-    return min(ranks_of, key=lambda agent: (-len(ranks_of[agent]), agent))
+def _fullest(ranks_of: dict[int, list[int]], agents: Iterable[int]) -> int:
+    """Return the one of some agents with the most ranks, of several the one with the lowest number."""
+    return min(agents, key=lambda agent: (-len(ranks_of[agent]), agent))
 
 
 def _exchanged(old: tuple[Member, ...], gone: set[Member], new: set[Member]) -> tuple[Member, ...]:
@@ -181,7 +182,10 @@ class Plan(_WithLookup):
         )
         lookup = _Lookup.__new__(_Lookup)
         lookup.ranks_of, lookup.agents, lookup.addresses, lookup.seat_of = ranks_of, agents, addresses, found.seat_of
-        lookup.incarnations, lookup.smallest_group, lookup.fullest = tuple(incarnations), found.smallest_group, fullest(ranks_of)
+        lookup.incarnations, lookup.smallest_group = tuple(incarnations), found.smallest_group
+        concerned = {agent for place in amend.placements for agent in (place.agent, self.placements[place.rank].agent)} - gone
+        has_left = len(ranks_of.get(found.fullest, ())) < len(found.ranks_of[found.fullest])
+        lookup.fullest = _fullest(ranks_of, agents if has_left else {found.fullest, *concerned})
         touched = {found.seat_of[place.rank][0] for place in amend.placements}
         lookup.crowded = found.crowded - touched | {index for index in touched if plan.is_crowded(index)}
         object.__setattr__(plan, "_lookup", lookup)

@@ -127,7 +127,7 @@ def next_plan(
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
     homes = seating.place(plan, missing, seats, spares, domains, ranks_per_node)
     if base is None or base.superstep != END:
-        homes |= seating.relieve(plan, homes, spares, _movable(plan, base, held) if spares else {}, domains, ranks_per_node)
+        homes |= seating.relieve(plan, homes, spares, lambda rank: _movable(plan, base, held, rank), domains, ranks_per_node)
     renewed = {*homes, *missing, *workers_gone} if base is not None else set(range(plan.size))
     placed = []
     for rank in sorted(renewed):
@@ -144,31 +144,29 @@ def next_plan(
     )
 
 
-def _movable(plan: Plan, base: Label | None, held: Holdings) -> dict[int, bool]:
-    """E10: ranks that may leave a living home -> does the home have all of their chunks, to keep them? Otherwise it has none of them: a
-    rank that is half rebuilt stays."""
+def _movable(plan: Plan, base: Label | None, held: Holdings, rank: int) -> bool | None:
+    """E10: does the living home of a rank have all of its chunks, to keep them? None: it has a part of them; a rank that is half rebuilt
+    stays."""
     if base is None:
-        return dict.fromkeys(range(plan.size), False)
-    whole = {rank: held.has_whole(plan, rank, base) for rank in range(plan.size)}
-    return {rank: is_whole for rank, is_whole in whole.items() if is_whole or held.report(rank, base) is None}
+        return False
+    if held.has_whole(plan, rank, base):
+        return True
+    return False if held.report(rank, base) is None else None
 
 
-def after_moves(before: Plan, plan: Plan, held: Holdings) -> Holdings:
-    """E10: what is held of the base, seen from a plan that moves ranks whose home lives: the old home keeps what it has. What the new home
-    has kept since an earlier move is its own again."""
+def after_moves(before: Plan, plan: Plan, held: Holdings, spares: Sequence[Seat]) -> Holdings:
+    """E10: what is held of the base, seen from a plan that moves ranks whose home lives to some of these spares: the old home keeps what it
+    has. What the new home has kept since an earlier move is its own again."""
     if plan.base is None:
         return held
-    moved = [
-        place for place, old in zip(plan.placements, before.placements, strict=True)
-        if place.agent != old.agent and place.rank not in held.missing
-    ]  # fmt: skip
+    moved = [rank for seat in spares for rank in plan.ranks_of(seat.agent) if rank not in held.missing]
     back = {
         report.rank: report for custodian, report in held.kept
         if report.rank in held.missing and plan.agent_of(report.rank) == custodian.agent
     }  # fmt: skip
     if not moved and not back:
         return held
-    left = {place.rank: held.whole_report(before, place.rank, plan.base) for place in moved}
+    left = {rank: held.whole_report(before, rank, plan.base) for rank in moved}
     kept = [(Custodian(agent=before.agent_of(rank), address=before.address_of(before.agent_of(rank))), one) for rank, one in left.items()]
     return replace(
         held,
@@ -190,14 +188,14 @@ def _positions_after(base: Label | None, positions: Sequence[int]) -> tuple[int,
 
 
 def custodians_read(plan: Plan, held: Holdings) -> frozenset[int]:
-    """The custodians without which a plan cannot be carried out."""
+    """The custodians without which a plan cannot be carried out; not the members that keep chunks, whose loss ends the generation."""
     if not held.kept:
         return frozenset()
     tasks = (task for tasks in decode_tasks(plan, held).values() for task in tasks)
     sources = (source for sources in restore_sources(plan, held).values() for source in sources)
     read = [custodian for task in tasks for _, custodian in task.kept]
     read += [custodian for source in sources for custodian in (source.offers_at, source.replicated_at) if custodian is not None]
-    return frozenset(custodian.agent for custodian in read)
+    return frozenset(custodian.agent for custodian in read if not plan.ranks_of(custodian.agent))
 
 
 def _not_whole(plan: Plan, base: Label | None, held: Holdings) -> Lost | None:

@@ -8,7 +8,7 @@ spares. Ranks whose node survives stay where they are, unless it holds more than
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,6 +75,7 @@ class _Crowd:
 
 
 Choice = tuple[tuple[int, ...], list[Seat]]
+Movable = Callable[[int], bool | None]
 
 
 def _greedy(crowd: _Crowd, moving: Sequence[Sequence[int]], spares: Sequence[Seat]) -> Choice:
@@ -181,19 +182,20 @@ def _crowded(plan: Plan, missing: Sequence[int], homes: Mapping[int, Seat], seat
 
 
 def relieve(
-    plan: Plan, homes: Mapping[int, Seat], spares: Sequence[Seat], movable: Mapping[int, bool], domains: Domains, most: int
+    plan: Plan, homes: Mapping[int, Seat], spares: Sequence[Seat], movable: Movable, domains: Domains, most: int
 ) -> dict[int, Seat]:
     """Ranks that leave living nodes with more than `most` ranks, and the spares that they move to: as many ranks as there is room for.
 
     Args:
         homes: seats of ranks that were lost; the others live where `plan` has them.
         spares: all of them; those with ranks in `homes` have room for the rest.
-        movable: ranks that may be moved -> does their home have anything of them? Those of which it has nothing go first.
+        movable: says of a rank whether its home has anything of it; None: it may not be moved. Those of which it has nothing go first.
     """
     load = Counter(seat.agent for seat in homes.values())
     moving: list[int] = []
-    crowded = [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > most] if len(spares) > len(load) else []
-    for agent in crowded:
+    if len(spares) <= len(load) or len(plan.ranks_of(plan.fullest_agent())) <= most:
+        return {}
+    for agent in [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > most]:
         here = [rank for rank in plan.ranks_of(agent) if rank not in homes]
         while len(here) > most and (leaving := _worst_placed(plan, here, moving, movable)) is not None:
             here.remove(leaving)
@@ -207,13 +209,13 @@ def relieve(
     return {rank: seat for ranks, seat in zip(batches, chosen, strict=True) for rank in ranks}
 
 
-def _worst_placed(plan: Plan, here: Sequence[int], moving: Sequence[int], movable: Mapping[int, bool]) -> int | None:
+def _worst_placed(plan: Plan, here: Sequence[int], moving: Sequence[int], movable: Movable) -> int | None:
     """The rank with the most members of its group beside it; of several one with few of them among those that are `moving` already, which
     may come to the same spare; of several the one that came last."""
 
     def worst(rank: int) -> tuple[bool, int, int, int, int]:
         group = set(plan.group_of(rank))
         beside, ahead = len(group.intersection(here)), len(group.intersection(moving))
-        return not movable[rank], beside, -ahead, plan.placements[rank].incarnation, rank
+        return not movable(rank), beside, -ahead, plan.placements[rank].incarnation, rank
 
-    return max((rank for rank in here if rank in movable), key=worst, default=None)
+    return max((rank for rank in here if movable(rank) is not None), key=worst, default=None)

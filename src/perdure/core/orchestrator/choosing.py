@@ -39,7 +39,7 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
         agreed=agreed, domains=shape.domains, ranks_per_node=shape.ranks_per_node,
     )  # fmt: skip
     if isinstance(answer, Plan):
-        state.holdings = planner.after_moves(state.plan, answer, held)
+        state.holdings = planner.after_moves(state.plan, answer, held, spares)
     if not is_by_votes(state):
         return answer
     missing = fanning.unanswered(state, Milestone.SEALED, state.sealed)

@@ -159,8 +159,6 @@ def is_read_in_vain(state: OrchestratorState) -> bool:
 
 def _fails(state: OrchestratorState, agent: int) -> bool:
     assert state.holdings is not None
-    if state.plan is not None and state.plan.ranks_of(agent) and state.alive(agent):
-        return False  # a member that keeps what it has of ranks that were moved: its loss is a matter for the next plan
     excluded = state.excluded.get(agent)
     if excluded is None or excluded.custody is None:
         return True

@@ -20,13 +20,14 @@ Commands = list[do.OrchestratorCommand]
 
 def wish(state: OrchestratorState) -> str:
     """Return why ranks should be placed anew, as a sentence; empty: they lie as they should."""
-    free = [node for node in state.spares() if node.status is not None and not node.suspected] if state.idle else []
-    if not free or state.plan is None:
+    if not state.idle or state.plan is None:
         return ""
     full = state.plan.fullest_agent()
-    if len(state.plan.ranks_of(full)) <= state.shape.ranks_per_node:
+    count = len(state.plan.ranks_of(full))
+    if count <= state.shape.ranks_per_node:
         return ""
-    return f"node {state.nodes[full].node} holds {len(state.plan.ranks_of(full))} ranks, and node {free[0].node} holds none"
+    free = next((node for node in state.spares() if node.status is not None and not node.suspected), None)
+    return f"node {state.nodes[full].node} holds {count} ranks, and node {free.node} holds none" if free else ""
 
 
 def hold(state: OrchestratorState) -> Commands:
