@@ -247,4 +247,4 @@ class Management(Attributed):
 def _over(m: Membership, what: str) -> Request:
     """The request of a call that is complete at once."""
     with m.inside(f"comm.{what}"):
-        return Request.begun(m.engine, Nothing(receives=False, what=what))  # type: ignore[no-any-return]
+        return Request.begun(m.engine, Nothing(receives=False, what=what))

@@ -141,19 +141,19 @@ class PointToPoint:
         """Starts to send a buffer, which must not change until the request is complete."""
         m = self.held()
         with m.inside("comm.Isend"):
-            return _request(m, self._sending(m, outgoing(buf, dest), dest, tag))
+            return Request.begun(m.engine, self._sending(m, outgoing(buf, dest), dest, tag))
 
     def Issend(self, buf: Any, dest: int, tag: int = 0) -> Request:
         """`Isend` that is complete when the receiver has begun to receive."""
         m = self.held()
         with m.inside("comm.Issend"):
-            return _request(m, self._sending(m, outgoing(buf, dest), dest, tag, synchronous=True))
+            return Request.begun(m.engine, self._sending(m, outgoing(buf, dest), dest, tag, synchronous=True))
 
     def Ibsend(self, buf: Any, dest: int, tag: int = 0) -> Request:
         """`Isend` of a copy: complete at once. The copy needs no attached buffer."""
         m = self.held()
         with m.inside("comm.Ibsend"):
-            return _request(m, self._sending_copy(m, memoryview(bytes(outgoing(buf, dest))), dest, tag))
+            return Request.begun(m.engine, self._sending_copy(m, memoryview(bytes(outgoing(buf, dest))), dest, tag))
 
     def Irsend(self, buf: Any, dest: int, tag: int = 0) -> Request:
         """`Isend`, when the receive is known to be posted."""
@@ -163,7 +163,7 @@ class PointToPoint:
         """Starts to receive into a buffer."""
         m = self.held()
         with m.inside("comm.Irecv"):
-            return _request(m, self._receiving(m, buf, source, tag))
+            return Request.begun(m.engine, self._receiving(m, buf, source, tag))
 
     def Isendrecv(
         self, sendbuf: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG
@@ -173,7 +173,7 @@ class PointToPoint:
         with m.inside("comm.Isendrecv"):
             data = outgoing(sendbuf, dest)
             receiving = self._receiving(m, recvbuf, source, recvtag)
-            return _request(m, Both(self._sending(m, data, dest, sendtag), receiving))
+            return Request.begun(m.engine, Both(self._sending(m, data, dest, sendtag), receiving))
 
     def Isendrecv_replace(self, buf: Any, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG) -> Request:
         """Starts both, of one buffer."""
@@ -182,7 +182,7 @@ class PointToPoint:
             nothing = dest == PROC_NULL and source == PROC_NULL
             data = memoryview(b"") if nothing else memoryview(bytes(block(buf, writable=True).out()))
             receiving = self._receiving(m, buf, source, recvtag)
-            return _request(m, Both(self._sending(m, data, dest, sendtag), receiving))
+            return Request.begun(m.engine, Both(self._sending(m, data, dest, sendtag), receiving))
 
     # ---- buffers: persistent --------------------------------------------------------------------------------------------------
 
@@ -243,21 +243,21 @@ class PointToPoint:
         m = self.held()
         data = self._pickled(obj, dest)
         with m.inside("comm.isend"):
-            return self._request(m, self._sending(m, data, dest, tag))
+            return self._request_class.begun(m.engine, self._sending(m, data, dest, tag))
 
     def issend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete when the receiver has begun to receive."""
         m = self.held()
         data = self._pickled(obj, dest)
         with m.inside("comm.issend"):
-            return self._request(m, self._sending(m, data, dest, tag, synchronous=True))
+            return self._request_class.begun(m.engine, self._sending(m, data, dest, tag, synchronous=True))
 
     def ibsend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`isend` that is complete at once."""
         m = self.held()
         data = self._pickled(obj, dest)
         with m.inside("comm.ibsend"):
-            return self._request(m, self._sending_copy(m, data, dest, tag))
+            return self._request_class.begun(m.engine, self._sending_copy(m, data, dest, tag))
 
     def recv(self, buf: Any = None, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> Any:
         """Receives an object. `buf` is there for mpi4py's sake: memory is found as needed."""
@@ -273,7 +273,7 @@ class PointToPoint:
         """Starts to receive an object; `wait` gives it."""
         m = self.held()
         with m.inside("comm.irecv"):
-            return self._request(m, self._receiving_object(m, source, tag))
+            return self._request_class.begun(m.engine, self._receiving_object(m, source, tag))
 
     def sendrecv(
         self, sendobj: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,
@@ -289,10 +289,6 @@ class PointToPoint:
             both.block()
         return both.finish(status)
 
-    def _request(self, m: Membership, pending: Pending) -> Request:
-        request: Request = self._request_class.begun(m.engine, pending)
-        return request
-
     def _pickled(self, obj: Any, dest: int) -> memoryview:
         """Return the bytes of an object. Called outside of `inside`: a rank that pickles computes, and does not wait."""
         return memoryview(b"") if dest == PROC_NULL else self._codec.dump(obj)
@@ -301,11 +297,6 @@ class PointToPoint:
         if source == PROC_NULL:
             return Nothing(receives=True)
         return Receiving(m, self._receive(m, None, source, tag), load=self._codec.load)
-
-
-def _request(m: Membership, pending: Pending) -> Request:
-    request: Request = Request.begun(m.engine, pending)
-    return request
 
 
 def _persistent(m: Membership, call: str, start: Callable[[], Pending]) -> Prequest:

@@ -12,7 +12,7 @@ from perdure.comm.matching import Arrival, Receive
 from perdure.comm.pendings import Nothing, Receiving
 from perdure.comm.pickles import PICKLED, Codec
 from perdure.comm.point_to_point import incoming
-from perdure.comm.requests import Pending, Request
+from perdure.comm.requests import Request
 from perdure.comm.status import Status
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Message(Handle[Matched]):
         with m.inside("comm.Mrecv"):
             wanted = Receive(arrival.context, arrival.source, arrival.tag, room)
             m.engine.fulfil(wanted, arrival)
-            return _request(m, Receiving(m, wanted, put, load))
+            return Request.begun(m.engine, Receiving(m, wanted, put, load))
 
 
 class Probes:
@@ -161,10 +161,6 @@ def _tell(m: Membership, arrival: Arrival | None, status: Status | None) -> None
 
 def _typed(cls: type[Message], message: Message) -> Message:
     return message if type(message) is cls else cls.of(message.held())
-
-
-def _request(m: Membership, pending: Pending) -> Request:
-    return Request.begun(m.engine, pending)  # type: ignore[no-any-return]
 
 
 MESSAGE_NULL: Message = Message()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
 from perdure.comm.failures import ErrorClass, Exception
@@ -51,7 +51,7 @@ class Request(Handle[Pending]):
     __module__ = "perdure.MPI"
 
     @classmethod
-    def begun(cls, engine: Engine, pending: Pending) -> Any:
+    def begun(cls, engine: Engine, pending: Pending) -> Self:
         """Return the request of a call that begins now. The calling thread has its turn."""
         engine.active.add(pending)
         self = object.__new__(cls)  # as `of`, in a third of the time

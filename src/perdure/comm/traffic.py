@@ -166,12 +166,7 @@ class Traffic:
                 if 0.0 < now < until and not turns.contenders:
                     os.sched_yield()
                 else:
-                    if turns.contenders:
-                        turns.share()
-                    elif turns.polls:
-                        turns.sleep(is_new)
-                    else:
-                        self._sleep(self._patience_ms())
+                    self._rest(is_new)
                     until, is_new = 0.0, False
         finally:
             if turns.sleepers:
@@ -188,16 +183,21 @@ class Traffic:
                     is_new = True
                     turns.share()
                 else:
-                    if turns.contenders:
-                        turns.share()
-                    elif turns.polls:
-                        turns.sleep(is_new)
-                    else:
-                        self._sleep(self._patience_ms())
+                    self._rest(is_new)
                     is_new = False
         finally:
             turns.moved()
         self.check()
+
+    def _rest(self, is_new: bool) -> None:
+        """Wait until something may have moved: for the thread that polls, or by polling. `is_new`: see `Turns.sleep`."""
+        turns = self.turns
+        if turns.contenders:
+            turns.share()
+        elif turns.polls:
+            turns.sleep(is_new)
+        else:
+            self._sleep(self._patience_ms())
 
     def progress(self) -> None:
         """Moves what can be moved without waiting."""
