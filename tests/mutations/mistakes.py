@@ -239,35 +239,29 @@ def with_a_loss_after_a_crossing_message(seed: int) -> Scenario:
     return Scenario(ranks=4, parity=1, seed=seed, messages="warned", fan_out=fan_out, faults=(loss, away) if seed % 2 else (loss,))
 
 
+def _with_a_move(seed: int, fault: Fault, superstep_ms: int = 30, fan_out: int = 0) -> Scenario:
+    """A node ends, so a survivor hosts two ranks; a node comes up, and what strikes when the ranks are asked to hold is `fault`."""
+    loss = Fault(kind="kill", phase="Committed", nth=9, victim=seed)
+    arrival = Fault(kind="arrive", phase="Committed", nth=16)
+    return Scenario(
+        ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=superstep_ms, fan_out=fan_out,
+        faults=(loss, arrival, fault),
+    )  # fmt: skip
+
+
 def with_a_loss_during_a_move(seed: int) -> Scenario:
     """Ranks move to a node that has come up, and while they are rebuilt there another node of their group ends."""
-    faults = (
-        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
-        Fault(kind="arrive", phase="Committed", nth=16),
-        Fault(kind="kill", phase="Hold", nth=1, delay=40 + seed % 80, victim=seed // 3),
-    )
-    fan_out = (0, 2)[seed // 7 % 2]
-    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=30, fan_out=fan_out, faults=faults)
+    return _with_a_move(seed, Fault(kind="kill", phase="Hold", delay=40 + seed % 80, victim=seed // 3), fan_out=(0, 2)[seed // 7 % 2])
 
 
 def with_a_hand_over_during_a_move(seed: int) -> Scenario:
     """The orchestrator ends when it has asked the ranks to hold."""
-    faults = (
-        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
-        Fault(kind="arrive", phase="Committed", nth=16),
-        Fault(kind="orchestrator", phase="Hold", nth=1, delay=seed % 60),
-    )
-    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=30, faults=faults)
+    return _with_a_move(seed, Fault(kind="orchestrator", phase="Hold", delay=seed % 60))
 
 
 def with_a_spare_that_ends(seed: int) -> Scenario:
     """Ranks are asked to hold for a node that has come up, and it ends."""
-    faults = (
-        Fault(kind="kill", phase="Committed", nth=9, victim=seed),
-        Fault(kind="arrive", phase="Committed", nth=16),
-        Fault(kind="spare", phase="Hold", nth=1, delay=seed % 25),
-    )
-    return Scenario(ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=(30, 500)[seed % 2], faults=faults)
+    return _with_a_move(seed, Fault(kind="spare", phase="Hold", delay=seed % 25), superstep_ms=(30, 500)[seed % 2])
 
 
 def with_a_loss_before_a_move(seed: int) -> Scenario:
@@ -378,7 +372,7 @@ MISTAKES = (
     ),
     Mutation(
         name="a committed label is not copied before its rank goes on", rule="M2", function=commit.committed,
-        right="tight.keep(state, hosted, label) if slot and tight.is_live(state, slot) else tell_committed(", wrong="tell_committed(",
+        right="tight.keep(state, hosted, label) if is_kept else tell_committed(", wrong="tell_committed(",
     ),
     Mutation(
         name="a rank unwinds although its live slot may be the base", rule="M1, D1", function=tight.is_frozen,

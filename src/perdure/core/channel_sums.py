@@ -23,7 +23,7 @@ CELLS: Final = 5
 """Arbitrary; programs that have a message in transit have few such channels. No divisor of the usual numbers of ranks, so that the channels
 of one rank fall into different cells."""
 PRIME: Final = (1 << 61) - 1
-"""Products of two residues fit into Python's small integers' fast path, and residues into eight bytes."""
+"""A Mersenne prime, so that counts have inverses; residues fit into eight bytes."""
 Sums = tuple[int, ...]
 """3 x `CELLS` residues; empty: all are 0."""
 

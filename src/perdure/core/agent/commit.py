@@ -218,8 +218,8 @@ def committed(state: AgentState, label: Label, now: float) -> list[do.AgentComma
     state.early_offers = {known: offers for known, offers in state.early_offers.items() if known > label}
     out = custody.drop(state)
     for hosted in state.hosted.values():
-        slot = hosted.slots.get(label)
-        out += tight.keep(state, hosted, label) if slot and tight.is_live(state, slot) else tell_committed(state, hosted, label)
+        is_kept = _is_being_kept(state, hosted, label)
+        out += tight.keep(state, hosted, label) if is_kept else tell_committed(state, hosted, label)
     return out
 
 
@@ -238,13 +238,13 @@ def hold(state: AgentState, message: msg.Hold) -> list[do.AgentCommand]:
     if label is None or state.hold_after is not None:
         return []
     waiting = [hosted for hosted in state.hosted.values() if not _is_being_kept(state, hosted, label)]
-    told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s)
-    return [do.TellWorker(rank=hosted.rank, message=told) for hosted in waiting]
+    return [command for hosted in waiting for command in tell_committed(state, hosted, label)]
 
 
 def _is_being_kept(state: AgentState, hosted: Hosted, label: Label) -> bool:
     """M2: in tight mode the rank hears of a commit when the copy is made."""
-    return label in hosted.slots and tight.is_live(state, hosted.slots[label])
+    slot = hosted.slots.get(label)
+    return slot is not None and tight.is_live(state, slot)
 
 
 def _base(state: AgentState) -> Label | None:

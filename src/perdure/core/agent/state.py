@@ -285,8 +285,12 @@ class AgentState:
     def transit_of(self, hosted: Hosted) -> Transit:
         """Return what crosses the base at this rank (rule C11)."""
         slot = hosted.slots.get(self.plan.base) if self.plan and self.plan.base else None
-        offer = slot.offers.get(self.plan.member_of(hosted.rank)) if slot and self.plan else None
+        offer = self.offer_of(hosted, slot) if slot else None
         return offer.transit if offer else NOTHING
+
+    def offer_of(self, hosted: Hosted, slot: Slot) -> Offer | None:
+        """Return the rank's own offer of a label; None: it is not known here."""
+        return slot.offers.get(self.plan.member_of(hosted.rank)) if self.plan else None
 
     @property
     def generation(self) -> int:
@@ -347,5 +351,5 @@ def _reports(state: AgentState, ranks: Iterable[Hosted]) -> tuple[RankReport, ..
 
 
 def _common(state: AgentState, hosted: Hosted, slot: Slot) -> int:
-    offer = slot.offers.get(state.plan.member_of(hosted.rank)) if state.plan else None
+    offer = state.offer_of(hosted, slot)
     return agreement.common_of(offer) if offer else 0

@@ -135,10 +135,10 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)
     _forget_generation(state, plan)
+    state.holding = None if phase in (Phase.STARTING, Phase.GREETING) else False
     out = excluding.chosen(state)
     if phase in (Phase.STARTING, Phase.GREETING):
         state.become(Phase.GREETING)
-        state.holding = None
         return out + _greet_again(state)
     if phase is Phase.CHOOSING and is_own:
         return out + _install(state, plan, before, now)
@@ -159,7 +159,6 @@ def _forget_generation(state: OrchestratorState, plan: Plan) -> None:
     state.farthest, state.first_end = (-1, -1), None
     state.frames = -1
     state.lost_link = None
-    state.holding = False
     if plan.base != state.crash_base:
         state.crashes.clear()
         state.crash_base = plan.base
