@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dis
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType
 from typing import Final
 
@@ -56,39 +56,30 @@ class _Flow:
 
     def reads_first(self, start: int, name: str, *, is_ordinary: bool = False) -> bool:
         """Return whether a path from an instruction on, or one that `is_ordinary`, reads a variable before it writes it."""
-        todo, seen = [start], set[int]()
-        while todo:
-            number = todo.pop()
-            if number in seen or number >= len(self.instructions):
-                continue
-            seen.add(number)
-            accesses = _accesses(self.instructions[number], name)
-            if accesses[:1] == ["LOAD_FAST_AND_CLEAR"]:
-                number = self._end_of_comprehension(number, name)
-                accesses = _accesses(self.instructions[number], name)[1:]
-            if accesses and not accesses[0].startswith(_WRITES):
-                return True
-            if not accesses:
-                todo += self.after(number, is_ordinary=is_ordinary)
-        return False
+        reached = self._reached(start, name, bool, is_ordinary=is_ordinary)
+        return any(accesses and not accesses[0].startswith(_WRITES) for _, accesses in reached)
 
     def keeps(self, start: int, end: int, name: str) -> bool:
         """Return whether an ordinary path from one instruction to another leaves a variable as it is."""
+        return any(number == end for number, _ in self._reached(start, name, _has_a_write, is_ordinary=True))
+
+    def _reached(
+        self, start: int, name: str, is_last: Callable[[list[str]], bool], *, is_ordinary: bool
+    ) -> Iterator[tuple[int, list[str]]]:
+        """Yield the instructions on the paths from one on, with what each does with a variable. A path goes on until that `is_last`."""
         todo, seen = [start], set[int]()
         while todo:
             number = todo.pop()
-            if number == end:
-                return True
             if number in seen or number >= len(self.instructions):
                 continue
             seen.add(number)
-            accesses = _accesses(self.instructions[number], name)
+            last, accesses = number, _accesses(self.instructions[number], name)
             if accesses[:1] == ["LOAD_FAST_AND_CLEAR"]:
-                number = self._end_of_comprehension(number, name)
-                accesses = _accesses(self.instructions[number], name)[1:]
-            if not any(one.startswith(_WRITES) for one in accesses):
-                todo += self.after(number, is_ordinary=True)
-        return False
+                last = self._end_of_comprehension(number, name)
+                accesses = _accesses(self.instructions[last], name)[1:]
+            yield number, accesses
+            if not is_last(accesses):
+                todo += self.after(last, is_ordinary=is_ordinary)
 
     def _end_of_comprehension(self, number: int, name: str) -> int:
         """Return the instruction that gives a variable back its value, which a comprehension with a variable of that name has put away."""
@@ -96,6 +87,10 @@ class _Flow:
         end = self.places[self.instructions[loop].argval]
         ends = range(end, len(self.instructions))
         return next(at for at in ends if any(one.startswith("STORE") for one in _accesses(self.instructions[at], name)))
+
+
+def _has_a_write(accesses: list[str]) -> bool:
+    return any(one.startswith(_WRITES) for one in accesses)
 
 
 _flow = functools.lru_cache(64)(_Flow)

@@ -6,7 +6,6 @@ what the module has by that name. That is done only where a name loses nothing: 
 
 from __future__ import annotations
 
-import os
 import sys
 import sysconfig
 import types
@@ -16,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from perdure.adapters import anatomy
+from perdure.runtime.program_threads import PACKAGE
 
 Name = tuple[str, str]
 """A module and a qualified name in it."""
 _INSTALLED: Final = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
-_PERDURE: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
-_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _verdicts: dict[types.ModuleType, bool] = {}
 """Module -> is it the program's? Asked at each commit, of some hundred modules."""
 _bare: dict[int, tuple[Any, Name]] = {}
@@ -45,7 +44,7 @@ def program_modules() -> list[types.ModuleType]:
 def _is_programs(module: types.ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if module.__name__ == "__main__":
-        return not (isinstance(file, str) and file.startswith(_PERDURE))
+        return not (isinstance(file, str) and file.startswith(PACKAGE))
     if module.__name__.partition(".")[0] == "perdure":
         return False
     return isinstance(file, str) and not file.startswith(_INSTALLED)
@@ -71,7 +70,7 @@ class Sentinels:
     def home_of(self, value: Any) -> Name | None:
         """Return the constant (a name in capitals) that the program has for an object whose attributes are plain values."""
         found = self._of_program(value)
-        if found is None or not _is_constant(found) or any(type(one) not in _PLAIN for _, one in anatomy.attributes(value)):
+        if found is None or not _is_constant(found) or any(type(one) not in PLAIN for _, one in anatomy.attributes(value)):
             return None
         return found
 
@@ -85,7 +84,7 @@ class Sentinels:
                 if name.isupper() and (type(one) is tuple or (type(one) in (float, complex) and one != one))
             }
         found = self._values.get(id(value))
-        return None if found is None or (type(value) is tuple and not all(type(one) in _PLAIN for one in value)) else found[1]
+        return None if found is None or (type(value) is tuple and not all(type(one) in PLAIN for one in value)) else found[1]
 
     def _of_program(self, value: Any) -> Name | None:
         if self._programs is None:

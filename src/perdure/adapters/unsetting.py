@@ -70,10 +70,6 @@ class Unsetting:
         value = owner.__dict__.pop(name)
         self._note(owner, name, value, why)
 
-    def is_unset(self, owner: Any, name: str) -> bool:
-        """Return whether a variable has been unset, and not been written since."""
-        return any(one.holder is owner and one.name == name for one in self._unset)
-
     def explain(self, error: BaseException | None) -> str | None:
         """Return what an error of the program means, if it is that of a read of an unset variable."""
         seen = set()

@@ -30,7 +30,7 @@ import numpy as np
 from perdure.adapters import anatomy
 from perdure.adapters.iterators import Position, position_of
 from perdure.adapters.liveness import is_kept_for_the_end, is_read_first, reads_global, writes_global
-from perdure.adapters.modules import program_modules
+from perdure.adapters.modules import PLAIN, program_modules
 from perdure.adapters.places import Items, Place
 from perdure.adapters.unsetting import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
 from perdure.errors import UsageError
@@ -42,7 +42,6 @@ STEPS_MAX: Final = 20_000
 """Values that are looked at in all. Arbitrary; it takes a hundredth of a second."""
 _SNAPSHOT: Final = sys.version_info < (3, 13)
 """Whether `frame.f_locals` is a dict that refers to the values too."""
-_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _OPAQUE: Final = (type, FunctionType, type(sys), str, bytes, int, float, complex, type(None))
 
 
@@ -87,7 +86,7 @@ class Variables:
         self._modules.setdefault(frame.f_globals.get("__name__", ""), frame.f_globals)
         self._bound = frozenset(frame.f_locals)
         self._plain = {
-            (module, name): value for module, names in self._modules.items() for name, value in names.items() if type(value) in _PLAIN
+            (module, name): value for module, names in self._modules.items() for name, value in names.items() if type(value) in PLAIN
         }
         self._noted = {
             variable: (place, id(value)) for variable, value, _, _ in self._walk(items) if (place := _meant(value, items)) is not None
