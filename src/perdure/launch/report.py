@@ -84,8 +84,7 @@ class Account:
     def __init__(self, engine: str = "local", settings: Settings | None = None) -> None:
         self.report = Report(engine=engine, started=datetime.now(UTC).isoformat(timespec="milliseconds"))
         self._unprotected = ""
-        self._crossings, self._crossing_text = 0, ""
-        self._first_crossing: Event | None = None
+        self._crossings: list[Event] = []
         self._settings = settings or Settings()
         self._positions: list[int] = []
         self._commits = 0
@@ -187,12 +186,16 @@ class Account:
 
     def _on_crossing(self, event: Event) -> None:
         """The first one is named, with how many followed."""
-        self._crossings += 1
-        first = self._first_crossing = self._first_crossing or event
-        others = f", and at {self._crossings - 1} other commits" if self._crossings > 1 else ""
-        text = f"{first['what']} at the commit of superstep {first['superstep']}{others}: a recovery from there ends the job"
-        self.report.warnings = [one for one in self.report.warnings if one != self._crossing_text] + [text]
-        self._crossing_text = text
+        before = self._crossing_in_words()
+        self._crossings.append(event)
+        self.report.warnings = [one for one in self.report.warnings if one != before] + [self._crossing_in_words()]
+
+    def _crossing_in_words(self) -> str:
+        if not self._crossings:
+            return ""
+        first, count = self._crossings[0], len(self._crossings)
+        others = f", and at {count - 1} other commits" if count > 1 else ""
+        return f"{first['what']} at the commit of superstep {first['superstep']}{others}: a recovery from there ends the job"
 
     def _take_interval(self, event: Event) -> None:
         if event["end"]:
