@@ -18,14 +18,14 @@ WORTH_SHARE, WORTH_BYTES = 1 / 4, 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unevenness:
-    """Of a whole job, with the rank that costs most.
+    """The parity of a job whose states differ in size, with the rank that costs most.
 
     Attributes:
-        rank: the one with the largest state of the group that wastes most.
-        largest_bytes: that state.
-        others_bytes: what the other ranks of its group have, on average.
-        parity_bytes: of all groups, in both sets.
-        waste_bytes: of these, what would not be there if the states of a group were of one size.
+        rank: the rank with the largest state in the group that wastes most.
+        largest_bytes: the size of its state.
+        others_bytes: the mean size of the states of the other ranks of its group.
+        parity_bytes: the parity of all groups, both sets.
+        waste_bytes: what of `parity_bytes` would not be there if the states of each group had one size.
     """
 
     rank: int

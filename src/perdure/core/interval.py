@@ -32,16 +32,16 @@ class Failures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """An interval, and what it follows from. Times in seconds.
+    """An interval between commits, and what it follows from. Times in seconds.
 
     Attributes:
-        supersteps: to the next commit, at least 1.
-        superstep_s: what one took; 0 if none was measured.
-        commit_s: what a commit costs.
-        failure_every_s: mean time between failures of the whole job.
-        learnt: see `Failures`.
-        optimum_s: sqrt(2 C M).
-        bound: one of `BOUNDS`.
+        supersteps: between the two commits, at least 1.
+        superstep_s: the time of one superstep; 0 if none was measured.
+        commit_s: the cost of a commit, C.
+        failure_every_s: the mean time between failures of the whole job, M.
+        learnt: M is of the failures that were seen, which are more than the configured mean allows for.
+        optimum_s: the interval that wastes least, sqrt(2 C M).
+        bound: what the interval is cut to: `unmeasured`, `overhead`, `loss`, `growth` or `superstep`; empty: nothing (`BOUNDS`).
     """
 
     supersteps: int

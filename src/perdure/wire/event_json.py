@@ -1,0 +1,68 @@
+"""How does a job event become JSON, and JSON a job event? The only place that knows both (`docs/events.md` describes the JSON form).
+
+Values here are what `json` reads and writes: dicts, lists, strings, numbers. An event of an unknown name, or with wrong fields, is a
+`WireError`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from perdure.core.job_events import EVENT_TYPES, FORMAT_VERSION, JobEvent, TimedEvent, name_of
+from perdure.wire.frames import WireError
+
+
+def to_json(timed: TimedEvent) -> dict[str, Any]:
+    """Return the JSON form of an event: `v`, `t`, `event`, and its fields."""
+    return {"v": FORMAT_VERSION, "t": timed.t, "event": name_of(timed.event), **fields_of(timed.event)}
+
+
+def from_json(line: Mapping[str, Any]) -> TimedEvent:
+    """Return the event of a JSON form, the inverse of `to_json`. Fields that its class does not have are ignored.
+
+    Raises:
+        WireError: the form is of another version, the name is unknown, or a field is missing or of a wrong type.
+    """
+    version, t, name = (line.get(key) for key in ("v", "t", "event"))
+    if version != FORMAT_VERSION:
+        raise WireError(f"a job event of version {version!r}, and this is version {FORMAT_VERSION}")
+    if not isinstance(t, int | float):
+        raise WireError(f"the job event {name!r} has the time {t!r}")
+    return TimedEvent(t=float(t), event=event_of(name, line))
+
+
+def on_json(take: Callable[[TimedEvent], None]) -> Callable[[Mapping[str, Any]], None]:
+    """Return a function for `perdure.run(on_event=...)` that calls `take` with the event as its class."""
+    return lambda line: take(from_json(line))
+
+
+def fields_of(event: JobEvent) -> dict[str, Any]:
+    """Return the fields of an event as JSON has them. One with the default None is left out where it is None."""
+    values = ((one.name, getattr(event, one.name), one.default) for one in dataclasses.fields(event))
+    return {name: _plain(value) for name, value, default in values if value is not None or default is dataclasses.MISSING}
+
+
+def event_of(name: Any, fields: Mapping[str, Any]) -> JobEvent:
+    """Return the event of this name with these fields, the inverse of `name_of` and `fields_of`. WireError: there is none."""
+    kind = EVENT_TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise WireError(f"a job event of the unknown name {name!r}")
+    try:
+        # Not strict: "Infinity" and "NaN" are how a JSON line has floats that are no numbers.
+        return msgspec.convert(fields, kind, strict=False, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise WireError(f"the job event {name!r} has wrong fields: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if dataclasses.is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    return value
