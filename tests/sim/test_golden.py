@@ -8,6 +8,7 @@ import pytest
 
 from perdure.core.agent.state import TRANSITIONS as OF_AGENTS
 from perdure.core.orchestrator.state import TRANSITIONS as OF_ORCHESTRATORS
+from perdure.core.supervisor.state import ORCHESTRATOR_TRANSITIONS as OF_THEIR_PROCESSES
 from perdure.core.transitions import diagram
 from tests.sim.golden import ROOT, SCENARIOS, quoted, read, with_quote
 
@@ -32,7 +33,10 @@ def test_the_life_in_the_architecture_is_that_of_the_golden_file(name: str, rewr
     check_quote(path, f"tests/scenarios/{name}.txt", text, rewrites)
 
 
-@pytest.mark.parametrize(("name", "table"), [("agent", OF_AGENTS), ("orchestrator", OF_ORCHESTRATORS)])
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("agent", OF_AGENTS), ("orchestrator", OF_ORCHESTRATORS), ("orchestrator's process", OF_THEIR_PROCESSES)],
+)
 def test_the_diagram_in_the_protocol_is_that_of_the_transition_table(name: str, table: dict[str, frozenset[str]], rewrites: bool) -> None:
     check_quote(ROOT / "docs" / "protocol.md", f"phases of the {name}", f"```mermaid\n{diagram(table)}\n```\n", rewrites)
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perdure.core.ids import Label
-from perdure.core.messages import DecodeTask, FromAgent, RestoreSource, ToAgent, ToPeer, ToWorker
+from perdure.core.messages import DecodeTask, FromAgent, RestoreSource, ToAgent, ToNode, ToOrchestrator, ToPeer, ToWorker
+from perdure.core.messages.supervisor import Finish as Finish
+from perdure.core.messages.supervisor import KillAgent as KillAgent
+from perdure.core.messages.supervisor import Note as Note
+from perdure.core.messages.supervisor import Propose as Propose
+from perdure.core.messages.supervisor import Publish as Publish
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 
@@ -221,42 +226,89 @@ class TellAgent:
     message: ToAgent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Propose:
-    """create_if_absent in the register; `RegisterHolds` follows."""
+OrchestratorCommand = TellAgent | Propose | Note | KillAgent | Publish | Finish
 
-    plan: Plan
+# ---- of the supervisor ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """Tell the register of a plan that was chosen by votes, for who asks it later. Nothing depends on it (rule D5)."""
+class StartNode:
+    """Start a process for the agent on a node. `NodeReported` and `NodeEnded`, or `NodeNotStarted`, follow. `spent`: injected faults that
+    have happened."""
 
-    plan: Plan
+    agent: int
+    node: int
+    spent: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KillAgent:
-    """Fence a node that was decided lost: have the engine end its processes."""
+class EndNode:
+    """End all processes of the agent's node. May be repeated."""
 
     agent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
-    """A line for the job's event stream."""
+class SendToNode:
+    """Send to the processes of the agent's node."""
 
-    event: str
-    fields: dict[str, object]
+    agent: int
+    message: ToNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """The job is over: `error` is empty, or a name of `perdure.errors`."""
+class StartOrchestrator:
+    """Start an orchestrator's process. `OrchestratorStarted` or `OrchestratorNotStarted` follows."""
 
-    error: str
-    text: str
-    payload: bytes
+    orchestrator: int
 
 
-OrchestratorCommand = TellAgent | Propose | Note | KillAgent | Publish | Finish
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndOrchestrator:
+    """End the orchestrator's process; `OrchestratorEnded` follows. May be repeated."""
+
+    orchestrator: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendToOrchestrator:
+    """Send to the orchestrator, if its process still runs."""
+
+    orchestrator: int
+    message: ToOrchestrator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRegister:
+    """Read the newest plan for this orchestrator; `RegisterAnswered` follows."""
+
+    orchestrator: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatePlan:
+    """Store the plan of this orchestrator, unless there is one of its generation or of a newer one; `RegisterAnswered` follows."""
+
+    orchestrator: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotePlan:
+    """Store a plan that votes have chosen, unless there is one of its generation or of a newer one."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeFault:
+    """An injected fault has struck a process for the first time: do what of it is the driver's part."""
+
+    index: int
+    at: float
+
+
+SupervisorCommand = (
+    StartNode | EndNode | SendToNode | StartOrchestrator | EndOrchestrator | SendToOrchestrator | ReadRegister | CreatePlan | NotePlan
+    | TakeFault | Publish | Finish
+)  # fmt: skip

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perdure.core.ids import Label
-from perdure.core.messages import Chunks, FromAgent, FromWorker, ToAgent, ToPeer
+from perdure.core.messages import Chunks, FromAgent, FromNode, FromOrchestrator, FromWorker, ToAgent, ToPeer
+from perdure.core.messages.supervisor import AgentEnded as AgentEnded
+from perdure.core.messages.supervisor import AgentUp as AgentUp
+from perdure.core.messages.supervisor import NoMoreNodes as NoMoreNodes
+from perdure.core.messages.supervisor import RegisterHolds as RegisterHolds
 from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 
@@ -187,36 +191,6 @@ AgentEvent = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterHolds:
-    """The register's newest plan, or None: at the start, and as the answer to a proposal (rule D5)."""
-
-    plan: Plan | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentUp:
-    """The engine started an agent."""
-
-    agent: int
-    node: int
-    address: str
-    pid: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentEnded:
-    """The agent's process is gone for certain."""
-
-    agent: int
-    how: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoMoreNodes:
-    """The engine has started all nodes of the job that it could."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSaid:
     """A message of an agent."""
 
@@ -225,3 +199,106 @@ class AgentSaid:
 
 
 OrchestratorEvent = RegisterHolds | AgentUp | AgentEnded | NoMoreNodes | AgentSaid | Tick
+
+# ---- at the supervisor ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobBegun:
+    """The job `job` begins with these nodes of its engine, by their numbers."""
+
+    job: str
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCame:
+    """The engine has one more node for the job."""
+
+    node: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeNotStarted:
+    """The engine cannot start the agent's process."""
+
+    agent: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReported:
+    """A message on the stream of the agent's node."""
+
+    agent: int
+    message: FromNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEnded:
+    """The engine reports that the agent's process has ended. All that it sent has come before."""
+
+    agent: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorStarted:
+    """The engine has started the orchestrator's process, which waits for `BeginRound`."""
+
+    orchestrator: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorNotStarted:
+    """The engine cannot start the orchestrator's process."""
+
+    orchestrator: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorReported:
+    """A message on the orchestrator's stream."""
+
+    orchestrator: int
+    message: FromOrchestrator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorHeard:
+    """Bytes have come from the orchestrator. `is_within_message`: the last of them begin a message that is not complete."""
+
+    orchestrator: int
+    is_within_message: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorEnded:
+    """The engine reports that the orchestrator's process has ended. All that it sent has come before."""
+
+    orchestrator: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterAnswered:
+    """The register's newest plan, or None: as an answer to `ReadRegister` or `CreatePlan` for this orchestrator."""
+
+    orchestrator: int
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedFound:
+    """The driver has looked at all processes of `supervisor.observed`: a signal has stopped these, by their numbers."""
+
+    agents: tuple[int, ...]
+    orchestrators: tuple[int, ...]
+
+
+SupervisorEvent = (
+    JobBegun | NodeCame | NodeNotStarted | NodeReported | NodeEnded | OrchestratorStarted | OrchestratorNotStarted | OrchestratorReported
+    | OrchestratorHeard | OrchestratorEnded | RegisterAnswered | StoppedFound | Tick
+)  # fmt: skip

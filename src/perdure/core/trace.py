@@ -19,12 +19,13 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
-from perdure.core import agent, commands, events, ids, messages, offers, orchestrator, plan, settings
+from perdure.core import agent, commands, events, ids, messages, offers, orchestrator, plan, settings, supervisor
 from perdure.core.agent import AgentState
 from perdure.core.orchestrator import JobShape, OrchestratorState
+from perdure.core.supervisor import SupervisorState
 
-Machine = AgentState | OrchestratorState
-Command = commands.AgentCommand | commands.OrchestratorCommand
+Machine = AgentState | OrchestratorState | SupervisorState
+Command = commands.AgentCommand | commands.OrchestratorCommand | commands.SupervisorCommand
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +48,19 @@ class OrchestratorBorn:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorBorn:
+    """The first line of a supervisor's trace."""
+
+    settings: settings.Settings
+    return_after_s: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One event and the answer to it. `now` in seconds, on the clock of the machine's driver."""
 
     now: float
-    event: events.AgentEvent | events.OrchestratorEvent
+    event: events.AgentEvent | events.OrchestratorEvent | events.SupervisorEvent
     commands: tuple[Command, ...]
 
 
@@ -64,7 +73,8 @@ class Difference:
     answer: tuple[Command, ...]
 
 
-Line = AgentBorn | OrchestratorBorn | Step
+Born = AgentBorn | OrchestratorBorn | SupervisorBorn
+Line = Born | Step
 
 
 def to_line(value: Line) -> str:
@@ -75,15 +85,17 @@ def to_line(value: Line) -> str:
 def from_line(line: str) -> Line:
     """The inverse of `to_line`. ValueError when the line is none of a trace."""
     value = _value(json.loads(line))
-    if not isinstance(value, AgentBorn | OrchestratorBorn | Step):
+    if not isinstance(value, Line):
         raise ValueError(f"not a line of a trace: {line[:80]}")
     return value
 
 
-def born(machine: Machine) -> AgentBorn | OrchestratorBorn:
+def born(machine: Machine) -> Born:
     """The first line of the trace of a machine that has taken no step yet."""
     if isinstance(machine, AgentState):
         return AgentBorn(me=machine.me, node=machine.node, settings=machine.settings, now=machine.orphan_since)
+    if isinstance(machine, SupervisorState):
+        return SupervisorBorn(settings=machine.settings, return_after_s=machine.return_after_s)
     return OrchestratorBorn(round=machine.round, shape=machine.shape, settings=machine.settings)
 
 
@@ -106,9 +118,11 @@ def replay(lines: Iterable[str]) -> list[Difference]:
     return differences
 
 
-def _machine(birth: AgentBorn | OrchestratorBorn) -> Machine:
+def _machine(birth: Born) -> Machine:
     if isinstance(birth, AgentBorn):
         return AgentState(me=birth.me, node=birth.node, settings=birth.settings, orphan_since=birth.now)
+    if isinstance(birth, SupervisorBorn):
+        return SupervisorState(settings=birth.settings, return_after_s=birth.return_after_s)
     return OrchestratorState(round=birth.round, shape=birth.shape, settings=birth.settings)
 
 
@@ -116,6 +130,9 @@ def _take(machine: Machine, step: Step) -> Sequence[Command]:
     if isinstance(machine, AgentState):
         assert isinstance(step.event, events.AgentEvent)
         return agent.step(machine, step.event, step.now)
+    if isinstance(machine, SupervisorState):
+        assert isinstance(step.event, events.SupervisorEvent)
+        return supervisor.step(machine, step.event, step.now)
     assert isinstance(step.event, events.OrchestratorEvent)
     return orchestrator.step(machine, step.event, step.now)
 
@@ -132,7 +149,7 @@ def _types(*modules: ModuleType) -> dict[str, type]:
 
 _TYPES = {
     **_types(ids, offers, plan, settings, messages, events, commands),
-    **{one.__name__: one for one in (JobShape, AgentBorn, OrchestratorBorn, Step)},
+    **{one.__name__: one for one in (JobShape, AgentBorn, OrchestratorBorn, SupervisorBorn, Step)},
 }
 
 

@@ -140,6 +140,78 @@ from perdure.core.messages.orchestrator import (
 from perdure.core.messages.orchestrator import (
     Seal as Seal,
 )
+from perdure.core.messages.supervisor import (
+    AgentEnded as AgentEnded,
+)
+from perdure.core.messages.supervisor import (
+    AgentUp as AgentUp,
+)
+from perdure.core.messages.supervisor import (
+    BeginRound as BeginRound,
+)
+from perdure.core.messages.supervisor import (
+    FaultSpent as FaultSpent,
+)
+from perdure.core.messages.supervisor import (
+    FaultStruck as FaultStruck,
+)
+from perdure.core.messages.supervisor import (
+    Finish as Finish,
+)
+from perdure.core.messages.supervisor import (
+    FromNode as FromNode,
+)
+from perdure.core.messages.supervisor import (
+    FromOrchestrator as FromOrchestrator,
+)
+from perdure.core.messages.supervisor import (
+    KillAgent as KillAgent,
+)
+from perdure.core.messages.supervisor import (
+    NodeBegun as NodeBegun,
+)
+from perdure.core.messages.supervisor import (
+    NodeExited as NodeExited,
+)
+from perdure.core.messages.supervisor import (
+    NodeListens as NodeListens,
+)
+from perdure.core.messages.supervisor import (
+    NoMoreNodes as NoMoreNodes,
+)
+from perdure.core.messages.supervisor import (
+    Note as Note,
+)
+from perdure.core.messages.supervisor import (
+    OrchestratorAlive as OrchestratorAlive,
+)
+from perdure.core.messages.supervisor import (
+    ProgramJudged as ProgramJudged,
+)
+from perdure.core.messages.supervisor import (
+    Propose as Propose,
+)
+from perdure.core.messages.supervisor import (
+    Publish as Publish,
+)
+from perdure.core.messages.supervisor import (
+    RegisterHolds as RegisterHolds,
+)
+from perdure.core.messages.supervisor import (
+    ResultPiece as ResultPiece,
+)
+from perdure.core.messages.supervisor import (
+    StrayOutput as StrayOutput,
+)
+from perdure.core.messages.supervisor import (
+    StreamMessage as StreamMessage,
+)
+from perdure.core.messages.supervisor import (
+    ToNode as ToNode,
+)
+from perdure.core.messages.supervisor import (
+    ToOrchestrator as ToOrchestrator,
+)
 from perdure.core.messages.values import (
     Chunks as Chunks,
 )

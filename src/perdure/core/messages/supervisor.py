@@ -1,0 +1,168 @@
+"""What the supervisor and the processes that it has started send to one another, on the stream that each of them has with it.
+
+A node's processes share one stream. What the supervisor sends to an orchestrator is what happens to that one, and what the orchestrator
+sends is what it wants done, so these classes are events and commands of that machine as well (`core.events`, `core.commands`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perdure.core.plan import Plan
+
+# ---- from a node ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeBegun:
+    """The first process of the node runs. `pid`: its number there."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeListens:
+    """The agent can be reached at `address`."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramJudged:
+    """The node has imported the program, or could not: `error` is empty, or a name of `perdure.errors`."""
+
+    error: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeExited:
+    """The node's first process has ended. Sent by the far end of a shell, which ends later."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrayOutput:
+    """A line on a node's stream that is no message: the greeting of a login shell, most likely."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultStruck:
+    """An injected fault happens in the sending process. `index`: its place in the job's list; `at`: s, monotonic, of that machine."""
+
+    index: int
+    at: float
+
+
+# ---- to a node ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSpent:
+    """An injected fault has happened somewhere, and must not happen again."""
+
+    index: int
+
+
+# ---- from an orchestrator -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorAlive:
+    """Sent every 0.1 s: its loop turns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Propose:
+    """create_if_absent in the register; `RegisterHolds` follows."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Tell the register of a plan that was chosen by votes, for who asks it later. Nothing depends on it (rule D5)."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillAgent:
+    """Fence a node that was decided lost: have the engine end its processes."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """A line for the job's event stream."""
+
+    event: str
+    fields: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultPiece:
+    """The next bytes of the result, which `Finish` completes."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The job is over: `error` is empty, or a name of `perdure.errors`. `payload`: the result, without the pieces sent before."""
+
+    error: str
+    text: str
+    payload: bytes
+
+
+# ---- to an orchestrator ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginRound:
+    """The receiver serves the job from now on. `round`: higher than any before; `spent`: injected faults that have happened."""
+
+    round: int
+    spent: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterHolds:
+    """The register's newest plan, or None: at the start, and as the answer to a proposal (rule D5)."""
+
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentUp:
+    """The engine started an agent."""
+
+    agent: int
+    node: int
+    address: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEnded:
+    """The agent's process is gone for certain."""
+
+    agent: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoMoreNodes:
+    """The engine has started all nodes of the job that it could."""
+
+
+FromNode = NodeBegun | NodeListens | ProgramJudged | NodeExited | StrayOutput | FaultStruck
+ToNode = FaultSpent
+FromOrchestrator = OrchestratorAlive | Propose | Note | KillAgent | Publish | ResultPiece | Finish | FaultStruck
+ToOrchestrator = BeginRound | RegisterHolds | AgentUp | AgentEnded | NoMoreNodes
+StreamMessage = FromNode | ToNode | FromOrchestrator | ToOrchestrator

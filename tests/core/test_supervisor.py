@@ -1,0 +1,447 @@
+"""The supervisor's rules, one at a time: which processes a job has, and what is published of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from perdure.core import commands as do
+from perdure.core import events as ev
+from perdure.core import messages as msg
+from perdure.core import supervisor, trace
+from perdure.core.plan import Plan
+from perdure.core.planner import Seat, first_plan
+from perdure.core.settings import Settings
+from perdure.core.supervisor import SupervisorState
+from perdure.core.supervisor.state import END_TIMEOUT_S, HEARTBEAT_TIMEOUT_S, LAST_WORDS_S, MAX_RESTARTS, STOPPED_S
+
+START_S = 5.0
+PLAN: Plan = first_plan([Seat(agent=number, node=number - 1, address=f"a{number}") for number in (1, 2)], 2, 1, 2, 1)
+COMMITTED = {"generation": 1, "end": False, "superstep": 3}
+
+
+class Job:
+    """A supervisor with a clock that the test turns; `done` holds what the last event has led to."""
+
+    def __init__(self, nodes: int = 2, return_after_s: float | None = None) -> None:
+        self.state = SupervisorState(settings=Settings(start_timeout_s=START_S), return_after_s=return_after_s)
+        self.now = 100.0
+        self.done: list[do.SupervisorCommand] = []
+        self.take(ev.JobBegun(job="j", nodes=tuple(range(nodes))))
+
+    def take(self, event: ev.SupervisorEvent) -> list[do.SupervisorCommand]:
+        self.done = supervisor.step(self.state, event, self.now)
+        return self.done
+
+    def tick(self, seconds: float = 0.0, late_s: float = 0.0) -> list[do.SupervisorCommand]:
+        self.now += seconds
+        return self.take(ev.Tick(late_s=late_s))
+
+    def node(self, agent: int, message: msg.FromNode) -> list[do.SupervisorCommand]:
+        return self.take(ev.NodeReported(agent=agent, message=message))
+
+    def up(self, *agents: int) -> None:
+        for agent in agents:
+            self.node(agent, msg.NodeBegun(pid=10 + agent))
+            self.node(agent, msg.NodeListens(address=f"a{agent}"))
+
+    def loads(self) -> list[do.SupervisorCommand]:
+        return self.node(1, msg.ProgramJudged(error="", text=""))
+
+    def serves(self, number: int = 1, plan: Plan | None = None) -> list[do.SupervisorCommand]:
+        """The orchestrator's process starts, and the register answers for it."""
+        if self.state.current is not None and not self.state.current.pid:
+            self.take(ev.OrchestratorStarted(orchestrator=number, pid=1000 + number))
+        return self.take(ev.RegisterAnswered(orchestrator=number, plan=plan))
+
+    def orchestrator(self, number: int, message: msg.FromOrchestrator) -> list[do.SupervisorCommand]:
+        return self.take(ev.OrchestratorReported(orchestrator=number, message=message))
+
+    def ends(self, number: int, how: str = "was killed by SIGKILL") -> list[do.SupervisorCommand]:
+        return self.take(ev.OrchestratorEnded(orchestrator=number, how=how))
+
+    def runs(self, nodes: int = 2) -> None:
+        """Everybody is up, the program is loadable, and orchestrator 1 serves."""
+        self.serves()
+        self.up(*range(1, nodes + 1))
+        self.loads()
+
+    def published(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(command.event, command.fields) for command in self.done if isinstance(command, do.Publish)]
+
+    def told(self, number: int = 1) -> list[msg.ToOrchestrator]:
+        return [command.message for command in self.done if isinstance(command, do.SendToOrchestrator) and command.orchestrator == number]
+
+    def end(self) -> tuple[str, str]:
+        """How the last event has ended the job."""
+        (finish,) = (command for command in self.done if isinstance(command, do.Finish))
+        return finish.error, finish.text
+
+
+def test_a_job_begins_with_an_agent_on_each_node_and_one_orchestrator() -> None:
+    job = Job(nodes=2)
+    assert job.done == [
+        do.Publish(event="started", fields={"job": "j"}),
+        do.StartNode(agent=1, node=0, spent=()),
+        do.StartNode(agent=2, node=1, spent=()),
+        do.StartOrchestrator(orchestrator=1),
+    ]
+
+
+# ---- L1, L2: the start ----------------------------------------------------------------------------------------------------
+
+
+def test_l1_the_start_is_over_when_each_node_is_up_or_lost() -> None:
+    job = Job(nodes=2)
+    job.serves()
+    job.up(1)
+    assert job.told() == [msg.AgentUp(agent=1, node=0, address="a1", pid=11)]
+    assert job.loads() == []
+    job.take(ev.NodeEnded(agent=2, how="was killed by SIGKILL"))
+    assert job.published() == [("node_lost", {"node": 1, "reason": "was killed by SIGKILL before it was up"})]
+    assert job.told() == [msg.NoMoreNodes()]
+
+
+def test_l1_a_node_that_never_comes_up_is_given_up_whether_or_not_its_end_is_reported() -> None:
+    job = Job(nodes=2)
+    job.serves()
+    job.up(1)
+    job.loads()
+    assert job.tick(START_S - 0.1) == []
+    assert do.EndNode(agent=2) in job.tick(0.1)
+    assert job.published() == [("node_lost", {"node": 1, "reason": "not up after 5 s"})]
+    assert job.told() == [msg.NoMoreNodes()]
+    assert job.take(ev.NodeEnded(agent=2, how="was killed by SIGKILL")) == []
+    assert job.node(2, msg.NodeListens(address="a2")) == [], "it comes too late"
+
+
+def test_l2_a_program_that_cannot_be_loaded_ends_the_job() -> None:
+    job = Job()
+    job.node(2, msg.ProgramJudged(error="UsageError", text="no main"))
+    assert job.end() == ("UsageError", "no main")
+    assert job.published() == [("finished", {"status": "UsageError"})]
+    assert job.loads() == [], "it is over"
+
+
+@pytest.mark.parametrize(
+    ("begun", "late", "end"),
+    [
+        (False, False, ("EngineFailed", "no node could be started (exited with status 1); see the output above")),
+        (True, False, ("ProgramFailed", "the program ended its process while it was imported; see its output above")),
+        (True, True, ("EngineFailed", "no node was up after 5 s: is the machine overloaded?")),
+    ],
+)
+def test_l2_a_job_whose_nodes_all_end_before_a_verdict_is_an_error_that_says_so(begun: bool, late: bool, end: tuple[str, str]) -> None:
+    job = Job()
+    if begun:
+        job.node(1, msg.NodeBegun(pid=11))
+    job.take(ev.NodeEnded(agent=1, how="exited with status 1"))
+    if late:
+        job.tick(START_S)
+    else:
+        job.take(ev.NodeEnded(agent=2, how="exited with status 1"))
+    assert job.end() == end
+
+
+def test_l1_a_starting_node_that_a_signal_stops_is_given_up() -> None:
+    job = Job(nodes=2)
+    stopped = ev.StoppedFound(agents=(2,), orchestrators=())
+    for _ in range(7):
+        assert job.take(stopped) == []
+        job.now += 0.5
+    assert do.EndNode(agent=2) in job.take(stopped)
+    assert job.published() == [("node_lost", {"node": 1, "reason": "stopped for 3 s before it was up"})]
+
+
+def test_l1_after_a_pause_of_the_supervisor_itself_a_stopped_node_has_its_time_again() -> None:
+    job = Job(nodes=2)
+    stopped = ev.StoppedFound(agents=(2,), orchestrators=())
+    job.take(stopped)
+    job.now += STOPPED_S + 1
+    assert job.take(stopped) == []
+
+
+# ---- L3, L4: one orchestrator serves --------------------------------------------------------------------------------------
+
+
+def test_l8_an_orchestrator_hears_of_nodes_after_the_register_has_answered() -> None:
+    job = Job()
+    job.up(1, 2)
+    job.loads()
+    job.take(ev.OrchestratorStarted(orchestrator=1, pid=1001))
+    assert job.told() == [msg.BeginRound(round=1, spent=())]
+    assert do.ReadRegister(orchestrator=1) in job.done
+    job.take(ev.RegisterAnswered(orchestrator=1, plan=PLAN))
+    up = [msg.AgentUp(agent=agent, node=agent - 1, address=f"a{agent}", pid=10 + agent) for agent in (1, 2)]
+    assert job.told() == [msg.RegisterHolds(plan=PLAN), *up, msg.NoMoreNodes()]
+
+
+def test_l3_a_new_orchestrator_learns_of_ends_too() -> None:
+    job = Job()
+    job.runs()
+    job.take(ev.NodeEnded(agent=1, how="was killed"))
+    assert job.told() == [msg.AgentEnded(agent=1, how="was killed")]
+    job.ends(1)
+    job.serves(2)
+    assert [type(message) for message in job.told(2)] == [msg.RegisterHolds, msg.AgentUp, msg.AgentEnded, msg.AgentUp, msg.NoMoreNodes]
+
+
+def test_l3_the_standby_begins_at_once_and_is_prepared_once() -> None:
+    job = Job()
+    job.runs()
+    assert job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))[0] == do.StartOrchestrator(orchestrator=2)
+    job.orchestrator(1, msg.Publish(event="committed", fields={**COMMITTED, "superstep": 4}))
+    assert not any(isinstance(command, do.StartOrchestrator) for command in job.done)
+    job.take(ev.OrchestratorStarted(orchestrator=2, pid=1002))
+    assert job.done == [], "it waits"
+    job.ends(1)
+    assert job.published() == [("orchestrator_lost", {"reason": "was killed by SIGKILL"}), ("orchestrator_started", {"pid": 1002})]
+    assert job.told(2) == [msg.BeginRound(round=2, spent=())]
+
+
+def test_l3_a_standby_that_ends_is_not_missed() -> None:
+    job = Job()
+    job.runs()
+    job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))
+    job.take(ev.OrchestratorStarted(orchestrator=2, pid=1002))
+    assert job.ends(2) == []
+    assert do.StartOrchestrator(orchestrator=3) in job.ends(1)
+
+
+def test_l3_a_standby_that_is_stopped_does_not_begin() -> None:
+    job = Job()
+    job.runs()
+    job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))
+    job.take(ev.OrchestratorStarted(orchestrator=2, pid=1002))
+    job.take(ev.StoppedFound(agents=(), orchestrators=(2,)))
+    job.ends(1)
+    assert {do.EndOrchestrator(orchestrator=2), do.StartOrchestrator(orchestrator=3)} <= {*job.done[1:]}
+
+
+def test_l3_a_standby_that_cannot_be_started_stops_nobody() -> None:
+    job = Job()
+    job.runs()
+    job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))
+    assert job.take(ev.OrchestratorNotStarted(orchestrator=2, text="no memory")) == []
+    assert do.StartOrchestrator(orchestrator=3) in job.ends(1)
+    job.take(ev.OrchestratorNotStarted(orchestrator=3, text="no memory"))
+    assert job.end() == ("EngineFailed", "no memory")
+
+
+def test_l3_a_mute_orchestrator_is_ended_and_then_replaced() -> None:
+    job = Job()
+    job.runs()
+    job.orchestrator(1, msg.OrchestratorAlive())
+    assert job.tick(HEARTBEAT_TIMEOUT_S) == []
+    assert job.tick(0.1) == [do.EndOrchestrator(orchestrator=1)]
+    assert job.tick(0.1) == []
+    assert do.StartOrchestrator(orchestrator=2) in job.ends(1)
+
+
+def test_l3_one_whose_end_is_never_reported_is_replaced_all_the_same() -> None:
+    job = Job()
+    job.runs()
+    job.orchestrator(1, msg.OrchestratorAlive())
+    job.tick(HEARTBEAT_TIMEOUT_S + 0.1)
+    assert do.StartOrchestrator(orchestrator=2) in job.tick(END_TIMEOUT_S)
+    assert job.ends(1) == [], "it comes too late"
+
+
+def test_l3_one_that_is_within_a_long_message_is_heard() -> None:
+    job = Job()
+    job.runs()
+    for _ in range(4):
+        assert job.tick(HEARTBEAT_TIMEOUT_S - 0.1) == []
+        job.take(ev.OrchestratorHeard(orchestrator=1, is_within_message=True))
+
+
+def test_t3_a_supervisor_that_was_late_gives_the_orchestrator_time_to_be_heard() -> None:
+    job = Job()
+    job.runs()
+    job.orchestrator(1, msg.OrchestratorAlive())
+    assert job.tick(60.0, late_s=60.0) == []
+    assert job.tick(0.9) == []
+    assert job.tick(0.2) == [do.EndOrchestrator(orchestrator=1)]
+
+
+def test_l3_a_process_that_the_engine_starts_too_late_is_ended() -> None:
+    job = Job()
+    job.up(1, 2)
+    job.loads()
+    job.tick(START_S + HEARTBEAT_TIMEOUT_S + 0.1)
+    assert do.StartOrchestrator(orchestrator=2) in job.tick(END_TIMEOUT_S)
+    assert job.take(ev.OrchestratorStarted(orchestrator=1, pid=1001)) == [do.EndOrchestrator(orchestrator=1)]
+
+
+def test_l4_restarts_without_a_commit_in_between_have_a_limit() -> None:
+    job = Job()
+    job.runs()
+    for number in range(1, MAX_RESTARTS + 1):
+        job.ends(number)
+        job.serves(number + 1)
+    job.ends(MAX_RESTARTS + 1)
+    assert job.end() == ("EngineFailed", "the orchestrator ended 21 times, the last time it was killed by SIGKILL")
+
+
+def test_l4_a_commit_shows_that_the_orchestrator_works() -> None:
+    job = Job()
+    job.runs()
+    for number in range(1, 2 * MAX_RESTARTS):
+        job.orchestrator(number, msg.Publish(event="committed", fields=COMMITTED))
+        standby = job.state.standby
+        assert standby is not None
+        job.take(ev.OrchestratorStarted(orchestrator=standby.number, pid=1))
+        job.ends(number)
+        job.serves(number + 1)
+    assert job.state.phase is supervisor.Phase.RUNNING
+
+
+# ---- L5, L6: what counts of its words -------------------------------------------------------------------------------------
+
+
+def test_l5_the_register_is_open_to_every_orchestrator() -> None:
+    job = Job()
+    job.runs()
+    job.ends(1)
+    assert job.orchestrator(1, msg.Propose(plan=PLAN)) == [do.CreatePlan(orchestrator=1, plan=PLAN)]
+    assert job.orchestrator(1, msg.Note(plan=PLAN)) == [do.NotePlan(plan=PLAN)]
+    answer = job.take(ev.RegisterAnswered(orchestrator=1, plan=PLAN))
+    assert answer == [do.SendToOrchestrator(orchestrator=1, message=msg.RegisterHolds(plan=PLAN))]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        msg.Finish(error="Unrecoverable", text="", payload=b""), msg.KillAgent(agent=1), msg.Publish(event="resumed", fields={}),
+        msg.ResultPiece(data=b"x"), msg.OrchestratorAlive(),
+    ],
+    ids=lambda message: type(message).__name__,
+)  # fmt: skip
+def test_l5_other_words_of_a_replaced_orchestrator_do_not_count(message: msg.FromOrchestrator) -> None:
+    job = Job()
+    job.runs()
+    job.ends(1)
+    job.serves(2)
+    before = job.state.current
+    assert before is not None
+    heard_at, job.now = before.heard_at, job.now + 1.0
+    assert job.orchestrator(1, message) == []
+    assert before.heard_at == heard_at
+    assert not before.result
+
+
+def test_l5_the_result_comes_in_pieces_of_one_orchestrator() -> None:
+    job = Job()
+    job.runs()
+    job.orchestrator(1, msg.ResultPiece(data=b"half"))
+    job.ends(1)
+    job.serves(2)
+    for piece in (b"a whole", b" result"):
+        job.orchestrator(2, msg.ResultPiece(data=piece))
+    job.orchestrator(2, msg.Finish(error="", text="", payload=b""))
+    assert job.done == [do.Publish(event="finished", fields={"status": "ok"}), do.Finish(error="", text="", payload=b"a whole result")]
+
+
+def test_l6_events_that_a_new_orchestrator_repeats_are_published_once() -> None:
+    job = Job()
+    job.runs()
+    events = [
+        msg.Publish(event="agent_started", fields={"node": 0, "pid": 11}),
+        msg.Publish(event="committed", fields=COMMITTED),
+        msg.Publish(event="node_lost", fields={"node": 0, "reason": "was killed"}),
+    ]
+    for event in events:
+        assert event in job.orchestrator(1, event)
+    job.ends(1)
+    job.serves(2)
+    for event in events:
+        assert event not in job.orchestrator(2, event)
+    older = msg.Publish(event="committed", fields={**COMMITTED, "superstep": 2})
+    assert older not in job.orchestrator(2, older)
+
+
+def test_l6_the_loss_of_a_node_that_had_come_back_is_published_again() -> None:
+    job = Job()
+    job.runs()
+    for pid in (11, 12):
+        for event in ("agent_started", "node_lost"):
+            publish = msg.Publish(event=event, fields={"node": 0, "pid": pid})
+            assert job.orchestrator(1, publish) == [publish]
+
+
+# ---- L7: the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_l7_the_orchestrator_has_some_time_to_report_what_the_loss_of_all_nodes_means() -> None:
+    job = Job()
+    job.runs()
+    for agent in (1, 2):
+        job.take(ev.NodeEnded(agent=agent, how="was killed by SIGKILL"))
+    assert job.tick(LAST_WORDS_S - 0.1) == []
+    job.tick(0.1)
+    assert job.end() == ("EngineFailed", "all nodes have ended: was killed by SIGKILL")
+
+
+def test_l7_a_result_that_is_being_received_gets_more_time() -> None:
+    job = Job()
+    job.runs()
+    for agent in (1, 2):
+        job.take(ev.NodeEnded(agent=agent, how="exited with status 0"))
+    job.orchestrator(1, msg.ResultPiece(data=b"x"))
+    assert job.tick(LAST_WORDS_S) == []
+    job.take(ev.OrchestratorHeard(orchestrator=1, is_within_message=True))
+    assert job.tick(LAST_WORDS_S) == []
+    job.take(ev.OrchestratorHeard(orchestrator=1, is_within_message=False))
+    job.tick(LAST_WORDS_S)
+    assert job.end()[0] == "EngineFailed"
+
+
+def test_a_lost_node_returns_as_a_new_agent() -> None:
+    job = Job(return_after_s=1.0)
+    job.runs()
+    for agent in (1, 2):
+        job.take(ev.NodeEnded(agent=agent, how="was killed"))
+    job.tick(1.0)
+    assert job.done == [
+        do.StartNode(agent=3, node=0, spent=()), do.Publish(event="node_returned", fields={"node": 0}),
+        do.StartNode(agent=4, node=1, spent=()), do.Publish(event="node_returned", fields={"node": 1}),
+    ]  # fmt: skip
+
+
+def test_a_fault_is_taken_once_and_all_who_are_up_or_come_up_receive_it() -> None:
+    job = Job(nodes=3)
+    job.serves()
+    job.up(1)
+    struck = msg.FaultStruck(index=4, at=7.25)
+    assert job.node(1, struck) == [do.SendToNode(agent=1, message=msg.FaultSpent(index=4)), do.TakeFault(index=4, at=7.25)]
+    assert job.orchestrator(1, struck) == []
+    job.node(2, msg.NodeListens(address="a2"))
+    assert job.done[0] == do.SendToNode(agent=2, message=msg.FaultSpent(index=4))
+    assert job.take(ev.NodeCame(node=3)) == [do.StartNode(agent=4, node=3, spent=(4,))]
+
+
+def test_the_next_deadline_is_one_at_which_something_happens() -> None:
+    job = Job()
+    assert supervisor.deadline(job.state) == job.now + START_S
+    job.runs()
+    job.orchestrator(1, msg.OrchestratorAlive())
+    assert supervisor.deadline(job.state) == job.now + HEARTBEAT_TIMEOUT_S
+
+
+def test_a_trace_of_a_supervisor_can_be_replayed() -> None:
+    settings = Settings(start_timeout_s=START_S)
+    job = SupervisorState(settings=settings, return_after_s=1.0)
+    events: list[ev.SupervisorEvent] = [
+        ev.JobBegun(job="j", nodes=(0, 1)),
+        ev.NodeReported(agent=1, message=msg.NodeListens(address="a1")),
+        ev.NodeEnded(agent=1, how="was killed"),
+        ev.OrchestratorStarted(orchestrator=1, pid=7),
+        ev.RegisterAnswered(orchestrator=1, plan=PLAN),
+        ev.Tick(late_s=0.0),
+    ]
+    lines = [trace.to_line(trace.born(job))]
+    for now, event in enumerate(events):
+        lines.append(trace.to_line(trace.Step(now=now, event=event, commands=tuple(supervisor.step(job, event, now)))))
+    assert [trace.to_line(trace.from_line(line)) for line in lines] == lines
+    assert trace.replay(lines) == []
