@@ -1,4 +1,4 @@
-"""The far end of a shell: `python -m perdure.launch.far`, started on a host by `perdure.engines.hosts`.
+"""The far end of a shell: `python -m perdure.engines.remote_shim`, started on a host by `perdure.engines.hosts`.
 
 Standard input brings one line, what is to be started, and then what the supervisor says; standard output carries what the node says. Here
 the node is a group of processes as on the embedded engine, and only words are passed on. So whatever ends this process ends the node,
