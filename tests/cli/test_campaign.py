@@ -17,10 +17,10 @@ from perdure.cli import app
 from perdure.cli.settings import parse_settings
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError
-from perdure.launch.cases import draw
 from perdure.launch.domains import racks
-from perdure.launch.ground import ground_of
 from perdure.launch.shapes import shape_of
+from perdure.testing.campaign.baseline import baseline_of
+from perdure.testing.campaign.cases import draw
 from perdure.testing.hosts import Hosts
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -53,8 +53,10 @@ def test_a_program_that_survives_gets_a_table_and_a_line_of_json() -> None:
 
 @pytest.mark.long
 def test_whole_racks_are_lost() -> None:
-    ground = ground_of(shape_of(4, 1, 2, 1, None, ("rack",), racks(3, 6)), spares=2, supersteps=600, commits=range(0, 600, 5), wall_s=2.0)
-    first = next(seed for seed in range(100) if draw(seed, ground).fault == "kill domain")
+    baseline = baseline_of(
+        shape_of(4, 1, 2, 1, None, ("rack",), racks(3, 6)), spares=2, supersteps=600, commits=range(0, 600, 5), wall_s=2.0
+    )
+    first = next(seed for seed in range(100) if draw(seed, baseline).fault == "kill domain")
     words = ("--runs", "3", "--seed", str(first), "--spares", "2", "--racks", "3", "--commit-every", "5", "--json", *LONGER)
     status, out, err = campaign(HEAT, "--campaign", *words)
     assert status == 0, err

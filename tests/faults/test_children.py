@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from perdure.launch.leftovers import MARK, end_marked, marked
+from perdure.testing.leak_check import MARK, end_marked, marked
 from tests.cli.test_command import alive, wait_for
 
 PROGRAM = str(pathlib.Path(__file__).parents[1] / "programs" / "leaves_children.py")

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from perdure.cli.parts import bar, clock
 from perdure.errors import ConfigError
-from perdure.launch import host_cases
-from perdure.launch.campaign import Campaign, Outcome, Shape
-from perdure.launch.places import Here
-from perdure.launch.tally import Row, Tally
+from perdure.testing.campaign import host_cases
+from perdure.testing.campaign.places import Here
+from perdure.testing.campaign.runner import Campaign, Outcome, Shape
+from perdure.testing.campaign.tally import Row, Tally
 
 EVERY_S: Final = 10.0
 """Between two lines of progress where there is no terminal."""
@@ -47,7 +47,7 @@ def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool, options: 
     if not console.is_terminal:
         console = Console(width=TABLE_WIDTH)
     console.print(table(tally))
-    not_drawn = prepared.ground.not_drawn()
+    not_drawn = prepared.baseline.not_drawn()
     if not_drawn:
         print(not_drawn)
     print(verdict(tally))

@@ -15,11 +15,11 @@ from perdure.cli.options import Engine, Memory, Parity, Program, Ranks, RanksPer
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import OVERLAP
 from perdure.errors import ConfigError
-from perdure.launch.campaign import Shape
 from perdure.launch.domains import joined
 from perdure.launch.program import describe
 from perdure.launch.rehearsal import rehearse
 from perdure.launch.shapes import parity_of
+from perdure.testing.campaign.runner import Shape
 
 ADVICE = (
     "either something that this item is computed from is not declared: a global, a file, a clock, a random source of its own; "

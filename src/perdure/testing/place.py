@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from perdure.launch.places import HostFault
+from perdure.testing.campaign.places import HostFault
 from perdure.testing.hosts import Hosts
 
 LOSS: Final = 0.02

@@ -1,14 +1,14 @@
-"""What is done to the hosts of a job in one run of a campaign? As in `perdure.launch.cases`, from a seed, and nothing runs here."""
+"""What is done to the hosts of a job in one run of a campaign? As in `testing.campaign.cases`, from a seed, and nothing runs here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from perdure.launch import cases
-from perdure.launch.cases import AFTER, DOMAIN, NODE, TWICE, Case, Dice, Needs
-from perdure.launch.ground import Ground
-from perdure.launch.places import HostFault
+from perdure.testing.campaign import cases
+from perdure.testing.campaign.baseline import Baseline
+from perdure.testing.campaign.cases import AFTER, DOMAIN, NODE, TWICE, Case, Dice, Needs
+from perdure.testing.campaign.places import HostFault
 
 SHORT_MS: Final = (300, 900, 1500)
 """Nobody is lost, and nobody pauses."""
@@ -19,13 +19,13 @@ Recipe = Callable[[Dice], tuple[tuple[str, ...], tuple[HostFault, ...]]]
 """Faults of processes that lead there, and what it is about."""
 
 
-def draw(seed: int, ground: Ground) -> Case:
+def draw(seed: int, baseline: Baseline) -> Case:
     """The case of this number: every other one is about processes, on these hosts."""
     if seed % 2:
-        return cases.draw(seed // 2, ground)
-    able = [one for one in _RECIPES if one[2].are_met_by(ground)]
+        return cases.draw(seed // 2, baseline)
+    able = [one for one in _RECIPES if one[2].are_met_by(baseline)]
     kind, phase, _, recipe = able[seed // 2 % len(able)]
-    dice = Dice(seed, ground)
+    dice = Dice(seed, baseline)
     before, strikes = recipe(dice)
     return Case(seed=seed, fault=kind, phase=phase, spares=dice.spares(0), before=before, faults=(), strikes=strikes)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from perdure.launch.campaign import Outcome
+from perdure.testing.campaign.runner import Outcome
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,16 +25,16 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import OVERLAP, TIGHT, Settings
 from perdure.errors import BY_NAME, ConfigError, EngineFailed
-from perdure.launch import cases
-from perdure.launch.cases import Case
-from perdure.launch.ground import Ground, ground_of
-from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
-from perdure.launch.places import Here, HostFault, Listener, MakePlace, Place
 from perdure.launch.program import Raw, split_raw
 from perdure.launch.rehearsal import Digests, first_difference
 from perdure.launch.shapes import shape_of
+from perdure.testing.campaign import cases
+from perdure.testing.campaign.baseline import Baseline, baseline_of
+from perdure.testing.campaign.cases import Case
+from perdure.testing.campaign.places import Here, HostFault, Listener, MakePlace, Place
+from perdure.testing.leak_check import MARK, end_marked, leaks, marked
 
-Draw = Callable[[int, Ground], Case]
+Draw = Callable[[int, Baseline], Case]
 """The case of a seed."""
 LIMITS: Final = Settings(hang_timeout_s=3.0, start_timeout_s=8.0)
 """What is different from the defaults: a campaign waits for each of them many times."""
@@ -171,23 +171,23 @@ class Campaign:
                 f"a campaign needs a program that commits before its end, and this one commits at {commits}: let it run longer"
             )
         supersteps: int = self._expected.report["supersteps"]
-        self.ground = ground_of(
+        self.baseline = baseline_of(
             layout, spares=shape.spares, supersteps=supersteps, commits=commits, wall_s=self._expected.wall_s, tight=shape.memory == TIGHT
         )
 
     def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
         """One case a seed."""
-        return (self.outcome(self._draw(seed, self.ground)) for seed in seeds)
+        return (self.outcome(self._draw(seed, self.baseline)) for seed in seeds)
 
     def outcome(self, case: Case) -> Outcome:
         """One run, judged."""
         with self._make_place() as place:
             words = self.shape.command((*case.before, *case.faults), case.spares, place.options)
-            run = _run(words, place, case.strikes, deadline_s=DEADLINE_S + SLOWER * self.ground.wall_s, environment={})
+            run = _run(words, place, case.strikes, deadline_s=DEADLINE_S + SLOWER * self.baseline.wall_s, environment={})
         command = shlex.join(["perdure", *words]) if not case.strikes else f"the same campaign with --runs 1 --seed {case.seed}"
         outcome = Outcome(case=case, command=command, timings=[], left=run.left, wall_s=run.wall_s)
         if run.status is None:
-            outcome.hung = f"it did not end within {DEADLINE_S + SLOWER * self.ground.wall_s:.0f} s"
+            outcome.hung = f"it did not end within {DEADLINE_S + SLOWER * self.baseline.wall_s:.0f} s"
         elif run.status:
             outcome.refused = f"it ended with status {run.status}"
         else:
@@ -265,7 +265,7 @@ def _run(words: list[str], place: Place, strikes: Sequence[HostFault], *, deadli
         report = json.loads(out.splitlines()[-1]) if status == 0 else {}
         place.settle()
         job = next((event["job"] for event in listener.events if event["event"] == "started"), "")
-        left = leftovers(mark, job, room)
+        left = leaks(mark, job, room)
         end_marked(mark, signal.SIGKILL)
         events = listener.finish()
     return Run(status=status, report=report, events=events, said=err, left=left)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.launch.ground import Ground
-from perdure.launch.places import HostFault
+from perdure.testing.campaign.baseline import Baseline
+from perdure.testing.campaign.places import HostFault
 
 DELAYS_MS: Final = (0, 0, 1, 2, 4)
 """After the instant; what a phase does takes some milliseconds in a small job."""
@@ -39,17 +39,17 @@ class Case:
 class Dice:
     """What recipes choose with."""
 
-    def __init__(self, seed: int, ground: Ground) -> None:
-        self.ground = ground
+    def __init__(self, seed: int, baseline: Baseline) -> None:
+        self.baseline = baseline
         self._random = random.Random(seed)
-        self._nodes = list(ground.homes)
+        self._nodes = list(baseline.homes)
         self._random.shuffle(self._nodes)
         self.last = -1
         """The node that was drawn last."""
-        self.losses = self._random.randint(1, max(1, ground.parity))
-        later = ground.commits[1:] or ground.commits
+        self.losses = self._random.randint(1, max(1, baseline.parity))
+        later = baseline.commits[1:] or baseline.commits
         self.commit = self._random.choice(later)
-        self.superstep = self._random.randrange(1, max(2, ground.supersteps * 3 // 4))
+        self.superstep = self._random.randrange(1, max(2, baseline.supersteps * 3 // 4))
         """Not among the last, so that something is left for the recovery, and for what strikes it."""
         self.early = 1 + self.superstep // 16
         """A new orchestrator takes a while to come, and is to find the job at work."""
@@ -61,13 +61,13 @@ class Dice:
 
     def domain(self) -> tuple[int, ...]:
         """The nodes of a failure domain whose loss parity gives back; none of them comes again."""
-        nodes = self._random.choice(self.ground.survivable_domains())
+        nodes = self._random.choice(self.baseline.survivable_domains())
         self._nodes = [node for node in self._nodes if node not in nodes]
         return nodes
 
     def rank(self) -> int:
         """Of a node of its own."""
-        return self._random.choice(self.ground.ranks_of(self.node()))
+        return self._random.choice(self.baseline.ranks_of(self.node()))
 
     def delay(self) -> str:
         """For faults that take one."""
@@ -76,7 +76,7 @@ class Dice:
 
     def seconds(self) -> float:
         """Some time in the life of the job."""
-        return round(self._random.uniform(START_S, max(LATEST * self.ground.wall_s, 2 * START_S)), 3)
+        return round(self._random.uniform(START_S, max(LATEST * self.baseline.wall_s, 2 * START_S)), 3)
 
     def number(self) -> int:
         """For a fault that has a seed of its own."""
@@ -88,8 +88,8 @@ class Dice:
 
     def spares(self, least: int) -> int:
         """As many as may be."""
-        most = self.ground.spares_max
-        return most if self.ground.fixed_spares else self._random.randint(least, most)
+        most = self.baseline.spares_max
+        return most if self.baseline.fixed_spares else self._random.randint(least, most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +104,11 @@ class Needs:
     domain: bool = False
     tight: bool = False
 
-    def are_met_by(self, ground: Ground) -> bool:
+    def are_met_by(self, baseline: Baseline) -> bool:
         """Is all of it there?"""
-        there = self.parity <= ground.parity and self.beside < len(ground.homes) and self.spares <= ground.spares_max
-        there = there and (ground.by_votes or not self.votes) and (ground.tight or not self.tight)
-        return there and (not self.domain or bool(ground.survivable_domains()))
+        there = self.parity <= baseline.parity and self.beside < len(baseline.homes) and self.spares <= baseline.spares_max
+        there = there and (baseline.by_votes or not self.votes) and (baseline.tight or not self.tight)
+        return there and (not self.domain or bool(baseline.survivable_domains()))
 
 
 NOTHING: Final = Needs()
@@ -127,11 +127,11 @@ Row = tuple[str, str, Needs, Recipe]
 """Its row of the table, what it needs, what is done."""
 
 
-def draw(seed: int, ground: Ground) -> Case:
+def draw(seed: int, baseline: Baseline) -> Case:
     """The case of this number. Seeds that follow one another go through all recipes."""
-    able = [one for one in _RECIPES if one[2].are_met_by(ground)]
+    able = [one for one in _RECIPES if one[2].are_met_by(baseline)]
     fault, phase, needs, recipe = able[seed % len(able)]
-    dice = Dice(seed, ground)
+    dice = Dice(seed, baseline)
     before, faults = recipe(dice)
     return Case(seed=seed, fault=fault, phase=phase, spares=dice.spares(needs.spares), before=before, faults=faults)
 
@@ -166,7 +166,7 @@ def fill(text: str, dice: Dice) -> str:
     """A fault with its places filled in: see `_at_commit`."""
     text = text.replace("{node}", str(dice.node())) if "{node}" in text else text
     text = text.replace("{rank}", str(dice.rank())) if "{rank}" in text else text
-    text = text.replace("{spare}", str(dice.ground.replacement(dice.last))) if "{spare}" in text else text
+    text = text.replace("{spare}", str(dice.baseline.replacement(dice.last))) if "{spare}" in text else text
     text = text.replace("{delay}", dice.delay())
     return text.format(commit=dice.commit, superstep=dice.superstep, early=dice.early, soon=dice.early + 1)
 

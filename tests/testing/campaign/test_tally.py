@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from perdure.launch.campaign import Outcome, Timing, timing
-from perdure.launch.cases import Case
-from perdure.launch.tally import Tally, percentile
+from perdure.testing.campaign.cases import Case
+from perdure.testing.campaign.runner import Outcome, Timing, timing
+from perdure.testing.campaign.tally import Tally, percentile
 
 
 def outcome(*timings: Timing, phase: str = "copying", **what: str) -> Outcome:

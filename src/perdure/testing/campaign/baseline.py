@@ -1,4 +1,4 @@
-"""What are the cases of a campaign drawn on? The job's layout, and what its undisturbed run showed."""
+"""What does the undisturbed run of a campaign show, and how is the job laid out? Cases are drawn from both."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ SETTINGS: Final = Settings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """Where no failure domains are known a run may have fewer spares than `spares_max`; else they are part of the layout.
+class Baseline:
+    """The layout of a job, and its undisturbed run.
+
+    Where no failure domains are known a run may have fewer spares than `spares_max`; else the spares are part of the layout.
 
     Attributes:
         shape: of the job.
@@ -101,13 +103,13 @@ class Ground:
         return f"no failure domain is lost as a whole: {risk or 'none has ranks and more than one node'}"
 
 
-def ground_of(shape: JobShape, *, spares: int, supersteps: int, commits: Sequence[int], wall_s: float, tight: bool = False) -> Ground:
-    """The ground of a job with so many spares, and of its undisturbed run."""
+def baseline_of(shape: JobShape, *, spares: int, supersteps: int, commits: Sequence[int], wall_s: float, tight: bool = False) -> Baseline:
+    """Return the baseline of a job with so many spares, given its undisturbed run."""
     nodes = range(nodes_with_ranks(shape.ranks, shape.ranks_per_node) + spares)
     plan = first_plan(
         [_seat(node) for node in nodes], shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains
     )  # fmt: skip
-    return Ground(shape=shape, plan=plan, spares_max=spares, supersteps=supersteps, commits=tuple(commits), wall_s=wall_s, tight=tight)
+    return Baseline(shape=shape, plan=plan, spares_max=spares, supersteps=supersteps, commits=tuple(commits), wall_s=wall_s, tight=tight)
 
 
 def _seat(node: int) -> Seat:

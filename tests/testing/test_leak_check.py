@@ -11,13 +11,13 @@ import sys
 
 import pytest
 
-from perdure.launch import leftovers as looking
-from perdure.launch.leftovers import MARK, end_marked, leftovers, marked
+from perdure.testing import leak_check
+from perdure.testing.leak_check import MARK, end_marked, leaks, marked
 
 
 @pytest.fixture(autouse=True)
 def _without_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(leak_check, "PATIENCE_S", 0.0)
 
 
 def test_a_process_that_has_lost_its_parent_is_found_by_its_mark(tmp_path: pathlib.Path) -> None:
@@ -30,7 +30,7 @@ def test_a_process_that_has_lost_its_parent_is_found_by_its_mark(tmp_path: pathl
     pid = int(said)
     try:
         assert marked(mark) == [pid]
-        assert leftovers(mark, "", tmp_path) == [f"process {pid}"]
+        assert leaks(mark, "", tmp_path) == [f"process {pid}"]
     finally:
         end_marked(mark, signal.SIGKILL)
         os.close(reads)
@@ -42,6 +42,6 @@ def test_files_and_sockets_are_found(tmp_path: pathlib.Path) -> None:
     (tmp_path / "forgotten").touch()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"\0perdure-{job}-agent-1")
-        assert leftovers("nobody's", job, tmp_path) == [f"file {tmp_path / 'forgotten'}", f"socket @perdure-{job}-agent-1"]
+        assert leaks("nobody's", job, tmp_path) == [f"file {tmp_path / 'forgotten'}", f"socket @perdure-{job}-agent-1"]
     (tmp_path / "forgotten").unlink()
-    assert leftovers("nobody's", job, tmp_path) == []
+    assert leaks("nobody's", job, tmp_path) == []

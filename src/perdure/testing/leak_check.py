@@ -1,4 +1,4 @@
-"""What has a job left behind? Nothing, it is said: no process, no socket, no file. This looks.
+"""Which processes, sockets and files has a job left behind? There must be none.
 
 A process of a job carries a mark in its environment, for one that has lost its parent cannot be told by its ancestors.
 """
@@ -25,7 +25,7 @@ def marked(mark: str) -> list[int]:
     return processes_with(MARK, mark)
 
 
-def leftovers(mark: str, job: str, folder: pathlib.Path) -> list[str]:
+def leaks(mark: str, job: str, folder: pathlib.Path) -> list[str]:
     """In words. `job`: as the event `started` has it; `folder`: where it had its temporary files. Waits for ends that are on the way."""
     deadline = time.monotonic() + PATIENCE_S
     while (found := _look(mark, job, folder)) and time.monotonic() < deadline:
