@@ -20,10 +20,10 @@ from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
 from perdure.launch import check_means, check_settings
-from perdure.launch.board import Declaration
 from perdure.launch.program import Raw
 from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
+from perdure.launch.thread_rendezvous import Declaration
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import Means

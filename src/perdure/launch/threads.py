@@ -22,9 +22,9 @@ from perdure.adapters.kept_memory import Memory
 from perdure.comm import Mesh, singleton
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
-from perdure.launch.board import Board, Declared, ThreadMonitor, ThreadSession
 from perdure.launch.lending import lend, take_back
 from perdure.launch.program import Program, Raw, arguments_of, describe, load, pickled_arguments, split_raw
+from perdure.launch.thread_rendezvous import Rendezvous, Declared, ThreadMonitor, ThreadSession
 from perdure.runtime.raised import as_raised
 from perdure.runtime.session import Means
 
@@ -76,7 +76,7 @@ class _Threads:
         self._size = means.ranks_on_machine
         self._began = time.monotonic()
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._board = Board(self._size, self._tell, declared, means.on_crossing)
+        self._rendezvous = Rendezvous(self._size, self._tell, declared, means.on_crossing)
         self._monitors = [ThreadMonitor(self._fail) for _ in range(self._size)]
         name = os.urandom(16)
         self._meshes = [
@@ -124,10 +124,10 @@ class _Threads:
     def _rank(self, rank: int) -> None:
         """The life of a rank's thread."""
         try:
-            self._board.check()
+            self._rendezvous.check()
             addresses = [mesh.address for mesh in self._meshes]
             comm = self._meshes[rank].enter(generation=1, size=self._size, addresses=addresses, incarnations=[1] * self._size)
-            session = ThreadSession(self._board, self._monitors[rank], comm, self._means, self._tell, tight=self._settings.is_tight)
+            session = ThreadSession(self._rendezvous, self._monitors[rank], comm, self._means, self._tell, tight=self._settings.is_tight)
             arguments = arguments_of(self._function, self._program)
             job.run_main(self._function, arguments, session, Memory(), self._keep_result)
         except GenerationRevoked:
@@ -149,7 +149,7 @@ class _Threads:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        self._board.end()
+        self._rendezvous.end()
         for mesh in self._meshes:
             mesh.revoke(1)
 

@@ -1,4 +1,4 @@
-"""What the ranks of a process share when each is a thread: the board on which they meet at commits, and a `Session` for each of them.
+"""What the ranks of a process share when each is a thread: the rendezvous on which they meet at commits, and a `Session` for each of them.
 
 A commit here protects nothing: no loss of a thread can be survived. It is what the ranks agree on: the same items, equal where they are
 replicated, and an end in the same superstep, as of processes; and its digests say whether two runs are the same. All ranks wait for one
@@ -46,7 +46,7 @@ class Declaration:
     since: float
 
 
-class Board:
+class Rendezvous:
     """Shared by all ranks; every method may be called by any thread."""
 
     def __init__(self, size: int, tell: Tell, declared: Declared | None = None, on_crossing: str = "stop") -> None:
@@ -193,17 +193,17 @@ class ThreadSession:
     alone = False
     tracks_writes = False
 
-    def __init__(self, board: Board, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell, *, tight: bool = False) -> None:
+    def __init__(self, rendezvous: Rendezvous, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell, *, tight: bool = False) -> None:
         """`tight`: arrays are laid out as they would be in a live slot, and no further."""
         self.tight = tight
-        self._board, self._monitor, self._tell = board, monitor, tell
+        self._rendezvous, self._monitor, self._tell = rendezvous, monitor, tell
         self.comm, self.means = comm, means
         self.rank, self.size = comm.rank, comm.size
         self._snapped_since = self._told_at = 0.0
         self._sent_bytes = 0
 
     def check(self) -> None:
-        self._board.check()
+        self._rendezvous.check()
 
     @contextlib.contextmanager
     def inside(self, call: str) -> Iterator[None]:
@@ -223,11 +223,11 @@ class ThreadSession:
             self._monitor.forbidden = ""
 
     def is_position(self, superstep: int) -> bool:
-        return superstep in self._board.positions
+        return superstep in self._rendezvous.positions
 
     def next_position(self, superstep: int) -> int:
         """There is nothing to lose, so commits are as rare as processes would let them become."""
-        following = min(position for position in self._board.positions if position > superstep)
+        following = min(position for position in self._rendezvous.positions if position > superstep)
         return following + GROWTH * (following - superstep)
 
     def begin_snapshot(self, superstep: int) -> None:
@@ -245,7 +245,7 @@ class ThreadSession:
         self._sent_bytes += sent
         mine = Declaration(offer=offer, live_bytes=live_bytes, resident_bytes=resident_bytes, sent_bytes=sent, since=self._snapped_since)
         with self.inside(AT_THE_END if superstep == END else "supersteps"):
-            self._board.commit(superstep, mine)
+            self._rendezvous.commit(superstep, mine)
 
     def base_is_wrong(self) -> NoReturn:
         raise InternalError("without recoveries there is no base")
