@@ -20,9 +20,9 @@ from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
 from perdure.launch.ending import Ending
 from perdure.launch.entries import STOPPED_S, AgentEntry, Clock, OrchestratorEntry, StoppedProcesses
+from perdure.launch.fault_scheduler import FaultActions, FaultScheduler
 from perdure.launch.register import Register
 from perdure.launch.standby import Standby
-from perdure.launch.striking import Hands, Striker
 from perdure.runtime.posix import descendants, kill_and_wait
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
@@ -59,11 +59,11 @@ class Supervisor:
         self._stopped = StoppedProcesses()
         self._payload = bytearray()
         """Of the result, as far as the orchestrator has sent it."""
-        hands = Hands(
+        actions = FaultActions(
             tell=self._emit, after=self._after, spend=self._spend, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
             can_be_lost=self._can_be_lost, processes=self._processes,
         )  # fmt: skip
-        self._striker = Striker(order.faults, hands)
+        self._fault_scheduler = FaultScheduler(order.faults, actions)
         config = OrchestratorConfig(token=self._token, shape=order.shape, settings=order.settings, faults=list(order.faults))
         self._standby = Standby(engine, msgspec.json.encode(config), self._selector)
 
@@ -76,7 +76,7 @@ class Supervisor:
             for node in range(self._order.nodes):
                 self._start_agent(node)
             self._start_orchestrator()
-            self._striker.start()
+            self._fault_scheduler.start()
             while not self._ending.over:
                 self._turn()
             return self._ending
@@ -152,7 +152,7 @@ class Supervisor:
         config = AgentConfig(
             token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number, node=node,
             program=order.program, ranks=order.shape.ranks, settings=order.settings, means=order.means, faults=list(order.faults),
-            spent=sorted(self._striker.spent), transport=order.transport,
+            spent=sorted(self._fault_scheduler.spent), transport=order.transport,
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))
         agent = self._agents[number] = AgentEntry(number, node, process)
@@ -180,7 +180,7 @@ class Supervisor:
                     self._program_judged(verdict)
                 case {"fault": int(index), "at": float(struck_at)}:
                     # another machine's clock says nothing here
-                    self._striker.noticed(index, struck_at if self._engine.shares_memory else time.monotonic())
+                    self._fault_scheduler.noticed(index, struck_at if self._engine.shares_memory else time.monotonic())
                 case {"ended": str(how)}:
                     self._agent_ended(agent, how)
                 case other:  # of a login shell, most likely
@@ -189,7 +189,7 @@ class Supervisor:
 
     def _agent_up(self, agent: AgentEntry, address: str) -> None:
         agent.address = address
-        for index in self._striker.spent:  # also what has happened since its configuration was written
+        for index in self._fault_scheduler.spent:  # also what has happened since its configuration was written
             agent.process.words.say(spent=index)
         self._introduce(agent)
         self._perhaps_no_more_nodes()
@@ -270,7 +270,7 @@ class Supervisor:
         self._payload.clear()
         patience_s = HEARTBEAT_TIMEOUT_S if self._standby.is_waiting else self._order.settings.start_timeout_s
         process = self._standby.take()
-        process.words.say(what="begin", round=self._rounds, spent=sorted(self._striker.spent))
+        process.words.say(what="begin", round=self._rounds, spent=sorted(self._fault_scheduler.spent))
         self._orchestrator = OrchestratorEntry(process, time.monotonic() + patience_s)  # a new one imports everything before its first word
         self._watch(process.words, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
@@ -337,7 +337,7 @@ class Supervisor:
             case {"what": "finish", "error": error, "text": text}:
                 self._finish(error, text, bytes(self._payload))
             case {"fault": int(index), "at": float(struck_at)}:
-                self._striker.noticed(index, struck_at)
+                self._fault_scheduler.noticed(index, struck_at)
             case other:
                 raise InternalError(f"the orchestrator said {other!r}")
 
@@ -355,7 +355,7 @@ class Supervisor:
             label = (fields["generation"], fields["end"], fields["superstep"])
             is_new, self._newest = label > self._newest, max(label, self._newest)
         if event in ("committed", "node_lost", "worker_lost", "generation_started"):
-            self._striker.undisturbed = event == "committed"
+            self._fault_scheduler.undisturbed = event == "committed"
         if is_new:
             self._emit(event, **fields)
 

@@ -1,4 +1,4 @@
-"""What the ranks of a process share when each is a thread: the rendezvous on which they meet at commits, and a `Session` for each of them.
+"""What the ranks of a process share when each is a thread: the rendezvous at which they meet at commits, and a `Session` for each of them.
 
 A commit here protects nothing: no loss of a thread can be survived. It is what the ranks agree on: the same items, equal where they are
 replicated, and an end in the same superstep, as of processes; and its digests say whether two runs are the same. All ranks wait for one
@@ -193,7 +193,9 @@ class ThreadSession:
     alone = False
     tracks_writes = False
 
-    def __init__(self, rendezvous: Rendezvous, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell, *, tight: bool = False) -> None:
+    def __init__(
+        self, rendezvous: Rendezvous, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell, *, tight: bool = False
+    ) -> None:
         """`tight`: arrays are laid out as they would be in a live slot, and no further."""
         self.tight = tight
         self._rendezvous, self._monitor, self._tell = rendezvous, monitor, tell

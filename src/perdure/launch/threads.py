@@ -24,7 +24,7 @@ from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
 from perdure.launch.lending import lend, take_back
 from perdure.launch.program import Program, Raw, arguments_of, describe, load, pickled_arguments, split_raw
-from perdure.launch.thread_rendezvous import Rendezvous, Declared, ThreadMonitor, ThreadSession
+from perdure.launch.thread_rendezvous import Declared, Rendezvous, ThreadMonitor, ThreadSession
 from perdure.runtime.raised import as_raised
 from perdure.runtime.session import Means
 

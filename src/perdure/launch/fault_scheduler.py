@@ -1,4 +1,4 @@
-"""The supervising process's part of injected faults: it tells when each struck, and makes those happen that have a clock.
+"""The supervising process's part of injected faults: it reports when each struck, and schedules those that have a clock.
 
 Most faults happen in the process that they are for, which says so just before (see `perdure.runtime.injector`).
 """
@@ -23,8 +23,8 @@ _PARTS: Final = ("the process of a node or the orchestrator", "a nursery", "a wo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
-    """What the supervisor lends. `tell` takes an event and its fields, `t` (s, monotonic) among them if it is not now; `spend` lets all
+class FaultActions:
+    """The supervisor's callbacks. `tell` takes an event and its fields, `t` (s, monotonic) among them if it is not now; `spend` lets all
     nodes know that a fault has happened; `can_be_lost` gives the nodes with ranks that the parity covers, one at a time;
     `processes` those that an engine has started here, by their process ids."""
 
@@ -37,11 +37,11 @@ class Hands:
     processes: Callable[[], list[int]]
 
 
-class Striker:
+class FaultScheduler:
     """The faults of one job. `spent`: those that have happened, by their index; what starts later is told so."""
 
-    def __init__(self, faults: Sequence[Fault], hands: Hands) -> None:
-        self._faults, self._hands = faults, hands
+    def __init__(self, faults: Sequence[Fault], actions: FaultActions) -> None:
+        self._faults, self._actions = faults, actions
         self.spent: set[int] = set()
         self.undisturbed = False
         """The last thing that happened was a commit."""
@@ -52,7 +52,7 @@ class Striker:
             if fault.every_s:
                 self._strike_again(fault, random.Random(fault.seed))
             if fault.after_s:
-                self._hands.after(fault.after_s, self._striking_any(fault))
+                self._actions.after(fault.after_s, self._strike_any(fault))
 
     def noticed(self, index: int, struck_at: float) -> None:
         """A process has said that a fault strikes it, at that time (s, monotonic). Each happens once, although several processes may come
@@ -60,52 +60,52 @@ class Striker:
         if index in self.spent:
             return
         self.spent.add(index)
-        self._hands.spend(index)
+        self._actions.spend(index)
         fault = self._faults[index]
         if fault.delay_ms:
-            self._hands.after(fault.delay_ms / 1000, lambda: self._strike_late(fault))
+            self._actions.after(fault.delay_ms / 1000, lambda: self._strike_late(fault))
             return
-        self._hands.tell("fault", fault=str(fault), t=struck_at)
+        self._actions.tell("fault", fault=str(fault), t=struck_at)
         if fault.kind == "orchestrator" and not fault.phase:
-            self._hands.end_orchestrator()
+            self._actions.end_orchestrator()
         if fault.others:
             self._end_nodes(fault)
 
     def _strike_late(self, fault: Fault) -> None:
-        self._hands.tell("fault", fault=str(fault))
+        self._actions.tell("fault", fault=str(fault))
         if fault.kind == "orchestrator":
-            self._hands.end_orchestrator()
+            self._actions.end_orchestrator()
         else:
             self._end_nodes(fault)
 
     def _end_nodes(self, fault: Fault) -> None:
         """One of several has ended itself."""
         for node in fault.nodes:
-            self._hands.end_node(node)
+            self._actions.end_node(node)
 
     def _strike_again(self, fault: Fault, dice: random.Random) -> None:
         """`kill:every`: the next node; one that the job can lose now, for it shall show that it survives, and not how it ends."""
-        victims = self._hands.can_be_lost() if self.undisturbed else []
+        victims = self._actions.can_be_lost() if self.undisturbed else []
         if victims:
             node = dice.choice(victims)
-            self._hands.tell("fault", fault=f"kill:node={node}")
+            self._actions.tell("fault", fault=f"kill:node={node}")
             self.undisturbed = False
-            self._hands.end_node(node)
-        self._hands.after(fault.every_s if victims or not self.undisturbed else TRY_AGAIN_S, lambda: self._strike_again(fault, dice))
+            self._actions.end_node(node)
+        self._actions.after(fault.every_s if victims or not self.undisturbed else TRY_AGAIN_S, lambda: self._strike_again(fault, dice))
 
-    def _striking_any(self, fault: Fault) -> Callable[[], None]:
+    def _strike_any(self, fault: Fault) -> Callable[[], None]:
         """`process` and `freeze`: any process of the job on this machine, whatever it does; none that the program's caller has besides."""
         sign = signal.SIGKILL if fault.kind == "process" else signal.SIGSTOP
 
         def strike() -> None:
-            started = self._hands.processes()
+            started = self._actions.processes()
             ours = descendants(*started).keys() | {*started}
             processes = {pid: depth for pid, depth in descendants(os.getpid()).items() if pid in ours}
             if not processes:
                 return  # all have just ended, which the supervisor is about to hear
             pid = random.Random(fault.seed).choice(sorted(processes))
             fields: dict[str, Any] = {"fault": str(fault), "pid": pid, "what": _PARTS[min(processes[pid], len(_PARTS)) - 1]}
-            self._hands.tell("fault", **fields)
+            self._actions.tell("fault", **fields)
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(pid, sign)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perdure.core.faults import parse_fault
-from perdure.launch.striking import Hands, Striker
+from perdure.launch.fault_scheduler import FaultActions, FaultScheduler
 
 
 class Scene:
@@ -19,7 +19,7 @@ class Scene:
         self.done: list[Any] = []
         self.due: list[tuple[float, Callable[[], None]]] = []
         self.started: list[int] = []
-        hands = Hands(
+        actions = FaultActions(
             tell=lambda event, **fields: self.done.append((event, fields)),
             after=lambda seconds, action: self.due.append((seconds, action)),
             spend=lambda index: self.done.append(("spend", index)),
@@ -28,7 +28,7 @@ class Scene:
             can_be_lost=lambda: [1],
             processes=lambda: self.started,
         )
-        self.striker = Striker([parse_fault(fault, nodes=4, ranks=4) for fault in faults], hands)
+        self.fault_scheduler = FaultScheduler([parse_fault(fault, nodes=4, ranks=4) for fault in faults], actions)
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ def test_a_fault_is_told_once_with_its_time_and_every_node_hears_of_it() -> None
     """Two workers of a node come to the same instant, and again after the recovery."""
     scene = Scene("crash:rank=1,superstep=3", "kill:node=2,superstep=5")
     for struck_at in (7.25, 7.5):
-        scene.striker.noticed(1, struck_at)
+        scene.fault_scheduler.noticed(1, struck_at)
     assert scene.done == [("spend", 1), ("fault", {"fault": "kill:node=2,superstep=5", "t": 7.25})]
-    assert scene.striker.spent == {1}
+    assert scene.fault_scheduler.spent == {1}
 
 
 def test_a_delayed_fault_is_told_when_it_strikes_and_not_before() -> None:
     scene = Scene("kill:node=2,phase=sealed,delay_ms=4")
-    scene.striker.noticed(0, 7.25)
+    scene.fault_scheduler.noticed(0, 7.25)
     assert scene.done == [("spend", 0)]
     [(seconds, strike)] = scene.due
     strike()
@@ -67,7 +67,7 @@ def test_a_delayed_fault_is_told_when_it_strikes_and_not_before() -> None:
 @pytest.mark.parametrize("delay", ["", ",delay_ms=4"])
 def test_several_nodes_are_ended_together(delay: str) -> None:
     scene = Scene(f"kill:node=2+0,superstep=5{delay}")
-    scene.striker.noticed(0, 7.25)
+    scene.fault_scheduler.noticed(0, 7.25)
     for _, strike in scene.due:
         strike()
     assert scene.done[-2:] == [("end node", 2), ("end node", 0)]
@@ -75,9 +75,9 @@ def test_several_nodes_are_ended_together(delay: str) -> None:
 
 def test_the_orchestrator_is_ended_here_at_a_superstep_and_by_itself_at_a_phase() -> None:
     scene = Scene("orchestrator:superstep=3", "orchestrator:phase=sealing")
-    scene.striker.noticed(1, 1.0)
+    scene.fault_scheduler.noticed(1, 1.0)
     assert "end orchestrator" not in scene.done
-    scene.striker.noticed(0, 2.0)
+    scene.fault_scheduler.noticed(0, 2.0)
     assert scene.done[-1] == "end orchestrator"
 
 
@@ -86,7 +86,7 @@ def test_any_process_is_one_of_the_job(sleeper: Callable[[], subprocess.Popen[by
     scene = Scene(*(f"process:after=1s,seed={seed}" for seed in range(4)))
     another, ours = sleeper(), sleeper()
     scene.started = [ours.pid]
-    scene.striker.start()
+    scene.fault_scheduler.start()
     for _, strike in scene.due:
         strike()
     assert {fields["pid"] for _, fields in scene.done} == {ours.pid}
