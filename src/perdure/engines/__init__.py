@@ -69,7 +69,7 @@ class Engine(Protocol):
         """Where an agent of a node shall listen; see `perdure.runtime.addresses`. `name` is unique in the world."""
 
     def start(self, node: int, what: str, config: bytes) -> Process:
-        """Starts `perdure.launch.processes` on a node, as "agent", or beside this process, as "orchestrator". It reads `config` first.
+        """Starts `perdure.launch.entrypoints` on a node, as "agent", or beside this process, as "orchestrator". It reads `config` first.
 
         Raises:
             EngineFailed: no process could be started.

@@ -18,7 +18,7 @@ from perdure.core.settings import MEMORY_MODES, ON_CROSSING, ON_DIVERGENCE, Sett
 from perdure.engines import Engine
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError, UsageError
-from perdure.launch.configs import Order
+from perdure.launch.configs import JobSpec
 from perdure.launch.domains import joined
 from perdure.launch.ending import error_of
 from perdure.launch.program import Program, Raw, describe
@@ -153,15 +153,15 @@ def run(
         shape, choice = sized(shape, spares, settings, state_bytes=None, node_bytes=node_bytes)
         if choice is not None:
             take({"t": 0.0, "event": "group_size", "size": choice.size, "reason": choice.reason})
-    order = _order(
+    spec = _job_spec(
         describe(main, arguments, raw_arguments, lends=lend_mpi4py), means, shape, spares, faults, settings,
         _transport(transport, chosen), return_after_s,
     )  # fmt: skip
-    if chosen.nodes_max is not None and order.nodes > chosen.nodes_max:
+    if chosen.nodes_max is not None and spec.nodes > chosen.nodes_max:
         raise ConfigError(
-            f"{order.nodes} nodes are needed ({order.spares} of them spares), and there are {chosen.nodes_max} hosts: name more"
+            f"{spec.nodes} nodes are needed ({spec.spares} of them spares), and there are {chosen.nodes_max} hosts: name more"
         )
-    ending = Supervisor(order, chosen, take).run()
+    ending = Supervisor(spec, chosen, take).run()
     error = error_of(ending)
     if error is not None:
         raise error
@@ -214,12 +214,12 @@ def check_settings(settings: Settings) -> None:
             raise ConfigError(f"{name} must be 0 or more, not {getattr(settings, name)}")
 
 
-def _order(
+def _job_spec(
     program: Program, means: Means, shape: JobShape, spares: int, faults: Sequence[str], settings: Settings, transport: Kind,
     return_after_s: float | None,
-) -> Order:  # fmt: skip
+) -> JobSpec:  # fmt: skip
     nodes = nodes_with_ranks(shape.ranks, shape.ranks_per_node) + spares
-    return Order(
+    return JobSpec(
         program=program, shape=shape, spares=spares, settings=settings, means=means,
         faults=[parse_fault(fault, nodes=nodes, ranks=shape.ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is to run: the order for the supervising process, and what that hands to the processes that the engine starts."""
+"""What is to run: the job as its operator specified it, and the configurations of the processes that the engine starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from perdure.runtime.session import Means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class JobSpec:
     """What the operator asked for, checked."""
 
     program: Program

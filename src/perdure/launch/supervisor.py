@@ -17,7 +17,7 @@ import msgspec
 
 from perdure.engines import Engine, Process
 from perdure.errors import InternalError
-from perdure.launch.configs import AgentConfig, OrchestratorConfig, Order
+from perdure.launch.configs import AgentConfig, JobSpec, OrchestratorConfig
 from perdure.launch.ending import Ending
 from perdure.launch.entries import STOPPED_S, AgentEntry, Clock, OrchestratorEntry, StoppedProcesses
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler
@@ -41,8 +41,8 @@ OnEvent = Callable[[dict[str, Any]], None]
 class Supervisor:
     """Runs one job. `run` may be called once."""
 
-    def __init__(self, order: Order, engine: Engine, on_event: OnEvent) -> None:
-        self._order, self._engine, self._on_event = order, engine, on_event
+    def __init__(self, spec: JobSpec, engine: Engine, on_event: OnEvent) -> None:
+        self._job_spec, self._engine, self._on_event = spec, engine, on_event
         self._job, self._token = secrets.token_hex(16), secrets.token_hex(32)
         self._began = time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -63,8 +63,8 @@ class Supervisor:
             tell=self._emit, after=self._after, spend=self._spend, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
             can_be_lost=self._can_be_lost, processes=self._processes,
         )  # fmt: skip
-        self._fault_scheduler = FaultScheduler(order.faults, actions)
-        config = OrchestratorConfig(token=self._token, shape=order.shape, settings=order.settings, faults=list(order.faults))
+        self._fault_scheduler = FaultScheduler(spec.faults, actions)
+        config = OrchestratorConfig(token=self._token, shape=spec.shape, settings=spec.settings, faults=list(spec.faults))
         self._standby = Standby(engine, msgspec.json.encode(config), self._selector)
 
     # ---- the life of the job ----------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Supervisor:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
             self._emit("started", job=self._job)
-            for node in range(self._order.nodes):
+            for node in range(self._job_spec.nodes):
                 self._start_agent(node)
             self._start_orchestrator()
             self._fault_scheduler.start()
@@ -148,17 +148,17 @@ class Supervisor:
 
     def _start_agent(self, node: int) -> None:
         number = len(self._agents) + 1
-        order = self._order
+        spec = self._job_spec
         config = AgentConfig(
             token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number, node=node,
-            program=order.program, ranks=order.shape.ranks, settings=order.settings, means=order.means, faults=list(order.faults),
-            spent=sorted(self._fault_scheduler.spent), transport=order.transport,
+            program=spec.program, ranks=spec.shape.ranks, settings=spec.settings, means=spec.means, faults=list(spec.faults),
+            spent=sorted(self._fault_scheduler.spent), transport=spec.transport,
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))
         agent = self._agents[number] = AgentEntry(number, node, process)
         self._watch(process.words, lambda: self._agent_said(agent))
         self._watch(process, lambda: self._agent_ended(agent))
-        self._after(order.settings.start_timeout_s, lambda: self._expect_up(agent))
+        self._after(spec.settings.start_timeout_s, lambda: self._expect_up(agent))
 
     def _expect_up(self, agent: AgentEntry) -> None:
         if not agent.up and not agent.ended:
@@ -219,15 +219,15 @@ class Supervisor:
             self._tell(what="agent_ended", agent=agent.number, how=agent.ended)
         else:
             why = f"stopped for {STOPPED_S:g} s" if agent.was_stopped else agent.ended
-            late = f"not up after {self._order.settings.start_timeout_s:g} s"
+            late = f"not up after {self._job_spec.settings.start_timeout_s:g} s"
             self._emit("node_lost", node=agent.node, reason=late if agent.late else f"{why} before it was up")
         self._perhaps_no_more_nodes()
         if not self._judged and all(other.ended for other in self._agents.values()):
             self._never_judged()
-        if all(other.ended for other in self._agents.values()) and self._order.return_after_s is None:
+        if all(other.ended for other in self._agents.values()) and self._job_spec.return_after_s is None:
             self._after(LAST_WORDS_S, self._nobody_left)
-        if self._order.return_after_s is not None:
-            self._after(self._order.return_after_s, lambda: self._return_node(agent.node))
+        if self._job_spec.return_after_s is not None:
+            self._after(self._job_spec.return_after_s, lambda: self._return_node(agent.node))
 
     def _nobody_left(self, received: int = -1) -> None:
         """The orchestrator has had its time to report what that means. While a result is being received, it gets more."""
@@ -255,7 +255,7 @@ class Supervisor:
     def _never_judged(self) -> None:
         """All nodes have ended before any could say whether the program can be loaded."""
         if any(agent.late for agent in self._agents.values()):
-            text = f"no node was up after {self._order.settings.start_timeout_s:g} s: is the machine overloaded?"
+            text = f"no node was up after {self._job_spec.settings.start_timeout_s:g} s: is the machine overloaded?"
             self._finish("EngineFailed", text)
         elif any(agent.begun for agent in self._agents.values()):
             self._finish("ProgramFailed", "the program ended its process while it was imported; see its output above")
@@ -268,7 +268,7 @@ class Supervisor:
     def _start_orchestrator(self) -> None:
         self._rounds += 1
         self._payload.clear()
-        patience_s = HEARTBEAT_TIMEOUT_S if self._standby.is_waiting else self._order.settings.start_timeout_s
+        patience_s = HEARTBEAT_TIMEOUT_S if self._standby.is_waiting else self._job_spec.settings.start_timeout_s
         process = self._standby.take()
         process.words.say(what="begin", round=self._rounds, spent=sorted(self._fault_scheduler.spent))
         self._orchestrator = OrchestratorEntry(process, time.monotonic() + patience_s)  # a new one imports everything before its first word

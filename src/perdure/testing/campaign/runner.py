@@ -278,7 +278,7 @@ def _with_output(words: list[str], events: str) -> list[str]:
 
 
 def _end_hanging(process: subprocess.Popen[str], mark: str) -> tuple[str, str]:
-    """All of it tells where it is (`perdure.launch.processes`), and is ended."""
+    """All of it tells where it is (`perdure.launch.entrypoints`), and is ended."""
     for pid in marked(mark):
         if pid != process.pid:
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile

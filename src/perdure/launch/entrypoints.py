@@ -1,4 +1,4 @@
-"""The processes that an engine starts: `python -m perdure.launch.processes agent FD PULSE WORDS PARENT`, or `orchestrator ...`.
+"""The processes that an engine starts: `python -m perdure.launch.entrypoints agent FD PULSE WORDS PARENT`, or `orchestrator ...`.
 
     supervisor ─┬─ orchestrator
                 └─ agent ── nursery ── worker, worker, ...     (one session, so that a node can be ended at once)
