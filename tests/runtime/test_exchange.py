@@ -21,20 +21,6 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
 from perdure.runtime.addresses import address_of, listen, tcp_address
-from perdure.runtime.asking import (
-    FINISH,
-    READ,
-    RING,
-    TAKE,
-    TILE_BYTES,
-    WRITE,
-    LinkDown,
-    ask_confirm,
-    confirmed,
-    receive_into,
-    request,
-    send,
-)
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.links import Links
 from perdure.runtime.reception import DATA
@@ -42,6 +28,8 @@ from perdure.runtime.restoring import restore
 from perdure.runtime.rings import PLACES, RING_MAX_BYTES
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
+from perdure.runtime.vault_client import ask_confirm, confirmed
+from perdure.runtime.vault_protocol import FINISH, READ, RING, TAKE, TILE_BYTES, WRITE, LinkDown, receive_into, request, send
 from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
 
 Bytes = NDArray[np.uint8]

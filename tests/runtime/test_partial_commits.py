@@ -18,10 +18,10 @@ from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
-from perdure.runtime import asking, exchange, links, tasks
+from perdure.runtime import exchange, links, tasks, vault_client
 from perdure.runtime.addresses import dial
-from perdure.runtime.asking import CONFIRM, MAP, REQUEST, LinkDown, request
 from perdure.runtime.pages import Pages
+from perdure.runtime.vault_protocol import CONFIRM, MAP, REQUEST, LinkDown, request
 from tests.runtime.cluster import Cluster, cluster
 from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
 from tests.runtime.test_pages import can_watch
@@ -221,7 +221,7 @@ def test_a_file_is_asked_for_once_a_generation(monkeypatch: pytest.MonkeyPatch) 
         asked.append(verb)
         request(sock, verb, label, rank, *more)
 
-    monkeypatch.setattr(asking, "request", noted)
+    monkeypatch.setattr(vault_client, "request", noted)
     with cluster(4, 1) as group:
         ranks = Ranks(group, states_of(4))
         for step in range(6):

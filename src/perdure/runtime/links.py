@@ -3,7 +3,7 @@
 A link belongs to one generation: its first bytes say which. An older one is refused; a newer one waits until this agent has installed
 that generation. `shut` ends all links of the generations up to one, and `wait_quiet` waits until none of their threads runs. A link on
 this machine is used again by later tasks; a thread that waits to be asked counts as quiet as long as its generation is not shut.
-What is said on a link is a matter of `serving` and `asking`.
+What is sent on a link is in `vault_protocol`, `vault_client` and `vault_server`.
 
 Nothing vanishes on a thread of the data plane: a link that ends is silent here, because whoever detects the loss behind it reports it;
 any other exception is a fault of ours, and ends the agent with its traceback on standard error, so that the node counts as lost.
@@ -25,12 +25,13 @@ from perdure.comm.transports.tcp import give_way
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.runtime.addresses import dial
-from perdure.runtime.asking import LinkDown, PeerMaps
 from perdure.runtime.posix import end_process, stands_back
 from perdure.runtime.reception import DATA, Admission
 from perdure.runtime.rings import Rings
-from perdure.runtime.serving import Served
 from perdure.runtime.vault import NotHeld, Vault
+from perdure.runtime.vault_client import PeerMaps
+from perdure.runtime.vault_protocol import LinkDown
+from perdure.runtime.vault_server import VaultServer
 
 SOCKET_BUFFER: Final = 4 << 20
 """Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""
@@ -245,7 +246,7 @@ class Links:
                 self._changed.wait_for(lambda: self._generation >= generation or generation <= self._shut)
                 if self._generation != generation or generation <= self._shut:
                     return
-            served = Served(self, sock, generation)
+            served = VaultServer(self, sock, generation)
             while True:
                 served.answer()
         finally:

@@ -13,11 +13,11 @@ import numpy as np
 
 from perdure.core.ids import Label
 from perdure.mapping import Bytes
-from perdure.runtime.arriving import Arriving
-from perdure.runtime.asking import FINISH, TILE_BYTES, WRITE, request, send
+from perdure.runtime.chunk_writer import ChunkWriter
 from perdure.runtime.digests import joint, of_blocks
-from perdure.runtime.serving import finish_chunk
 from perdure.runtime.tasks import Task
+from perdure.runtime.vault_protocol import FINISH, TILE_BYTES, WRITE, request, send
+from perdure.runtime.vault_server import finish_chunk
 
 
 class Output(Protocol):
@@ -56,7 +56,7 @@ class StoredOutput:
         task.wait_for_memory(rank, label)
         self._links, self._rank, self._label, self._position, self._nbytes = task.links, rank, label, position, nbytes
         self._geometry = task.geometry(rank)
-        self._arriving = Arriving(task.vault, rank, label, self._geometry, position)
+        self._writer = ChunkWriter(task.vault, rank, label, self._geometry, position)
         self._buffer = np.empty(task.tile_bytes, np.uint8)
 
     def room(self, start: int, width: int) -> Bytes:
@@ -65,9 +65,9 @@ class StoredOutput:
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
         part = tile[: max(0, self._nbytes - start)]
         if len(part):
-            self._arriving.store(start, part)
+            self._writer.store(start, part)
         if last:
-            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, self._arriving.digests())
+            finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, self._writer.digests())
 
 
 class SentOutput:

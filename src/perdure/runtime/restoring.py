@@ -10,9 +10,10 @@ from perdure.core.ids import Label
 from perdure.core.messages import Custodian
 from perdure.core.offers import Kind, Offer, replicated_start, with_replicated_of
 from perdure.mapping import Bytes
-from perdure.runtime.asking import REPLICATED, ask_offers, receive_into, request
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import is_right
+from perdure.runtime.vault_client import ask_offers
+from perdure.runtime.vault_protocol import REPLICATED, receive_into, request
 
 
 def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], None]) -> None:

@@ -16,8 +16,8 @@ from typing import Final
 
 from perdure.core.ids import Label
 from perdure.mapping import Bytes, map_file
-from perdure.runtime.asking import RING, TAKE, TILE_BYTES, LinkDown, receive_into, received_file, request, send_file
 from perdure.runtime.memory import grow
+from perdure.runtime.vault_protocol import RING, TAKE, TILE_BYTES, LinkDown, receive_into, received_file, request, send_file
 
 PLACES: Final = 2
 """Tiles of one ring: one under way while the next is computed, both in the cache."""

@@ -24,12 +24,12 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
 from perdure.core.offers import Block, Kind, blocks_from
 from perdure.mapping import Bytes
-from perdure.runtime.asking import LinkDown
 from perdure.runtime.exchange import decode_to
 from perdure.runtime.posix import stand_back
 from perdure.runtime.restoring import fetch_replicated
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Held, NotHeld, Vault
+from perdure.runtime.vault_protocol import LinkDown
 
 Post = Callable[[ev.AgentEvent], None]
 REST_S: Final = 0.25

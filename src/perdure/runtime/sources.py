@@ -22,9 +22,10 @@ from perdure.core.ids import Label
 from perdure.core.messages import Custodian
 from perdure.core.offers import Offer, Range
 from perdure.mapping import Bytes
-from perdure.runtime.asking import READ, TILE_BYTES, LinkDown, ask_confirm, confirmed, receive_into, request, still_up
 from perdure.runtime.digests import tiles_of
 from perdure.runtime.tasks import Task
+from perdure.runtime.vault_client import ask_confirm, confirmed, still_up
+from perdure.runtime.vault_protocol import READ, TILE_BYTES, LinkDown, receive_into, request
 
 CREDIT_BYTES: Final = 2 << 20
 """Of each source that comes over a link. Measured: without a limit receivers lose a factor of ten."""

@@ -10,10 +10,10 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import Custodian
 from perdure.core.plan import Plan
 from perdure.mapping import Bytes
-from perdure.runtime.asking import TILE_BYTES
 from perdure.runtime.links import Links
 from perdure.runtime.rings import RING_FROM_BYTES, Ring
 from perdure.runtime.vault import Vault
+from perdure.runtime.vault_protocol import TILE_BYTES
 
 
 class Task:

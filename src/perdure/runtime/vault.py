@@ -44,7 +44,7 @@ class Held:
         before: the same of the label that was here before, where that is to be taken over (rule C4').
         complete: code positions whose chunks came whole from elsewhere; they are not written again.
         lock: held while a piece of a chunk is stored.
-        arriving: code position -> the mark of the one who may store that chunk.
+        writers: code position -> the mark of the one who may store that chunk.
         checked: where blocks begin that were found right as they arrived; for the next check only.
     """
 
@@ -58,7 +58,7 @@ class Held:
     before: dict[int, bytes] = field(default_factory=dict)
     complete: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    arriving: dict[int, object] = field(default_factory=dict)
+    writers: dict[int, object] = field(default_factory=dict)
     checked: set[int] = field(default_factory=set)
 
 
@@ -163,7 +163,7 @@ class Vault:
             held = self._held[rank, label]
             moved = {to: self._parity.pop((rank, 1 - to)) for to in (0, 1) if (rank, 1 - to) in self._parity}
             self._parity |= {(rank, to): parity for to, parity in moved.items()}
-            self._held[rank, label] = replace(held, index=index, lock=threading.Lock(), arriving={})
+            self._held[rank, label] = replace(held, index=index, lock=threading.Lock(), writers={})
             self.changed.notify_all()
 
     def slot_file(self, rank: int, label: Label) -> int:

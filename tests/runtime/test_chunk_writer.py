@@ -13,10 +13,10 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, replicated_start
-from perdure.runtime.arriving import Arriving, blocks_inside
-from perdure.runtime.asking import LinkDown
+from perdure.runtime.chunk_writer import ChunkWriter, blocks_inside
 from perdure.runtime.digests import of_blocks
 from perdure.runtime.vault import Vault
+from perdure.runtime.vault_protocol import LinkDown
 from tests.runtime.cluster import DEADLINE_S, offer_of
 
 Bytes = NDArray[np.uint8]
@@ -48,15 +48,15 @@ def chunk_of(position: int) -> Bytes:
     return STATE[position * CHUNK : (position + 1) * CHUNK]
 
 
-def bring(arriving: Arriving, chunk: Bytes) -> None:
+def bring(writer: ChunkWriter, chunk: Bytes) -> None:
     for start in range(0, len(chunk), PIECE):
-        arriving.store(start, chunk[start : start + PIECE])
+        writer.store(start, chunk[start : start + PIECE])
 
 
 def test_what_arrives_right_is_not_read_again_at_the_next_check_and_is_at_the_one_after(vault: Vault) -> None:
     """A block that spans two chunks is always read: it arrives by two bringers."""
     for position in range(GEOMETRY.d):
-        bring(Arriving(vault, 0, X, GEOMETRY, position), chunk_of(position))
+        bring(ChunkWriter(vault, 0, X, GEOMETRY, position), chunk_of(position))
     offer = vault.held(0, X).offer
     assert offer is not None
     inside = {block.start for position in range(2) for block in blocks_inside(offer, position * CHUNK, (position + 1) * CHUNK)}
@@ -73,17 +73,17 @@ def test_what_arrives_wrong_is_found(vault: Vault, at: int) -> None:
         chunk = chunk_of(position).copy()
         if position == at // CHUNK:
             chunk[at % CHUNK] ^= 1
-        bring(Arriving(vault, 0, X, GEOMETRY, position), chunk)
+        bring(ChunkWriter(vault, 0, X, GEOMETRY, position), chunk)
     wrong = vault.wrong_chunks(0, X, GEOMETRY, parity=False).data
     assert wrong >> at // CHUNK & 1
 
 
 def test_the_digest_of_parity_is_of_what_was_stored(vault: Vault) -> None:
     parity = np.random.default_rng(6).integers(0, 256, CHUNK, np.uint8)
-    arriving = Arriving(vault, 0, X, GEOMETRY, GEOMETRY.d)
-    bring(arriving, parity)
-    assert arriving.digests() == of_blocks(parity)
-    half = Arriving(vault, 0, X, GEOMETRY, GEOMETRY.d)
+    writer = ChunkWriter(vault, 0, X, GEOMETRY, GEOMETRY.d)
+    bring(writer, parity)
+    assert writer.digests() == of_blocks(parity)
+    half = ChunkWriter(vault, 0, X, GEOMETRY, GEOMETRY.d)
     half.store(0, parity[:PIECE])
     assert half.digests() is None
 
@@ -91,7 +91,7 @@ def test_the_digest_of_parity_is_of_what_was_stored(vault: Vault) -> None:
 def test_a_late_bringer_does_not_touch_the_memory_of_the_next_label(vault: Vault) -> None:
     """The schedule: a slow decoder, two commits after the resume, and the slot or its parity is used again."""
     for position in range(GEOMETRY.n):
-        late = Arriving(vault, 0, X, GEOMETRY, position)
+        late = ChunkWriter(vault, 0, X, GEOMETRY, position)
         late.store(0, np.ones(PIECE, np.uint8))
         vault.forget(0, X)
         bind(vault, Y)
@@ -122,10 +122,10 @@ def test_forgetting_waits_for_a_piece_that_is_being_stored(vault: Vault) -> None
 
 def test_the_newest_bringer_is_the_only_one(vault: Vault) -> None:
     """What an earlier one had checked does not count: it might have stored after that."""
-    first = Arriving(vault, 0, X, GEOMETRY, 0)
+    first = ChunkWriter(vault, 0, X, GEOMETRY, 0)
     bring(first, chunk_of(0))
     assert vault.held(0, X).checked
-    second = Arriving(vault, 0, X, GEOMETRY, 0)
+    second = ChunkWriter(vault, 0, X, GEOMETRY, 0)
     assert not vault.held(0, X).checked
     with pytest.raises(LinkDown):
         first.store(CHUNK, np.empty(0, np.uint8))
@@ -135,6 +135,6 @@ def test_the_newest_bringer_is_the_only_one(vault: Vault) -> None:
 
 @pytest.mark.parametrize(("start", "length"), [(1, 10), (0, CHUNK + 1)])
 def test_pieces_come_in_order_and_inside_the_chunk(vault: Vault, start: int, length: int) -> None:
-    arriving = Arriving(vault, 0, X, GEOMETRY, 0)
+    writer = ChunkWriter(vault, 0, X, GEOMETRY, 0)
     with pytest.raises(LinkDown, match="counts differently"):
-        arriving.store(start, np.zeros(length, np.uint8))
+        writer.store(start, np.zeros(length, np.uint8))

@@ -20,11 +20,11 @@ from perdure.core.layout import Geometry
 from perdure.core.offers import Block, Kind, Offer, Range
 from perdure.mapping import Bytes
 from perdure.runtime import digests
-from perdure.runtime.asking import LinkDown
 from perdure.runtime.vault import Vault
+from perdure.runtime.vault_protocol import LinkDown
 
 
-class Arriving:
+class ChunkWriter:
     """One chunk from one bringer, which is the only one from now on."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Arriving:
         blocks = () if self._is_parity else blocks_inside(held.offer, self._offset, self._offset + len(self._view))
         self._blocks = deque(blocks)
         with held.lock:
-            held.arriving[position] = self._mark
+            held.writers[position] = self._mark
             held.checked.difference_update(block.start for block in blocks)
 
     def store(self, start: int, piece: Bytes) -> None:
@@ -60,7 +60,7 @@ class Arriving:
         with self._held.lock:
             if not self._vault.still_holds(self._rank, self._label, self._held):
                 raise LinkDown(f"{self._label} of rank {self._rank} was given up while it was written")
-            if self._held.arriving.get(self._position) is not self._mark:
+            if self._held.writers.get(self._position) is not self._mark:
                 raise LinkDown(f"chunk {self._position} of rank {self._rank} is brought by another now")
             if self._position not in self._held.complete:
                 place = self._view[start : start + len(piece)]

@@ -1,4 +1,4 @@
-"""The answering side of one link (see `asking` for the requests).
+"""The answering end of one link between two agents (see `vault_protocol` for the requests).
 
 The link remembers which `Held` its bytes came from, so that CONFIRM can tell whether they were one label's from the first byte to the last.
 """
@@ -17,8 +17,12 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.offers import Range
 from perdure.mapping import Bytes
-from perdure.runtime.arriving import Arriving
-from perdure.runtime.asking import (
+from perdure.runtime.chunk_writer import ChunkWriter
+from perdure.runtime.digests import joint, tiles_of
+from perdure.runtime.posix import stand_back
+from perdure.runtime.rings import place_of, receive_ring
+from perdure.runtime.vault import Held, NotHeld
+from perdure.runtime.vault_protocol import (
     CONFIRM,
     FINISH,
     MAP,
@@ -37,22 +41,18 @@ from perdure.runtime.asking import (
     send,
     send_file,
 )
-from perdure.runtime.digests import joint, tiles_of
-from perdure.runtime.posix import stand_back
-from perdure.runtime.rings import place_of, receive_ring
-from perdure.runtime.vault import Held, NotHeld
 
 if TYPE_CHECKING:
     from perdure.runtime.links import Links
 
 
-class Served:
+class VaultServer:
     """One link, used by the one thread that serves it."""
 
     def __init__(self, links: Links, sock: socket.socket, generation: int) -> None:
         self._links, self._vault, self._sock, self._generation = links, links.vault, sock, generation
         self._read_from: dict[tuple[int, Label], Held] = {}
-        self._arriving: dict[tuple[int, Label, int], Arriving] = {}
+        self._writers: dict[tuple[int, Label, int], ChunkWriter] = {}
         self._buffer = np.empty(0, np.uint8)
         self._ring = self._buffer
 
@@ -124,16 +124,16 @@ class Served:
         finally:
             os.close(fd)
 
-    def _arrives(self, rank: int, label: Label, geometry: Geometry, position: int) -> Arriving:
+    def _arrives(self, rank: int, label: Label, geometry: Geometry, position: int) -> ChunkWriter:
         """The chunk that this link brings; the first piece makes it the one that does. Parity of an older generation's label is rebuilt
         after the resume, and no rank waits for it."""
         key = (rank, label, position)
-        if key not in self._arriving:
+        if key not in self._writers:
             if position >= geometry.d and label.generation < self._generation:
                 stand_back()
             pieces = self._pieces(rank, label, geometry, position)
-            self._arriving[key] = Arriving(self._vault, rank, label, geometry, position, pieces)
-        return self._arriving[key]
+            self._writers[key] = ChunkWriter(self._vault, rank, label, geometry, position, pieces)
+        return self._writers[key]
 
     def _pieces(self, rank: int, label: Label, geometry: Geometry, position: int) -> tuple[Range, ...]:
         """What comes of a chunk: all of it, but for the parity of a commit (rule C4')."""
@@ -142,7 +142,7 @@ class Served:
         return ((0, len(self._vault.chunk_view(rank, label, geometry, position))),)
 
     def _finish(self, rank: int, label: Label, geometry: Geometry, position: int, expected: int) -> None:
-        arrived = self._arriving.pop((rank, label, position), None)
+        arrived = self._writers.pop((rank, label, position), None)
         if arrived is not None:
             found = arrived.digests()
         else:
