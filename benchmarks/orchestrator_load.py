@@ -33,14 +33,14 @@ from perdure.core.settings import Settings
 from perdure.core.tree import split
 from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.channel import Channel
+from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.orchestrator import OrchestratorProcess, Turn, plan_from_json
 from perdure.runtime.reception import HELLO, Admission
-from perdure.runtime.words import Words
 
 GROUP, VICTIM, BASE = 8, 3, Label(1, 0)
 IN_FLIGHT = 64
-"""Words of the supervisor that the orchestrator has not answered: neither is to wait for the other to read."""
+"""ControlStream of the supervisor that the orchestrator has not answered: neither is to wait for the other to read."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 COSTS = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
 
@@ -75,14 +75,14 @@ class Job:
         """The process that is measured; it does not come back."""
         shape = JobShape(ranks=self.size, ranks_per_node=1, group_size=GROUP, parity=1)
         try:
-            words = Words(supervisor)
+            control = ControlStream(supervisor)
             OrchestratorProcess(
                 turn=Turn(round=1, spent=[], said=[]),
                 shape=shape,
                 settings=Settings(),
                 admission=Admission(bytes(32)),
-                words=words,
-                injector=Injector((), -1, words.fileno(), node=NOBODY),
+                control=control,
+                injector=Injector((), -1, control.fileno(), node=NOBODY),
             ).run()
         except Exception:
             traceback.print_exc()

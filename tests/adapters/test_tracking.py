@@ -20,7 +20,7 @@ from perdure.adapters.items import Entry
 from perdure.adapters.tracking import WATCH_FROM_BYTES, Tracker, tracker
 from perdure.core.ids import Label
 from perdure.core.offers import BLOCK_BYTES, Kind, Offer, replicated_start
-from perdure.runtime.pages import PAGE_BYTES, Pages
+from perdure.runtime.dirty_pages import PAGE_BYTES, DirtyPages
 from perdure.runtime.session import Previous
 
 pytestmark = pytest.mark.skipif(not can_watch(), reason="this kernel does not tell which pages were written")
@@ -168,12 +168,12 @@ def test_memory_that_was_mapped_anew_at_the_same_address_is_compared(known: Trac
 
 
 def test_a_kernel_that_refuses_means_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.runtime.pages._USERFAULTFD", {})
+    monkeypatch.setattr("perdure.runtime.dirty_pages._USERFAULTFD", {})
     assert tracker() is None
 
 
 def test_two_trackers_of_one_process_do_not_take_each_other_s_writes(known: Tracker) -> None:
-    other = Tracker(Pages())
+    other = Tracker(DirtyPages())
     live = Array(8 * BLOCK_BYTES).live
     for step in (1, 2):
         blocks_of(known, live, step)

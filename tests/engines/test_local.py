@@ -12,8 +12,8 @@ import sys
 import pytest
 
 from perdure.engines.local import LocalEngine, LocalProcess
+from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import ending
-from perdure.runtime.words import Words
 
 NODE = """
 import os, signal, sys
@@ -35,7 +35,7 @@ def node() -> LocalProcess:
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     child.stdout.close()
-    return LocalProcess(child, read, Words(socket.socket()))
+    return LocalProcess(child, read, ControlStream(socket.socket()))
 
 
 def ends(process: LocalProcess) -> bool:

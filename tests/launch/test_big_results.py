@@ -10,7 +10,7 @@ import pytest
 
 import perdure
 from perdure import ProgramFailed
-from perdure.runtime.words import Words, line
+from perdure.runtime.control_stream import ControlStream, line
 
 PROGRAMS = pathlib.Path(__file__).parent.parent / "programs"
 
@@ -36,18 +36,18 @@ def test_error_of_20_million_characters_keeps_head_and_tail(capfd: pytest.Captur
 def test_lines_are_put_together_from_pieces() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        words = Words(ours)
+        control = ControlStream(ours)
         whole = line({"a": 1}) + line({"b": 2}) + line({"c": 3})
         heard: list[object] = []
         for start in range(0, len(whole), 3):
             theirs.sendall(whole[start : start + 3])
-            heard += words.hear() or []
-            assert words.received
+            heard += control.receive() or []
+            assert control.received
         assert heard == [{"a": 1}, {"b": 2}, {"c": 3}]
-        assert not words.within_a_line
-        assert words.hear() == []
-        assert not words.received
+        assert not control.within_a_line
+        assert control.receive() == []
+        assert not control.received
         theirs.sendall(b'{"d"')
-        assert words.hear() == []
-        assert words.received
-        assert words.within_a_line
+        assert control.receive() == []
+        assert control.received
+        assert control.within_a_line

@@ -12,7 +12,7 @@ import pytest
 from perdure.engines import Process
 from perdure.errors import EngineFailed
 from perdure.launch.standby import Standby
-from perdure.runtime.words import Words
+from perdure.runtime.control_stream import ControlStream
 
 
 class Waiting:
@@ -22,7 +22,7 @@ class Waiting:
         self.pid, self.reaped = pid, False
         self._ours, self._theirs = socket.socketpair()
         ours, self._hers = socket.socketpair()
-        self.words = Words(ours)
+        self.control = ControlStream(ours)
 
     def fileno(self) -> int:
         return self._ours.fileno()
@@ -40,7 +40,7 @@ class Waiting:
         self.reaped = True
 
     def close(self) -> None:
-        for sock in (self._ours, self._theirs, self._hers, self.words.sock):
+        for sock in (self._ours, self._theirs, self._hers, self.control.sock):
             sock.close()
 
 

@@ -20,7 +20,7 @@ from perdure.core.messages import Chunks
 from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
 from perdure.runtime import exchange, links, tasks, vault_client
 from perdure.runtime.addresses import dial
-from perdure.runtime.pages import Pages
+from perdure.runtime.dirty_pages import DirtyPages
 from perdure.runtime.vault_protocol import CONFIRM, MAP, REQUEST, LinkDown, request
 from tests.runtime.cluster import Cluster, cluster
 from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
@@ -118,7 +118,7 @@ def test_commits_that_read_only_what_was_written_have_the_parity_of_whole_ones(c
     n, m = code
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(cluster(n, m))
-        trackers = [stack.enter_context(contextlib.closing(Tracker(Pages()))) for _ in range(n)]
+        trackers = [stack.enter_context(contextlib.closing(Tracker(DirtyPages()))) for _ in range(n)]
         ranks = Ranks(group, states_of(n), trackers)
         for step in range(7):
             label = ranks.commit(step, not_compared=data.draw(st.sampled_from([(), (), (), (n - 1,)])) if step > 2 else ())

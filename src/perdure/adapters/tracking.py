@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from perdure.core.ids import Label
 from perdure.core.offers import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
-from perdure.runtime.pages import PAGE_BYTES, Pages
+from perdure.runtime.dirty_pages import PAGE_BYTES, DirtyPages
 
 Flags = NDArray[np.bool_]
 WATCH_FROM_BYTES: Final = 4 * BLOCK_BYTES
@@ -56,7 +56,7 @@ class _Watched:
 def tracker() -> Tracker | None:
     """None where the kernel cannot, or may not, note writes: then blocks are compared."""
     try:
-        return Tracker(Pages())
+        return Tracker(DirtyPages())
     except OSError:
         return None
 
@@ -64,7 +64,7 @@ def tracker() -> Tracker | None:
 class Tracker:
     """What one entry of `main` knows about the writes to its items."""
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: DirtyPages) -> None:
         self._pages = pages
         self._items: dict[str, _Watched] = {}
 

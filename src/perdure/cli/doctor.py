@@ -14,8 +14,8 @@ from perdure import __version__
 from perdure.coding import kernels
 from perdure.coding.cores import to_spare
 from perdure.core.settings import Settings
+from perdure.runtime.dirty_pages import DirtyPages
 from perdure.runtime.memory import has_huge_pages
-from perdure.runtime.pages import Pages
 from perdure.runtime.posix import available_bytes
 
 
@@ -41,7 +41,7 @@ def doctor() -> bool:
 
 def _tracking() -> str:
     try:
-        Pages().close()
+        DirtyPages().close()
     except OSError as error:
         return f"arrays are compared all the same: {error}; Linux 6.7 and later tell what was written, where userfaultfd is allowed"
     return "the kernel tells what was written"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from perdure.comm.transports import Kind
-from perdure.runtime.words import Words
+from perdure.runtime.control_stream import ControlStream
 
 ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """A rank is one core's worth of work, and sums must not depend on how many cores a node has (rule P3). What the environment says, counts;
@@ -30,10 +30,10 @@ gone, is found by it. One that has emptied its environment as well is found only
 
 
 class Process(Protocol):
-    """A process that an engine has started. `words` is what it says and hears; its end ends the process (rule T7)."""
+    """A process that an engine has started. `control`: the stream to it, whose end ends the process (rule T7)."""
 
     pid: int
-    words: Words
+    control: ControlStream
 
     def fileno(self) -> int:
         """Readable when the process has ended, or when nothing can keep it from ending."""

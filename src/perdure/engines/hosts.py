@@ -33,8 +33,8 @@ from perdure.engines import Process, job_environment
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError, EngineFailed
 from perdure.runtime.addresses import tcp_address
+from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import how_it_ended
-from perdure.runtime.words import Words
 
 SSH: Final = (
     "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "{host}",
@@ -48,8 +48,8 @@ END_TIMEOUT_S: Final = 2.0
 class ShellProcess:
     """The near end of a shell: its end means that the node has ended, or is out of reach."""
 
-    def __init__(self, child: subprocess.Popen[bytes], words: Words) -> None:
-        self._child, self.words = child, words
+    def __init__(self, child: subprocess.Popen[bytes], control: ControlStream) -> None:
+        self._child, self.control = child, control
         self.pid = child.pid
         self._pidfd = os.pidfd_open(child.pid)
         self._deadline = float("inf")
@@ -62,7 +62,7 @@ class ShellProcess:
         """Cuts the lifeline."""
         self._deadline = min(self._deadline, time.monotonic() + END_TIMEOUT_S)
         with contextlib.suppress(OSError):  # it is cut already
-            self.words.sock.shutdown(socket.SHUT_WR)
+            self.control.sock.shutdown(socket.SHUT_WR)
 
     def how_it_ended(self) -> str:
         """See `Process.how_it_ended`."""
@@ -137,7 +137,7 @@ class HostsEngine:
         order = {"environment": job_environment(), "directory": os.getcwd(), "config": json.loads(config)}
         data = json.dumps(order).encode() + b"\n"
         threading.Thread(target=_give, args=(ours.dup(), data), name=f"order for {host}", daemon=True).start()
-        return ShellProcess(child, Words(ours))
+        return ShellProcess(child, ControlStream(ours))
 
     def kill(self, process: Process) -> None:
         """See `Engine.kill`."""

@@ -18,8 +18,8 @@ from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.engines import NODE_MARK, Process, job_environment
 from perdure.errors import EngineFailed
 from perdure.runtime.addresses import unix_address
+from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import ending, how_it_ended, kill_and_wait, processes_with
-from perdure.runtime.words import Words
 
 LOOK_AGAIN_S: Final = 0.001
 """A process that was sent SIGKILL begins to end as soon as a core is free for it."""
@@ -35,9 +35,9 @@ class LocalProcess:
     once: the pulse ends long before the child has given its memory back. That is a hint; that the child ends, the kernel must say.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], pulse: int, words: Words, mark: str = "") -> None:
+    def __init__(self, child: subprocess.Popen[bytes], pulse: int, control: ControlStream, mark: str = "") -> None:
         """`mark`: the value of `NODE_MARK` in the node's environment; empty: it has none."""
-        self._child, self._pulse, self.words, self._mark = child, pulse, words, mark
+        self._child, self._pulse, self.control, self._mark = child, pulse, control, mark
         self.pid = child.pid
         self._pidfd = os.pidfd_open(child.pid)
         self._either = select.epoll()
@@ -89,7 +89,7 @@ class LocalEngine:
 
     def start(self, node: int, what: str, config: bytes) -> Process:
         """See `Engine.start`. The process's arguments are open files and this process's number: its configuration, its pulse, to be kept
-        open by what ends first, and its words."""
+        open by what ends first, and its control stream."""
         read, write = os.pipe()
         pulse, beating = os.pipe()
         ours, theirs = socket.socketpair()
@@ -112,7 +112,7 @@ class LocalEngine:
             theirs.close()
         with open(write, "wb") as pipe, contextlib.suppress(BrokenPipeError):  # it has ended already: its pidfd says so
             pipe.write(config)
-        return LocalProcess(child, pulse, Words(ours), mark)
+        return LocalProcess(child, pulse, ControlStream(ours), mark)
 
     def kill(self, process: Process) -> None:
         """See `Engine.kill`."""

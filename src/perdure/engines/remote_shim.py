@@ -1,7 +1,7 @@
 """The far end of a shell: `python -m perdure.engines.remote_shim`, started on a host by `perdure.engines.hosts`.
 
 Standard input brings one line, what is to be started, and then what the supervisor says; standard output carries what the node says. Here
-the node is a group of processes as on the embedded engine, and only words are passed on. So whatever ends this process ends the node,
+the node is a group of processes as on the embedded engine, and only messages are passed on. So whatever ends this process ends the node,
 and the end of standard input does, which is the supervisor's lifeline (rule T7). What the program prints goes to standard error.
 """
 
@@ -16,8 +16,8 @@ import sys
 
 from perdure.engines import Process
 from perdure.engines.local import LocalEngine
+from perdure.runtime.control_stream import RECEIVE_BYTES, line
 from perdure.runtime.posix import available_bytes
-from perdure.runtime.words import RECEIVE_BYTES, line
 
 OUTPUT = 1
 
@@ -47,7 +47,7 @@ def _write(output: int, data: bytes) -> None:
 def _pass_on(process: Process, output: int) -> None:
     """Until either end is gone."""
     selector = selectors.DefaultSelector()
-    for what in (0, process.words, process):
+    for what in (0, process.control, process):
         selector.register(what, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
@@ -56,23 +56,23 @@ def _pass_on(process: Process, output: int) -> None:
                 if not said:
                     raise _Gone
                 with contextlib.suppress(OSError):  # it has ended, which the kernel is about to say
-                    process.words.sock.sendall(said)
-            elif key.fileobj is process.words:
-                if not _pass_words(process, output):
-                    selector.unregister(process.words)
+                    process.control.sock.sendall(said)
+            elif key.fileobj is process.control:
+                if not _pass_messages(process, output):
+                    selector.unregister(process.control)
             else:
                 how = process.how_it_ended()
-                while _pass_words(process, output):
+                while _pass_messages(process, output):
                     pass
                 _write(output, line({"ended": how}))
                 return
 
 
-def _pass_words(process: Process, output: int) -> bool:
-    words = process.words.hear()
-    for word in words or ():
-        _write(output, line(word))
-    return bool(words)
+def _pass_messages(process: Process, output: int) -> bool:
+    messages = process.control.receive()
+    for message in messages or ():
+        _write(output, line(message))
+    return bool(messages)
 
 
 def main() -> None:

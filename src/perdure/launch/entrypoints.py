@@ -1,12 +1,12 @@
-"""The processes that an engine starts: `python -m perdure.launch.entrypoints agent FD PULSE WORDS PARENT`, or `orchestrator ...`.
+"""The processes that an engine starts: `python -m perdure.launch.entrypoints agent FD PULSE CONTROL PARENT`, or `orchestrator ...`.
 
     supervisor ─┬─ orchestrator
                 └─ agent ── nursery ── worker, worker, ...     (one session, so that a node can be ended at once)
 
-FD gives the configuration as JSON, until its end. WORDS is the stream to the supervisor (`perdure.runtime.words`). An agent forks its
-nursery before it has any thread; the nursery imports the program and forks workers. Each process dies with its parent. The nursery keeps
-the pulse (see `perdure.engines.local`): it holds little memory, and a node without it is of no use. SIGUSR1 makes any of them write to
-standard error where its threads are.
+FD gives the configuration as JSON, until its end. CONTROL is the stream to the supervisor (`perdure.runtime.control_stream`). An agent
+forks its nursery before it has any thread; the nursery imports the program and forks workers. Each process dies with its parent. The
+nursery keeps the pulse (see `perdure.engines.local`): it holds little memory, and a node without it is of no use. SIGUSR1 makes any of
+them write to standard error where its threads are.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from perdure.launch.script import Script
 from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
 from perdure.runtime.agent import AgentProcess, Seat
+from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector, ledger
 from perdure.runtime.lines import end_lines, wait_for_no_reader, write_whole_lines
 from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
@@ -41,16 +42,15 @@ from perdure.runtime.posix import become_subreaper, die_with_parent, end_process
 from perdure.runtime.reception import Admission
 from perdure.runtime.session import Session
 from perdure.runtime.slots import Slots
-from perdure.runtime.words import Words
 from perdure.runtime.worker import Place, WorkerProcess
 
 VERDICT_CHARACTERS: Final = 5_000
 """Of the text of an error, from its end; so a verdict is one piece on the stream."""
 
 
-def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
+def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
     """The life of an agent and of what it forks."""
-    words.say(begun=os.getpid())
+    control.send(begun=os.getpid())
     copying.prepare()
     spent = ledger(config.spent)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -58,7 +58,7 @@ def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
     nursery_pid = os.fork()
     if not nursery_pid:
         ours.close()
-        _run_nursery(config, theirs, agent, pulse, words, spent)
+        _run_nursery(config, theirs, agent, pulse, control, spent)
         os._exit(0)
     theirs.close()
     os.close(pulse)
@@ -67,19 +67,19 @@ def run_agent(config: AgentConfig, pulse: int, words: Words) -> None:
         listener = listen(config.address)
     except OSError as error:
         text = f"node {config.node} cannot listen at {host_of(config.address)}: {error.strerror}; is that an address of its host?"
-        words.say(verdict={"error": "ConfigError", "text": text})
+        control.send(verdict={"error": "ConfigError", "text": text})
         return
-    injector = Injector(config.faults, spent, words.fileno(), node=config.node)
+    injector = Injector(config.faults, spent, control.fileno(), node=config.node)
     seat = Seat(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
-    process = AgentProcess(seat, config.settings, listener, words, nursery.NurseryClient(ours, nursery_pid))
-    words.say(up=address_of(listener))
+    process = AgentProcess(seat, config.settings, listener, control, nursery.NurseryClient(ours, nursery_pid))
+    control.send(up=address_of(listener))
     try:
         process.run()
     except ConfigError as error:
         end_process(error)
 
 
-def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int, words: Words, spent: int) -> None:
+def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int, control: ControlStream, spent: int) -> None:
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     write_whole_lines(alone=config.ranks == 1)
@@ -95,7 +95,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a script has a copy of standard input; it is for rank 0 alone
     end_lines()
-    words.say(verdict=verdict)
+    control.send(verdict=verdict)
     if verdict:
         sock.recv(1)
         return
@@ -109,7 +109,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         job.run_main(whole_main, arguments, session, memory, lambda result: dump_result(main, result))
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
-        injector = Injector(config.faults, spent, words.fileno(), node=config.node, rank=rank)
+        injector = Injector(config.faults, spent, control.fileno(), node=config.node, rank=rank)
         place = Place(
             token=bytes.fromhex(config.token), host=host_of(config.address), rank=rank, incarnation=incarnation, fds=fds,
             settings=config.settings, means=config.means, injector=injector, transport=config.transport, slots=slots,
@@ -123,15 +123,17 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     nursery.serve(sock, run_worker, prepare_worker, pulse)
 
 
-def run_orchestrator(config: OrchestratorConfig, _pulse: int, words: Words) -> None:
+def run_orchestrator(config: OrchestratorConfig, _pulse: int, control: ControlStream) -> None:
     """The life of an orchestrator, most of which it may wait for its turn; it holds little memory, so the pulse is its own."""
     admission = Admission(bytes.fromhex(config.token))
-    turn = await_turn(words)
-    injector = Injector(config.faults, ledger(turn.spent), words.fileno(), node=NOBODY)
-    OrchestratorProcess(turn=turn, shape=config.shape, settings=config.settings, admission=admission, words=words, injector=injector).run()
+    turn = await_turn(control)
+    injector = Injector(config.faults, ledger(turn.spent), control.fileno(), node=NOBODY)
+    OrchestratorProcess(
+        turn=turn, shape=config.shape, settings=config.settings, admission=admission, control=control, injector=injector
+    ).run()
 
 
-def _main(what: str, fd: int, pulse: int, words: int, parent: int) -> None:
+def _main(what: str, fd: int, pulse: int, control: int, parent: int) -> None:
     with open(fd, "rb") as pipe:
         text = pipe.read()
     if not text:
@@ -144,7 +146,7 @@ def _main(what: str, fd: int, pulse: int, words: int, parent: int) -> None:
     faulthandler.enable()  # SIGSEGV and SIGABRT show where they came from
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     wait_for_no_reader()
-    run(config, pulse, Words(socket.socket(fileno=words)))
+    run(config, pulse, ControlStream(socket.socket(fileno=control)))
 
 
 if __name__ == "__main__":

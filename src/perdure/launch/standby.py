@@ -66,4 +66,4 @@ class Standby:
         self._forget(process)
         process.how_it_ended()
         process.reap()
-        process.words.close()
+        process.control.close()

@@ -142,7 +142,7 @@ class Supervisor:
         for process in (*processes, *(agent.process for agent in self._agents.values() if agent.ended)):
             process.reap()
             process.sweep()
-            process.words.close()
+            process.control.close()
 
     # ---- agents -----------------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Supervisor:
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))
         agent = self._agents[number] = AgentEntry(number, node, process)
-        self._watch(process.words, lambda: self._agent_said(agent))
+        self._watch(process.control, lambda: self._agent_said(agent))
         self._watch(process, lambda: self._agent_ended(agent))
         self._after(spec.settings.start_timeout_s, lambda: self._expect_up(agent))
 
@@ -167,11 +167,11 @@ class Supervisor:
 
     def _agent_said(self, agent: AgentEntry) -> bool:
         """False when there was nothing."""
-        words = agent.process.words.hear()
-        if words is None:
-            self._selector.unregister(agent.process.words)
-        for word in words or ():
-            match word:
+        messages = agent.process.control.receive()
+        if messages is None:
+            self._selector.unregister(agent.process.control)
+        for message in messages or ():
+            match message:
                 case {"begun": int(pid)}:
                     agent.begun = pid
                 case {"up": str(address)}:
@@ -185,12 +185,12 @@ class Supervisor:
                     self._agent_ended(agent, how)
                 case other:  # of a login shell, most likely
                     self._emit("shell_output", node=agent.node, text=str(other))
-        return agent.process.words.received
+        return agent.process.control.received
 
     def _agent_up(self, agent: AgentEntry, address: str) -> None:
         agent.address = address
         for index in self._fault_scheduler.spent:  # also what has happened since its configuration was written
-            agent.process.words.say(spent=index)
+            agent.process.control.send(spent=index)
         self._introduce(agent)
         self._perhaps_no_more_nodes()
 
@@ -207,12 +207,12 @@ class Supervisor:
             return
         self._selector.unregister(agent.process)
         agent.ended = how or agent.process.how_it_ended()
-        while agent.process.words in self._selector.get_map() and self._agent_said(agent):
+        while agent.process.control in self._selector.get_map() and self._agent_said(agent):
             pass  # its last words count
-        if agent.process.words in self._selector.get_map():
-            self._selector.unregister(agent.process.words)
+        if agent.process.control in self._selector.get_map():
+            self._selector.unregister(agent.process.control)
         self._engine.kill(agent.process)
-        agent.process.words.close()
+        agent.process.control.close()
         self._after(0.0, agent.process.sweep)  # when the others know
         self._after(REAP_AFTER_S, agent.process.reap)
         if agent.up:
@@ -231,7 +231,7 @@ class Supervisor:
 
     def _nobody_left(self, received: int = -1) -> None:
         """The orchestrator has had its time to report what that means. While a result is being received, it gets more."""
-        is_received = self._orchestrator is not None and self._orchestrator.process.words.within_a_line
+        is_received = self._orchestrator is not None and self._orchestrator.process.control.within_a_line
         if is_received or len(self._payload) > max(received, 0):
             so_far = len(self._payload)
             self._after(LAST_WORDS_S, lambda: self._nobody_left(so_far))
@@ -270,9 +270,9 @@ class Supervisor:
         self._payload.clear()
         patience_s = HEARTBEAT_TIMEOUT_S if self._standby.is_waiting else self._job_spec.settings.start_timeout_s
         process = self._standby.take()
-        process.words.say(what="begin", round=self._rounds, spent=sorted(self._fault_scheduler.spent))
+        process.control.send(what="begin", round=self._rounds, spent=sorted(self._fault_scheduler.spent))
         self._orchestrator = OrchestratorEntry(process, time.monotonic() + patience_s)  # a new one imports everything before its first word
-        self._watch(process.words, self._orchestrator_said)
+        self._watch(process.control, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
         self._emit("orchestrator_started", pid=process.pid)
         self._tell(what="register", plan=self._register.text)
@@ -285,14 +285,14 @@ class Supervisor:
 
     def _orchestrator_ended(self) -> None:
         assert self._orchestrator is not None
-        while not self._ending.over and self._orchestrator.process.words in self._selector.get_map() and self._orchestrator_said():
+        while not self._ending.over and self._orchestrator.process.control in self._selector.get_map() and self._orchestrator_said():
             pass  # its last words count
-        if self._orchestrator.process.words in self._selector.get_map():
-            self._selector.unregister(self._orchestrator.process.words)
+        if self._orchestrator.process.control in self._selector.get_map():
+            self._selector.unregister(self._orchestrator.process.control)
         self._selector.unregister(self._orchestrator.process)
         how = self._orchestrator.process.how_it_ended()
         self._orchestrator.process.reap()
-        self._orchestrator.process.words.close()
+        self._orchestrator.process.control.close()
         self._orchestrator = None
         if self._ending.over:
             return
@@ -305,20 +305,20 @@ class Supervisor:
     def _tell(self, **fields: Any) -> None:
         """One that has ended is told nothing; the next one is told everything again."""
         if self._orchestrator is not None:
-            self._orchestrator.process.words.say(**fields)
+            self._orchestrator.process.control.send(**fields)
 
     def _orchestrator_said(self) -> bool:
         """False when there was nothing."""
         orchestrator = self._orchestrator
         assert orchestrator is not None
-        lines = orchestrator.process.words.hear()
+        lines = orchestrator.process.control.receive()
         if lines is None:
-            self._selector.unregister(orchestrator.process.words)
+            self._selector.unregister(orchestrator.process.control)
             return False
         orchestrator.heard_at = time.monotonic()
         for line in lines:
             self._obey(line)
-        return orchestrator.process.words.received
+        return orchestrator.process.control.received
 
     def _obey(self, fields: dict[str, Any]) -> None:
         match fields:
@@ -365,7 +365,7 @@ class Supervisor:
         """All nodes that are up shall know; the others are told when they are."""
         for agent in self._agents.values():
             if agent.up and not agent.ended:
-                agent.process.words.say(spent=index)
+                agent.process.control.send(spent=index)
 
     def _end_node(self, node: int) -> None:
         for agent in self._agents.values():

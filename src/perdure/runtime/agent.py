@@ -35,19 +35,19 @@ from perdure.errors import ConfigError, InternalError
 from perdure.runtime import exchange
 from perdure.runtime.addresses import dial, on_one_host
 from perdure.runtime.channel import Channel
+from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
-from perdure.runtime.page import Page
 from perdure.runtime.posix import end_descendants, is_stopped, stand_back
+from perdure.runtime.progress_page import ProgressPage
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
 from perdure.runtime.restoring import restore
 from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.stacks import Request, in_brief
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault, is_right
-from perdure.runtime.words import Words
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Worker:
     rank: int
     incarnation: int
     channel: Channel
-    page: Page
+    page: ProgressPage
     page_fd: int
     pid: int = 0
     stacks: Request | None = None
@@ -77,10 +77,10 @@ class Seat:
 class AgentProcess:
     """One agent. `run` returns when the job is over for this node."""
 
-    def __init__(self, seat: Seat, settings: Settings, listener: socket.socket, words: Words, nursery: NurseryClient) -> None:
+    def __init__(self, seat: Seat, settings: Settings, listener: socket.socket, control: ControlStream, nursery: NurseryClient) -> None:
         self._seat = seat
         self._state = AgentState(me=seat.agent, node=seat.node, settings=settings, orphan_since=time.monotonic())
-        self._nursery, self._words = nursery, words
+        self._nursery, self._control = nursery, control
         self._injector = seat.injector
         self._vault = Vault()
         self._links = Links(self._vault, self._geometry_of, self._chunk_stored, seat.admission)
@@ -99,7 +99,7 @@ class AgentProcess:
         self._reception = Reception(self._loop, listener, seat.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
         self._loop.watch(nursery.sock, self._nursery_said)
-        self._loop.watch(words, self._supervisor_said)
+        self._loop.watch(control, self._supervisor_said)
 
     # ---- the loop ---------------------------------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class AgentProcess:
 
     def _supervisor_said(self) -> None:
         """Faults that have happened elsewhere; or T7: the supervising process is gone."""
-        said = self._words.hear()
+        said = self._control.receive()
         if said is None:
             self._end_node()
         for word in said or ():
@@ -319,7 +319,7 @@ class AgentProcess:
     def _start_worker(self, rank: int, incarnation: int) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         page_fd = os.memfd_create(f"perdure-page-{rank}")
-        page = Page(page_fd)
+        page = ProgressPage(page_fd)
         page.clear()
         worker = self._workers[rank] = Worker(rank, incarnation, Channel(ours), page, page_fd)
         self._loop.read(worker.channel, self._hearer(worker))

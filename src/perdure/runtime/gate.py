@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from perdure.core.progress import OUTPUT
 from perdure.errors import GenerationRevoked
 from perdure.runtime.lines import end_lines, pass_gate
-from perdure.runtime.page import Page
+from perdure.runtime.progress_page import ProgressPage
 
 
 class OutputGate:
     """See `lines.Gate`."""
 
-    def __init__(self, page: Page, revoked: Callable[[], int]) -> None:
+    def __init__(self, page: ProgressPage, revoked: Callable[[], int]) -> None:
         self._page, self._revoked = page, revoked
         self._generation = 0
         """The one in which `main` runs; 0: it does not run."""

@@ -14,18 +14,18 @@ import time
 from collections.abc import Sequence
 
 from perdure.core.faults import NOBODY, Fault
-from perdure.runtime.words import line
+from perdure.runtime.control_stream import line
 
 
 class Injector:
-    """Knows the faults of the job, and whose process this is; `node` and `rank` as of `Fault.strikes`. `words`: the stream to the
+    """Knows the faults of the job, and whose process this is; `node` and `rank` as of `Fault.strikes`. `control`: the stream to the
     supervisor, told before a fault happens; and when, for it may read that later, and how long a detection took is to be known to the
     millisecond."""
 
-    def __init__(self, faults: Sequence[Fault], ledger: int, words: int, *, node: int, rank: int = NOBODY) -> None:
+    def __init__(self, faults: Sequence[Fault], ledger: int, control: int, *, node: int, rank: int = NOBODY) -> None:
         self._faults = list(enumerate(faults))
         self._ledger = mmap.mmap(ledger, mmap.PAGESIZE) if faults else None
-        self._words, self._node, self._rank = words, node, rank
+        self._control, self._node, self._rank = control, node, rank
 
     def spend(self, index: int) -> None:
         """This fault has happened, wherever."""
@@ -50,7 +50,7 @@ class Injector:
         if self._ledger is None or self._ledger[index]:
             return False
         self._ledger[index] = 1
-        os.write(self._words, line({"fault": index, "at": time.monotonic()}))
+        os.write(self._control, line({"fault": index, "at": time.monotonic()}))
         return True
 
     def _strike(self, fault: Fault) -> None:

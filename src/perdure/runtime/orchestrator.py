@@ -25,10 +25,10 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.runtime.addresses import dial
 from perdure.runtime.channel import Channel
+from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.loop import Loop
 from perdure.runtime.reception import ORCHESTRATOR, Admission
-from perdure.runtime.words import Words
 
 
 def plan_to_json(plan: Plan) -> Any:
@@ -50,12 +50,12 @@ class Turn:
     said: list[dict[str, Any]]
 
 
-def await_turn(words: Words) -> Turn:
+def await_turn(control: ControlStream) -> Turn:
     """Blocks until the supervising process says that it is this one's turn. The process ends with the supervising one."""
     lines: list[dict[str, Any]] = []
     while not lines:
-        select.select([words], [], [])
-        heard = words.hear()
+        select.select([control], [], [])
+        heard = control.receive()
         if heard is None:
             os._exit(0)
         lines = heard
@@ -70,13 +70,15 @@ PIECE_BYTES: Final = 4 << 20
 class OrchestratorProcess:
     """One orchestrator, from its turn on. `run` returns when the job is over."""
 
-    def __init__(self, *, turn: Turn, shape: JobShape, settings: Settings, admission: Admission, words: Words, injector: Injector) -> None:
+    def __init__(
+        self, *, turn: Turn, shape: JobShape, settings: Settings, admission: Admission, control: ControlStream, injector: Injector
+    ) -> None:
         self._injector, self._said = injector, turn.said
         self._state = OrchestratorState(round=turn.round, shape=shape, settings=settings)
-        self._admission, self._words = admission, words
+        self._admission, self._control = admission, control
         self._agents: dict[int, Channel] = {}
         self._loop = Loop()
-        self._loop.watch(words, self._supervisor_said)
+        self._loop.watch(control, self._supervisor_said)
         self._over = False
 
     def run(self) -> None:
@@ -119,7 +121,7 @@ class OrchestratorProcess:
                 self._over = True
 
     def _tell(self, **fields: Any) -> None:
-        if not self._words.say(**fields):
+        if not self._control.send(**fields):
             os._exit(1)
 
     def _channel(self, agent: int) -> Channel | None:
@@ -134,7 +136,7 @@ class OrchestratorProcess:
         return self._agents.get(agent)
 
     def _supervisor_said(self) -> None:
-        lines = self._words.hear()
+        lines = self._control.receive()
         if lines is None:
             os._exit(0)
         self._obey(lines)

@@ -31,9 +31,9 @@ from perdure.runtime.channel import Channel
 from perdure.runtime.gate import OutputGate
 from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
-from perdure.runtime.page import FRAMES, Page
 from perdure.runtime.posix import end_process
 from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
+from perdure.runtime.progress_page import FRAMES, ProgressPage
 from perdure.runtime.raised import as_raised, print_raised, where
 from perdure.runtime.session import Base, Means, Previous, Session
 from perdure.runtime.slots import Slots
@@ -82,7 +82,7 @@ class WorkerProcess:
         self._run_main = run_main
         self.heard = Heard()
         self.agent = Channel(socket.socket(fileno=place.fds[0]), blocking=True)
-        self.page = Page(place.fds[1])
+        self.page = ProgressPage(place.fds[1])
         offer_stacks(place.fds[1])
         self._gate = OutputGate(self.page, lambda: self.heard.revoked)
         self._slot_fds = place.fds[2:4]

@@ -53,7 +53,7 @@ _REGIONS: Final = 4096
 """Of one call, 24 bytes each. Arbitrary."""
 
 
-class Pages:
+class DirtyPages:
     """The pages that this process watches. Used by one thread; of no use in a process forked from it."""
 
     def __init__(self) -> None:

@@ -1,8 +1,9 @@
-"""What a process and the one that started it tell one another: JSON objects, one a line, in both directions of one stream.
+"""The control stream between a process and the one that started it: JSON objects, one a line, in both directions.
 
-Agents say that they are there (`begun`, with their process id), where they listen (`up`), whether the program can be loaded (`verdict`),
-that an injected fault happens (`fault`, `at`: s of the monotonic clock there), and, where a shell is between, how they ended (`ended`).
-They hear which faults have happened elsewhere (`spent`). The end of the stream is the end of who was at the other end: rule T7.
+1. An agent sends that it has begun (`begun`: its process id), where it listens (`up`), whether the program can be loaded (`verdict`), that
+   an injected fault happens (`fault`; `at`: s of the monotonic clock there), and, where a shell is between, how it ended (`ended`).
+2. An agent receives which faults have happened elsewhere (`spent`).
+3. The end of the stream is the end of the process at its other end: rule T7.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ def line(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
-class Words:
-    """One end. `hear` is for one thread."""
+class ControlStream:
+    """One end of the stream. Only one thread may call `receive`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.received = False
-        """The last `hear` has received something, be it only a piece of a line."""
+        """The last `receive` has received something, be it only a piece of a line."""
         self._rest: list[bytes] = []
         """Pieces of a line whose end is still to come. They are joined once: a line of n bytes costs O(n)."""
 
@@ -33,17 +34,19 @@ class Words:
         """For selectors; -1 when closed."""
         return self.sock.fileno()
 
-    def say(self, **fields: Any) -> bool:
-        """False when nobody listens any more."""
+    def send(self, **fields: Any) -> bool:
+        """Send one object. False: the other end is closed."""
         try:
             self.sock.sendall(line(fields))
         except OSError:
             return False
         return True
 
-    def hear(self) -> list[Any] | None:
-        """Whole lines that have come: objects, or text where a line is none (a login shell's greeting, for one). None at the end. Does
-        not wait."""
+    def receive(self) -> list[Any] | None:
+        """Return the whole lines received, without waiting; None at the end of the stream.
+
+        Each is an object, or text where a line is none (a login shell's greeting, for one).
+        """
         self.received = False
         try:
             data = self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
@@ -68,7 +71,7 @@ class Words:
         return any(self._rest)
 
     def close(self) -> None:
-        """Nothing more is said or heard."""
+        """Close this end."""
         self.sock.close()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from perdure.runtime.pages import PAGE_BYTES, Pages, is_private
+from perdure.runtime.dirty_pages import PAGE_BYTES, DirtyPages, is_private
 
 HUGE = 2 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -30,7 +30,7 @@ FIXED, DONTNEED, HUGEPAGE, NOHUGEPAGE, POPULATE_WRITE = 0x10, 4, 14, 15, 23
 
 def can_watch() -> bool:
     try:
-        Pages().close()
+        DirtyPages().close()
     except OSError:
         return False
     return True
@@ -40,8 +40,8 @@ pytestmark = pytest.mark.skipif(not can_watch(), reason="this kernel does not te
 
 
 @pytest.fixture
-def pages() -> Iterator[Pages]:
-    one = Pages()
+def pages() -> Iterator[DirtyPages]:
+    one = DirtyPages()
     yield one
     one.close()
 
@@ -49,7 +49,7 @@ def pages() -> Iterator[Pages]:
 class Memory:
     """Some pages of anonymous memory, all there, that begin where a huge page can."""
 
-    def __init__(self, pages: Pages, nbytes: int = 4 * HUGE, *, advice: int = NOHUGEPAGE) -> None:
+    def __init__(self, pages: DirtyPages, nbytes: int = 4 * HUGE, *, advice: int = NOHUGEPAGE) -> None:
         self._mapped = mmap.mmap(-1, nbytes + HUGE, PRIVATE)
         whole = np.frombuffer(self._mapped, np.uint8)
         skip = -whole.ctypes.data % HUGE
@@ -66,7 +66,7 @@ class Memory:
         return [number for first, last in found for number in range(first, last)]
 
 
-def test_nothing_was_written_at_first_and_a_write_is_told_once(pages: Pages) -> None:
+def test_nothing_was_written_at_first_and_a_write_is_told_once(pages: DirtyPages) -> None:
     memory = Memory(pages)
     assert memory.taken() == []
     memory.bytes[5 * PAGE_BYTES] = 9
@@ -76,7 +76,7 @@ def test_nothing_was_written_at_first_and_a_write_is_told_once(pages: Pages) -> 
     assert memory.bytes[5 * PAGE_BYTES] == 9
 
 
-def test_reading_is_no_write_and_writing_what_was_there_is_one(pages: Pages) -> None:
+def test_reading_is_no_write_and_writing_what_was_there_is_one(pages: DirtyPages) -> None:
     memory = Memory(pages)
     assert memory.bytes.sum() == len(memory.bytes)
     assert memory.taken() == []
@@ -85,7 +85,7 @@ def test_reading_is_no_write_and_writing_what_was_there_is_one(pages: Pages) -> 
 
 
 @pytest.mark.parametrize("advice", [HUGEPAGE, NOHUGEPAGE])
-def test_every_page_of_a_random_set(pages: Pages, advice: int) -> None:
+def test_every_page_of_a_random_set(pages: DirtyPages, advice: int) -> None:
     """In huge pages, where there are any, a write splits one; more stretches than one call of the kernel answers."""
     memory = Memory(pages, 32 * HUGE, advice=advice)
     rng = np.random.default_rng(advice)
@@ -95,7 +95,7 @@ def test_every_page_of_a_random_set(pages: Pages, advice: int) -> None:
         assert memory.taken() == wanted.tolist()
 
 
-def test_what_the_kernel_writes_for_this_process_counts(pages: Pages) -> None:
+def test_what_the_kernel_writes_for_this_process_counts(pages: DirtyPages) -> None:
     memory = Memory(pages)
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -108,7 +108,7 @@ def test_what_the_kernel_writes_for_this_process_counts(pages: Pages) -> None:
     assert memory.bytes[2 * PAGE_BYTES] == ord("x")
 
 
-def test_what_is_written_from_outside_through_the_kernel_counts(pages: Pages) -> None:
+def test_what_is_written_from_outside_through_the_kernel_counts(pages: DirtyPages) -> None:
     """As a debugger does, or a peer's `process_vm_writev`; here this process to itself."""
     memory = Memory(pages)
     with open("/proc/self/mem", "rb+", buffering=0) as file:
@@ -123,7 +123,7 @@ def test_what_is_written_from_outside_through_the_kernel_counts(pages: Pages) ->
     assert memory.bytes[9 * PAGE_BYTES] == ord("z")
 
 
-def test_another_thread_s_writes_count(pages: Pages) -> None:
+def test_another_thread_s_writes_count(pages: DirtyPages) -> None:
     memory = Memory(pages)
     thread = threading.Thread(target=memory.bytes.__setitem__, args=(slice(0, 1), 3))
     thread.start()
@@ -131,7 +131,7 @@ def test_another_thread_s_writes_count(pages: Pages) -> None:
     assert memory.taken() == [0]
 
 
-def test_a_forked_process_writes_to_its_own_copy_and_has_no_say(pages: Pages) -> None:
+def test_a_forked_process_writes_to_its_own_copy_and_has_no_say(pages: DirtyPages) -> None:
     memory = Memory(pages)
     child = os.fork()
     if not child:
@@ -148,7 +148,7 @@ def test_a_forked_process_writes_to_its_own_copy_and_has_no_say(pages: Pages) ->
 
 
 @pytest.mark.parametrize("advice", [HUGEPAGE, NOHUGEPAGE])
-def test_pages_that_were_dropped_count_as_written(pages: Pages, advice: int) -> None:
+def test_pages_that_were_dropped_count_as_written(pages: DirtyPages, advice: int) -> None:
     """They read as zeros."""
     memory = Memory(pages, advice=advice)
     LIBC.madvise(memory.start + HUGE, HUGE, DONTNEED)
@@ -160,7 +160,7 @@ def test_pages_that_were_dropped_count_as_written(pages: Pages, advice: int) -> 
     assert memory.taken() == dropped[:1]
 
 
-def test_memory_that_was_never_touched_can_be_watched(pages: Pages) -> None:
+def test_memory_that_was_never_touched_can_be_watched(pages: DirtyPages) -> None:
     mapped = mmap.mmap(-1, HUGE, PRIVATE)
     array = np.frombuffer(mapped, np.uint8)
     start, stop = array.ctypes.data, array.ctypes.data + HUGE
@@ -186,7 +186,7 @@ def replace(start: int, nbytes: int, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["mapped anew", "unmapped", "moved"])
-def test_memory_at_the_same_address_is_not_the_same_memory(pages: Pages, how: str) -> None:
+def test_memory_at_the_same_address_is_not_the_same_memory(pages: DirtyPages, how: str) -> None:
     """An allocator gives an address out again, and `realloc` moves pages: nothing is known of what is there now."""
     memory = Memory(pages)
     replace(memory.start + HUGE, PAGE_BYTES, how)
@@ -200,7 +200,7 @@ def test_memory_at_the_same_address_is_not_the_same_memory(pages: Pages, how: st
     assert HUGE // PAGE_BYTES not in memory.taken()
 
 
-def test_pages_that_were_moved_away_count_as_written(pages: Pages) -> None:
+def test_pages_that_were_moved_away_count_as_written(pages: DirtyPages) -> None:
     """Their place reads as zeros (MREMAP_DONTUNMAP)."""
     memory = Memory(pages)
     LIBC.mremap(memory.start, PAGE_BYTES, PAGE_BYTES, MAYMOVE | DONTUNMAP, None)
@@ -208,7 +208,7 @@ def test_pages_that_were_moved_away_count_as_written(pages: Pages) -> None:
     assert memory.bytes[0] == 0
 
 
-def test_shared_and_file_backed_memory_is_refused(pages: Pages, tmp_path: os.PathLike[str]) -> None:
+def test_shared_and_file_backed_memory_is_refused(pages: DirtyPages, tmp_path: os.PathLike[str]) -> None:
     """Others write to it through page tables of their own."""
     path = os.path.join(tmp_path, "file")
     with open(path, "wb+") as file:
@@ -224,13 +224,13 @@ def test_shared_and_file_backed_memory_is_refused(pages: Pages, tmp_path: os.Pat
             pages.watch(array.ctypes.data, array.ctypes.data + HUGE)
 
 
-def test_forgotten_memory_is_not_known_and_can_be_watched_again(pages: Pages) -> None:
+def test_forgotten_memory_is_not_known_and_can_be_watched_again(pages: DirtyPages) -> None:
     memory = Memory(pages)
     pages.forget(memory.start, memory.stop)
     memory.bytes[0] = 4
     with pytest.raises(OSError, match="not permitted"):
         memory.taken()
-    other = Pages()
+    other = DirtyPages()
     other.watch(memory.start, memory.stop)
     with pytest.raises(OSError, match="busy"):
         pages.watch(memory.start, memory.stop)

@@ -17,7 +17,7 @@ _NAMES_MAX: Final = (mmap.PAGESIZE - _NAMES_AT) // _NAME_BYTES
 """Names of calls that lie on the page at once; `_IS_INSIDE` is 0 or the place of one, from 1 on. Further names share the last place."""
 
 
-class Page:
+class ProgressPage:
     """`calls` counts job calls, `frames` messages, and pieces of messages, that moved.
 
     `superstep` is the one of this generation, of `count` (-1: none yet, not known). `inside` names the current job call.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from perdure.runtime.page import Page
+from perdure.runtime.progress_page import ProgressPage
 
 READS = 200_000
 
@@ -13,12 +13,12 @@ READS = 200_000
 def test_the_agent_never_sees_a_field_that_is_half_written() -> None:
     """Numbers whose bytes all differ; without a lock the reader is between any two stores of the writer."""
     fd = os.memfd_create("test-page")
-    page = Page(fd)
+    page = ProgressPage(fd)
     page.clear()
     assert page.read() == (0, 0, -1, -1, "")
     writer = os.fork()
     if writer == 0:
-        other = Page(fd)
+        other = ProgressPage(fd)
         while True:
             for superstep in (255, 256):
                 other.superstep, other.count = superstep, 40
