@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from perdure.comm.transports import Transport, guests
+from perdure.comm.transports import Transport, pending_connections
 from perdure.comm.transports.ring import CAPACITY, Ring, allocate, available
 from perdure.comm.transports.shared import SharedTransport
 from perdure.comm.transports.sockets import TcpTransport, UnixTransport
@@ -60,7 +60,7 @@ def test_who_is_stopped_before_it_greets_is_waited_for_and_nobody_waits_behind_i
 
 
 def test_of_too_many_who_say_nothing_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests, "GUESTS_MAX", 2)
+    monkeypatch.setattr(pending_connections, "PENDING_MAX", 2)
     with TestUnix().transports() as (here, there):
         silent = [socket.socket(socket.AF_UNIX) for _ in range(3)]
         for sock in silent:

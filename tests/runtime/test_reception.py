@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from perdure.comm.transports import guests
+from perdure.comm.transports import pending_connections
 from perdure.comm.transports.tcp import PATIENCE_S
 from perdure.errors import ConfigError
 from perdure.runtime.addresses import address_of, dial, listen, tcp_address, unix_address
@@ -37,7 +37,7 @@ class House:
         self.welcomed.append((role, number))
         self.socks.append(sock)
 
-    def guest(self) -> socket.socket:
+    def connection(self) -> socket.socket:
         sock = dial(self.address)
         self.socks.append(sock)
         sock.settimeout(DEADLINE_S)
@@ -59,7 +59,7 @@ class House:
     def turn_until_welcomed(self, count: int) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while len(self.welcomed) < count:
-            assert time.monotonic() < deadline, "the guest was not welcomed"
+            assert time.monotonic() < deadline, "the connection was not welcomed"
             self.loop.turn(0.01)
 
     def close(self) -> None:
@@ -76,8 +76,8 @@ def house(request: pytest.FixtureRequest) -> Iterator[House]:
 
 
 def test_who_knows_the_token_is_welcome_also_in_small_pieces(house: House) -> None:
-    house.guest().sendall(ADMISSION.hello(PEER, 7) + b"more")
-    slow = house.guest()
+    house.connection().sendall(ADMISSION.hello(PEER, 7) + b"more")
+    slow = house.connection()
     for byte in ADMISSION.hello(PEER, 8):
         slow.sendall(bytes([byte]))
         house.loop.turn(0.01)
@@ -87,21 +87,21 @@ def test_who_knows_the_token_is_welcome_also_in_small_pieces(house: House) -> No
 
 def test_a_wrong_token_is_refused_and_said_once(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     for token in (bytes(32), os.urandom(32), ADMISSION.token[:-1] + bytes([ADMISSION.token[-1] ^ 1])):
-        stranger = house.guest()
+        stranger = house.connection()
         stranger.sendall(Admission(token).hello(PEER, 7))
         house.turn_until_hung_up(stranger)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "does not know the job's token" in said
     assert not house.welcomed
-    house.guest().sendall(ADMISSION.hello(PEER, 1))
+    house.connection().sendall(ADMISSION.hello(PEER, 1))
     house.turn_until_welcomed(1)
 
 
 def test_random_bytes_and_early_ends_are_refused(house: House) -> None:
     chance = random.Random(5)
     for _ in range(200):
-        stranger = house.guest()
+        stranger = house.connection()
         stranger.sendall(chance.randbytes(chance.randint(0, 3 * HELLO.size)))
         stranger.shutdown(socket.SHUT_WR)
         house.turn_until_hung_up(stranger)
@@ -109,8 +109,8 @@ def test_random_bytes_and_early_ends_are_refused(house: House) -> None:
 
 
 def test_who_says_nothing_is_hung_up_on_in_time_and_holds_up_nobody(house: House) -> None:
-    silent = house.guest()
-    house.guest().sendall(ADMISSION.hello(PEER, 1))
+    silent = house.connection()
+    house.connection().sendall(ADMISSION.hello(PEER, 1))
     house.turn_until_welcomed(1)
     house.reception.expire(time.monotonic())
     silent.setblocking(False)
@@ -121,9 +121,9 @@ def test_who_says_nothing_is_hung_up_on_in_time_and_holds_up_nobody(house: House
 
 
 def test_the_oldest_stranger_goes_when_there_are_too_many(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert guests.GUESTS_MAX >= 1024, "all agents and workers of a large job dial at once"
-    monkeypatch.setattr(guests, "GUESTS_MAX", 2)
-    three = [house.guest() for _ in range(3)]
+    assert pending_connections.PENDING_MAX >= 1024, "all agents and workers of a large job dial at once"
+    monkeypatch.setattr(pending_connections, "PENDING_MAX", 2)
+    three = [house.connection() for _ in range(3)]
     house.turn_until_hung_up(three[0])
     three[2].sendall(ADMISSION.hello(PEER, 3))
     house.turn_until_welcomed(1)
@@ -149,7 +149,7 @@ def test_strangers_who_use_up_all_descriptors_go_before_the_process_does() -> No
     watched: list[socket.socket] = []
     with listen(unix_address(f"test-{os.urandom(8).hex()}")) as listener:
         full = Full(listener, 0)
-        made = guests.Guests(full, watched.append, watched.remove)  # type: ignore[arg-type]
+        made = pending_connections.PendingConnections(full, watched.append, watched.remove)  # type: ignore[arg-type]
         strangers = [dial(address_of(listener)) for _ in range(3)]
         made.let_in()
         made.let_in()
@@ -173,11 +173,11 @@ def test_strangers_who_use_up_all_descriptors_go_before_the_process_does() -> No
 def test_files_that_a_stranger_brings_are_not_kept(count: int) -> None:
     house = House(unix_address(f"test-{os.urandom(8).hex()}"))
     before = len(os.listdir("/proc/self/fd"))
-    stranger = house.guest()
+    stranger = house.connection()
     socket.send_fds(stranger, [Admission(bytes(32)).hello(PEER, 7)], [0] * count)
     house.turn_until_hung_up(stranger)
     assert len(os.listdir("/proc/self/fd")) == before + 1, "the stranger's own end is the only one that is left"
-    house.guest().sendall(ADMISSION.hello(PEER, 1))
+    house.connection().sendall(ADMISSION.hello(PEER, 1))
     house.turn_until_welcomed(1)
     house.close()
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.comm.transports.means import check_means
+from perdure.comm.transports.resource_limits import check_resources
 from perdure.comm.transports.tcp import give_way
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
@@ -203,7 +203,7 @@ class Links:
                 sock = dial(address)
                 self._socks[sock] = generation
         except OSError as error:
-            check_means("no link can be made", error)
+            check_resources("no link can be made", error)
             raise LinkDown(str(error)) from None
         try:
             _suit(sock)

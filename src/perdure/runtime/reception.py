@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from perdure.comm.transports.guests import Guests
+from perdure.comm.transports.pending_connections import PendingConnections
 from perdure.runtime.loop import Loop
 
 HELLO: Final = struct.Struct("<32s8sI")
@@ -46,20 +46,20 @@ class Reception:
 
     def __init__(self, loop: Loop, listener: socket.socket, admission: Admission, welcome: Welcome) -> None:
         self._admission, self._welcome = admission, welcome
-        self._guests = Guests(listener, lambda sock: loop.watch(sock, lambda: self._listen_to(sock)), loop.unwatch)
-        loop.watch(listener, self._guests.let_in)
+        self._pending = PendingConnections(listener, lambda sock: loop.watch(sock, lambda: self._listen_to(sock)), loop.unwatch)
+        loop.watch(listener, self._pending.let_in)
 
     def expire(self, now: float) -> None:
         """Hangs up on who has not said a whole hello in time."""
-        self._guests.expire(now)
+        self._pending.expire(now)
 
     def _listen_to(self, sock: socket.socket) -> None:
-        guest = self._guests.heard(sock.fileno(), HELLO.size)
-        if guest is None:
+        pending = self._pending.heard(sock.fileno(), HELLO.size)
+        if pending is None:
             return
-        found = self._admission.admitted(guest.said)
+        found = self._admission.admitted(pending.said)
         if found is None:
-            self._guests.refuse(guest, "does not know the job's token")
+            self._pending.refuse(pending, "does not know the job's token")
             return
-        guest.drop_files()
-        self._welcome(*found, guest.sock)
+        pending.drop_files()
+        self._welcome(*found, pending.sock)

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from perdure.comm.transports.means import check_means
+from perdure.comm.transports.resource_limits import check_resources
 from perdure.core.ids import Label
 
 REQUEST: Final = struct.Struct("<BIqIIQQQ")
@@ -56,7 +56,7 @@ def received_file(sock: socket.socket, nbytes: int) -> Iterator[tuple[bytes, int
         raise LinkDown(str(error)) from None
     try:
         if flags & socket.MSG_CTRUNC:
-            check_means("no memory file of another agent can be taken")
+            check_resources("no memory file of another agent can be taken")
         if len(head) != nbytes or len(fds) != 1:
             raise LinkDown("end of stream")
         yield head, fds[0]

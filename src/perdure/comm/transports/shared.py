@@ -14,8 +14,8 @@ import socket
 from collections.abc import Sequence
 
 from perdure.comm.transports import GivenUp, LinkRefused, Stream, direct, never
-from perdure.comm.transports.guests import Guest, peer_credentials
-from perdure.comm.transports.means import check_means
+from perdure.comm.transports.pending_connections import PendingConnection, peer_credentials
+from perdure.comm.transports.resource_limits import check_resources
 from perdure.comm.transports.ring import Ring, allocate, available
 from perdure.comm.transports.sockets import SocketStream, UnixTransport, connected
 
@@ -133,14 +133,14 @@ class SharedTransport(UnixTransport):
                 os.close(fd)
         except OSError as error:
             sock.close()
-            check_means("no memory can be shared with another rank", error)
+            check_resources("no memory can be shared with another rank", error)
             raise LinkRefused(str(error)) from None
         return RingSender(sock, ring)
 
-    def _stream(self, guest: Guest) -> Stream:
-        if not guest.fds:
-            return SocketStream(guest.sock)
+    def _stream(self, pending: PendingConnection) -> Stream:
+        if not pending.fds:
+            return SocketStream(pending.sock)
         try:
-            return RingReceiver(guest.sock, Ring(guest.fds[0]), peer_credentials(guest.sock)[0])
+            return RingReceiver(pending.sock, Ring(pending.fds[0]), peer_credentials(pending.sock)[0])
         finally:
-            guest.drop_files()
+            pending.drop_files()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
-from perdure.comm.transports.guests import Guest, Guests
+from perdure.comm.transports.pending_connections import PendingConnection, PendingConnections
 from perdure.comm.transports.tcp import FOR_EVER_S, PATIENCE_S, tune
 
 DIAL_TIMEOUT_S: Final = 2.0
@@ -80,22 +80,22 @@ class _Listener:
         self._fd = listener.fileno()
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
-        self._guests = Guests(listener, lambda sock: self._poll.register(sock, select.POLLIN), self._poll.unregister)
+        self._pending = PendingConnections(listener, lambda sock: self._poll.register(sock, select.POLLIN), self._poll.unregister)
         listener.listen(BACKLOG)
 
     def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
         while not self._closed:
             for fd, _ in self._poll.poll():
                 if fd == self._fd:
-                    self._guests.let_in()
-                elif guest := self._guests.heard(fd, greeting_bytes):
-                    return guest.said, self._stream(guest)
-        self._guests.close()
+                    self._pending.let_in()
+                elif pending := self._pending.heard(fd, greeting_bytes):
+                    return pending.said, self._stream(pending)
+        self._pending.close()
         return None
 
-    def _stream(self, guest: Guest) -> Stream:
-        guest.drop_files()
-        return SocketStream(guest.sock)
+    def _stream(self, pending: PendingConnection) -> Stream:
+        pending.drop_files()
+        return SocketStream(pending.sock)
 
     def close(self) -> None:
         self._closed = True

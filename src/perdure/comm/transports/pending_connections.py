@@ -1,8 +1,8 @@
-"""Connections to a listener that have not said yet whose they are.
+"""Accepted connections that have not sent their first bytes yet, so their peers are unknown.
 
-Who dials says its first bytes at once, and may be stopped, or its link cut, just before that: for seconds, after which the job goes on. A
-connection that is closed meanwhile would be made again by nobody. So a guest may be silent for as long as a job waits for a node (rule
-T5), no other one waits for it, and of too many the oldest goes.
+A peer that dials sends its first bytes at once. It may be stopped, or its link cut, just before that: for seconds, after which the job goes
+on. Nobody would make a connection again that was closed meanwhile. So a connection may stay pending for as long as a job waits for a node
+(rule T5), does not delay any other, and the oldest is closed when there are too many.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from perdure.comm.transports.means import check_means, is_lacking
+from perdure.comm.transports.resource_limits import check_resources, is_exhausted
 from perdure.comm.transports.strangers import Strangers, peer_of
 from perdure.comm.transports.tcp import PATIENCE_S, tune
 
-GUESTS_MAX: Final = 1024
+PENDING_MAX: Final = 1024
 """Of one listener. Arbitrary, above what a job's own dials can be."""
 NO_MORE: Final = "no connection can be accepted any more"
 
 
 @dataclass(slots=True)
-class Guest:
+class PendingConnection:
     """Its connection, when it came, and what it has brought: bytes, and descriptors of files, which are the receiver's to close."""
 
     sock: socket.socket
@@ -43,92 +43,94 @@ class Guest:
         self.sock.close()
 
 
-class Guests:
-    """Those of one listener. `watch` and `unwatch` are told of each: `heard` is to be called when a guest can be read."""
+class PendingConnections:
+    """Those of one listener. `watch` and `unwatch` are told of each: `heard` is to be called when a pending connection can be read."""
 
     def __init__(self, listener: socket.socket, watch: Callable[[socket.socket], None], unwatch: Callable[[socket.socket], None]) -> None:
         listener.setblocking(False)
         self._listener, self._watch, self._unwatch = listener, watch, unwatch
-        self._guests: dict[int, Guest] = {}
+        self._pending: dict[int, PendingConnection] = {}
         """By descriptor, in the order in which they came."""
         self.strangers = Strangers()
 
     def let_in(self) -> None:
         """One that waits at the listener. Raises ConfigError when this process has no means for it: nobody could reach it any more. Before
-        that the guests go, the oldest first, or strangers could do that to it."""
+        that the pending connections go, the oldest first, or strangers could do that to it."""
         try:
             sock, _ = self._listener.accept()
         except OSError as error:
-            if is_lacking(error) and self._guests:
+            if is_exhausted(error) and self._pending:
                 return self._refuse_oldest()
-            check_means(NO_MORE, error)
+            check_resources(NO_MORE, error)
             return None  # it hung up before it was accepted, or the listener is closed
         sock.setblocking(False)
         tune(sock)
-        guest = Guest(sock, time.monotonic())
+        pending = PendingConnection(sock, time.monotonic())
         if sock.family == socket.AF_UNIX and peer_credentials(sock)[1] != os.getuid():
-            return self._refuse(guest, "belongs to another user")
-        self.expire(guest.since)
-        if len(self._guests) >= GUESTS_MAX:
+            return self._refuse(pending, "belongs to another user")
+        self.expire(pending.since)
+        if len(self._pending) >= PENDING_MAX:
             self._refuse_oldest()
-        self._guests[sock.fileno()] = guest
+        self._pending[sock.fileno()] = pending
         return self._watch(sock)
 
-    def heard(self, fd: int, nbytes: int) -> Guest | None:
-        """Reads of a guest what is left of its first `nbytes`. It leaves with them; None: they are not complete, or it has hung up. Raises
-        ConfigError as `let_in` does."""
-        guest = self._guests.get(fd)
-        if guest is None:
+    def heard(self, fd: int, nbytes: int) -> PendingConnection | None:
+        """Read what is left of the first `nbytes` of a connection, and return it, no longer pending, with the last of them.
+
+        None: they are not complete, or the peer has hung up. Raises ConfigError as `let_in` does.
+        """
+        pending = self._pending.get(fd)
+        if pending is None:
             return None
         try:
-            data, fds, flags, _ = socket.recv_fds(guest.sock, nbytes - len(guest.said), 1)
+            data, fds, flags, _ = socket.recv_fds(pending.sock, nbytes - len(pending.said), 1)
         except BlockingIOError:
             return None
         except OSError:
             data, fds, flags = b"", [], 0
-        guest.said += data
-        guest.fds += fds
+        pending.said += data
+        pending.fds += fds
         if flags & socket.MSG_CTRUNC and not fds:  # it has brought a file, for which there is no descriptor
-            check_means(NO_MORE)
+            check_resources(NO_MORE)
         if flags & socket.MSG_CTRUNC:
-            self._refuse(guest, "has brought more than one file")
+            self._refuse(pending, "has brought more than one file")
         elif not data:
-            self._refuse(guest, "hung up" if guest.said else "")
-        elif len(guest.said) == nbytes:
-            self._forget(guest)
-            return guest
+            self._refuse(pending, "hung up" if pending.said else "")
+        elif len(pending.said) == nbytes:
+            self._forget(pending)
+            return pending
         return None
 
-    def refuse(self, guest: Guest, why: str) -> None:
+    def refuse(self, pending: PendingConnection, why: str) -> None:
         """One who has left with its first bytes: they are not right."""
-        self.strangers.tell(peer_of(guest.sock), why)
-        guest.close()
+        self.strangers.tell(peer_of(pending.sock), why)
+        pending.close()
 
     def expire(self, now: float) -> None:
         """Hangs up on those who have not said enough in time."""
-        for guest in [guest for guest in self._guests.values() if now - guest.since > PATIENCE_S]:
-            self._refuse(guest, "said nothing")
+        for pending in [pending for pending in self._pending.values() if now - pending.since > PATIENCE_S]:
+            self._refuse(pending, "said nothing")
 
     def close(self) -> None:
         """Hangs up on all."""
-        for guest in list(self._guests.values()):
-            self._forget(guest)
-            guest.close()
+        for pending in list(self._pending.values()):
+            self._forget(pending)
+            pending.close()
 
-    def _forget(self, guest: Guest) -> None:
-        if self._guests.pop(guest.sock.fileno(), None) is not None:
-            self._unwatch(guest.sock)
+    def _forget(self, pending: PendingConnection) -> None:
+        if self._pending.pop(pending.sock.fileno(), None) is not None:
+            self._unwatch(pending.sock)
 
     def _refuse_oldest(self) -> None:
-        self._refuse(next(iter(self._guests.values())), "said nothing")
+        self._refuse(next(iter(self._pending.values())), "said nothing")
 
-    def _refuse(self, guest: Guest, why: str) -> None:
+    def _refuse(self, pending: PendingConnection, why: str) -> None:
         """A peer may end before it has said anything, which is no news."""
-        self._forget(guest)
+        self._forget(pending)
         if why:
-            self.refuse(guest, why)
+            self.refuse(pending, why)
         else:
-            guest.close()
+            pending.close()
 
 
 def peer_credentials(sock: socket.socket) -> tuple[int, int]:
