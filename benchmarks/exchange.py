@@ -30,8 +30,8 @@ from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask, RestoreSource
-from perdure.core.offers import Offer
 from perdure.core.plan import Placement, Plan
+from perdure.core.snapshot_index import Offer
 from perdure.runtime import exchange, restoring
 from perdure.runtime.addresses import dial, listen, tcp_address, unix_address
 from perdure.runtime.links import Links

@@ -35,7 +35,7 @@ from perdure.comm.communicator import bound
 from perdure.comm.scoped import Scoped
 from perdure.core.channel_sums import NOTHING, refusal
 from perdure.core.ids import END, Label
-from perdure.core.offers import Form, Item, Kind
+from perdure.core.snapshot_index import Form, Item, Kind
 from perdure.errors import ConfigError, UsageError
 from perdure.runtime.digests import of_blocks
 from perdure.runtime.session import Session

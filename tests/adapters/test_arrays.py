@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perdure.adapters import arrays
 from perdure.coding import copying
-from perdure.core.offers import BLOCK_BYTES
+from perdure.core.snapshot_index import BLOCK_BYTES
 from perdure.runtime.digests import of_blocks
 
 STRUCTURED = np.dtype([("position", "f8", (3,)), ("name", "U4"), ("at", "M8[ms]"), ("inner", [("flag", "?"), ("count", "<i2")])])

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure.adapters import boxes
-from perdure.core.offers import ALIGNMENT
+from perdure.core.snapshot_index import ALIGNMENT
 from perdure.errors import UsageError
 
 

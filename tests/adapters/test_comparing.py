@@ -12,7 +12,7 @@ from perdure.adapters.comparing import PROBE_EVERY, Memo, copy_changed, stretche
 from perdure.adapters.items import Entry
 from perdure.coding import copying
 from perdure.core.ids import Label
-from perdure.core.offers import BLOCK_BYTES, Kind, Offer
+from perdure.core.snapshot_index import BLOCK_BYTES, Kind, SnapshotIndex
 from perdure.runtime.digests import of_blocks
 from perdure.runtime.session import Previous
 
@@ -102,16 +102,16 @@ class Rank:
         ]
         self.memo = Memo()
         self.slot = np.full(1 << 25, 0xEE, np.uint8)
-        self.offer: Offer | None = None
+        self.offer: SnapshotIndex | None = None
 
-    def pack(self, *, compare: bool = True) -> Offer:
+    def pack(self, *, compare: bool = True) -> SnapshotIndex:
         previous = Previous(label=Y, offer=self.offer) if compare and self.offer else None
         self.offer = items.pack(
             self.entries, lambda nbytes: self.slot[:nbytes], rank=0, next_position=-1, ended_at=-1, previous=previous, memo=self.memo
         )
         return self.offer
 
-    def check(self, before: np.ndarray, offer: Offer) -> None:
+    def check(self, before: np.ndarray, offer: SnapshotIndex) -> None:
         """The slot is that of a whole copy, and what is not said to have changed has not."""
         fresh = np.full_like(self.slot, 0x11)
         whole = items.pack(self.entries, lambda nbytes: fresh[:nbytes], rank=0, next_position=-1, ended_at=-1, memo=self.memo)

@@ -10,7 +10,7 @@ import pytest
 
 from perdure.adapters import boxes, items
 from perdure.adapters.items import Entry
-from perdure.core.offers import ALIGNMENT, Form, Kind, Offer, replicated_start
+from perdure.core.snapshot_index import ALIGNMENT, Form, Kind, SnapshotIndex, replicated_start
 from perdure.errors import UsageError
 
 
@@ -24,7 +24,7 @@ def box(name: str, live: Any, kind: Kind = Kind.PRIVATE) -> Entry:
     return Entry(name=name, kind=kind, live=live)
 
 
-def pack(*entries: Entry) -> tuple[Offer, np.ndarray]:
+def pack(*entries: Entry) -> tuple[SnapshotIndex, np.ndarray]:
     made: list[np.ndarray] = []
 
     def slot(nbytes: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from perdure.adapters import items
 from perdure.adapters.items import Entry
 from perdure.adapters.residence import Residence
-from perdure.core.offers import ALIGNMENT, Kind, Offer, replicated_start
+from perdure.core.snapshot_index import ALIGNMENT, Kind, SnapshotIndex, replicated_start
 
 SLOT_BYTES = 1 << 16
 
@@ -29,7 +29,7 @@ class Slot:
         own = live[halo : shape[0] - halo]
         return Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, halo=halo, place=start + halo * live.strides[0])
 
-    def pack(self, *entries: Entry) -> Offer:
+    def pack(self, *entries: Entry) -> SnapshotIndex:
         return items.pack(entries, lambda nbytes: self.bytes, rank=0, next_position=-1, ended_at=-1, resident_bytes=self.residence.nbytes)
 
 

@@ -19,7 +19,7 @@ from perdure.adapters.comparing import Memo
 from perdure.adapters.items import Entry
 from perdure.adapters.tracking import WATCH_FROM_BYTES, Tracker, tracker
 from perdure.core.ids import Label
-from perdure.core.offers import BLOCK_BYTES, Kind, Offer, replicated_start
+from perdure.core.snapshot_index import BLOCK_BYTES, Kind, SnapshotIndex, replicated_start
 from perdure.runtime.dirty_pages import PAGE_BYTES, DirtyPages
 from perdure.runtime.session import Previous
 
@@ -207,7 +207,7 @@ class Rank:
         ]  # fmt: skip
         self.memo = Memo(tracker=tracker())
         self.slots = [np.full(1 << 23, 0xEE, np.uint8) for _ in range(2)]
-        self.offers: dict[Label, Offer] = {}
+        self.offers: dict[Label, SnapshotIndex] = {}
         self.step = 0
 
     def commit(self, *, compare: bool) -> None:

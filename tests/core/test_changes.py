@@ -10,15 +10,15 @@ import pytest
 from perdure.core.changes import columns, common_since, joined
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Offer
+from perdure.core.snapshot_index import SnapshotIndex
 
 Y, OTHER = Label(1, 3), Label(1, 2)
 GEOMETRY = Geometry(4, 1)
 CHUNK, BLOCK = 100, 16
 
 
-def offer(rank: int, changed: Any = (), since: Label | None = Y, coded_bytes: int = 3 * CHUNK) -> Offer:
-    return Offer(
+def offer(rank: int, changed: Any = (), since: Label | None = Y, coded_bytes: int = 3 * CHUNK) -> SnapshotIndex:
+    return SnapshotIndex(
         rank=rank, items=(), coded_bytes=coded_bytes, replicated_bytes=0, next_position=-1, ended_at=-1, since=since, changed=tuple(changed)
     )
 

@@ -14,10 +14,10 @@ from perdure.core import messages as msg
 from perdure.core.agent import AgentState
 from perdure.core.agent.state import WorkerPhase
 from perdure.core.ids import END, Ballot, Label
-from perdure.core.offers import Offer
 from perdure.core.orchestrator import JobShape, OrchestratorState, Phase
 from perdure.core.plan import Placement, Plan
 from perdure.core.settings import Settings
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.sim import program
 from perdure.sim.workers import COSTS
 
@@ -41,7 +41,7 @@ def plan_of(generation: int = 1, base: Label | None = None, incarnations: tuple[
     )
 
 
-def offer_of(rank: int, superstep: int) -> Offer:
+def offer_of(rank: int, superstep: int) -> SnapshotIndex:
     """The state is a function of the superstep, as every deterministic program's is."""
     return program.offer_of(rank, program.state_of(rank, min(superstep, 9)), program.common_of(min(superstep, 9)))
 
@@ -139,7 +139,7 @@ def test_c3_an_offer_that_comes_early_is_kept(node: Node) -> None:
 def test_c3_offers_that_do_not_fit_end_the_job(node: Node) -> None:
     node.worker(msg.AtPosition(label=FIRST))
     node.snap(FIRST)
-    other = Offer(rank=1, items=(), coded_bytes=0, replicated_bytes=0, next_position=-1, ended_at=-1)
+    other = SnapshotIndex(rank=1, items=(), coded_bytes=0, replicated_bytes=0, next_position=-1, ended_at=-1)
     (answer,) = node.peer(msg.GroupOffer(label=FIRST, offer=other))
     assert isinstance(answer, do.TellOrchestrator)
     assert isinstance(answer.message, msg.JobError)

@@ -18,8 +18,8 @@ from perdure.core import commands as do
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask
-from perdure.core.offers import BLOCK_BYTES, Form, Item, Kind, Offer, replicated_start
 from perdure.core.plan import Placement, Plan
+from perdure.core.snapshot_index import BLOCK_BYTES, Form, Item, Kind, SnapshotIndex, replicated_start
 from perdure.runtime import exchange
 from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.links import Links
@@ -33,7 +33,7 @@ ADMISSION = Admission(os.urandom(32))
 _jobs = itertools.count()
 
 
-def offer_of(rank: int, state: Bytes, replicated: Bytes) -> Offer:
+def offer_of(rank: int, state: Bytes, replicated: Bytes) -> SnapshotIndex:
     """What a rank says whose coded region is one item, and whose replicated region another."""
 
     def item(name: str, kind: Kind, data: Bytes) -> Item:
@@ -44,7 +44,7 @@ def offer_of(rank: int, state: Bytes, replicated: Bytes) -> Offer:
         )  # fmt: skip
 
     items = (item("state", Kind.PRIVATE, state), item("common", Kind.REPLICATED, replicated))
-    return Offer(rank=rank, items=items, coded_bytes=len(state), replicated_bytes=len(replicated), next_position=-1, ended_at=-1)
+    return SnapshotIndex(rank=rank, items=items, coded_bytes=len(state), replicated_bytes=len(replicated), next_position=-1, ended_at=-1)
 
 
 class Node:
@@ -148,7 +148,7 @@ class Cluster:
     def node(self, rank: int) -> Node:
         return self.nodes[self.plan.agent_of(rank)]
 
-    def snap(self, label: Label, states: Sequence[Bytes], index: int = 0, replicated: Bytes | None = None) -> tuple[Offer, ...]:
+    def snap(self, label: Label, states: Sequence[Bytes], index: int = 0, replicated: Bytes | None = None) -> tuple[SnapshotIndex, ...]:
         """Every rank has its snapshot in slot `index`."""
         common = np.arange(5, dtype=np.uint8) if replicated is None else replicated
         offers = tuple(offer_of(rank, state, common) for rank, state in enumerate(states))
@@ -161,7 +161,7 @@ class Cluster:
             vault.expose(rank, label, offers[rank])
         return offers
 
-    def protect(self, label: Label, offers: tuple[Offer, ...], ranks: Sequence[int] | None = None) -> None:
+    def protect(self, label: Label, offers: tuple[SnapshotIndex, ...], ranks: Sequence[int] | None = None) -> None:
         """All members know all offers and encode."""
         for rank in range(self.geometry.n) if ranks is None else ranks:
             node = self.node(rank)

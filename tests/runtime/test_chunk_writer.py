@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
-from perdure.core.offers import BLOCK_BYTES, replicated_start
+from perdure.core.snapshot_index import BLOCK_BYTES, replicated_start
 from perdure.runtime.chunk_writer import ChunkWriter, blocks_inside
 from perdure.runtime.digests import of_blocks
 from perdure.runtime.vault import Vault

@@ -17,7 +17,7 @@ from perdure.adapters.tracking import Flags, Tracker
 from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
-from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
+from perdure.core.snapshot_index import BLOCK_BYTES, SnapshotIndex, replicated_start
 from perdure.runtime import exchange, links, tasks, vault_client
 from perdure.runtime.addresses import dial
 from perdure.runtime.dirty_pages import DirtyPages
@@ -47,7 +47,7 @@ class Ranks:
 
     def __init__(self, group: Cluster, states: Sequence[Bytes], trackers: Sequence[Tracker] = ()) -> None:
         self.group, self.states, self.trackers = group, list(states), trackers
-        self.offers: dict[Label, tuple[Offer, ...]] = {}
+        self.offers: dict[Label, tuple[SnapshotIndex, ...]] = {}
         self.memos = [Memo() for _ in states]
 
     def commit(self, step: int, not_compared: Sequence[int] = ()) -> Label:
@@ -67,7 +67,7 @@ class Ranks:
         state = self.states[rank]
         return self.trackers[rank].candidates("state", state, label, since, bytes(-(-len(state) // BLOCK_BYTES))) if self.trackers else None
 
-    def _copied(self, rank: int, label: Label, since: Label, *, compared: bool) -> Offer:
+    def _copied(self, rank: int, label: Label, since: Label, *, compared: bool) -> SnapshotIndex:
         vault, state, old = self.group.node(rank).vault, self.states[rank], self.offers[since][rank]
         vault.forget(rank, since)
         vault.bind(rank, label, label.superstep % 2, since if compared else None)

@@ -15,7 +15,7 @@ from perdure.core import events as ev
 from perdure.core.agent.scrub import repair_tasks
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
-from perdure.core.offers import BLOCK_BYTES
+from perdure.core.snapshot_index import BLOCK_BYTES
 from perdure.runtime.scrub import LEAD_BYTES, Scrubber, flip, repair
 from perdure.runtime.tasks import Task
 from tests.runtime.cluster import DEADLINE_S, Cluster, cluster

@@ -11,7 +11,7 @@ import pytest
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
-from perdure.core.offers import BLOCK_BYTES, Offer, replicated_start
+from perdure.core.snapshot_index import BLOCK_BYTES, SnapshotIndex, replicated_start
 from perdure.errors import ConfigError
 from perdure.runtime.digests import of_blocks
 from perdure.runtime.memory import grow
@@ -35,7 +35,7 @@ def vault() -> Iterator[Vault]:
     assert holdings() == before, "a memory file is left"
 
 
-def fill(vault: Vault, label: Label = X, index: int = 0) -> Offer:
+def fill(vault: Vault, label: Label = X, index: int = 0) -> SnapshotIndex:
     """Rank 0 holds a label with both regions and all parity chunks."""
     offer = offer_of(0, STATE, COMMON)
     start = replicated_start(len(STATE))

@@ -6,15 +6,15 @@ import pytest
 
 from perdure.core import messages as msg
 from perdure.core.ids import Ballot, Label
-from perdure.core.offers import Form, Item, Kind, Offer
 from perdure.core.planner import Seat, first_plan
+from perdure.core.snapshot_index import Form, Item, Kind, SnapshotIndex
 from perdure.wire import FrameReader, WireError, encode
 
 ITEM = Item(
     name="u", kind=Kind.SHARDED, form=Form.ARRAY, dtype="<f8", shape=(2, 3), global_shape=(8, 3), axis=0, offset=0, nbytes=48,
     blocks=b"12345678", digest=2**64 - 1,
 )  # fmt: skip
-OFFER = Offer(
+OFFER = SnapshotIndex(
     rank=1, items=(ITEM,), coded_bytes=48, replicated_bytes=0, next_position=20, ended_at=-1, since=Label(1, 8), changed=((0, 16),)
 )
 PLAN = first_plan([Seat(agent=7, node=0, address="unix:a")], 2, 2, 2, 1)

@@ -15,7 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from perdure.coding.copying import STREAM_BYTES, Stream
-from perdure.core.offers import BLOCK_BYTES
+from perdure.core.snapshot_index import BLOCK_BYTES
 from perdure.runtime.digests import of_block, of_blocks
 
 Bytes = NDArray[np.uint8]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from perdure.adapters.decoding import Decoding
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.references import named_outside
-from perdure.core.offers import ALIGNMENT
+from perdure.core.snapshot_index import ALIGNMENT
 from perdure.errors import UsageError
 
 Bytes = NDArray[np.uint8]

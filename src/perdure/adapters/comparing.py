@@ -21,7 +21,7 @@ from perdure.adapters.names import Names
 from perdure.adapters.tracking import Flags, Tracker
 from perdure.adapters.variables import Variables
 from perdure.coding.copying import STREAM_BYTES, Stream
-from perdure.core.offers import BLOCK_BYTES, Range
+from perdure.core.snapshot_index import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
 from perdure.runtime.digests import DIGEST_BYTES, of_block
 

@@ -16,7 +16,7 @@ from perdure.adapters.tracking import Flags
 from perdure.core.changes import joined
 from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import Label
-from perdure.core.offers import ALIGNMENT, BLOCK_BYTES, Form, Item, Kind, Offer, replicated_start
+from perdure.core.snapshot_index import ALIGNMENT, BLOCK_BYTES, Form, Item, Kind, SnapshotIndex, replicated_start
 from perdure.errors import UsageError
 from perdure.runtime.digests import DIGEST_BYTES, of_blocks
 from perdure.runtime.session import Previous
@@ -150,7 +150,7 @@ def pack(
     resident_bytes: int = 0,
     label: Label | None = None,
     transit: Transit = NOTHING,
-) -> Offer:
+) -> SnapshotIndex:
     """Copies all items into a slot, hashing them on the way, and says what lies where.
 
     With `previous`, whose bytes the slot still holds, only what has changed is copied, if everything lies where it lay. `memo` is the same
@@ -194,7 +194,7 @@ def pack(
         if not one.replicated:
             changed += stretches(flags, one.offset, one.nbytes if one.frozen is None else one.room)
     regions[False][ends[False] :] = 0
-    return Offer(
+    return SnapshotIndex(
         rank=rank, items=tuple(found), coded_bytes=coded_bytes, replicated_bytes=replicated_bytes, next_position=next_position,
         ended_at=ended_at, since=previous.label if previous else None, changed=joined(changed) if previous else (), transit=transit,
     )  # fmt: skip
@@ -214,7 +214,7 @@ def _freeze(entry: Entry, memo: Memo) -> _Packed:
     return _Packed(entry, frozen, frozen.nbytes, room)
 
 
-def _lies_alike(packed: list[_Packed], coded_bytes: int, replicated_bytes: int, offer: Offer) -> bool:
+def _lies_alike(packed: list[_Packed], coded_bytes: int, replicated_bytes: int, offer: SnapshotIndex) -> bool:
     """Do all items lie where they lay? The length of a box may differ within its room."""
     if len(offer.items) != len(packed) or (coded_bytes, replicated_bytes) != (offer.coded_bytes, offer.replicated_bytes):
         return False
@@ -269,13 +269,13 @@ def _item(entry: Entry, offset: int, nbytes: int, dtype: str, shape: tuple[int, 
     )  # fmt: skip
 
 
-def bytes_of(item: Item, offer: Offer, slot: Bytes) -> Bytes:
+def bytes_of(item: Item, offer: SnapshotIndex, slot: Bytes) -> Bytes:
     """Return where a slot holds an item: (nbytes,) uint8."""
     at = item.offset + (replicated_start(offer.coded_bytes) if item.kind is Kind.REPLICATED else 0)
     return slot[at : at + item.nbytes]
 
 
-def unpack(entries: Iterable[Entry], offer: Offer, slot: Bytes) -> bool:
+def unpack(entries: Iterable[Entry], offer: SnapshotIndex, slot: Bytes) -> bool:
     """Sets all items from a slot. False: as of `restore`. UsageError when the declarations are not those of the snapshot."""
     declared = {entry.name: entry for entry in entries}
     for item in offer.items:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.core.offers import ALIGNMENT
+from perdure.core.snapshot_index import ALIGNMENT
 from perdure.runtime.session import Session
 
 Array = NDArray[Any]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.core.ids import Label
-from perdure.core.offers import BLOCK_BYTES, Range
+from perdure.core.snapshot_index import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
 from perdure.runtime.dirty_pages import PAGE_BYTES, DirtyPages
 

@@ -12,7 +12,7 @@ from typing import Final
 from perdure.core import channel_sums
 from perdure.core.ids import END, Label
 from perdure.core.messages import ItemDigest, Prepared
-from perdure.core.offers import Kind, Offer
+from perdure.core.snapshot_index import Kind, SnapshotIndex
 
 SAME_END: Final = "all ranks must end in the same superstep"
 
@@ -26,7 +26,7 @@ class Said:
     ended_at: int
 
 
-def digests_of(offer: Offer) -> tuple[ItemDigest, ...]:
+def digests_of(offer: SnapshotIndex) -> tuple[ItemDigest, ...]:
     """What must be known of an offer to compare it with those of other groups."""
     return tuple(
         ItemDigest(name=item.name, kind=item.kind, signature=_checksum(item.signature()), digest=item.digest) for item in offer.items
@@ -39,13 +39,13 @@ def _checksum(signature: tuple[object, ...]) -> int:
     return zlib.crc32(repr(signature).encode())
 
 
-def common_of(offer: Offer) -> int:
+def common_of(offer: SnapshotIndex) -> int:
     """A checksum of the values of all replicated items: equal where those are."""
     values = [(item.name, item.digest) for item in offer.items if item.kind is Kind.REPLICATED]
     return zlib.crc32(repr(values).encode())
 
 
-def of_offers(offers: Iterable[Offer], *, values: bool) -> str:
+def of_offers(offers: Iterable[SnapshotIndex], *, values: bool) -> str:
     """Why these offers of one label cannot belong to one program; empty if they do. `values`: those of replicated items count too."""
     return disagreement([Said(rank=offer.rank, items=digests_of(offer), ended_at=offer.ended_at) for offer in offers], values=values)
 

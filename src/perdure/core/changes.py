@@ -15,17 +15,17 @@ from collections.abc import Iterable, Sequence
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Offer, Range
+from perdure.core.snapshot_index import Range, SnapshotIndex
 
 
-def common_since(offers: Sequence[Offer]) -> Label | None:
+def common_since(offers: Sequence[SnapshotIndex]) -> Label | None:
     """The label that parity is taken over from; None: all of it is encoded. A rank names one only if its state has the size that it had
     there, so where all do the chunks lie where they lay."""
     labels = {offer.since for offer in offers}
     return labels.pop() if len(labels) == 1 else None
 
 
-def columns(geometry: Geometry, stripe: int, offers: Sequence[Offer], block: int) -> tuple[Range, ...]:
+def columns(geometry: Geometry, stripe: int, offers: Sequence[SnapshotIndex], block: int) -> tuple[Range, ...]:
     """What is to be encoded of a stripe: stretches [start, stop) of its chunks, in bytes, ascending and apart, with starts at multiples of
     `block`. `offers` are in member order."""
     chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])

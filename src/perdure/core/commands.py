@@ -11,8 +11,8 @@ from perdure.core.messages.supervisor import KillAgent as KillAgent
 from perdure.core.messages.supervisor import Note as Note
 from perdure.core.messages.supervisor import Propose as Propose
 from perdure.core.messages.supervisor import Publish as Publish
-from perdure.core.offers import Offer
 from perdure.core.plan import Plan
+from perdure.core.snapshot_index import SnapshotIndex
 
 # ---- of an agent ----------------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class ExposeSlot:
 
     rank: int
     label: Label
-    offer: Offer
+    offer: SnapshotIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ class Protect:
 
     rank: int
     label: Label
-    member_offers: tuple[Offer, ...]
+    member_offers: tuple[SnapshotIndex, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

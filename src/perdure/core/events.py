@@ -10,8 +10,8 @@ from perdure.core.messages.supervisor import AgentEnded as AgentEnded
 from perdure.core.messages.supervisor import AgentUp as AgentUp
 from perdure.core.messages.supervisor import NoMoreNodes as NoMoreNodes
 from perdure.core.messages.supervisor import RegisterHolds as RegisterHolds
-from perdure.core.offers import Offer
 from perdure.core.plan import Plan
+from perdure.core.snapshot_index import SnapshotIndex
 
 # ---- at an agent ----------------------------------------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ class SlotRestored:
 
     rank: int
     label: Label
-    member_offers: tuple[Offer, ...]
+    member_offers: tuple[SnapshotIndex, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

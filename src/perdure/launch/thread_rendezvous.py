@@ -20,8 +20,8 @@ from perdure.comm import Communicator
 from perdure.core import agreement, channel_sums
 from perdure.core.ids import END
 from perdure.core.interval import GROWTH
-from perdure.core.offers import Offer
 from perdure.core.progress import AT_THE_END
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.program_threads import any_may_send
@@ -39,7 +39,7 @@ PROGRESS_EVERY_S: Final = 0.1
 class Declaration:
     """What one rank has said of one label: `live_bytes` of items, of which `resident_bytes` lie in the slot (tight mode), its `offer`."""
 
-    offer: Offer
+    offer: SnapshotIndex
     live_bytes: int
     resident_bytes: int
     sent_bytes: int
@@ -100,7 +100,7 @@ class Rendezvous:
         if crossing:
             self._tell("crossing", superstep=superstep, what=crossing)
 
-    def _refuse(self, superstep: int, offer: Offer) -> None:
+    def _refuse(self, superstep: int, offer: SnapshotIndex) -> None:
         """Who waits at another place waits for ever."""
         waiting = min(self._snapshots.values(), key=lambda one: one.offer.rank)
         both = [(waiting.offer, self._superstep), (offer, superstep)]
@@ -242,7 +242,7 @@ class ThreadSession:
     def live(self, start: int, nbytes: int) -> Bytes:
         return np.zeros(nbytes, np.uint8)
 
-    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int, resident_bytes: int) -> None:
+    def finish_snapshot(self, superstep: int, offer: SnapshotIndex, live_bytes: int, resident_bytes: int) -> None:
         sent = self._monitor.bytes - self._sent_bytes
         self._sent_bytes += sent
         mine = Declaration(offer=offer, live_bytes=live_bytes, resident_bytes=resident_bytes, sent_bytes=sent, since=self._snapped_since)

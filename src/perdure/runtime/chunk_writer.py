@@ -17,7 +17,7 @@ import xxhash
 from perdure.coding.copying import STREAM_BYTES, Stream
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Block, Kind, Offer, Range
+from perdure.core.snapshot_index import Block, Kind, Range, SnapshotIndex
 from perdure.mapping import Bytes
 from perdure.runtime import digests
 from perdure.runtime.vault import Vault
@@ -97,7 +97,7 @@ class ChunkWriter:
             self._blocks.popleft()
 
 
-def blocks_inside(offer: Offer, start: int, stop: int) -> tuple[Block, ...]:
+def blocks_inside(offer: SnapshotIndex, start: int, stop: int) -> tuple[Block, ...]:
     """The blocks of coded items that lie in bytes [start, stop) of the coded region, in order."""
     coded = (item for item in offer.items if item.kind is not Kind.REPLICATED)
     return tuple(block for item in coded for block in item.checks() if start <= block.start and block.stop <= stop)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import xxhash
 
-from perdure.core.offers import BLOCK_BYTES, Range
+from perdure.core.snapshot_index import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
 
 DIGEST_BYTES = 8

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.core.offers import Range
+from perdure.core.snapshot_index import Range
 
 PAGE_BYTES: Final = mmap.PAGESIZE
 Ranges = NDArray[np.int64]

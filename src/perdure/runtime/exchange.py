@@ -16,7 +16,7 @@ from perdure.coding import Codec, kernels
 from perdure.core import changes
 from perdure.core import commands as do
 from perdure.core.messages import DecodeTask
-from perdure.core.offers import BLOCK_BYTES, Range
+from perdure.core.snapshot_index import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
 from perdure.runtime.digests import tiles_of
 from perdure.runtime.links import UNTIL_THE_END, Links

@@ -8,7 +8,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.messages import Custodian
-from perdure.core.offers import Kind, Offer, replicated_start, with_replicated_of
+from perdure.core.snapshot_index import Kind, SnapshotIndex, replicated_start, with_replicated_of
 from perdure.mapping import Bytes
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import is_right
@@ -34,7 +34,7 @@ def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], Non
     post(ev.ReplicatedStored(rank=rank, label=label, right=right))
 
 
-def _offers_of(task: Task, label: Label, rank: int, custodian: Custodian | None) -> tuple[Offer, ...]:
+def _offers_of(task: Task, label: Label, rank: int, custodian: Custodian | None) -> tuple[SnapshotIndex, ...]:
     """All offers of the group of a rank, as its agent has them, or a custodian of it."""
     sock = task.to(rank, 0, custodian)
     return ask_offers(sock, label, rank) if sock else task.vault.held(rank, label).member_offers

@@ -22,7 +22,7 @@ from perdure.core import events as ev
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
-from perdure.core.offers import Block, Kind, blocks_from
+from perdure.core.snapshot_index import Block, Kind, blocks_from
 from perdure.mapping import Bytes
 from perdure.runtime.exchange import decode_to
 from perdure.runtime.posix import stand_back

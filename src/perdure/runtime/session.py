@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from perdure.core.ids import Label
-from perdure.core.offers import Offer
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.mapping import Bytes
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The committed state that a generation starts from. `slot` is (bytes,) uint8, borrowed and not to be written: see `Offer`."""
+    """The committed state that a generation starts from. `slot` is (bytes,) uint8, borrowed and not to be written: see `SnapshotIndex`."""
 
     superstep: int
-    offer: Offer
+    offer: SnapshotIndex
     slot: Bytes
 
 
@@ -31,7 +31,7 @@ class Previous:
     """The label that a slot holds until another takes its place, and what was offered of it (rule C4')."""
 
     label: Label
-    offer: Offer
+    offer: SnapshotIndex
 
 
 CHECK_RESTORE = ("off", "first", "always")
@@ -105,7 +105,7 @@ class Session(Protocol):
     def live(self, start: int, nbytes: int) -> Bytes:
         """In tight mode: the bytes [start, start + nbytes) of what `slot` gives too, for an array to lie in. ConfigError as of `slot`."""
 
-    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int, resident_bytes: int) -> None:
+    def finish_snapshot(self, superstep: int, offer: SnapshotIndex, live_bytes: int, resident_bytes: int) -> None:
         """The copy is complete. Blocks until it is committed at the first superstep of a job, at the end, and in tight mode; otherwise it
         does not. `resident_bytes`: of `live_bytes`, what lies in the slot."""
 

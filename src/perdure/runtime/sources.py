@@ -20,7 +20,7 @@ import numpy as np
 
 from perdure.core.ids import Label
 from perdure.core.messages import Custodian
-from perdure.core.offers import Offer, Range
+from perdure.core.snapshot_index import Range, SnapshotIndex
 from perdure.mapping import Bytes
 from perdure.runtime.digests import tiles_of
 from perdure.runtime.tasks import Task
@@ -126,7 +126,7 @@ class StreamedSource:
 
 def open_source(
     task: Task, label: Label, rank: int, position: int, span: Range, tiles: Sequence[Range], *, custodian: Custodian | None = None,
-    encoded: Offer | None = None,
+    encoded: SnapshotIndex | None = None,
 ) -> Source:  # fmt: skip
     """The cheapest way to read these tiles of a chunk, as far as there are any bytes; from the rank's home, or a custodian. `span`: where
     the bytes of a chunk of data lie in the rank's state. `encoded`: what the rank offers, where a commit is encoded."""

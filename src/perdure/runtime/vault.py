@@ -23,7 +23,7 @@ from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks
-from perdure.core.offers import BLOCK_BYTES, Item, Kind, Offer, Range, replicated_start
+from perdure.core.snapshot_index import BLOCK_BYTES, Item, Kind, Range, SnapshotIndex, replicated_start
 from perdure.mapping import Bytes, populate
 from perdure.runtime import digests
 from perdure.runtime.memory import Pair, Reserve, grow, new_pair
@@ -49,8 +49,8 @@ class Held:
     """
 
     index: int
-    offer: Offer | None = None
-    member_offers: tuple[Offer, ...] = ()
+    offer: SnapshotIndex | None = None
+    member_offers: tuple[SnapshotIndex, ...] = ()
     chunk: int = 0
     parity: Bytes | None = None
     member: int = -1
@@ -97,7 +97,7 @@ class Vault:
             if last is not None and last[0] == since:
                 held.before = last[1]
 
-    def expose(self, rank: int, label: Label, offer: Offer) -> None:
+    def expose(self, rank: int, label: Label, offer: SnapshotIndex) -> None:
         """The worker's copy is complete: others may read it."""
         with self.changed:
             self._held[rank, label].offer = offer
@@ -172,7 +172,7 @@ class Vault:
         with self._memory:
             return os.open(f"/proc/self/fd/{self.slot_fds(rank)[index]}", os.O_RDONLY | os.O_CLOEXEC)
 
-    def with_offers(self, rank: int, label: Label, offers: tuple[Offer, ...], member: int, geometry: Geometry) -> Held:
+    def with_offers(self, rank: int, label: Label, offers: tuple[SnapshotIndex, ...], member: int, geometry: Geometry) -> Held:
         """Notes the group's offers and has memory for the parity chunks that they ask for."""
         held = self.held(rank, label)
         chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from perdure.core.ids import Label
-from perdure.core.offers import Offer
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.mapping import Bytes, map_file
 from perdure.runtime.vault_protocol import (
     CONFIRM,
@@ -29,10 +29,10 @@ from perdure.runtime.vault_protocol import (
 
 Home = tuple[int, int]
 """A rank, and the agent that hosts it."""
-_OFFERS: Final = msgspec.msgpack.Decoder(tuple[Offer, ...])
+_OFFERS: Final = msgspec.msgpack.Decoder(tuple[SnapshotIndex, ...])
 
 
-def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[Offer, ...]:
+def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[SnapshotIndex, ...]:
     """All offers of the group of `rank` at a label."""
     request(sock, OFFERS, label, rank, 0, 0, 0)
     head = bytearray(8)

@@ -15,7 +15,7 @@ import numpy as np
 
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Range
+from perdure.core.snapshot_index import Range
 from perdure.mapping import Bytes
 from perdure.runtime.chunk_writer import ChunkWriter
 from perdure.runtime.digests import joint, tiles_of

@@ -22,9 +22,9 @@ from perdure.core.agent.tight import LIVE
 from perdure.core.ids import END, Label
 from perdure.core.interval import Choice, choose_interval, failure_interval
 from perdure.core.layout import nodes_with_ranks
-from perdure.core.offers import Offer, replicated_start
 from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
+from perdure.core.snapshot_index import SnapshotIndex, replicated_start
 from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
@@ -250,7 +250,7 @@ class WorkerSession:
             self.base = Base(superstep=enter.base.superstep, offer=enter.offer, slot=worker.slot(enter.slot, nbytes))
         self._slot = 0
         self.previous: Previous | None = None
-        self._offers: dict[Label, Offer] = {enter.base: enter.offer} if enter.base and enter.offer else {}
+        self._offers: dict[Label, SnapshotIndex] = {enter.base: enter.offer} if enter.base and enter.offer else {}
         """Of the labels in the two slots."""
         self._held_up_since = 0.0
         self._commit_s, self._commits = 0.0, 0
@@ -333,7 +333,7 @@ class WorkerSession:
     def live(self, start: int, nbytes: int) -> Bytes:
         return self._worker.slot(LIVE, start + nbytes)[start : start + nbytes]
 
-    def finish_snapshot(self, superstep: int, offer: Offer, live_bytes: int, resident_bytes: int) -> None:
+    def finish_snapshot(self, superstep: int, offer: SnapshotIndex, live_bytes: int, resident_bytes: int) -> None:
         label = Label(self.generation, superstep)
         held_up_s = time.monotonic() - self._held_up_since
         sent = self._worker.calls.application_bytes

@@ -15,9 +15,9 @@ from perdure.core import messages as msg
 from perdure.core.agent.state import Phase, Stage
 from perdure.core.domains import fullest, risk
 from perdure.core.ids import END, Label
-from perdure.core.offers import Offer
 from perdure.core.orchestrator.state import NodeState
 from perdure.core.plan import Plan
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.sim import program
 from perdure.sim.tokens import WARNED, Token
 from perdure.sim.vaults import Held
@@ -292,7 +292,7 @@ class Checkers:
 
     # ---- bytes -------------------------------------------------------------------------------------------------------------
 
-    def snapshot_stored(self, node: Node, plan: Plan, rank: int, label: Label, held: Held, offer: Offer) -> None:
+    def snapshot_stored(self, node: Node, plan: Plan, rank: int, label: Label, held: Held, offer: SnapshotIndex) -> None:
         """G2: what is snapped is what an undisturbed run has there."""
         superstep = program.before(label.superstep, self.cluster.scenario.count)
         right = held.snapshot == program.state_of(rank, superstep)

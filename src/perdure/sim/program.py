@@ -14,7 +14,7 @@ from perdure.core.changes import joined
 from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import END, Label
 from perdure.core.layout import Geometry
-from perdure.core.offers import Form, Item, Kind, Offer, Range
+from perdure.core.snapshot_index import Form, Item, Kind, Range, SnapshotIndex
 
 BLOCK = 1
 """Bytes of a block that has a digest: so small that no block spans two chunks."""
@@ -66,9 +66,9 @@ def offer_of(
     since: Label | None = None,
     changed: tuple[Range, ...] = (),
     transit: Transit = NOTHING,
-) -> Offer:
+) -> SnapshotIndex:
     """What a rank says of a snapshot with these bytes."""
-    return Offer(
+    return SnapshotIndex(
         rank=rank,
         items=(_item("state", Kind.PRIVATE, state), _item("common", Kind.REPLICATED, common)),
         coded_bytes=len(state),
@@ -88,7 +88,7 @@ def _item(name: str, kind: Kind, data: bytes) -> Item:
     )  # fmt: skip
 
 
-def changes(before: bytes, offer: Offer, live: bytes) -> tuple[Range, ...]:
+def changes(before: bytes, offer: SnapshotIndex, live: bytes) -> tuple[Range, ...]:
     """Where `live` differs from what a slot holds, which was offered so."""
     flags = [
         old != new or zlib.crc32(bytes([new])).to_bytes(4, "little") != offer.items[0].blocks[4 * at : 4 * at + 4]
@@ -97,7 +97,7 @@ def changes(before: bytes, offer: Offer, live: bytes) -> tuple[Range, ...]:
     return joined((at, at + 1) for at, flag in enumerate(flags) if flag)
 
 
-def chunk_bytes(geometry: Geometry, members: tuple[Offer, ...]) -> int:
+def chunk_bytes(geometry: Geometry, members: tuple[SnapshotIndex, ...]) -> int:
     """c of the group."""
     return geometry.chunk_bytes([offer.coded_bytes for offer in members])
 
@@ -107,7 +107,7 @@ def chunk_of(state: bytes, t: int, chunk: int) -> bytes:
     return state[t * chunk : (t + 1) * chunk]
 
 
-def is_right(offer: Offer, t: int, chunk: int, part: bytes) -> bool:
+def is_right(offer: SnapshotIndex, t: int, chunk: int, part: bytes) -> bool:
     """Does a data chunk have the digests that were offered?"""
     return digests(part) == offer.items[0].blocks[4 * t * chunk : 4 * (t + 1) * chunk]
 

@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterator
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.offers import Offer
 from perdure.core.plan import Plan
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.sim import program
 from perdure.sim.vaults import CHUNK_S, Held, LinkDown, Vault
 
@@ -57,7 +57,7 @@ def _decode(vault: Vault, plan: Plan, task: msg.DecodeTask) -> Generator[float |
     return program.decode(geometry.n, geometry.m, chunk, present, [position for position, _ in task.wanted])
 
 
-def _has_its_digest(held: Held, offer: Offer, position: int, d: int, chunk: int, part: bytes) -> bool:
+def _has_its_digest(held: Held, offer: SnapshotIndex, position: int, d: int, chunk: int, part: bytes) -> bool:
     if position >= d:
         return program.digests(part) == held.digests[position - d]
     return program.is_right(offer, position, chunk, part[: max(0, offer.coded_bytes - position * chunk)])

@@ -16,8 +16,8 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent.tight import LIVE
 from perdure.core.ids import Label
-from perdure.core.offers import Offer, Range
 from perdure.core.plan import Plan
+from perdure.core.snapshot_index import Range, SnapshotIndex
 from perdure.sim import program
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Held:
     index: int
     snapshot: bytes | None = None
     """The whole coded region, once the worker has copied it."""
-    members: tuple[Offer, ...] = ()
+    members: tuple[SnapshotIndex, ...] = ()
     data: dict[int, bytes] = field(default_factory=dict)
     """Data chunks that came from decoders."""
     parity: dict[int, bytes] = field(default_factory=dict)

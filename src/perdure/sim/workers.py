@@ -9,7 +9,7 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import END, Label
-from perdure.core.offers import Offer, Range
+from perdure.core.snapshot_index import Range, SnapshotIndex
 from perdure.sim import program, tokens
 from perdure.sim.tokens import Exchange, Token
 
@@ -39,7 +39,7 @@ class Worker:
         self._going = False
         self._revoked = self._stuck_in = 0
         self._may_copy: dict[Label, tuple[int, Label | None]] = {}
-        self._offers: dict[Label, Offer] = {}
+        self._offers: dict[Label, SnapshotIndex] = {}
         self._committed: Label | None = None
         self._hold_after: Label | None = None
         self._positions: set[int] = set()

@@ -12,7 +12,7 @@ from perdure.core import messages as msg
 from perdure.core.agent import custody, tight
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, full_masks
 from perdure.core.ids import END, Label
-from perdure.core.offers import Offer
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.core.tree import is_large
 
 
@@ -96,7 +96,7 @@ def _ended_at(state: AgentState, hosted: Hosted, slot: Slot) -> int:
     return slot.offers[state.plan.member_of(hosted.rank)].ended_at
 
 
-def offered(state: AgentState, label: Label, offer: Offer, now: float) -> list[do.AgentCommand]:
+def offered(state: AgentState, label: Label, offer: SnapshotIndex, now: float) -> list[do.AgentCommand]:
     """C3: an offer of a member of a group that has ranks here. A label that a rank here has not reached waits for it."""
     if state.phase is not Phase.MEMBER or state.plan is None or label.generation != state.generation:
         return []

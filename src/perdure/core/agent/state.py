@@ -25,9 +25,9 @@ from perdure.core.messages import (
     Relayed,
     Vote,
 )  # fmt: skip
-from perdure.core.offers import Offer
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.core.transitions import follow
 from perdure.core.tree import Gathering, Milestone, Span
 
@@ -95,7 +95,7 @@ class Slot:
     label: Label
     index: int
     stage: Stage
-    offers: dict[int, Offer] = field(default_factory=dict)
+    offers: dict[int, SnapshotIndex] = field(default_factory=dict)
     data: int = 0
     parity: int = 0
     replicated: bool = False
@@ -218,7 +218,7 @@ class AgentState:
     whose process has not ended yet."""
     hold_after: Label | None = None
     """Ranks wait at their commit positions after this label (rule E3); None: they do not."""
-    early_offers: dict[Label, dict[int, Offer]] = field(default_factory=dict)
+    early_offers: dict[Label, dict[int, SnapshotIndex]] = field(default_factory=dict)
     """Offers of a label that a rank here has not reached yet, by rank."""
     prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
     committed: Label | None = None
@@ -288,7 +288,7 @@ class AgentState:
         offer = self.offer_of(hosted, slot) if slot else None
         return offer.transit if offer else NOTHING
 
-    def offer_of(self, hosted: Hosted, slot: Slot) -> Offer | None:
+    def offer_of(self, hosted: Hosted, slot: Slot) -> SnapshotIndex | None:
         """Return the rank's own offer of a label; None: it is not known here."""
         return slot.offers.get(self.plan.member_of(hosted.rank)) if self.plan else None
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages.values import Chunks, ItemDigest, RankCosts, RankReport, UsualLabel, Vote
-from perdure.core.offers import Offer
 from perdure.core.plan import Plan
+from perdure.core.snapshot_index import SnapshotIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,4 +353,4 @@ class GroupOffer:
     """A rank's offer, to the agents of its group (rule C3)."""
 
     label: Label
-    offer: Offer
+    offer: SnapshotIndex

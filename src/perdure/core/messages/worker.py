@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perdure.core.ids import Label
 from perdure.core.messages.values import RankCosts
-from perdure.core.offers import Offer
+from perdure.core.snapshot_index import SnapshotIndex
 
 # ---- agent -> worker ------------------------------------------------------------------------------------------------------
 
@@ -21,7 +21,7 @@ class Enter:
     incarnations: tuple[int, ...]
     base: Label | None
     slot: int
-    offer: Offer | None
+    offer: SnapshotIndex | None
     positions: tuple[int, int]
     protection: float
 
@@ -90,7 +90,7 @@ class Snapped:
     """The copy is complete."""
 
     label: Label
-    offer: Offer
+    offer: SnapshotIndex
     costs: RankCosts
 
 

@@ -1,7 +1,7 @@
-"""What a rank says about one snapshot: its items, sizes and digests (the protocol's `offer`).
+"""The index of a rank's snapshot: its items, where they lie, sizes and digests. A rank offers it to its parity group (rule C3).
 
-An offer is all that is needed to find an item's bytes in a slot, to check them, and to put them back, so it is what the members
-of a parity group keep for one another. It holds no bytes of the state itself.
+The index is all that is needed to find an item's bytes in a slot, to check them, and to put them back, so the members of a parity group
+keep the indexes of one another. It holds no bytes of the state itself.
 
 A slot has two regions. The *coded* region (sharded and private items, parity-protected) and the *replicated* region (the same bytes on
 every rank, so a lost rank copies it from any survivor). Items lie in the order of declaration, each at a multiple of `ALIGNMENT`.
@@ -91,8 +91,8 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """All that rank `rank` says of its snapshot of one label.
+class SnapshotIndex:
+    """The index of the snapshot of rank `rank` at one label.
 
     Attributes:
         coded_bytes: S_r, the length of the coded region.
@@ -124,8 +124,8 @@ def blocks_from(digests: bytes, offset: int, nbytes: int) -> Iterator[Block]:
         yield Block(start, stop, int.from_bytes(digests[8 * number : 8 * number + 8], "little"))
 
 
-def with_replicated_of(offer: Offer, other: Offer) -> Offer:
-    """An offer for a slot whose replicated region is a copy of another rank's, which may differ (rule C6)."""
+def with_replicated_of(offer: SnapshotIndex, other: SnapshotIndex) -> SnapshotIndex:
+    """Return the index of a slot whose replicated region is a copy of another rank's, which may differ (rule C6)."""
     theirs = {item.name: item for item in other.items if item.kind is Kind.REPLICATED}
     items = tuple(theirs.get(item.name, item) if item.kind is Kind.REPLICATED else item for item in offer.items)
     return replace(offer, items=items, replicated_bytes=other.replicated_bytes)
