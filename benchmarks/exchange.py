@@ -31,7 +31,7 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.plan import Placement, Plan
-from perdure.core.snapshot_index import Offer
+from perdure.core.snapshot_index import SnapshotIndex
 from perdure.runtime import exchange, restoring
 from perdure.runtime.addresses import dial, listen, tcp_address, unix_address
 from perdure.runtime.links import Links
@@ -56,7 +56,8 @@ class Rank:
         self.state = np.random.default_rng(me).integers(0, 256, nbytes, np.uint8)
         self.copy = np.full(nbytes, 1, np.uint8)
         self.offers = tuple(
-            Offer(rank=rank, items=(), coded_bytes=nbytes, replicated_bytes=0, next_position=-1, ended_at=-1) for rank in range(ranks)
+            SnapshotIndex(rank=rank, items=(), coded_bytes=nbytes, replicated_bytes=0, next_position=-1, ended_at=-1)
+            for rank in range(ranks)
         )
         self.plan = self._plan(0, list(range(ranks)))
         self.listener, self.ring_listener = listen(self._address(me)), listen(self._address(me, "ring"))

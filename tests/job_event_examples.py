@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from perdure.core.evenness import Unevenness
 from perdure.core.ids import END
+from perdure.core.imbalance import Imbalance
 from perdure.core.interval import Choice
 from perdure.core.job_events import (
     AgentStartedEvent,
@@ -55,7 +55,7 @@ def committed(superstep: int, **fields: Any) -> CommittedEvent:
 
 
 CHOICE: Final = Choice(supersteps=8, superstep_s=0.25, commit_s=0.01, failure_every_s=3600.0, learnt=False, optimum_s=8.485, bound="growth")
-UNEVENNESS: Final = Unevenness(rank=3, largest_bytes=9_000_000, others_bytes=1_000_000, parity_bytes=12_000_000, waste_bytes=8_000_000)
+UNEVENNESS: Final = Imbalance(rank=3, largest_bytes=9_000_000, others_bytes=1_000_000, parity_bytes=12_000_000, waste_bytes=8_000_000)
 
 EXAMPLES: Final[tuple[JobEvent, ...]] = (
     StartedEvent(job="00112233445566778899aabbccddeeff"),

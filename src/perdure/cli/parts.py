@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from perdure.cli.watch import NodeState, Watch, Worker
-from perdure.core.evenness import Unevenness
+from perdure.core.imbalance import Imbalance
 
 SHOWN_REBUILT_S = 2.0
 """A rebuild is over within a tenth of a second; so long it is shown, or nobody would see it."""
@@ -41,7 +41,7 @@ def in_bytes(count: int) -> str:
     return f"{value:.3g} {unit}"
 
 
-def parity_of(found: Unevenness) -> str:
+def parity_of(found: Imbalance) -> str:
     """Why there is so much of it, in words."""
     return (
         f"{in_bytes(found.parity_bytes)}, of which {in_bytes(found.waste_bytes)} only because rank {found.rank} has "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from perdure.cli.parts import parity_of
-from perdure.core.evenness import Unevenness
+from perdure.core.imbalance import Imbalance
 from perdure.launch import Report
 from perdure.launch.plain import text_of
 
@@ -23,7 +23,7 @@ def in_words(report: Report) -> str:
     if report.interval:
         lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
     if report.uneven:
-        lines.append(f"parity       {parity_of(Unevenness(**report.uneven))}")
+        lines.append(f"parity       {parity_of(Imbalance(**report.uneven))}")
     lines += [f"warning      {warning}" for warning in [report.risk, *report.warnings] if warning]
     if report.engine == "threads":
         lines.append("engine       threads: nothing was protected, and no loss would have been survived")

@@ -18,7 +18,7 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from perdure.core.evenness import Unevenness
+from perdure.core.imbalance import Imbalance
 from perdure.core.interval import Choice
 
 FORMAT_VERSION: Final = 1
@@ -101,7 +101,7 @@ class CommittedEvent:
     resident_bytes: Annotated[int, "of `live_bytes`, those that lie in a snapshot slot (`--memory tight`)"]
     snapshot_bytes: Annotated[int, "bytes of one snapshot, of all ranks"]
     parity_bytes: Annotated[int, "bytes of one set of parity chunks, of all ranks"]
-    uneven: Annotated[Unevenness | None, "what parity costs because states differ in size; null where it is little"]
+    uneven: Annotated[Imbalance | None, "what parity costs because states differ in size; null where it is little"]
     interval: Annotated[Choice | None, "the interval to the next commit but one, and what it follows from; null where it was asked for"]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from perdure.core.domains import risk
-from perdure.core.evenness import Unevenness, unevenness
+from perdure.core.imbalance import Imbalance, imbalance_of
 from perdure.core.layout import COPIES, nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.plan import Plan
@@ -56,7 +56,7 @@ class JobPlan:
     tolerance: int
     available: int
     risk: str
-    uneven: Unevenness | None
+    uneven: Imbalance | None
     grouping: str = ""
 
     @property
@@ -144,7 +144,7 @@ def _planned(shape: JobShape, spares: int, declared: list[Declaration], settings
     return JobPlan(
         nodes=tuple(map(holding, seats)), groups=first.groups, parity=shape.parity, tolerance=first.tolerance(),
         available=available_bytes(), risk=risk(first.groups, lambda rank: first.placements[rank].node, shape.parity, shape.domains),
-        uneven=unevenness(first.groups, shape.parity, [one.offer.coded_bytes for one in declared]),
+        uneven=imbalance_of(first.groups, shape.parity, [one.offer.coded_bytes for one in declared]),
     )  # fmt: skip
 
 

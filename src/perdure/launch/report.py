@@ -43,7 +43,7 @@ class Report:
         interval: between commits: which, and why, with the numbers, as a sentence.
         interval_numbers: the same: the fields of `perdure.core.interval.Choice` and `recovery_s`; empty where the interval was asked for.
         uneven: where parity is much larger than it would be for states of one size, at the last commit: the fields of
-            `perdure.core.evenness.Unevenness`; else empty.
+            `perdure.core.imbalance.Imbalance`; else empty.
         risk: the single loss that would have been too much at the end, as a sentence: of a failure domain; of a node that hosts more
             members of a group than parity rebuilds; or, with one rank and no parity, of its node. Else empty.
         started: the wall-clock time at the start, ISO 8601, UTC.

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from perdure.core import agreement, channel_sums
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.evenness import unevenness
 from perdure.core.ids import END, Label
+from perdure.core.imbalance import imbalance_of
 from perdure.core.orchestrator import deciding, excluding, moves, telling
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan
@@ -123,5 +123,5 @@ def _publish(state: OrchestratorState, plan: Plan, label: Label) -> do.Publish:
 
 
 def _uneven(plan: Plan, facts: Mapping[int, msg.Prepared]) -> dict[str, int] | None:
-    found = unevenness(plan.groups, plan.parity, [facts[rank].coded_bytes for rank in range(plan.size)])
+    found = imbalance_of(plan.groups, plan.parity, [facts[rank].coded_bytes for rank in range(plan.size)])
     return asdict(found) if found else None

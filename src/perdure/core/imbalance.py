@@ -17,7 +17,7 @@ WORTH_SHARE, WORTH_BYTES = 1 / 4, 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unevenness:
+class Imbalance:
     """The parity of a job whose states differ in size, with the rank that costs most.
 
     Attributes:
@@ -35,7 +35,7 @@ class Unevenness:
     waste_bytes: int
 
 
-def unevenness(groups: Sequence[Sequence[int]], m: int, state_bytes: Sequence[int]) -> Unevenness | None:
+def imbalance_of(groups: Sequence[Sequence[int]], m: int, state_bytes: Sequence[int]) -> Imbalance | None:
     """`state_bytes`: by rank. None: nothing worth telling."""
     parity = waste = most = 0
     worst: Sequence[int] = ()
@@ -50,7 +50,7 @@ def unevenness(groups: Sequence[Sequence[int]], m: int, state_bytes: Sequence[in
         return None
     rank = max(worst, key=lambda one: state_bytes[one])
     largest = state_bytes[rank]
-    return Unevenness(
+    return Imbalance(
         rank=rank, largest_bytes=largest, others_bytes=(sum(state_bytes[one] for one in worst) - largest) // (len(worst) - 1),
         parity_bytes=parity, waste_bytes=waste,
     )  # fmt: skip
