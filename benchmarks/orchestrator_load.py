@@ -24,13 +24,13 @@ from typing import Any
 import machine
 
 from perdure.core import messages as msg
-from perdure.core.agent.relaying import milestones_of
+from perdure.core.agent.relay import milestones_of
 from perdure.core.faults import NOBODY
 from perdure.core.ids import Ballot, Label
+from perdure.core.multicast_tree import split
 from perdure.core.orchestrator.state import JobShape
 from perdure.core.progress import CALLS_MAX
 from perdure.core.settings import Settings
-from perdure.core.tree import split
 from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream

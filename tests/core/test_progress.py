@@ -9,8 +9,8 @@ import pytest
 from perdure.core import agent, progress
 from perdure.core import commands as do
 from perdure.core import events as ev
+from perdure.core.multicast_tree import head_above, split
 from perdure.core.orchestrator import Phase
-from perdure.core.tree import head_above, split
 from tests.core.large import AGENTS, RANKS, SETTINGS, Job
 
 

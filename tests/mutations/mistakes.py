@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from perdure.core import changes, commit_intervals, holdings, layout, planner, seating, tree, votes
-from perdure.core.agent import AgentState, commit, custody, membership, relaying, restore, scrub, tight, workers
-from perdure.core.orchestrator import choosing, commits, deciding, excluding, fanning, learning, moves, watching
+from perdure.core import changes, commit_intervals, holdings, layout, multicast_tree, planner, seating, votes
+from perdure.core.agent import AgentState, commit, custody, membership, relay, restore, scrub, tight, workers
+from perdure.core.orchestrator import broadcast, choosing, commits, deciding, excluding, failure_detector, moves, plan_catchup
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Fault, Scenario, draw, with_flips, with_moves
@@ -278,7 +278,7 @@ def with_a_loss_before_a_move(seed: int) -> Scenario:
 MISTAKES = (
     Mutation(
         name="the new home of a moved rank is the only one that is asked for its chunks", rule="E10, R2", function=choosing.value,
-        right="(*excluding.kept(state), *fanning.kept(state))", wrong="excluding.kept(state)",
+        right="(*excluding.kept(state), *broadcast.kept(state))", wrong="excluding.kept(state)",
         scenario=with_a_loss_during_a_move,
     ),
     Mutation(
@@ -286,7 +286,7 @@ MISTAKES = (
         right="out += _keep(state, hosted, plan.base)", wrong="out += _keep(state, hosted, None)", scenario=with_moves,
     ),
     Mutation(
-        name="what a member keeps is lost on its way up the tree", rule="E10, D8", function=relaying._answer,
+        name="what a member keeps is lost on its way up the tree", rule="E10, D8", function=relay._answer,
         right="kept=tuple((agent, report) for (agent, _), report in gathering.sum.kept.items()),", wrong="",
         scenario=with_a_loss_during_a_move,
     ),
@@ -341,7 +341,7 @@ MISTAKES = (
         right="if plan.base is not None and (crossing", wrong="if False and (crossing", scenario=with_a_loss_after_a_crossing_message,
     ),
     Mutation(
-        name="what crosses the base is lost on its way up the tree", rule="C11, D8", function=relaying._answer,
+        name="what crosses the base is lost on its way up the tree", rule="C11, D8", function=relay._answer,
         right="transits=tuple(gathering.sum.transits.items()),", wrong="", scenario=with_a_loss_after_a_crossing_message,
     ),
     Mutation(
@@ -418,7 +418,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the first answer to a seal decides", rule="D2", function=deciding._decide,
-        right="absent = fanning.absent(state)\n    if absent is None or any(not state.nodes[agent].silent for agent in absent):",
+        right="absent = broadcast.absent(state)\n    if absent is None or any(not state.nodes[agent].silent for agent in absent):",
         wrong="absent = [agent for agent in state.members() if agent not in state.sealed]\n    if not state.sealed:",
     ),
     Mutation(
@@ -480,7 +480,7 @@ MISTAKES = (
     ),
     Mutation(
         name="main is entered before the last rank is ready", rule="R4", function=deciding._rebuild_or_resume,
-        right="not fanning.all_ready(state)", wrong="not state.ready",
+        right="not broadcast.all_ready(state)", wrong="not state.ready",
     ),
     Mutation(
         name="replicated items are copied from a rank that has none", rule="R1", function=holdings.Holdings.with_replicated,
@@ -510,15 +510,15 @@ MISTAKES = (
         wrong="if hosted.worker is WorkerPhase.GONE:", scenario=with_a_start_cut_short,
     ),
     Mutation(
-        name="nodes that fall silent together wait for each other's complaint", rule="T2", function=watching._is_silent,
+        name="nodes that fall silent together wait for each other's complaint", rule="T2", function=failure_detector._is_silent,
         right="able = [other for other in able if not _is_quiet(state, other, now)]", wrong="pass", scenario=with_all_nodes_lost,
     ),
     Mutation(
-        name="who stands around a silent node is not asked", rule="T2", function=watching._in_question,
+        name="who stands around a silent node is not asked", rule="T2", function=failure_detector._in_question,
         right="found.union(*(_neighbours(state, state.plan, agent) for agent in found))", wrong="found", scenario=with_a_dead_group,
     ),
     Mutation(
-        name="the heads of the tree may fall silent", rule="T2", function=watching._in_question,
+        name="the heads of the tree may fall silent", rule="T2", function=failure_detector._in_question,
         right="(*_speakers(state), *_heads(state))", wrong="_speakers(state)", scenario=with_a_dead_job,
     ),
     Mutation(
@@ -563,44 +563,44 @@ MISTAKES = (
         right="slot.erase(event.wrong)", wrong="pass", scenario=with_a_wrong_custodian,
     ),
     Mutation(
-        name="a part of the tree answers for ranks that were passed by", rule="D2", function=relaying._answer,
+        name="a part of the tree answers for ranks that were passed by", rule="D2", function=relay._answer,
         right="missing=tuple(sorted(gathering.missing))", wrong="missing=()", scenario=with_a_tree,
     ),
     Mutation(
-        name="a part of the tree answers before its parts have", rule="D2, R4", function=relaying.settle,
+        name="a part of the tree answers before its parts have", rule="D2, R4", function=relay.settle,
         right="not asked.gathering.asked and ", wrong="", scenario=with_a_tree,
     ),
     Mutation(
-        name="nobody passes by a head that says nothing", rule="D1", function=relaying.tick,
+        name="nobody passes by a head that says nothing", rule="D1", function=relay.tick,
         right="out += _pass_by(state, asked, now)", wrong="pass", scenario=with_a_tree,
     ),
     Mutation(
-        name="the labels of the tree are those that any rank has prepared", rule="D3", function=tree.Sum.add_labels,
+        name="the labels of the tree are those that any rank has prepared", rule="D3", function=multicast_tree.Sum.add_labels,
         right="_joined(known[label], found[label]) for label in known.keys() & found.keys()",
         wrong="(found | known)[label] for label in found | known", scenario=with_a_tree,
     ),
     Mutation(
-        name="who was passed by is not spoken to", rule="D8", function=fanning._speak_to_the_missing,
+        name="who was passed by is not spoken to", rule="D8", function=broadcast._speak_to_the_missing,
         right="sorted(missing - state.directly)", wrong="()", scenario=with_a_tree,
     ),
     Mutation(
-        name="a vote is lost on its way up the tree", rule="D3, D8", function=tree.Sum.add,
+        name="a vote is lost on its way up the tree", rule="D3, D8", function=multicast_tree.Sum.add,
         right="self.add_vote(answer.accepted)", wrong="pass", scenario=with_votes_by_a_tree,
     ),
     Mutation(
-        name="who has not answered in the tree counts as a vote", rule="D5, D8", function=fanning.unanswered,
+        name="who has not answered in the tree counts as a vote", rule="D5, D8", function=broadcast.unanswered,
         right="sorted(gathering.missing)", wrong="()", scenario=with_votes_by_a_tree,
     ),
     Mutation(
-        name="a plan is chosen before the tree has answered", rule="D5, D8", function=fanning.unanswered,
+        name="a plan is chosen before the tree has answered", rule="D5, D8", function=broadcast.unanswered,
         right="gathering is not None and gathering.asked", wrong="False", scenario=with_votes_by_a_tree,
     ),
     Mutation(
-        name="nobody is asked for a plan that is newer", rule="D7", function=learning.told,
+        name="nobody is asked for a plan that is newer", rule="D7", function=plan_catchup.told,
         right="state.newer[agent] = generation", wrong="pass", scenario=with_nobody_left_of_the_first_tree,
     ),
     Mutation(
-        name="what is heard of a stopped node shows that it lives", rule="T6", function=watching._broken_link,
+        name="what is heard of a stopped node shows that it lives", rule="T6", function=failure_detector._broken_link,
         right="sure.issuperset((one, other))", wrong="True", scenario=with_late_words_of_the_stopped,
     ),
     Mutation(

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from perdure.core import agent as agent_machine
-from perdure.core import agreement, planner, tree
+from perdure.core import agreement, multicast_tree, planner
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import orchestrator as orchestrator_machine
-from perdure.core.agent import relaying
+from perdure.core.agent import relay
 from perdure.core.agent.state import AgentState, Hosted, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.agent.state import Phase as AgentPhase
 from perdure.core.ids import Ballot, Label
@@ -135,7 +135,7 @@ class _Job:
     def words_per_s(self) -> float:
         """Counted of those who may differ, the heads at the top of the tree, and of a few of the others."""
         settings = self.orchestrator.settings
-        heads = [first for first, _ in tree.split(0, self.ranks, settings.fan_out)]
+        heads = [first for first, _ in multicast_tree.split(0, self.ranks, settings.fan_out)]
         others = sorted(set(range(self.ranks)) - set(heads))
         some = others[: len(heads)]
         said = sum(self._words_of(rank) for rank in heads)
@@ -181,7 +181,7 @@ class _Job:
             match command:
                 case do.TellAgent(agent=number, message=message):
                     self.cost.told += 1
-                    self._tell(number, message, relaying.THE_ORCHESTRATOR)
+                    self._tell(number, message, relay.THE_ORCHESTRATOR)
                 case do.Propose(plan=plan):
                     self._orchestrator_step(ev.RegisterHolds(plan=plan))
                 case _:
@@ -219,7 +219,7 @@ class _Job:
         if reach.first < self.ranks - 1 < reach.stop:
             mine = msg.Reach(first=self.ranks - 1, stop=self.ranks, without=reach.without)
             self._tell(self.ranks, dataclasses.replace(word, reach=mine), number)
-        for milestone in relaying.milestones_of(word):
+        for milestone in relay.milestones_of(word):
             sealed = isinstance(word, msg.Seal)
             answer = msg.Gathered(
                 milestone=milestone,
@@ -231,7 +231,7 @@ class _Job:
                 labels=(_held_by(range(reach.first, reach.stop)),) if sealed else None,
                 positions=(2, 3) if sealed else (),
             )
-            if source == relaying.THE_ORCHESTRATOR:
+            if source == relay.THE_ORCHESTRATOR:
                 self.to_orchestrator.append((number, answer))
             else:
                 self._agent_step(source, ev.PeerSaid(agent=number, message=answer))
@@ -283,7 +283,7 @@ class _Job:
 
 
 def _held_by(ranks: range) -> msg.UsualLabel:
-    some = ranks[: tree.WITNESSES_MAX]
+    some = ranks[: multicast_tree.WITNESSES_MAX]
     return msg.UsualLabel(label=BASE, differs=False, witnesses=tuple((rank, COMMON) for rank in some))
 
 

@@ -2,7 +2,7 @@
 
 `step` takes one event and answers with commands. The rest is split by question: `membership` (seal, install, resume), `commit`
 (slots, offers, prepared, committed), `restore` (a lost rank's memory comes back), `scrub` (memory that changed by itself),
-`workers` (processes), `progress` (how far their ranks are), `peers` (heartbeats and silence), `relaying` (words that are passed on,
+`workers` (processes), `progress` (how far their ranks are), `peers` (heartbeats and silence), `relay` (words that are passed on,
 answers that are added up), `custody` (memory of a node that the job goes on without), `tight` (live arrays that lie in a slot).
 """
 
@@ -13,7 +13,7 @@ from typing import assert_never
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, custody, membership, peers, progress, relaying, restore, scrub, workers
+from perdure.core.agent import commit, custody, membership, peers, progress, relay, restore, scrub, workers
 from perdure.core.agent.state import AgentState, Phase
 
 __all__ = ["AgentState", "Phase", "step"]
@@ -24,7 +24,7 @@ def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCo
     if state.phase is Phase.ENDED:
         return []
     out = _take(state, event, now)
-    return out + relaying.settle(state) if state.gatherings else out
+    return out + relay.settle(state) if state.gatherings else out
 
 
 def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCommand]:
@@ -63,7 +63,7 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
             return workers.sampled(state, samples, now)
         case ev.Tick(late_s=late_s):
             own = commit.tick(state, now) + workers.tick(state, now) + scrub.tick(state)
-            return peers.tick(state, late_s, now) + own + relaying.tick(state, late_s, now)
+            return peers.tick(state, late_s, now) + own + relay.tick(state, late_s, now)
         case _:
             assert_never(event)
 
@@ -74,7 +74,7 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
         case msg.Greet():
             return membership.greet(state, message)
         case msg.Seal() | msg.Accept() | msg.Install() | msg.Amend() | msg.Resume():
-            return _obey(state, message, relaying.THE_ORCHESTRATOR, now)
+            return _obey(state, message, relay.THE_ORCHESTRATOR, now)
         case msg.AskPlan():
             return membership.tell_plan(state)
         case msg.Assign():
@@ -132,9 +132,9 @@ def _peer_said(state: AgentState, agent: int, message: msg.ToPeer, now: float) -
         case msg.Seal() | msg.Accept() | msg.Install() | msg.Amend() | msg.Resume():
             return _obey(state, message, agent, now)
         case msg.Gathered():
-            return relaying.heard(state, message)
+            return relay.heard(state, message)
         case msg.StillGathering():
-            relaying.still_gathering(state, message, now)
+            relay.still_gathering(state, message, now)
             return []
         case _:
             assert_never(message)

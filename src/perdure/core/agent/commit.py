@@ -12,8 +12,8 @@ from perdure.core import messages as msg
 from perdure.core.agent import custody, tight
 from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, full_masks
 from perdure.core.ids import END, Label
+from perdure.core.multicast_tree import is_large
 from perdure.core.snapshot_index import SnapshotIndex
-from perdure.core.tree import is_large
 
 
 def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:

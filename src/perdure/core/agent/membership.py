@@ -5,7 +5,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent import commit, custody, relaying, restore, tight, workers
+from perdure.core.agent import commit, custody, relay, restore, tight, workers
 from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, kept_reports, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
@@ -48,7 +48,7 @@ def seal(state: AgentState, message: msg.Seal, source: int, now: float) -> list[
     if message.ballot < state.promised or message.generation > state.generation:
         return []
     _promise(state, message.ballot)
-    out = relaying.pass_on(state, state.plan, message, source, now)
+    out = relay.pass_on(state, state.plan, message, source, now)
     if message.reach is None:
         state.seal_to_answer = message.ballot
     return [*out, *_stop_generation(state, now), *_answer_seal(state)]
@@ -82,7 +82,7 @@ def accept(state: AgentState, message: msg.Accept, source: int, now: float) -> l
         return []
     _promise(state, message.ballot)
     state.accepted = msg.Vote(ballot=message.ballot, change=message.change)
-    out = [*relaying.pass_on(state, state.plan, message, source, now), *_stop_generation(state, now)]
+    out = [*relay.pass_on(state, state.plan, message, source, now), *_stop_generation(state, now)]
     if message.reach is None:
         out.append(do.TellOrchestrator(message=msg.Accepted(ballot=message.ballot)))
     return out
@@ -144,7 +144,7 @@ def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
 
 def install(state: AgentState, message: msg.Install, source: int, now: float) -> list[do.AgentCommand]:
     """D6: the whole plan."""
-    out = relaying.pass_on(state, message.plan, message, source, now) if _may_pass_on(state, message.plan.generation) else []
+    out = relay.pass_on(state, message.plan, message, source, now) if _may_pass_on(state, message.plan.generation) else []
     return out + _install(state, message, now)
 
 
@@ -155,7 +155,7 @@ def amend(state: AgentState, message: msg.Amend, source: int, now: float) -> lis
     if state.generation > message.generation:
         return [_newer(state)]
     plan = state.plan.amended(message.change) if state.generation < message.generation else state.plan
-    out = relaying.pass_on(state, plan, message, source, now) if _may_pass_on(state, plan.generation) else []
+    out = relay.pass_on(state, plan, message, source, now) if _may_pass_on(state, plan.generation) else []
     return out + _install(state, msg.Install(plan=plan, restore=message.restore, reach=message.reach), now)
 
 
@@ -235,7 +235,7 @@ def resume(state: AgentState, message: msg.Resume, source: int, now: float) -> l
     """R4: every rank is ready, so `main` may be entered; by workers that still live: the end of another was told, and a seal follows."""
     if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER:
         return []
-    out = relaying.pass_on(state, state.plan, message, source, now)
+    out = relay.pass_on(state, state.plan, message, source, now)
     return out if state.resumed else out + _resume(state, state.plan, message, now)
 
 

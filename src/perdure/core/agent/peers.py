@@ -9,8 +9,8 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent import progress
 from perdure.core.agent.state import AgentState, Peer, Phase
+from perdure.core.multicast_tree import is_large
 from perdure.core.plan import Plan
-from perdure.core.tree import is_large
 
 
 def watchers(plan: Plan, agent: int) -> tuple[int, ...]:

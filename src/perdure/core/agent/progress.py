@@ -8,8 +8,8 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core import progress
 from perdure.core.agent.state import AgentState, Hosted
+from perdure.core.multicast_tree import head_above
 from perdure.core.plan import Plan
-from perdure.core.tree import head_above
 
 
 def of_own(state: AgentState, now: float) -> msg.Progress | None:

@@ -25,11 +25,11 @@ from perdure.core.messages import (
     Relayed,
     Vote,
 )  # fmt: skip
+from perdure.core.multicast_tree import Gathering, Milestone, Span
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.snapshot_index import SnapshotIndex
 from perdure.core.transitions import follow
-from perdure.core.tree import Gathering, Milestone, Span
 
 NONE: Final = Chunks()
 

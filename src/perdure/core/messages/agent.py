@@ -87,10 +87,10 @@ class Custody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """The answer of all ranks from `first` up to `stop` but `missing`, as one; to whoever asked them (`perdure.core.tree`).
+    """The answer of all ranks from `first` up to `stop` but `missing`, as one; to whoever asked them (`perdure.core.multicast_tree`).
 
     Attributes:
-        milestone: what they have reached, a `perdure.core.tree.Milestone`.
+        milestone: what they have reached, a `perdure.core.multicast_tree.Milestone`.
         ballot: of the seal, or of the vote, that is answered; (0, 0) for the others, which are facts.
         labels: held whole by each of these ranks but `others`; None: there is no such rank.
         others: who holds anything but whole labels.

@@ -33,7 +33,7 @@ class UsualLabel:
 
     Attributes:
         differs: the values of replicated items are not the same on all of them.
-        witnesses: (rank, `LabelReport.common`) of a few of them, drawn without regard to what they hold (`perdure.core.tree`).
+        witnesses: (rank, `LabelReport.common`) of a few of them, drawn without regard to what they hold (`perdure.core.multicast_tree`).
     """
 
     label: Label
@@ -131,7 +131,7 @@ class RankCosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """For whom a word is that agents pass on (`perdure.core.tree`): the ranks from `first` up to `stop`, which is not included.
+    """For whom a word is that agents pass on (`perdure.core.multicast_tree`): the ranks from `first` up to `stop`, which is not included.
 
     Its receiver holds `first`. `without`: agents that are lost, or are spoken to by the orchestrator itself.
     """

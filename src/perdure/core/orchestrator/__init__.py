@@ -1,8 +1,8 @@
 """Who is in the job, and since when is a superstep safe? The state machine of the orchestrator.
 
-`step` takes one event and answers with commands: `counting` (facts, commits, the end), `watching` (silence), `deciding` (losses, seals,
-the next plan), `choosing` (votes, the register), `learning` (a plan that others have), `telling` (who hears what of a plan), `fanning` (by
-the tree), `excluding` (nodes that the job goes on without, and their memory).
+`step` takes one event and answers with commands: `counting` (facts, commits, the end), `failure_detector` (silence), `deciding` (losses,
+seals, the next plan), `choosing` (votes, the register), `plan_catchup` (a plan that others have), `plan_distribution` (who receives what of
+a plan), `broadcast` (by the tree), `excluding` (nodes that the job goes on without, and their memory).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import assert_never
 
 from perdure.core import commands as do
 from perdure.core import events as ev
-from perdure.core.orchestrator import counting, deciding, learning
+from perdure.core.orchestrator import counting, deciding, plan_catchup
 from perdure.core.orchestrator.state import JobShape, OrchestratorState, Phase
 
 __all__ = ["JobShape", "OrchestratorState", "Phase", "step"]
@@ -37,4 +37,4 @@ def step(state: OrchestratorState, event: ev.OrchestratorEvent, now: float) -> l
             out = counting.tick(state, late_s, now)
         case _:
             assert_never(event)
-    return out + deciding.advance(state, now) + learning.ask(state)
+    return out + deciding.advance(state, now) + plan_catchup.ask(state)

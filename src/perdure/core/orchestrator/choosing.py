@@ -10,10 +10,10 @@ import dataclasses
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core import planner, seating, votes
-from perdure.core.orchestrator import excluding, fanning
+from perdure.core.multicast_tree import Milestone
+from perdure.core.orchestrator import broadcast, excluding
 from perdure.core.orchestrator.state import Node, OrchestratorState
 from perdure.core.plan import Plan
-from perdure.core.tree import Milestone
 
 Commands = list[do.OrchestratorCommand]
 
@@ -28,23 +28,23 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     would have made of what they hold: where that is another plan, `holdings` is None. `patient`: T5 lets the absent be waited for, if
     the others cannot be decoded; they are not called lost for the sake of a plan either."""
     assert state.plan is not None
-    state.holdings = held = dataclasses.replace(fanning.holdings(state), kept=(*excluding.kept(state), *fanning.kept(state)))
+    state.holdings = held = dataclasses.replace(broadcast.holdings(state), kept=(*excluding.kept(state), *broadcast.kept(state)))
     spares = seats_of([node for node in state.spares() if node.status is not None])
     shape = state.shape
     crowded = len(seating.loads(state.plan, held.missing, shape.ranks_per_node)) > len(spares)
     seats = seats_of([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
     agreed = state.settings.on_divergence != "report"
     answer = planner.next_plan(
-        state.plan, held, seats, spares, state.workers_gone, fanning.positions(state),
+        state.plan, held, seats, spares, state.workers_gone, broadcast.positions(state),
         agreed=agreed, domains=shape.domains, ranks_per_node=shape.ranks_per_node,
     )  # fmt: skip
     if isinstance(answer, Plan):
         state.holdings = planner.after_moves(state.plan, answer, held, spares)
     if not is_by_votes(state):
         return answer
-    missing = fanning.unanswered(state, Milestone.SEALED, state.sealed)
+    missing = broadcast.unanswered(state, Milestone.SEALED, state.sealed)
     answered = missing is not None and votes.are_quorum(state.plan, missing)
-    vote = fanning.newest_vote(state)
+    vote = broadcast.newest_vote(state)
     waits = patient and bool(absent) and isinstance(answer, planner.Lost)
     if answered and vote is not None and not waits:
         accepted = state.plan.amended(vote.change)
@@ -64,17 +64,17 @@ def ask(state: OrchestratorState, plan: Plan, now: float) -> Commands:
         return [do.Propose(plan=plan)]
     accept = msg.Accept(ballot=state.ballot, generation=plan.generation, change=state.plan.change_to(plan))
     proposed = do.Publish(event="proposed", fields={"generation": plan.generation})
-    if not fanning.is_large(state):
+    if not broadcast.is_large(state):
         return [*(do.TellAgent(agent=agent, message=accept) for agent in state.members()), proposed]
-    one_by_one = sorted(fanning.not_by_the_tree(state, state.plan) | state.silences)
+    one_by_one = sorted(broadcast.not_by_the_tree(state, state.plan) | state.silences)
     told: Commands = [do.TellAgent(agent=agent, message=accept) for agent in one_by_one]
-    return [*told, *fanning.ask(state, (Milestone.ACCEPTED,), accept, one_by_one, now), proposed]
+    return [*told, *broadcast.ask(state, (Milestone.ACCEPTED,), accept, one_by_one, now), proposed]
 
 
 def is_chosen(state: OrchestratorState) -> bool:
     """D5: a quorum has accepted it in this ballot. Votes that were heard count, although the voter may have ended since."""
     assert state.plan is not None
-    missing = fanning.unanswered(state, Milestone.ACCEPTED, state.accepted)
+    missing = broadcast.unanswered(state, Milestone.ACCEPTED, state.accepted)
     return missing is not None and votes.are_quorum(state.plan, missing)
 
 
@@ -82,7 +82,7 @@ def may_be_chosen(state: OrchestratorState, *, without_the_silent: bool) -> bool
     """Could those who live, with those who have accepted, make a quorum?"""
     plan = state.plan
     assert plan is not None
-    missing = fanning.unanswered(state, Milestone.ACCEPTED, state.accepted)
+    missing = broadcast.unanswered(state, Milestone.ACCEPTED, state.accepted)
     if missing is None:
         return True
     waited = {agent for agent in state.members() if not (without_the_silent and agent in state.silences)}

@@ -10,7 +10,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.imbalance import imbalance_of
-from perdure.core.orchestrator import deciding, excluding, moves, telling
+from perdure.core.orchestrator import deciding, excluding, moves, plan_distribution
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan
 
@@ -93,7 +93,7 @@ def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
     out += excluding.release(state, state.plan)
-    out += deciding.end_if_committed(state) + telling.reserve(state)
+    out += deciding.end_if_committed(state) + plan_distribution.reserve(state)
     return out + (deciding.start_seal(state, now) if moves.is_due(state) else [])
 
 

@@ -8,7 +8,7 @@ from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import commits, deciding, excluding, fanning, learning, telling, watching
+from perdure.core.orchestrator import broadcast, commits, deciding, excluding, failure_detector, plan_catchup, plan_distribution
 from perdure.core.orchestrator.state import LostLink, Node, NodeState, OrchestratorState, PendingError, Phase
 
 Commands = list[do.OrchestratorCommand]
@@ -62,8 +62,8 @@ def _greeted(state: OrchestratorState, node: Node, message: msg.Status, now: flo
     node.status = message
     state.ungreeted.discard(node.agent)
     for silent in message.silent:
-        watching.complain(state, silent, node.agent, now, final=True)
-    learning.told(state, node.agent, message.generation)
+        failure_detector.complain(state, silent, node.agent, now, final=True)
+    plan_catchup.told(state, node.agent, message.generation)
     found = excluding.greeted(state, node.agent, message)
     if state.plan is not None and message.generation == state.plan.generation:
         state.ready.update(message.ready)
@@ -74,10 +74,10 @@ def _of_peers(state: OrchestratorState, agent: int, message: msg.PeerUnheard | m
     """T2, T6: whom its peers do not hear, and hear again."""
     match message:
         case msg.PeerUnheard(agent=unheard):
-            watching.complain(state, unheard, agent, now, final=False)
-            return watching.ask(state, now)
+            failure_detector.complain(state, unheard, agent, now, final=False)
+            return failure_detector.ask(state, now)
         case msg.PeerSilent(agent=silent):
-            watching.complain(state, silent, agent, now, final=True)
+            failure_detector.complain(state, silent, agent, now, final=True)
         case msg.PeerHeard(agent=heard):
             state.unheard.get(heard, {}).pop(agent, None)
     return []
@@ -124,7 +124,7 @@ def _of_workers(
         case msg.Raised() if message.generation == generation:
             return _raised(state, message)
         case msg.Alive(nonce=nonce):
-            watching.answered(state, node.agent, message)
+            failure_detector.answered(state, node.agent, message)
             return _heard_after_raise(state, node.agent) if nonce == state.nonce else []
         case msg.JobError() if message.generation == generation:
             return deciding.finish(state, message.error, message.text)
@@ -160,13 +160,13 @@ def _of_decisions(state: OrchestratorState, agent: int, message: msg.FromAgent, 
         case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
             state.sealed[agent] = message
         case msg.Gathered():
-            return fanning.heard(state, message)
+            return broadcast.heard(state, message)
         case msg.StillGathering():
-            fanning.still_gathering(state, message, now)
+            broadcast.still_gathering(state, message, now)
         case msg.Accepted() if message.ballot == state.ballot and state.phase is Phase.CHOOSING:
             state.accepted.add(agent)
         case msg.Newer(generation=g):
-            learning.told(state, agent, g)
+            plan_catchup.told(state, agent, g)
         case msg.InstalledPlan(plan=plan):
             return deciding.told_of(state, plan, now)
         case msg.Installed(generation=g) if g == generation:
@@ -258,7 +258,7 @@ def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:
     if state.raised is not None or state.phase not in (Phase.COUNTING, Phase.REBUILDING, Phase.STARTING, Phase.GREETING):
         return []
     state.raised = PendingError(rank=message.rank, error=message.error, text=message.text, generation=message.generation)
-    return telling.ask_after_raise(state) if state.phase is not Phase.GREETING else []
+    return plan_distribution.ask_after_raise(state) if state.phase is not Phase.GREETING else []
 
 
 def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
@@ -283,7 +283,7 @@ def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
     """T2, T3, T6: the silent; T8: the cut off; W4: the deadlocked."""
-    out = watching.tick(state, late_s, now) + excluding.tick(state, now) + fanning.tick(state, late_s, now)
+    out = failure_detector.tick(state, late_s, now) + excluding.tick(state, now) + broadcast.tick(state, late_s, now)
     return out + _lost_link(state, now) + _deadlock(state, now)
 
 

@@ -9,10 +9,10 @@ from perdure.core import messages as msg
 from perdure.core.domains import fatal_loss, why_degraded
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
-from perdure.core.orchestrator import choosing, excluding, fanning, moves, telling
+from perdure.core.multicast_tree import Milestone
+from perdure.core.orchestrator import broadcast, choosing, excluding, moves, plan_distribution
 from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
 from perdure.core.plan import Plan
-from perdure.core.tree import Milestone
 
 Commands = list[do.OrchestratorCommand]
 
@@ -31,7 +31,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     return [
         do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
         do.Publish(event="agent_started", fields={"node": event.node, "pid": event.pid}),
-        *telling.reserve(state),
+        *plan_distribution.reserve(state),
     ]
 
 
@@ -62,7 +62,7 @@ def _go_on_without(state: OrchestratorState, node: Node, reason: str, now: float
     if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
         out += start_seal(state, now)
     else:
-        out += fanning.lost(state, agent, now)
+        out += broadcast.lost(state, agent, now)
     return out
 
 
@@ -92,10 +92,10 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     state.gatherings.clear()
     seal = msg.Seal(ballot=state.ballot, generation=state.plan.generation)
     excluded: Commands = [do.TellAgent(agent=agent, message=seal) for agent in excluding.sealing(state)]
-    if not fanning.is_large(state):
+    if not broadcast.is_large(state):
         return [*(do.TellAgent(agent=agent, message=seal) for agent in state.members()), *excluded]
     to_the_silent: Commands = [do.TellAgent(agent=agent, message=seal) for agent in sorted(state.silences)]
-    return excluded + to_the_silent + fanning.ask(state, (Milestone.SEALED,), seal, state.silences, now)
+    return excluded + to_the_silent + broadcast.ask(state, (Milestone.SEALED,), seal, state.silences, now)
 
 
 def register_holds(state: OrchestratorState, plan: Plan | None, now: float) -> Commands:
@@ -185,13 +185,13 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
     fields: dict[str, object] = {
         "generation": plan.generation,
         "placement": {
-            str(place.rank): place.node for place in (change.placements if change and fanning.is_large(state) else plan.placements)
+            str(place.rank): place.node for place in (change.placements if change and broadcast.is_large(state) else plan.placements)
         },
         "degraded": bool(plan.crowded_groups()),
         "why": why_degraded([plan.groups[index] for index in sorted(plan.crowded_groups())], home),
         "risk": fatal_loss(plan.groups, home, plan.parity, state.shape.domains),
     }
-    out: Commands = [do.Publish(event="generation_started", fields=fields), *telling.installs(state, plan, before, change, now)]
+    out: Commands = [do.Publish(event="generation_started", fields=fields), *plan_distribution.installs(state, plan, before, change, now)]
     known = all(map(state.nodes.__contains__, plan.agents()))
     if state.workers_gone or not known or state.silences or any(plan.ranks_of(agent) for agent in state.lost):
         out += start_seal(state, now)
@@ -242,7 +242,9 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     if state.newer or not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
     if state.ungreeted and choosing.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
-        return telling.install_behind(state, plan)  # one without ranks in it may know a newer plan, which the register has not been told
+        return plan_distribution.install_behind(
+            state, plan
+        )  # one without ranks in it may know a newer plan, which the register has not been told
     silent = [agent for agent in state.members() if state.nodes[agent].silent]
     statuses = [status for agent in state.members() if (status := state.nodes[agent].status)]
     workers_live = all(report.worker_lives for status in statuses for report in status.ranks)
@@ -252,9 +254,9 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     if undisturbed and workers_live and not (state.workers_gone or silent or state.divergences or state.chunk_losses):
         state.become(Phase.COUNTING)
         state.frames_moved_at = now
-        return end_if_committed(state) + (telling.ask_after_raise(state) if state.raised else [])
+        return end_if_committed(state) + (plan_distribution.ask_after_raise(state) if state.raised else [])
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
-    return telling.install_behind(state, plan) + start_seal(state, now)
+    return plan_distribution.install_behind(state, plan) + start_seal(state, now)
 
 
 def _decide(state: OrchestratorState, now: float) -> Commands:
@@ -264,7 +266,7 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     their vaults may come back.
     """
     assert state.plan is not None
-    absent = fanning.absent(state)
+    absent = broadcast.absent(state)
     if absent is None or any(not state.nodes[agent].silent for agent in absent):
         return []
     patient = now - state.sealing_since < state.settings.unreachable_timeout_s
@@ -319,24 +321,28 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     if excluding.is_read_in_vain(state):
         return start_seal(state, now)
     out: Commands = []
-    if not state.assigned and fanning.all_installed(state):
+    if not state.assigned and broadcast.all_installed(state):
         state.assigned = True
         tasks = planner.decode_tasks(plan, state.holdings) if state.holdings else {}
         out += [
             do.TellAgent(agent=agent, message=msg.Assign(generation=plan.generation, tasks=assigned)) for agent, assigned in tasks.items()
         ]
-    if not state.assigned or not fanning.all_ready(state):
+    if not state.assigned or not broadcast.all_ready(state):
         return out
     if plan.base is not None and plan.base.superstep == END:
         state.become(Phase.ENDING)
         return [*out, *ask_result(state, plan.base)]
-    if plan.base is not None and (crossing := channel_sums.crossing(fanning.transits(state).values(), plan.size)):
+    if plan.base is not None and (crossing := channel_sums.crossing(broadcast.transits(state).values(), plan.size)):
         return finish(state, "UsageError", channel_sums.refusal(crossing, plan.base.superstep))
     state.become(Phase.COUNTING)
     state.frames_moved_at = 0.0
-    out += telling.resumes(state, plan, now)
+    out += plan_distribution.resumes(state, plan, now)
     superstep = plan.base.superstep if plan.base else 0
-    return [*out, do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}), *telling.reserve(state)]
+    return [
+        *out,
+        do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}),
+        *plan_distribution.reserve(state),
+    ]
 
 
 def end_if_committed(state: OrchestratorState) -> Commands:

@@ -12,10 +12,10 @@ from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages import Custody, Offered, Prepared, Progress, Relayed, Sealed, Status, Traffic
+from perdure.core.multicast_tree import Gathering, Milestone
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
-from perdure.core.tree import Gathering, Milestone
 
 
 class Phase(StrEnum):

@@ -1,4 +1,4 @@
-"""Words that are passed on, and answers that are added up on their way back, at one agent (`perdure.core.tree`).
+"""Words that are passed on, and answers that are added up on their way back, at one agent (`perdure.core.multicast_tree`).
 
 A word with a reach is kept, passed on, and obeyed as if the orchestrator had said it here. Its answer is given by `settle`, when this
 agent's own rank and everybody below it has reached the milestone, to whoever has asked.
@@ -14,8 +14,8 @@ from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState, Asked, Phase, full_masks, kept_reports, reports
 from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import Ballot
+from perdure.core.multicast_tree import Gathering, Milestone, Span, Sum, speakable, split
 from perdure.core.plan import Plan
-from perdure.core.tree import Gathering, Milestone, Span, Sum, speakable, split
 
 THE_ORCHESTRATOR = 0
 """As the source of a word; agents have numbers from 1 on."""

@@ -1,6 +1,6 @@
 """Words for everybody, and the answers to them: by a tree of agents where there are many, one by one where there are few.
 
-What `perdure.core.tree` cannot reach, or what it has passed by, is spoken to directly: then the answer comes directly too.
+What `perdure.core.multicast_tree` cannot reach, or what it has passed by, is spoken to directly: then the answer comes directly too.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Callable, Collection, Iterable
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core import tree, votes
+from perdure.core import multicast_tree, votes
 from perdure.core.channel_sums import Transit
 from perdure.core.holdings import Holdings, known_one_by_one
+from perdure.core.multicast_tree import Gathering, Milestone, Span, speakable, split
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan
-from perdure.core.tree import Gathering, Milestone, Span, speakable, split
 
 Commands = list[do.OrchestratorCommand]
 
 
 def is_large(state: OrchestratorState) -> bool:
     """Too many agents to speak to each?"""
-    return state.plan is not None and tree.is_large(state.plan, state.settings)
+    return state.plan is not None and multicast_tree.is_large(state.plan, state.settings)
 
 
 def ask(state: OrchestratorState, milestones: tuple[Milestone, ...], word: msg.Relayed, directly: Iterable[int], now: float) -> Commands:

@@ -13,7 +13,7 @@ the tree it was does not matter.
 How far the ranks are (`core.progress`) climbs a tree of the same shape, of the plan's agents in their order: each adds up what those below
 it say, and says the sum to the one above it. There nobody is passed by, for a head that is lost ends the generation.
 
-This module holds the arithmetic and the sum of the answers. Who says what, and when, is for `agent.relaying` and `orchestrator.fanning`.
+This module holds the arithmetic and the sum of the answers. Who says what, and when, is for `agent.relay` and `orchestrator.broadcast`.
 """
 
 from __future__ import annotations

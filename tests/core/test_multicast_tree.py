@@ -13,10 +13,10 @@ from perdure.core.agent import AgentState, step
 from perdure.core.agent.state import Slot, Stage, full_masks
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
+from perdure.core.multicast_tree import WITNESSES_MAX, Gathering, Span, Sum, speakable, split
 from perdure.core.plan import Plan
 from perdure.core.planner import Seat, choose_base, first_plan
 from perdure.core.settings import Settings
-from perdure.core.tree import WITNESSES_MAX, Gathering, Span, Sum, speakable, split
 from perdure.sim import program
 
 NONE = Ballot(0, 0)

@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
-from perdure.core.orchestrator import deciding, fanning
+from perdure.core.multicast_tree import split
+from perdure.core.orchestrator import broadcast, deciding
 from perdure.core.orchestrator.state import Complaint, OrchestratorState, Phase, Probe
 from perdure.core.plan import Plan
-from perdure.core.tree import split
 
 Commands = list[do.OrchestratorCommand]
 NO_NONCE = 0
@@ -62,7 +62,7 @@ def _in_question(state: OrchestratorState, now: float) -> set[int]:
     settings = state.settings
     late_s = settings.silence_s - settings.suspect_s
     late = {agent for agent in (*_speakers(state), *_heads(state)) if now - state.nodes[agent].heard_at > late_s}
-    if state.plan is None or not fanning.is_large(state):
+    if state.plan is None or not broadcast.is_large(state):
         return late
     found = late | {agent for agent, watched in state.unheard.items() if watched}
     found |= {agent for agent, since in state.asked.items() if now - since > settings.late_timer_s}
@@ -81,16 +81,16 @@ def _neighbours(state: OrchestratorState, plan: Plan, agent: int) -> frozenset[i
 
 def _speakers(state: OrchestratorState) -> Iterable[int]:
     """Living agents that say several times a second that they live, without being asked."""
-    return sorted(state.idle) if fanning.is_large(state) else [agent for agent in state.nodes if state.alive(agent)]
+    return sorted(state.idle) if broadcast.is_large(state) else [agent for agent in state.nodes if state.alive(agent)]
 
 
 def _speaks(state: OrchestratorState, agent: int) -> bool:
-    return agent in state.idle or not fanning.is_large(state)
+    return agent in state.idle or not broadcast.is_large(state)
 
 
 def _heads(state: OrchestratorState) -> list[int]:
     """The top of the tree by which a large job tells how far it is."""
-    if state.plan is None or not fanning.is_large(state):
+    if state.plan is None or not broadcast.is_large(state):
         return []
     agents = state.plan.agents()
     heads = [agents[first] for first, _ in split(0, len(agents), state.settings.fan_out)]

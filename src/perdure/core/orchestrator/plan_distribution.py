@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core import planner
-from perdure.core.orchestrator import fanning
+from perdure.core.multicast_tree import Milestone
+from perdure.core.orchestrator import broadcast
 from perdure.core.orchestrator.state import OrchestratorState, Phase
 from perdure.core.plan import Plan, PlanChange
-from perdure.core.tree import Milestone
 
 Commands = list[do.OrchestratorCommand]
 
@@ -22,12 +22,12 @@ Commands = list[do.OrchestratorCommand]
 def installs(state: OrchestratorState, plan: Plan, before: Plan | None, change: PlanChange | None, now: float) -> Commands:
     """The difference to those whose seal was counted, the whole plan to others. The first plan is the same for all."""
     sources = planner.restore_sources(plan, state.holdings) if state.holdings else {}
-    by_tree = fanning.is_large(state) and (change is not None or before is None)
+    by_tree = broadcast.is_large(state) and (change is not None or before is None)
     one_by_one = _concerned(state, plan, before, change, sources) if by_tree else state.members()
     state.told_whole.clear()
     out: Commands = []
     for agent in one_by_one:
-        restore, difference = sources.get(agent, ()), change if before and fanning.is_counted(state, before, agent) else None
+        restore, difference = sources.get(agent, ()), change if before and broadcast.is_counted(state, before, agent) else None
         if difference is None:
             state.told_whole.add(agent)
             out.append(do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=restore)))
@@ -41,7 +41,7 @@ def installs(state: OrchestratorState, plan: Plan, before: Plan | None, change: 
         if change
         else msg.Install(plan=plan, restore=())
     )
-    return out + fanning.ask(state, (Milestone.INSTALLED, Milestone.READY), word, one_by_one, now)
+    return out + broadcast.ask(state, (Milestone.INSTALLED, Milestone.READY), word, one_by_one, now)
 
 
 def _concerned(
@@ -56,7 +56,7 @@ def _concerned(
         return []
     comes_in = {place.agent for place in change.placements if not before.ranks_of(place.agent)}
     found = {agent for agent in comes_in | sources.keys() if plan.ranks_of(agent) and state.alive(agent)}
-    return sorted(found | fanning.not_by_the_tree(state, plan))
+    return sorted(found | broadcast.not_by_the_tree(state, plan))
 
 
 def install_behind(state: OrchestratorState, plan: Plan) -> Commands:
@@ -72,7 +72,7 @@ def resumes(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     """R4: the addresses that differ from what this orchestrator has told; all of them where it has told nothing."""
     since, old = state.resumed
     addresses, changed = list(old) if since else [""] * plan.size, []
-    for rank, address in sorted(fanning.new_addresses(state).items()):
+    for rank, address in sorted(broadcast.new_addresses(state).items()):
         if not since or addresses[rank] != address:
             addresses[rank] = address
             changed.append((rank, address))
@@ -82,7 +82,7 @@ def resumes(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     one_by_one = [agent for agent in sorted(state.directly) if state.alive(agent)] if by_tree else plan.agents()
     whole = msg.Resume(generation=plan.generation, since=0, addresses=(), whole=state.resumed[1]) if since else some
     out: Commands = [do.TellAgent(agent=agent, message=whole if agent in state.told_whole else some) for agent in one_by_one]
-    return out + fanning.ask(state, (Milestone.RESUMED,), some, one_by_one, now) if by_tree else out
+    return out + broadcast.ask(state, (Milestone.RESUMED,), some, one_by_one, now) if by_tree else out
 
 
 def ask_after_raise(state: OrchestratorState) -> Commands:
