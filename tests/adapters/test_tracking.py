@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.runtime.test_pages import DONTNEED, FIXED, LIBC, PRIVATE, WRITABLE, can_watch
+from tests.runtime.test_dirty_pages import DONTNEED, FIXED, LIBC, PRIVATE, WRITABLE, can_watch
 
 from perdure.adapters import items
 from perdure.adapters.arrays import as_bytes

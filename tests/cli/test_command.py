@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.faults.conftest import PROGRAM
-from tests.runtime.test_pages import can_watch
+from tests.runtime.test_dirty_pages import can_watch
 
 import perdure
 

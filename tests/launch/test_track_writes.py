@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.runtime.test_pages import can_watch
+from tests.runtime.test_dirty_pages import can_watch
 
 import perdure
 from perdure import Settings

@@ -23,8 +23,8 @@ from perdure.runtime.addresses import dial
 from perdure.runtime.dirty_pages import DirtyPages
 from perdure.runtime.vault_protocol import CONFIRM, MAP, REQUEST, LinkDown, request
 from tests.runtime.cluster import Cluster, cluster
+from tests.runtime.test_dirty_pages import can_watch
 from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
-from tests.runtime.test_pages import can_watch
 
 CODES = [(2, 1), (4, 1), (4, 2), (5, 3)]
 
