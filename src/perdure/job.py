@@ -372,6 +372,7 @@ class Job:
             raise UsageError(refusal(transit.unfinished, superstep))
         session.begin_snapshot(superstep)
         self._random.update(random_states.taken(self.rng))
+        self._entries[RANDOM].fingerprint = random_states.fingerprint(self._random)
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(

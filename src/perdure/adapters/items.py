@@ -33,6 +33,7 @@ class Entry:
         own: of an array, the part that is protected, a view of `live`: all of it but ghost rows.
         place: where `own` lies in the slot itself (tight mode); None: it is copied there.
         shape: of an array's `own`, as it was declared.
+        fingerprint: of an object that is the same as at an earlier commit if its fingerprint is; None: not known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Entry:
     axis: int = 0
     halo: int = 0
     place: int | None = None
+    fingerprint: Any = None
     shape: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -204,7 +206,12 @@ def _freeze(entry: Entry, memo: Memo) -> _Packed:
     entry.check_shape()
     if entry.own is not None:
         return _Packed(entry, None, entry.own.nbytes, entry.own.nbytes)
+    known = memo.frozen.get(entry.name)
+    if known is not None and known[0] == entry.fingerprint:
+        return _Packed(entry, known[1], known[1].nbytes, memo.room(entry.name, known[1].nbytes))
     frozen = entry.freeze()
+    if entry.fingerprint is not None:
+        memo.frozen[entry.name] = entry.fingerprint, frozen
     is_known = frozen.encoding.classes <= memo.restored.setdefault(entry.name, set())
     if memo.check_restore == "always" or (memo.check_restore == "first" and not is_known):
         frozen.try_restore()

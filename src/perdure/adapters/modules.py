@@ -23,6 +23,8 @@ _INSTALLED: Final = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "pla
 PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _verdicts: dict[types.ModuleType, bool] = {}
 """Module -> is it the program's? Asked at each commit, of some hundred modules."""
+_programs: dict[tuple[int, str], list[tuple[str, types.ModuleType]]] = {}
+"""The program's modules by name, for the number of loaded modules and the last one: at most one entry."""
 _bare: dict[int, tuple[Any, Name]] = {}
 _seen: list[int] = [0]
 """How many modules were loaded when `_bare` was made."""
@@ -30,14 +32,24 @@ _seen: list[int] = [0]
 
 def program_modules() -> list[types.ModuleType]:
     """Return the loaded modules that are neither installed nor Python's own nor perdure's."""
+    loaded = len(sys.modules), next(reversed(sys.modules), "")
+    found = _programs.get(loaded)
+    if found is None or any(sys.modules.get(name) is not module for name, module in found):
+        found = _find_program_modules()
+        _programs.clear()
+        _programs[loaded] = found
+    return [module for _, module in found]
+
+
+def _find_program_modules() -> list[tuple[str, types.ModuleType]]:
     found = []
-    for module in list(sys.modules.values()):
+    for name, module in list(sys.modules.items()):
         if isinstance(module, types.ModuleType):
             is_programs = _verdicts.get(module)
             if is_programs is None:
                 is_programs = _verdicts[module] = _is_programs(module)
             if is_programs:
-                found.append(module)
+                found.append((name, module))
     return found
 
 

@@ -23,3 +23,11 @@ def put_back(states: dict[str, Any]) -> None:
     np.random.set_state(states["numpy"])
     if "torch" in states and (torch := sys.modules.get("torch")):
         torch.set_rng_state(torch.from_numpy(states["torch"]))
+
+
+def fingerprint(states: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what differs from that of an earlier commit if any source was drawn from, or spawned children, in between."""
+    bits = states["rng"].bit_generator
+    name, key, *rest = states["numpy"]
+    torch = states["torch"].tobytes() if "torch" in states else b""
+    return bits.state, bits.seed_seq.n_children_spawned, states["random"], name, key.tobytes(), rest, torch

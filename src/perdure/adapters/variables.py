@@ -21,9 +21,8 @@ import gc
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import CodeType, FrameType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -42,12 +41,12 @@ STEPS_MAX: Final = 20_000
 """Values that are looked at in all. Arbitrary; it takes a hundredth of a second."""
 _SNAPSHOT: Final = sys.version_info < (3, 13)
 """Whether `frame.f_locals` is a dict that refers to the values too."""
-_OPAQUE: Final = (type, FunctionType, type(sys), str, bytes, int, float, complex, type(None))
+_PLAIN_VALUES: Final = (int, float, str, type(None))
+_OPAQUE: Final = (*_PLAIN_VALUES, type, FunctionType, type(sys), bytes, complex)
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A variable of the program, or what is behind one.
+class Variable(NamedTuple):
+    """A variable of the program, or what is behind one; made by the dozen at each commit.
 
     Attributes:
         name: as the program writes it: `self.old`, `buffers[0]`.
@@ -69,6 +68,7 @@ class Variables:
         self._frame: FrameType | None = None
         self._modules: dict[str, dict[str, Any]] = {}
         self._noted: dict[Variable, tuple[Place | Position, int]] = {}
+        self._noted_names: set[str] = set()
         self._bound: frozenset[str] = frozenset()
         self._plain: dict[tuple[str, str], Any] = {}
         self._unsetting = Unsetting()
@@ -89,13 +89,16 @@ class Variables:
             (module, name): value for module, names in self._modules.items() for name, value in names.items() if type(value) in PLAIN
         }
         self._noted = {
-            variable: (place, id(value)) for variable, value, _, _ in self._walk(items) if (place := _meant(value, items)) is not None
+            variable: (meant, id(value))
+            for variable, value, _, _, place in self._walk(items)
+            if (meant := place or position_of(value, items)) is not None
         }
+        self._noted_names = {variable.name for variable in self._noted}
 
     def forget(self) -> None:
         """The loop is over: variables may mean anything."""
         self._unsetting.put_back()
-        self._frame, self._noted = None, {}
+        self._frame, self._noted, self._noted_names = None, {}, set()
 
     def explain(self, error: BaseException) -> str | None:
         """Return what an error of the program means, if it comes from a variable that would mean another part after a loss."""
@@ -104,7 +107,7 @@ class Variables:
     def references(self, items: Items | None = None) -> Counter[int]:
         """Return how many references to each object, by id, are those of variables: `check` looks after them."""
         counts: Counter[int] = Counter()
-        for _, value, number, _ in self._walk(items):
+        for _, value, number, _, _ in self._walk(items):
             counts[id(value)] += number
             if isinstance(value, np.ndarray) and value.base is not None:
                 counts[id(value.base)] += 1
@@ -115,22 +118,22 @@ class Variables:
         if self._frame is None:
             return
         seen = set()
-        for variable, value, _, holder in list(self._walk(items)):
+        for variable, value, _, holder, place in list(self._walk(items)):
             seen.add(variable)
             noted = self._noted.get(variable)
             if noted is not None and _is_still(noted, value, items):
                 continue
-            here = _meant(value, items)
+            here = place or position_of(value, items)
             if noted is None and (here is None or variable.lasting):
                 continue
             if self._is_read(variable):
                 why = _why(variable, noted[0] if noted else None, here, is_same=noted is not None and noted[1] == id(value))
                 if not self._unset(variable, value, holder, why):
                     raise UsageError(why)
-        for variable, (place, _) in self._noted.items():
+        for variable, (meant, _) in self._noted.items():
             if variable in seen or variable.name == variable.root or variable in self._gone or not self._is_read(variable):
                 continue
-            raise UsageError(_why(variable, place, None, is_same=False))
+            raise UsageError(_why(variable, meant, None, is_same=False))
 
     def _unset(self, variable: Variable, value: Any, holder: Any, why: str) -> bool:
         """Unset a variable, if that can be done: then a superstep that reads it before it writes it fails with `why`."""
@@ -176,32 +179,43 @@ class Variables:
 
     # ---- what variables hold ----------------------------------------------------------------------------------------------------
 
-    def _walk(self, items: Items | None) -> Iterator[tuple[Variable, Any, int, Any]]:
-        """Yield what variables hold, how many references to it are theirs, and the object if it is an attribute's.
+    def _walk(self, items: Items | None) -> Iterator[tuple[Variable, Any, int, Any, Place | None]]:
+        """Yield what variables hold, how many references to it are theirs, the object if it is an attribute's, and its place in the items.
 
         Parts of items are not looked into.
         """
         if self._frame is None:
             return
         local = self._frame.f_locals
-        is_function = local is not self._frame.f_globals
-        todo: deque[tuple[Variable, Any, int, int, Any]] = deque()
-        for name, value in list(local.items()):
-            todo.append((Variable(name, name, "", False), value, 1 + (is_function and _SNAPSHOT), 0, None))
+        number = 1 + (local is not self._frame.f_globals and _SNAPSHOT)
+        todo: deque[tuple[Variable, Any, int, int, Any]] = deque(
+            (Variable(name, name, "", False), value, number, 0, None)
+            for name, value in list(local.items())
+            if self._is_looked_at(name, value)
+        )
         for module, names in self._modules.items():
             if names is not local:
-                todo += [(Variable(name, name, module, False), value, 1, 0, None) for name, value in list(names.items())]
+                todo += [
+                    (Variable(name, name, module, False), value, 1, 0, None)
+                    for name, value in list(names.items())
+                    if self._is_looked_at(name, value)
+                ]
         seen: set[int] = set()
         while todo and len(seen) < STEPS_MAX:
             variable, value, number, depth, holder = todo.popleft()
-            if isinstance(value, _OPAQUE) and not (isinstance(value, int | float | str | type(None)) and variable in self._noted):
-                continue
-            yield variable, value, number, holder
-            if depth < DEPTH and id(value) not in seen and not (items is not None and items.place_of(value) is not None):
+            place = items.place_of(value) if items is not None else None
+            yield variable, value, number, holder, place
+            if depth < DEPTH and place is None and id(value) not in seen:
                 seen.add(id(value))
                 for word, one, lasting in _inside(value):
-                    inner = Variable(variable.name + word, variable.root, variable.module, variable.lasting or lasting)
-                    todo.append((inner, one, 1, depth + 1, value if word.startswith(".") else None))
+                    name = variable.name + word
+                    if self._is_looked_at(name, one):
+                        inner = Variable(name, variable.root, variable.module, variable.lasting or lasting)
+                        todo.append((inner, one, 1, depth + 1, value if word.startswith(".") else None))
+
+    def _is_looked_at(self, name: str, value: Any) -> bool:
+        """Return whether a value may mean a part, or a variable of that name did when the loop began."""
+        return not isinstance(value, _OPAQUE) or (isinstance(value, _PLAIN_VALUES) and name in self._noted_names)
 
 
 def _inside(value: Any) -> Iterable[tuple[str, Any, bool]]:
@@ -218,10 +232,6 @@ def _inside(value: Any) -> Iterable[tuple[str, Any, bool]]:
     if anatomy.is_plain(cls) and anatomy.c_base(cls) is object and cls.__module__.partition(".")[0] != "perdure":
         return [(f".{name.rpartition('.')[2]}", one, True) for name, one in anatomy.attributes(value)]
     return []
-
-
-def _meant(value: Any, items: Items) -> Place | Position | None:
-    return items.place_of(value) or position_of(value, items)
 
 
 def _is_still(noted: tuple[Place | Position, int], value: Any, items: Items) -> bool:

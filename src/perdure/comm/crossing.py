@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -37,12 +36,14 @@ def _transit(engine: Engine) -> Transit:
     sent = engine.traffic.sent()
     received = engine.traffic.received()
     for rank, count in engine.answers_to.items():
-        sent[rank] -= count
+        sent[rank] = sent.get(rank, 0) - count
     for rank, count in engine.answers_from.items():
-        received[rank] -= count
-    waiting = Counter(message.source for message in engine.unreceived())
-    received.subtract(waiting)
-    sent[engine.rank], received[engine.rank] = waiting[engine.rank], 0
+        received[rank] = received.get(rank, 0) - count
+    to_itself = 0
+    for message in engine.unreceived():
+        received[message.source] = received.get(message.source, 0) - 1
+        to_itself += message.source == engine.rank
+    sent[engine.rank], received[engine.rank] = to_itself, 0
     sums = channel_sums.of_rank(engine.rank, engine.size, sent, received)
     return Transit(sums=sums, unfinished=unfinished)
 

@@ -11,7 +11,6 @@ import os
 import select
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -76,15 +75,13 @@ class Traffic:
         """Return the receives whose message has begun to come."""
         return [inward.wanted for inward in self._in.values() if inward.arrival is not None and inward.wanted is not None]
 
-    def sent(self) -> Counter[int]:
+    def sent(self) -> dict[int, int]:
         """Return the number of frames sent, by receiver. Those that still wait to leave are counted."""
-        return Counter({rank: out.sequence for rank, out in self._out.items()})
+        return {rank: out.sequence for rank, out in self._out.items()}
 
-    def received(self) -> Counter[int]:
+    def received(self) -> dict[int, int]:
         """Return the number of frames that have come, by sender; a message counts when all its bytes are here."""
-        return Counter(
-            {rank: inward.sequence - (inward.arrival is not None and inward.arrival.kind != COPY) for rank, inward in self._in.items()}
-        )
+        return {rank: inward.sequence - (inward.arrival is not None and inward.arrival.kind != COPY) for rank, inward in self._in.items()}
 
     # ---- from other threads -----------------------------------------------------------------------------------------------
 
