@@ -39,6 +39,8 @@ MARSHAL_VERSION: Final = 2
 SCALAR_KINDS: Final = "biufcSUmM"
 _NOT_A_NUMBER: Final = {id(np.nan): ("numpy", "nan"), id(math.nan): ("math", "nan")}
 _SMALLEST_ADDRESS: Final = 1 << 16
+_BUILT_IN: Final = frozenset({dict, list, tuple, set, frozenset, bytearray, np.ndarray, OrderedDict, defaultdict, deque})
+"""Types whose objects are always taken apart by their contents."""
 _OPAQUE = (types.ModuleType, types.FrameType, types.GeneratorType, types.CoroutineType, types.TracebackType, memoryview)
 
 
@@ -74,7 +76,7 @@ class Encoding:
         self._from: list[tuple[int, str]] = []
         self._todo: list[int] = []
         self._large_keys: dict[int, int] = {}
-        self._sentinels = Sentinels()
+        self._sentinels: Sentinels | None = None
         self._at = 0
         try:
             self._cell(value, "")
@@ -182,7 +184,26 @@ class Encoding:
     def _node(self, value: Any) -> Node:
         cls = type(value)
         if cls in FLOATS:
-            return ("nan", _NOT_A_NUMBER.get(id(value)) or self._sentinels.constant_of(value) or (), value)
+            return ("nan", _NOT_A_NUMBER.get(id(value)) or self._names().constant_of(value) or (), value)
+        if cls not in _BUILT_IN and (special := self._special(value)) is not None:
+            return special
+        base = anatomy.c_base(cls)
+        name: tuple[str, ...] = self._class(cls, base.__name__)
+        home = self._names().home_of(value) if base is object else self._names().constant_of(value) if cls is tuple else None
+        if home is not None:
+            name += home
+        elif not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not anatomy.is_constant(value):
+            self.mutable.add(id(value))
+        return (base.__name__, name, *_CONTENTS[base](self, value), self._attributes(value))
+
+    def _names(self) -> Sentinels:
+        if self._sentinels is None:
+            self._sentinels = Sentinels()
+        return self._sentinels
+
+    def _special(self, value: Any) -> Node | None:
+        """Return the node of what is not taken apart by its base: what has a name, scalars, objects that say how they are made."""
+        cls = type(value)
         named = self._named(value)
         if named is not None:
             return named
@@ -201,14 +222,7 @@ class Encoding:
             return ("array.array", value.typecode, value.tobytes())
         if cls in copyreg.dispatch_table or anatomy.is_reduced(cls):
             return self._reduced(value)
-        base = anatomy.c_base(cls)
-        name: tuple[str, ...] = self._class(cls, base.__name__)
-        home = self._sentinels.home_of(value) if base is object else self._sentinels.constant_of(value) if cls is tuple else None
-        if home is not None:
-            name += home
-        elif not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not anatomy.is_constant(value):
-            self.mutable.add(id(value))
-        return (base.__name__, name, *_CONTENTS[base](self, value), self._attributes(value))
+        return None
 
     def _named(self, value: Any) -> Node | None:
         """Return the node of what a module has by name: classes, functions and sentinels."""
@@ -223,7 +237,7 @@ class Encoding:
             if anatomy.find_global(module, name) is not value and not self._witness:
                 raise Refused(f"{name}, which no module has by that name (a lambda or a local function): define it at top level")
             return ("global", module, name)
-        sentinel = self._sentinels.name_of(value) if anatomy.c_base(type(value)) in (object, np.ndarray) else None
+        sentinel = self._names().name_of(value) if anatomy.c_base(type(value)) in (object, np.ndarray) else None
         return None if sentinel is None else ("global", *sentinel, type(value).__qualname__)
 
     def _opaque(self, value: Any, why: str) -> Node:

@@ -43,6 +43,8 @@ _SNAPSHOT: Final = sys.version_info < (3, 13)
 """Whether `frame.f_locals` is a dict that refers to the values too."""
 _PLAIN_VALUES: Final = (int, float, str, type(None))
 _OPAQUE: Final = (*_PLAIN_VALUES, type, FunctionType, type(sys), bytes, complex)
+_OF_IMPORT: Final = frozenset({"__builtins__", "__loader__", "__spec__"})
+"""Variables that Python gives a module, and that hold nothing of the program."""
 
 
 class Variable(NamedTuple):
@@ -191,14 +193,14 @@ class Variables:
         todo: deque[tuple[Variable, Any, int, int, Any]] = deque(
             (Variable(name, name, "", False), value, number, 0, None)
             for name, value in list(local.items())
-            if self._is_looked_at(name, value)
+            if name not in _OF_IMPORT and self._is_looked_at(name, value)
         )
         for module, names in self._modules.items():
             if names is not local:
                 todo += [
                     (Variable(name, name, module, False), value, 1, 0, None)
                     for name, value in list(names.items())
-                    if self._is_looked_at(name, value)
+                    if name not in _OF_IMPORT and self._is_looked_at(name, value)
                 ]
         seen: set[int] = set()
         while todo and len(seen) < STEPS_MAX:

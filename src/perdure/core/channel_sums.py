@@ -46,8 +46,10 @@ NOTHING: Final = Transit()
 
 def of_rank(rank: int, size: int, sent: Mapping[int, int], received: Mapping[int, int]) -> Sums:
     """Return the sums of one rank of `size`: `sent` has the number of messages by receiver, `received` by sender."""
-    counts = [(rank * size + other, count) for other, count in sent.items()]
-    counts += [(other * size + rank, -count) for other, count in received.items()]
+    counts = [(rank * size + other, count) for other, count in sent.items() if count]
+    counts += [(other * size + rank, -count) for other, count in received.items() if count]
+    if not counts:
+        return ()
     cells = [0] * (3 * CELLS)
     for channel, count in counts:
         at = 3 * (channel % CELLS)
