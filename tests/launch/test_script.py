@@ -268,3 +268,19 @@ def test_the_names_that_packages_of_mpi4py_import_are_there() -> None:
 )
 def test_mpi4py_run_runs_scripts_and_texts(words: tuple[str, ...]) -> None:
     assert output(run("mpi4py.run", *words)) == ["0 of 2", "1 of 2"]
+
+
+def test_files_of_the_current_folder_do_not_hide_modules_that_perdure_needs(tmp_path: pathlib.Path) -> None:
+    for name in ("array", "socket", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+    command = [
+        str(pathlib.Path(sys.executable).with_name("perdure")),
+        "run",
+        str(PROGRAMS / "plain_mpi4py.py"),
+        "--ranks",
+        "2",
+        "--spares",
+        "0",
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path, check=False, env=BUFFERED, stdin=subprocess.DEVNULL)
+    assert output(done) == ["0 of 2", "1 of 2"]

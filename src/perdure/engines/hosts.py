@@ -124,7 +124,7 @@ class HostsEngine:
         if what != "agent":
             return self._local.start(node, what, config)
         host = self._hosts[node][0]
-        command = "exec " + shlex.join([self._python, "-m", "perdure.engines.remote_shim"])
+        command = "exec " + shlex.join([self._python, "-P", "-m", "perdure.engines.remote_shim"])
         shell = [word.replace("{host}", host) for word in self._shell]
         ours, theirs = socket.socketpair()
         try:

@@ -97,7 +97,7 @@ class LocalEngine:
         numbers = [str(number) for number in (read, beating, theirs.fileno(), os.getpid())]
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "perdure.launch.entrypoints", what, *numbers], pass_fds=(read, beating, theirs.fileno()),
+                [sys.executable, "-P", "-m", "perdure.launch.entrypoints", what, *numbers], pass_fds=(read, beating, theirs.fileno()),
                 start_new_session=True, env={**os.environ, **job_environment(), NODE_MARK: mark},
                 stdin=_standard_input() if what == "agent" else subprocess.DEVNULL,
             )  # fmt: skip
