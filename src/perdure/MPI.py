@@ -93,6 +93,7 @@ from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
 from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
 from perdure.comm.left_out import CONSTANTS, FILE_NULL, SESSION_NULL, WIN_NULL, File, Session, Win
 from perdure.comm.memory import memory_of as _memory_of
+from perdure.comm.operations import Prequest
 from perdure.comm.ops import (
     BAND,
     BOR,
@@ -111,7 +112,6 @@ from perdure.comm.ops import (
     SUM,
     Op,
 )  # fmt: skip
-from perdure.comm.pendings import Prequest
 from perdure.comm.pickles import Pickle, pickle
 from perdure.comm.probes import MESSAGE_NO_PROC, MESSAGE_NULL, Message
 from perdure.comm.raw_buffers import buffer

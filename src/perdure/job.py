@@ -30,7 +30,7 @@ from perdure.adapters.rebinding import Rebinding
 from perdure.adapters.residence import Residence
 from perdure.adapters.sharing import RANDOM
 from perdure.adapters.tracking import tracker
-from perdure.comm import Communicator, crossing
+from perdure.comm import Communicator, in_transit
 from perdure.comm.communicator import bound
 from perdure.comm.scoped import Scoped
 from perdure.core.channel_sums import NOTHING, refusal
@@ -367,7 +367,7 @@ class Job:
 
     def _commit(self, superstep: int) -> None:
         session = self._session
-        transit = NOTHING if superstep == END or self._is_over else crossing.transit(session.comm.engine)
+        transit = NOTHING if superstep == END or self._is_over else in_transit.transit(session.comm.engine)
         if transit.unfinished and session.means.on_crossing == "stop":
             raise UsageError(refusal(transit.unfinished, superstep))
         session.begin_snapshot(superstep)

@@ -3,7 +3,7 @@
 `Mesh` lives as long as a worker's process; `Mesh.enter` gives the `Communicator` of one generation, with mpi4py's names and argument
 order. A revoke wakes every blocked call; from then on every call of that communicator raises `GenerationRevoked`.
 
-From bottom to top: `transports` (bytes in order) → `traffic` (all links, and waiting) → `matching`, `engine` (messages) → `membership`
+From bottom to top: `transports` (bytes in order) → `traffic` (all links, and waiting) → `matching`, `engine` (messages) → `comm_state`
 (ranks and contexts) → `schedules`, `reductions` (collectives as generators) → `plans` (arguments) → `communicator` (the calls).
 """
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import plans
+from perdure.comm.operations import drive
 from perdure.comm.ops import SUM, Op
-from perdure.comm.pendings import drive
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
 
 
 class Collectives:
@@ -17,7 +17,7 @@ class Collectives:
 
     if TYPE_CHECKING:
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
 
     def Barrier(self) -> None:
         """Returns when all ranks have called it."""

@@ -13,13 +13,13 @@ from perdure.comm import constants as c
 from perdure.comm import singleton
 from perdure.comm.attributes import Keyvals
 from perdure.comm.collectives import Collectives
+from perdure.comm.comm_state import SELF_CONTEXT, WORLD_CONTEXT, CommState
 from perdure.comm.failures import ErrorClass, Exception, last_used_code, left_out
 from perdure.comm.groups import Group
 from perdure.comm.handles import Handle
-from perdure.comm.immediate import ImmediateCollectives
 from perdure.comm.infos import INFO_NULL, Info
 from perdure.comm.management import Management
-from perdure.comm.membership import SELF_CONTEXT, WORLD_CONTEXT, Membership
+from perdure.comm.nonblocking import NonblockingCollectives
 from perdure.comm.objects import ObjectCollectives
 from perdure.comm.persistent import PersistentCollectives
 from perdure.comm.point_to_point import PointToPoint
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Comm(
-    PointToPoint, Probes, Collectives, ImmediateCollectives, PersistentCollectives, ObjectCollectives, Management, Handle[Membership]
+    PointToPoint, Probes, Collectives, NonblockingCollectives, PersistentCollectives, ObjectCollectives, Management, Handle[CommState]
 ):
     """A communicator. Any thread may use it; every call may raise `GenerationRevoked`."""
 
@@ -52,7 +52,7 @@ class Comm(
     )
     topologies: ClassVar[tuple[type[Any], ...]] = ()
     """What a communicator of this class must have."""
-    _thing: Membership | None
+    _thing: CommState | None
     _current = ""
 
     def __new__(cls, comm: Any = None) -> Any:
@@ -67,22 +67,22 @@ class Comm(
         return Comm
 
     @property
-    def thing(self) -> Membership | None:
+    def thing(self) -> CommState | None:
         """What it is made of; of COMM_WORLD and COMM_SELF, in the generation that runs now."""
-        return self._thing if not self._current else _memberships().get(self._current)
+        return self._thing if not self._current else _comm_states().get(self._current)
 
     @thing.setter
-    def thing(self, membership: Membership | None) -> None:
-        self._thing = membership
+    def thing(self, comm_state: CommState | None) -> None:
+        self._thing = comm_state
 
-    def held(self) -> Membership:
+    def held(self) -> CommState:
         """What it is made of. `MPI.Exception`: it is null, or was freed."""
-        membership = self._thing if not self._current else _memberships().get(self._current)
-        if membership is None:
+        comm_state = self._thing if not self._current else _comm_states().get(self._current)
+        if comm_state is None:
             if self._current:
                 raise UsageError(singleton.why_none())
             raise Exception(ErrorClass.COMM, "this communicator is null, or was freed")
-        return membership
+        return comm_state
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Comm) and self.thing is other.thing
@@ -102,8 +102,8 @@ class Comm(
 
     def Free(self) -> None:
         """Gives it up."""
-        membership = self.held()
-        self.keyvals.delete_all(self, membership.attributes)
+        comm_state = self.held()
+        self.keyvals.delete_all(self, comm_state.attributes)
         super().Free()
 
     def Disconnect(self) -> None:
@@ -138,7 +138,7 @@ class Intracomm(TopologyCalls, Comm):
         """The ranks of a group of the job. Only they call it."""
         m = COMM_WORLD.held()
         ranks = group.held().ranks
-        return cls.of(Membership(m.engine, ranks, ranks.index(m.engine.rank), m.child_context(("from", stringtag, ranks))))
+        return cls.of(CommState(m.engine, ranks, ranks.index(m.engine.rank), m.child_context(("from", stringtag, ranks))))
 
     def Create_intercomm(self, local_leader: int, peer_comm: Intracomm, remote_leader: int, tag: int = 0) -> NoReturn:
         """Not here."""
@@ -198,18 +198,18 @@ COMM_SELF.constant, COMM_SELF._current = "COMM_SELF", "self"
 def world(engine: Engine) -> Intracomm:
     """All ranks of a generation."""
     ranks = tuple(range(engine.size))
-    return Intracomm.of(Membership(engine, ranks, engine.rank, WORLD_CONTEXT, name="MPI_COMM_WORLD"))  # type: ignore[no-any-return]
+    return Intracomm.of(CommState(engine, ranks, engine.rank, WORLD_CONTEXT, name="MPI_COMM_WORLD"))  # type: ignore[no-any-return]
 
 
-_constants: Final[Scoped[dict[str, Membership]]] = Scoped()
+_constants: Final[Scoped[dict[str, CommState]]] = Scoped()
 """What COMM_WORLD and COMM_SELF are, where a job runs."""
 
 
-_singleton: Final[dict[str, Membership]] = {}
+_singleton: Final[dict[str, CommState]] = {}
 """What they are where no job runs, once they were used."""
 
 
-def _memberships() -> dict[str, Membership]:
+def _comm_states() -> dict[str, CommState]:
     found = _constants.get()
     if found is not None:
         return found
@@ -218,9 +218,9 @@ def _memberships() -> dict[str, Membership]:
     return _singleton if singleton.is_allowed() else {}
 
 
-def _both(comm: Comm) -> dict[str, Membership]:
+def _both(comm: Comm) -> dict[str, CommState]:
     m = comm.held()
-    alone = Membership(m.engine, (m.engine.rank,), 0, SELF_CONTEXT, name="MPI_COMM_SELF")
+    alone = CommState(m.engine, (m.engine.rank,), 0, SELF_CONTEXT, name="MPI_COMM_SELF")
     return {"world": m, "self": alone}
 
 

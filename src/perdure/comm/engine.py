@@ -26,7 +26,7 @@ from perdure.core.commit_intervals import Match, match
 from perdure.errors import UsageError
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
     from perdure.comm.mesh import Mesh, Monitor
 
 DIRECT_FROM_BYTES: Final = 96 * 1024
@@ -91,7 +91,7 @@ class Engine:
         """The superstep of the last one."""
         self._later: list[Arrival] = []
         """Messages of ranks that have passed a commit which this one has yet to pass, in the order of arrival."""
-        self.memberships: weakref.WeakValueDictionary[int, Membership] = weakref.WeakValueDictionary()
+        self.comm_states: weakref.WeakValueDictionary[int, CommState] = weakref.WeakValueDictionary()
         """The communicators that are held, by context."""
         self.active = Active()
         self._insides: dict[str, Inside] = {}

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.comm import constants as c
 from perdure.comm.attributes import Attributed
+from perdure.comm.comm_state import CommState
 from perdure.comm.failures import ErrorClass, Exception, left_out
 from perdure.comm.groups import Group, Ranks
 from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, Words
-from perdure.comm.membership import Membership
 from perdure.comm.memory import memory_of
 from perdure.comm.objects import all_gather_objects
-from perdure.comm.pendings import Nothing
+from perdure.comm.operations import NullOperation
 from perdure.comm.requests import Request
 
 SHARED_RESOURCES = ("mpi_shared_memory",)
@@ -26,9 +26,9 @@ class Management(Attributed):
     if TYPE_CHECKING:
         thing: Any
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
         @classmethod
-        def of(cls, thing: Membership) -> Any: ...
+        def of(cls, thing: CommState) -> Any: ...
 
     # ---- ranks ----------------------------------------------------------------------------------------------------------------
 
@@ -143,14 +143,14 @@ class Management(Attributed):
         hosts = all_gather_objects(m, "comm.Split_type", platform.node())
         return self.Split(hosts.index(platform.node()) if shares else c.UNDEFINED, key)
 
-    def _child(self, m: Membership, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> Membership:
-        return Membership(m.engine, ranks, ranks.index(m.engine.rank), m.child_context(made_by))
+    def _child(self, m: CommState, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> CommState:
+        return CommState(m.engine, ranks, ranks.index(m.engine.rank), m.child_context(made_by))
 
-    def _nothing(self, m: Membership, made_by: tuple[Any, ...]) -> None:
+    def _nothing(self, m: CommState, made_by: tuple[Any, ...]) -> None:
         """A rank that is left out counts all the same, so that contexts agree."""
         m.child_context(made_by)
 
-    def _child_if(self, member: bool, m: Membership, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> Any:
+    def _child_if(self, member: bool, m: CommState, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> Any:
         """The communicator of `ranks`; COMM_NULL on a rank that is not among them."""
         from perdure.comm.communicator import COMM_NULL, Intracomm
 
@@ -244,7 +244,7 @@ class Management(Attributed):
         raise left_out("Comm.Join", "there are no dynamic processes")
 
 
-def _over(m: Membership, what: str) -> Request:
+def _over(m: CommState, what: str) -> Request:
     """The request of a call that is complete at once."""
     with m.inside(f"comm.{what}"):
-        return Request.begun(m.engine, Nothing(receives=False, what=what))
+        return Request.begun(m.engine, NullOperation(receives=False, what=what))

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 from perdure.comm.buffers import Block, block, vector, vector_w
 from perdure.comm.constants import PROC_NULL
 from perdure.comm.failures import ErrorClass, Exception, ValueException
-from perdure.comm.pendings import Schedule
+from perdure.comm.operations import Schedule
 from perdure.comm.plans import Plan, Rooms
 from perdure.comm.schedules import neighbours
 from perdure.comm.topologies import Grid
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
 
 
-def edges(m: Membership) -> tuple[list[int], list[int]]:
+def edges(m: CommState) -> tuple[list[int], list[int]]:
     """(ranks that this one receives from, ranks that it sends to). `MPI.Exception`: the communicator has no topology."""
     if m.topology is None:
         raise Exception(ErrorClass.TOPOLOGY, "this communicator has no topology")
     return m.topology.edges(m.rank)
 
 
-def allgather(m: Membership, sendbuf: Any, recvbuf: Any, *, v: bool = False) -> Plan:
+def allgather(m: CommState, sendbuf: Any, recvbuf: Any, *, v: bool = False) -> Plan:
     """MPI_Neighbor_allgather, MPI_Neighbor_allgatherv."""
     sources, destinations = edges(m)
     mine = block(sendbuf, writable=False)
@@ -38,7 +38,7 @@ def allgather(m: Membership, sendbuf: Any, recvbuf: Any, *, v: bool = False) -> 
     return schedule
 
 
-def alltoall(m: Membership, sendbuf: Any, recvbuf: Any, form: str = "") -> Plan:
+def alltoall(m: CommState, sendbuf: Any, recvbuf: Any, form: str = "") -> Plan:
     """MPI_Neighbor_alltoall, MPI_Neighbor_alltoallv ("v"), MPI_Neighbor_alltoallw ("w")."""
     sources, destinations = edges(m)
     parts = _parts(sendbuf, len(destinations), form, writable=False)
@@ -52,7 +52,7 @@ def alltoall(m: Membership, sendbuf: Any, recvbuf: Any, form: str = "") -> Plan:
     return schedule
 
 
-def objects(m: Membership, parts: Sequence[memoryview]) -> Schedule:
+def objects(m: CommState, parts: Sequence[memoryview]) -> Schedule:
     """One object's bytes to each neighbour. Returns theirs."""
     sources, destinations = edges(m)
     if len(parts) != len(destinations):
@@ -62,7 +62,7 @@ def objects(m: Membership, parts: Sequence[memoryview]) -> Schedule:
 
 
 def _along(
-    m: Membership, sources: Sequence[int], destinations: Sequence[int], parts: Sequence[memoryview], rooms: Sequence[memoryview | None]
+    m: CommState, sources: Sequence[int], destinations: Sequence[int], parts: Sequence[memoryview], rooms: Sequence[memoryview | None]
 ) -> Schedule:
     """Edges to PROC_NULL carry nothing. Several edges between the same two ranks keep their order.
 

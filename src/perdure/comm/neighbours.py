@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import neighbourhoods
-from perdure.comm.immediate import started
-from perdure.comm.pendings import Prequest, drive
+from perdure.comm.nonblocking import started
+from perdure.comm.operations import Prequest, drive
 from perdure.comm.persistent import persistent
 from perdure.comm.pickles import dump, pickle
 from perdure.comm.requests import Request
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
 
 
 class NeighbourCollectives:
@@ -20,7 +20,7 @@ class NeighbourCollectives:
 
     if TYPE_CHECKING:
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
 
     def Neighbor_allgather(self, sendbuf: Any, recvbuf: Any) -> None:
         """This rank's buffer to its neighbours, and theirs here."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.comm import schedules
 from perdure.comm.failures import ErrorClass, ValueException
+from perdure.comm.operations import drive
 from perdure.comm.ops import SUM, Op
-from perdure.comm.pendings import drive
 from perdure.comm.pickles import PICKLED, Codec
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
 
 AnyOp = Op | Callable[[Any, Any], Any]
 
@@ -22,7 +22,7 @@ class ObjectCollectives:
 
     if TYPE_CHECKING:
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
 
         _codec: ClassVar[Codec]
 
@@ -116,7 +116,7 @@ class ObjectCollectives:
         return before, total
 
 
-def all_gather_objects(m: Membership, call: str, obj: Any, codec: Codec = PICKLED) -> list[Any]:
+def all_gather_objects(m: CommState, call: str, obj: Any, codec: Codec = PICKLED) -> list[Any]:
     """Return all ranks' objects. All ranks call it; `call` is the name of the public call."""
     data = codec.dump(obj)
     with m.inside(call):
@@ -131,7 +131,7 @@ def _combined(op: AnyOp, parts: list[Any]) -> Any:
     return total
 
 
-def _one_each(m: Membership, objects: Sequence[Any] | None) -> list[Any]:
+def _one_each(m: CommState, objects: Sequence[Any] | None) -> list[Any]:
     """One object for each rank; without any, None for each, as in mpi4py. They are asked for once: it may be an iterator."""
     found = [None] * m.size if objects is None else list(objects)
     if len(found) != m.size:

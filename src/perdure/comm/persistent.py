@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import plans
+from perdure.comm.operations import CollectiveOperation, PersistentOperation, Prequest
 from perdure.comm.ops import SUM, Op
-from perdure.comm.pendings import Collective, Prequest, Repeating
-from perdure.comm.requests import Pending
+from perdure.comm.requests import Operation
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
 
 
 class PersistentCollectives:
@@ -18,7 +18,7 @@ class PersistentCollectives:
 
     if TYPE_CHECKING:
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
 
     def Barrier_init(self, info: Any = None) -> Prequest:
         """`Barrier` that `Start` begins, as often as wanted."""
@@ -106,12 +106,12 @@ class PersistentCollectives:
         return persistent(m, plans.scan(m, sendbuf, recvbuf, op, exclusive=True))
 
 
-def persistent(m: Membership, plan: plans.Plan) -> Prequest:
+def persistent(m: CommState, plan: plans.Plan) -> Prequest:
     """A request for a collective that `Start` begins."""
 
-    def start() -> Pending:
+    def start() -> Operation:
         with m.inside("comm.Start"):
-            return Collective(m, plan())
+            return CollectiveOperation(m, plan())
 
-    request: Prequest = Prequest.of(Repeating(m.engine, start))
+    request: Prequest = Prequest.of(PersistentOperation(m.engine, start))
     return request

@@ -12,14 +12,14 @@ import numpy as np
 
 from perdure.comm import reductions, schedules
 from perdure.comm.buffers import Block, Blocks, block, is_in_place, vector, vector_w
-from perdure.comm.common import HALF_BYTES, RANKS_MAX, meet
 from perdure.comm.constants import IN_PLACE, PROC_NULL
 from perdure.comm.failures import ErrorClass, ValueException
+from perdure.comm.operations import Schedule
 from perdure.comm.ops import Op, combiner
-from perdure.comm.pendings import Schedule
+from perdure.comm.shared_window import HALF_BYTES, RANKS_MAX, meet
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Exchange, Membership
+    from perdure.comm.comm_state import CommState, Exchange
 
 Plan = Callable[[], Schedule]
 """Makes the schedule. The arguments were checked already; a persistent call makes it again and again."""
@@ -44,12 +44,12 @@ class Rooms:
             self.views[index][:] = part.out()
 
 
-def barrier(m: Membership) -> Plan:
+def barrier(m: CommState) -> Plan:
     """MPI_Barrier."""
     return lambda: schedules.barrier(m.exchange())
 
 
-def bcast(m: Membership, buf: Any, root: int) -> Plan:
+def bcast(m: CommState, buf: Any, root: int) -> Plan:
     """MPI_Bcast."""
     m.root(root)
     sends = m.rank == root
@@ -64,7 +64,7 @@ def bcast(m: Membership, buf: Any, root: int) -> Plan:
     return schedule
 
 
-def gather(m: Membership, sendbuf: Any, recvbuf: Any, root: int, *, v: bool = False) -> Plan:
+def gather(m: CommState, sendbuf: Any, recvbuf: Any, root: int, *, v: bool = False) -> Plan:
     """MPI_Gather, MPI_Gatherv."""
     m.root(root)
     if m.rank != root:
@@ -83,7 +83,7 @@ def gather(m: Membership, sendbuf: Any, recvbuf: Any, root: int, *, v: bool = Fa
     return schedule
 
 
-def scatter(m: Membership, sendbuf: Any, recvbuf: Any, root: int, *, v: bool = False) -> Plan:
+def scatter(m: CommState, sendbuf: Any, recvbuf: Any, root: int, *, v: bool = False) -> Plan:
     """MPI_Scatter, MPI_Scatterv."""
     m.root(root)
     target = None if m.rank == root and is_in_place(recvbuf) else block(recvbuf, writable=True)
@@ -99,7 +99,7 @@ def scatter(m: Membership, sendbuf: Any, recvbuf: Any, root: int, *, v: bool = F
     return schedule
 
 
-def allgather(m: Membership, sendbuf: Any, recvbuf: Any, *, v: bool = False) -> Plan:
+def allgather(m: CommState, sendbuf: Any, recvbuf: Any, *, v: bool = False) -> Plan:
     """MPI_Allgather, MPI_Allgatherv."""
     targets = _parts(recvbuf, m.size, v=v, writable=True)
     own = None if is_in_place(sendbuf) else block(sendbuf, writable=False)
@@ -122,7 +122,7 @@ def allgather(m: Membership, sendbuf: Any, recvbuf: Any, *, v: bool = False) -> 
     return schedule
 
 
-def alltoall(m: Membership, sendbuf: Any, recvbuf: Any, form: str = "") -> Plan:
+def alltoall(m: CommState, sendbuf: Any, recvbuf: Any, form: str = "") -> Plan:
     """MPI_Alltoall, MPI_Alltoallv ("v"), MPI_Alltoallw ("w")."""
     targets = _parts(recvbuf, m.size, v=form == "v", w=form == "w", writable=True)
     sources = None if is_in_place(sendbuf) else _parts(sendbuf, m.size, v=form == "v", w=form == "w", writable=False)
@@ -139,7 +139,7 @@ def alltoall(m: Membership, sendbuf: Any, recvbuf: Any, form: str = "") -> Plan:
 # ---- reductions -------------------------------------------------------------------------------------------------------------
 
 
-def allreduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, *, blocking: bool = False) -> Plan:
+def allreduce(m: CommState, sendbuf: Any, recvbuf: Any, op: Op, *, blocking: bool = False) -> Plan:
     """MPI_Allreduce. One that is `blocking` is the only one of its kind at a time, so it may use memory that the members share."""
     target = block(recvbuf, writable=True)
     source = target if is_in_place(sendbuf) else _alike(block(sendbuf, writable=False), target)
@@ -158,17 +158,17 @@ def allreduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, *, blocking: bo
     return schedule
 
 
-def _common(m: Membership, x: Exchange, vector: reductions.Array) -> Schedule:
+def _common(m: CommState, x: Exchange, vector: reductions.Array) -> Schedule:
     """The members' common memory, if they can have it and the vector is one that it is good for: the same answer on all of them."""
     if not (reductions.LONG_FROM_BYTES <= vector.nbytes <= HALF_BYTES and 1 < x.size <= min(RANKS_MAX, len(vector))):
         return None
     if not m.has_met and m.engine.traffic.on_one_host(m.ranks):
-        m.common = yield from meet(x)
+        m.shared_window = yield from meet(x)
     m.has_met = True
-    return m.common
+    return m.shared_window
 
 
-def reduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, root: int) -> Plan:
+def reduce(m: CommState, sendbuf: Any, recvbuf: Any, op: Op, root: int) -> Plan:
     """MPI_Reduce."""
     m.root(root)
     target = block(recvbuf, writable=True, rank=0 if m.rank == root else PROC_NULL)
@@ -187,7 +187,7 @@ def reduce(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, root: int) -> Plan
     return schedule
 
 
-def reduce_scatter_block(m: Membership, sendbuf: Any, recvbuf: Any, op: Op) -> Plan:
+def reduce_scatter_block(m: CommState, sendbuf: Any, recvbuf: Any, op: Op) -> Plan:
     """MPI_Reduce_scatter_block."""
     in_place = is_in_place(sendbuf)
     target = block(recvbuf, writable=True, blocks=m.size if in_place else 0)
@@ -200,7 +200,7 @@ def reduce_scatter_block(m: Membership, sendbuf: Any, recvbuf: Any, op: Op) -> P
     return _scattered(m, source, target, [target.count] * m.size, combiner(op, target, m.engine))
 
 
-def reduce_scatter(m: Membership, sendbuf: Any, recvbuf: Any, recvcounts: Any, op: Op) -> Plan:
+def reduce_scatter(m: CommState, sendbuf: Any, recvbuf: Any, recvcounts: Any, op: Op) -> Plan:
     """MPI_Reduce_scatter. `recvcounts` must be given when it is in place."""
     in_place = is_in_place(sendbuf)
     target = block(recvbuf, writable=True)
@@ -210,7 +210,7 @@ def reduce_scatter(m: Membership, sendbuf: Any, recvbuf: Any, recvcounts: Any, o
             raise ValueException(ErrorClass.ARG, "Reduce_scatter in place needs recvcounts")
         counts = np.empty(m.size, np.int64)
         counts[m.rank] = target.count
-        from perdure.comm.pendings import drive
+        from perdure.comm.operations import drive
 
         drive(m.engine, allgather(m, IN_PLACE, counts)())
         recvcounts = counts.tolist()
@@ -226,7 +226,7 @@ def reduce_scatter(m: Membership, sendbuf: Any, recvbuf: Any, recvcounts: Any, o
     return _scattered(m, source, Block(target.memory, counts_list[m.rank], target.type), counts_list, combiner(op, target, m.engine))
 
 
-def _scattered(m: Membership, source: Block, target: Block, counts: list[int], combine: Any) -> Plan:
+def _scattered(m: CommState, source: Block, target: Block, counts: list[int], combine: Any) -> Plan:
     def schedule() -> Schedule:
         whole = source.array()
         parts = np.split(whole, np.cumsum(counts)[:-1])
@@ -240,7 +240,7 @@ def _scattered(m: Membership, source: Block, target: Block, counts: list[int], c
     return schedule
 
 
-def scan(m: Membership, sendbuf: Any, recvbuf: Any, op: Op, *, exclusive: bool = False) -> Plan:
+def scan(m: CommState, sendbuf: Any, recvbuf: Any, op: Op, *, exclusive: bool = False) -> Plan:
     """MPI_Scan, MPI_Exscan."""
     target = block(recvbuf, writable=True)
     source = target if is_in_place(sendbuf) else _alike(block(sendbuf, writable=False), target)

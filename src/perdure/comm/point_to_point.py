@@ -11,14 +11,14 @@ import numpy as np
 from perdure.comm.buffers import Block, block
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.links import GONE, Send
-from perdure.comm.pendings import Both, Nothing, Prequest, Receiving, Repeating, Sending
+from perdure.comm.operations import NullOperation, PersistentOperation, Prequest, ReceiveOperation, SendOperation, SendReceiveOperation
 from perdure.comm.pickles import PICKLED, Codec
-from perdure.comm.requests import Pending, Request
+from perdure.comm.requests import Operation, Request
 from perdure.comm.status import Status
 
 if TYPE_CHECKING:
+    from perdure.comm.comm_state import CommState
     from perdure.comm.matching import Receive
-    from perdure.comm.membership import Membership
 
 _SIMPLE = frozenset("?bBhHiIlLqQfd")
 """Formats of memory in this machine's order whose bytes can be had in one step."""
@@ -51,32 +51,34 @@ class PointToPoint:
 
     if TYPE_CHECKING:
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
 
-    def _send(self, m: Membership, data: memoryview, dest: int, tag: int, synchronous: bool = False) -> Send | None:
+    def _send(self, m: CommState, data: memoryview, dest: int, tag: int, synchronous: bool = False) -> Send | None:
         rank = m.destination(dest, tag)
         return None if rank < 0 else m.engine.send(rank, m.context, tag, data, synchronous)
 
-    def _receive(self, m: Membership, room: memoryview | None, source: int, tag: int) -> Receive:
+    def _receive(self, m: CommState, room: memoryview | None, source: int, tag: int) -> Receive:
         return m.engine.receive(m.source(source, tag), m.context, tag, room)
 
-    def _sending(self, m: Membership, data: memoryview, dest: int, tag: int, synchronous: bool = False) -> Pending:
+    def _sending(self, m: CommState, data: memoryview, dest: int, tag: int, synchronous: bool = False) -> Operation:
         rank = m.destination(dest, tag)
-        return Nothing(receives=False) if rank < 0 else Sending(m, m.engine.send(rank, m.context, tag, data, synchronous), rank, tag)
+        if rank < 0:
+            return NullOperation(receives=False)
+        return SendOperation(m, m.engine.send(rank, m.context, tag, data, synchronous), rank, tag)
 
-    def _sending_copy(self, m: Membership, data: memoryview, dest: int, tag: int) -> Pending:
+    def _sending_copy(self, m: CommState, data: memoryview, dest: int, tag: int) -> Operation:
         """A send that is complete at once. `data` is nobody else's."""
         rank = m.destination(dest, tag)
         if rank < 0:
-            return Nothing(receives=False)
+            return NullOperation(receives=False)
         m.engine.send(rank, m.context, tag, data)
-        return Sending(m, GONE, rank, tag)
+        return SendOperation(m, GONE, rank, tag)
 
-    def _receiving(self, m: Membership, buf: Any, source: int, tag: int) -> Pending:
+    def _receiving(self, m: CommState, buf: Any, source: int, tag: int) -> Operation:
         if source == PROC_NULL:
-            return Nothing(receives=True)
+            return NullOperation(receives=True)
         room, target = incoming(buf)
-        return Receiving(m, self._receive(m, room, source, tag), target.put if target else None)
+        return ReceiveOperation(m, self._receive(m, room, source, tag), target.put if target else None)
 
     # ---- buffers: blocking --------------------------------------------------------------------------------------------------
 
@@ -93,13 +95,13 @@ class PointToPoint:
         m = self.held()
         with m.engine.inside("comm.Recv"):
             if source == PROC_NULL:
-                return Nothing(receives=True).finish(status)
+                return NullOperation(receives=True).finish(status)
             room, target = incoming(buf)
             part = m.engine.receive(m.source(source, tag), m.context, tag, room)
             if not part.done:
                 m.engine.wait(part)
             if status is not None or target is not None or part.error:
-                Receiving(m, part, target.put if target else None).finish(status)
+                ReceiveOperation(m, part, target.put if target else None).finish(status)
 
     def Sendrecv(
         self, sendbuf: Any, dest: int, sendtag: int = 0, recvbuf: Any = None, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,
@@ -173,7 +175,7 @@ class PointToPoint:
         with m.inside("comm.Isendrecv"):
             data = outgoing(sendbuf, dest)
             receiving = self._receiving(m, recvbuf, source, recvtag)
-            return Request.begun(m.engine, Both(self._sending(m, data, dest, sendtag), receiving))
+            return Request.begun(m.engine, SendReceiveOperation(self._sending(m, data, dest, sendtag), receiving))
 
     def Isendrecv_replace(self, buf: Any, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG) -> Request:
         """Starts both, of one buffer."""
@@ -182,7 +184,7 @@ class PointToPoint:
             nothing = dest == PROC_NULL and source == PROC_NULL
             data = memoryview(b"") if nothing else memoryview(bytes(block(buf, writable=True).out()))
             receiving = self._receiving(m, buf, source, recvtag)
-            return Request.begun(m.engine, Both(self._sending(m, data, dest, sendtag), receiving))
+            return Request.begun(m.engine, SendReceiveOperation(self._sending(m, data, dest, sendtag), receiving))
 
     # ---- buffers: persistent --------------------------------------------------------------------------------------------------
 
@@ -285,7 +287,7 @@ class PointToPoint:
         with m.inside("comm.sendrecv"):
             m.destination(dest, sendtag)
             receiving = self._receiving_object(m, source, recvtag)
-            both = Both(self._sending(m, data, dest, sendtag), receiving)
+            both = SendReceiveOperation(self._sending(m, data, dest, sendtag), receiving)
             both.block()
         return both.finish(status)
 
@@ -293,16 +295,16 @@ class PointToPoint:
         """Return the bytes of an object. Called outside of `inside`: a rank that pickles computes, and does not wait."""
         return memoryview(b"") if dest == PROC_NULL else self._codec.dump(obj)
 
-    def _receiving_object(self, m: Membership, source: int, tag: int) -> Pending:
+    def _receiving_object(self, m: CommState, source: int, tag: int) -> Operation:
         if source == PROC_NULL:
-            return Nothing(receives=True)
-        return Receiving(m, self._receive(m, None, source, tag), load=self._codec.load)
+            return NullOperation(receives=True)
+        return ReceiveOperation(m, self._receive(m, None, source, tag), load=self._codec.load)
 
 
-def _persistent(m: Membership, call: str, start: Callable[[], Pending]) -> Prequest:
-    def begin() -> Pending:
+def _persistent(m: CommState, call: str, start: Callable[[], Operation]) -> Prequest:
+    def begin() -> Operation:
         with m.inside(call):
             return start()
 
-    request: Prequest = Prequest.of(Repeating(m.engine, begin))
+    request: Prequest = Prequest.of(PersistentOperation(m.engine, begin))
     return request

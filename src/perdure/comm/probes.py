@@ -9,23 +9,23 @@ from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.failures import ErrorClass
 from perdure.comm.handles import Handle
 from perdure.comm.matching import Arrival, Receive
-from perdure.comm.pendings import Nothing, Receiving
+from perdure.comm.operations import NullOperation, ReceiveOperation
 from perdure.comm.pickles import PICKLED, Codec
 from perdure.comm.point_to_point import incoming
 from perdure.comm.requests import Request
 from perdure.comm.status import Status
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
 
 
 class Matched:
     """A message that was taken out of the mailbox; `arrival` None: from PROC_NULL. `active`: it is to be received."""
 
-    __slots__ = ("__weakref__", "active", "arrival", "constant", "membership")
+    __slots__ = ("__weakref__", "active", "arrival", "comm_state", "constant")
 
-    def __init__(self, membership: Membership | None, arrival: Arrival | None) -> None:
-        self.membership, self.arrival, self.active = membership, arrival, True
+    def __init__(self, comm_state: CommState | None, arrival: Arrival | None) -> None:
+        self.comm_state, self.arrival, self.active = comm_state, arrival, True
         self.constant: Message | None = None
 
 
@@ -57,7 +57,7 @@ class Message(Handle[Matched]):
         """Starts to receive it."""
         matched = self._taken()
         if matched.arrival is None:
-            return Request.of(Nothing(receives=True))  # type: ignore[no-any-return]
+            return Request.of(NullOperation(receives=True))  # type: ignore[no-any-return]
         room, target = incoming(buf)
         return self._receive(matched, room, target.put if target else None)
 
@@ -69,7 +69,7 @@ class Message(Handle[Matched]):
         """Starts to receive it as an object."""
         matched = self._taken()
         if matched.arrival is None:
-            return Request.of(Nothing(receives=True))  # type: ignore[no-any-return]
+            return Request.of(NullOperation(receives=True))  # type: ignore[no-any-return]
         return self._receive(matched, None, None, self._codec.load)
 
     def _taken(self) -> Matched:
@@ -79,13 +79,13 @@ class Message(Handle[Matched]):
         return matched
 
     def _receive(self, matched: Matched, room: memoryview | None, put: Any, load: Callable[[Any], Any] | None = None) -> Request:
-        m, arrival = matched.membership, matched.arrival
+        m, arrival = matched.comm_state, matched.arrival
         assert m is not None
         assert arrival is not None
         with m.inside("comm.Mrecv"):
             wanted = Receive(arrival.context, arrival.source, arrival.tag, room)
             m.engine.fulfil(wanted, arrival)
-            return Request.begun(m.engine, Receiving(m, wanted, put, load))
+            return Request.begun(m.engine, ReceiveOperation(m, wanted, put, load))
 
 
 class Probes:
@@ -95,7 +95,7 @@ class Probes:
 
     if TYPE_CHECKING:
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
 
     def Probe(self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None) -> bool:
         """Blocks until a message is here that a receive would take; leaves it."""
@@ -140,7 +140,7 @@ class Probes:
 
     probe, iprobe, mprobe, improbe = Probe, Iprobe, Mprobe, Improbe
 
-    def _take(self, m: Membership, source: int, tag: int, status: Status | None) -> Message:
+    def _take(self, m: CommState, source: int, tag: int, status: Status | None) -> Message:
         if source == PROC_NULL:
             _tell(m, None, status)
             return self._message_class(MESSAGE_NO_PROC)  # type: ignore[no-any-return]
@@ -150,7 +150,7 @@ class Probes:
         return self._message_class.of(matched)  # type: ignore[no-any-return]
 
 
-def _tell(m: Membership, arrival: Arrival | None, status: Status | None) -> None:
+def _tell(m: CommState, arrival: Arrival | None, status: Status | None) -> None:
     if status is None:
         return
     if arrival is None:

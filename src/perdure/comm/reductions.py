@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.common import Common, everybody
+from perdure.comm.comm_state import Exchange
 from perdure.comm.matching import Receive
-from perdure.comm.membership import Exchange
-from perdure.comm.pendings import Schedule
+from perdure.comm.operations import Schedule
 from perdure.comm.schedules import all_gather, gather, tree
+from perdure.comm.shared_window import SharedWindow, everybody
 
 Array = NDArray[Any]
 Combine = Callable[[Array, Array, Array], Any]
@@ -57,10 +57,10 @@ def all_reduce(x: Exchange, source: Array, out: Array, combine: Combine) -> Sche
         yield send
 
 
-def all_reduce_in_common(x: Exchange, common: Common, source: Array, out: Array, combine: Combine) -> Schedule:
+def all_reduce_in_common(x: Exchange, window: SharedWindow, source: Array, out: Array, combine: Combine) -> Schedule:
     """`all_reduce` in memory that all ranks have mapped: each combines its part of all vectors where they lie, then copies the parts of
     the others. The order, and so the bits, are the same."""
-    vectors = common.vectors(source)
+    vectors = window.vectors(source)
     vectors[x.rank][:] = source
     yield from everybody(x, source.nbytes)
     operands = [_split(vector, x.size)[x.rank] for vector in vectors]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from perdure.comm.engine import Engine
 
 
-class Pending(Protocol):
+class Operation(Protocol):
     """A call under way.
 
     Attributes:
@@ -44,14 +44,14 @@ class Pending(Protocol):
         """Tries to."""
 
 
-class Request(Handle[Pending]):
+class Request(Handle[Operation]):
     """A request, as mpi4py has it."""
 
     null_class = ErrorClass.REQUEST
     __module__ = "perdure.MPI"
 
     @classmethod
-    def begun(cls, engine: Engine, pending: Pending) -> Self:
+    def begun(cls, engine: Engine, pending: Operation) -> Self:
         """Return the request of a call that begins now. The calling thread has its turn."""
         engine.active.add(pending)
         self = object.__new__(cls)  # as `of`, in a third of the time
@@ -274,7 +274,7 @@ def _inside(engine: Engine | None, call: str) -> Any:
     return engine.inside(call) if engine is not None else contextlib.nullcontext()
 
 
-def _ready(pending: Pending) -> bool:
+def _ready(pending: Operation) -> bool:
     """After one look for what has arrived."""
     if pending.engine is None:
         return pending.ready()

@@ -11,13 +11,13 @@ import weakref
 from collections.abc import Hashable, Iterator
 from typing import Any, NoReturn
 
+from perdure.comm.comm_state import CommState
 from perdure.comm.communicator import Intercomm, Intracomm
 from perdure.comm.datatypes import Datatype
 from perdure.comm.failures import left_out
-from perdure.comm.membership import Membership
 
-_locks: weakref.WeakKeyDictionary[Membership, dict[Hashable, threading.Lock]] = weakref.WeakKeyDictionary()
-_contexts: weakref.WeakKeyDictionary[Membership, dict[Hashable, tuple[Any, Iterator[int]]]] = weakref.WeakKeyDictionary()
+_locks: weakref.WeakKeyDictionary[CommState, dict[Hashable, threading.Lock]] = weakref.WeakKeyDictionary()
+_contexts: weakref.WeakKeyDictionary[CommState, dict[Hashable, tuple[Any, Iterator[int]]]] = weakref.WeakKeyDictionary()
 
 
 def comm_lock(comm: Any, key: Hashable = None) -> threading.Lock:

@@ -1,7 +1,7 @@
-"""What a communicator is made of: ranks of the job in an order of their own, and a context that keeps its messages apart from others'.
+"""The state of a communicator: ranks of the job in an order of their own, and a context that keeps its messages apart from others'.
 
-Contexts need no agreement: a communicator's is a hash of its parent's and of what made it (the how-manieth duplicate, split, ...), which
-all its members know alike. Messages are matched by source as well, so groups without a common member may share one.
+Contexts need no agreement: a communicator's is a hash of its parent's and of what made it (the index of the duplicate, of the split, ...),
+which all its members compute alike. Messages are matched by source as well, so groups without a common member may share one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from perdure.comm.failures import ErrorClass, Exception
 from perdure.comm.matching import Receive
 
 if TYPE_CHECKING:
-    from perdure.comm.common import Common
     from perdure.comm.engine import Engine, Inside, Part
+    from perdure.comm.shared_window import SharedWindow
     from perdure.comm.topologies import Topology
 
 WORLD_CONTEXT: Final = 2
@@ -25,9 +25,13 @@ SELF_CONTEXT: Final = 4
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class Membership:
-    """One communicator. `context` is even and carries the messages of programs; the odd one after it those of collectives. `common`: memory
-    that its members share, once they have met and could have it."""
+class CommState:
+    """The state of one communicator.
+
+    Attributes:
+        context: even, for the messages of programs; the odd one after it is for those of collectives.
+        shared_window: memory that its members share, once they have met and could have it.
+    """
 
     engine: Engine
     ranks: tuple[int, ...]
@@ -42,11 +46,11 @@ class Membership:
     collectives: int = 0
     children: dict[Any, int] = field(default_factory=dict)
     position: dict[int, int] | None = None
-    common: Common | None = None
+    shared_window: SharedWindow | None = None
     has_met: bool = False
 
     def __post_init__(self) -> None:
-        self.engine.memberships[self.context] = self
+        self.engine.comm_states[self.context] = self
         if self.ranks != tuple(range(len(self.ranks))):
             self.position = {rank: at for at, rank in enumerate(self.ranks)}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from perdure import MPI
-from perdure.comm import Communicator, common, reductions
+from perdure.comm import Communicator, reductions, shared_window
 from tests.comm.worlds import World
 
 LONG = reductions.LONG_FROM_BYTES
@@ -38,7 +38,7 @@ def vectors(size: int, count: int, dtype: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("size", [2, 3, 5])
 @pytest.mark.parametrize(("dtype", "op"), [("f4", MPI.SUM), ("f8", MPI.PROD), ("i2", MPI.MAX), ("u1", MPI.BXOR), ("c16", MPI.SUM)])
 def test_it_gives_the_bits_that_messages_give(worlds: Any, size: int, dtype: str, op: Any) -> None:
-    counts = [LONG, LONG // np.dtype(dtype).itemsize + 7, common.HALF_BYTES // np.dtype(dtype).itemsize]
+    counts = [LONG, LONG // np.dtype(dtype).itemsize + 7, shared_window.HALF_BYTES // np.dtype(dtype).itemsize]
 
     def body(comm: Communicator) -> list[bytes]:
         found = []
@@ -83,18 +83,18 @@ def test_ranks_that_disagree_are_told(worlds: Any) -> None:
 
 def test_where_it_cannot_be_had_all_ranks_do_without(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One rank of three does not get at one file: what it finds there has another mark."""
-    mapped, calls = common._mapped, []
+    mapped, calls = shared_window._mapped, []
 
     def sometimes(pid: int, number: int, mark: bytes) -> Any:
         calls.append(number)
         return mapped(pid, number, os.urandom(16) if len(calls) == 1 else mark)
 
-    monkeypatch.setattr(common, "_mapped", sometimes)
+    monkeypatch.setattr(shared_window, "_mapped", sometimes)
 
     def body(comm: Communicator) -> tuple[bool, float]:
         out = np.empty(LONG)
         comm.Allreduce(np.ones(LONG), out)
-        return comm.held().common is None, float(out.sum())
+        return comm.held().shared_window is None, float(out.sum())
 
     assert worlds(3, "shared").run(body) == [(True, 3.0 * LONG)] * 3
     assert len(calls) == 6
@@ -102,6 +102,6 @@ def test_where_it_cannot_be_had_all_ranks_do_without(worlds: Any, monkeypatch: p
 
 def test_what_is_no_file_of_ours_is_not_mapped() -> None:
     fd = os.memfd_create("other")
-    assert common._mapped(os.getpid(), fd, b"\0" * 16) is None
+    assert shared_window._mapped(os.getpid(), fd, b"\0" * 16) is None
     os.close(fd)
-    assert common._mapped(os.getpid(), fd, b"\0" * 16) is None
+    assert shared_window._mapped(os.getpid(), fd, b"\0" * 16) is None

@@ -18,9 +18,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from perdure.comm.comm_state import Exchange
 from perdure.comm.matching import Receive
-from perdure.comm.membership import Exchange
-from perdure.comm.pendings import Schedule
+from perdure.comm.operations import Schedule
 from perdure.mapping import HUGE_BYTES, Bytes, collapse, map_file
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ _PLACE: Final = struct.Struct("<II16s")
 _COUNT: Final = struct.Struct("<Q")
 
 
-class Common:
+class SharedWindow:
     """The mapped files of all members, by rank of the communicator."""
 
     def __init__(self, files: Sequence[Bytes]) -> None:
@@ -50,7 +50,7 @@ class Common:
 
 
 def meet(x: Exchange) -> Schedule:
-    """Maps everybody's file. Returns the `Common`; on all members None if it cannot be had on one of them."""
+    """Maps everybody's file. Returns the `SharedWindow`; on all members None if it cannot be had on one of them."""
     with _new_file() as (fd, own):
         mark = os.urandom(16)
         own[_MARK_AT : _MARK_AT + len(mark)] = np.frombuffer(mark, np.uint8)
@@ -70,14 +70,14 @@ def meet(x: Exchange) -> Schedule:
         yield from [x.send(rank, memoryview(bytes([have_all]))) for rank in places]
         yield from answers.values()
     agreed = have_all and all(bytes(told(answer)) == b"\1" for answer in answers.values())
-    return Common([file for file in files if file is not None]) if agreed else None
+    return SharedWindow([file for file in files if file is not None]) if agreed else None
 
 
 @contextlib.contextmanager
 def _new_file() -> Iterator[tuple[int, Bytes]]:
     """Open while the others look for it. Its halves are huge pages, if there are such: touching it page by page takes milliseconds, and
     every generation begins with a new one."""
-    fd = os.memfd_create("perdure-common", os.MFD_CLOEXEC)
+    fd = os.memfd_create("perdure-shared-window", os.MFD_CLOEXEC)
     try:
         os.ftruncate(fd, _FILE_BYTES)
         own = map_file(fd, _FILE_BYTES)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import plans
+from perdure.comm.operations import CollectiveOperation
 from perdure.comm.ops import SUM, Op
-from perdure.comm.pendings import Collective
 from perdure.comm.requests import Request
 
 if TYPE_CHECKING:
-    from perdure.comm.membership import Membership
+    from perdure.comm.comm_state import CommState
 
 
-class ImmediateCollectives:
+class NonblockingCollectives:
     """A part of `Comm`."""
 
     if TYPE_CHECKING:
 
-        def held(self) -> Membership: ...
+        def held(self) -> CommState: ...
 
     def Ibarrier(self) -> Request:
         """Starts `Barrier`."""
@@ -123,7 +123,7 @@ class ImmediateCollectives:
             return started(m, plans.scan(m, sendbuf, recvbuf, op, exclusive=True))
 
 
-def started(m: Membership, plan: plans.Plan) -> Request:
+def started(m: CommState, plan: plans.Plan) -> Request:
     """A request for a collective that has begun."""
-    request: Request = Request.begun(m.engine, Collective(m, plan()))
+    request: Request = Request.begun(m.engine, CollectiveOperation(m, plan()))
     return request

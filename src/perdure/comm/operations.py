@@ -10,27 +10,27 @@ from perdure.comm.engine import Engine
 from perdure.comm.failures import ErrorClass, Exception
 from perdure.comm.links import Send
 from perdure.comm.matching import Receive
-from perdure.comm.requests import Pending, Request
+from perdure.comm.requests import Operation, Request
 from perdure.comm.status import Status
 
 if TYPE_CHECKING:
+    from perdure.comm.comm_state import CommState
     from perdure.comm.engine import Part
-    from perdure.comm.membership import Membership
 
 Schedule = Generator["Part", None, Any]
 """A collective: it yields what it must wait for, and returns its result."""
 
 
-class Sending:
+class SendOperation:
     """A send. `to`: a rank of the job."""
 
     persistent = False
 
-    def __init__(self, membership: Membership, part: Send, to: int, tag: int) -> None:
-        self.engine: Engine | None = membership.engine
+    def __init__(self, comm_state: CommState, part: Send, to: int, tag: int) -> None:
+        self.engine: Engine | None = comm_state.engine
         self.active = True
-        self.membership, self.to, self.tag = membership, to, tag
-        self._part, self._wait = part, membership.engine.wait
+        self.comm_state, self.to, self.tag = comm_state, to, tag
+        self._part, self._wait = part, comm_state.engine.wait
 
     def ready(self) -> bool:
         return self._part.done
@@ -49,21 +49,21 @@ class Sending:
         """It is under way and goes on."""
 
 
-class Receiving:
+class ReceiveOperation:
     """A receive. `put`: takes the data to where it belongs; `load`: makes an object of it."""
 
     persistent = False
 
     def __init__(
         self,
-        membership: Membership,
+        comm_state: CommState,
         part: Receive,
         put: Callable[[memoryview], None] | None = None,
         load: Callable[[memoryview], Any] | None = None,
     ) -> None:
-        self.engine: Engine | None = membership.engine
+        self.engine: Engine | None = comm_state.engine
         self.active = True
-        self.part, self._membership, self._put, self._load = part, membership, put, load
+        self.part, self._comm_state, self._put, self._load = part, comm_state, put, load
 
     def ready(self) -> bool:
         return self.part.done
@@ -87,7 +87,7 @@ class Receiving:
 
     def peek(self, status: Status) -> None:
         part = self.part
-        source = part.from_rank if part.cancelled else self._membership.local(part.from_rank)
+        source = part.from_rank if part.cancelled else self._comm_state.local(part.from_rank)
         status.fill(source, part.from_tag, part.length, cancelled=part.cancelled, error=ErrorClass.TRUNCATE if part.error else 0)
 
     def cancel(self) -> None:
@@ -95,7 +95,7 @@ class Receiving:
         self.engine.cancel(self.part)
 
 
-class Nothing:
+class NullOperation:
     """To or from PROC_NULL, or another call that is complete at once: `what` it is."""
 
     persistent = False
@@ -123,12 +123,12 @@ class Nothing:
         """Nothing to cancel."""
 
 
-class Both:
+class SendReceiveOperation:
     """A send and a receive at the same time; the status is the receive's."""
 
     persistent = False
 
-    def __init__(self, sending: Pending, receiving: Pending) -> None:
+    def __init__(self, sending: Operation, receiving: Operation) -> None:
         self.engine = receiving.engine or sending.engine
         self.active = True
         self.sending, self.receiving = sending, receiving
@@ -151,22 +151,22 @@ class Both:
         self.receiving.cancel()
 
 
-class Collective:
+class CollectiveOperation:
     """A collective that goes on whenever bytes have moved."""
 
     persistent = False
 
-    def __init__(self, membership: Membership, schedule: Schedule) -> None:
-        self.engine: Engine | None = membership.engine
+    def __init__(self, comm_state: CommState, schedule: Schedule) -> None:
+        self.engine: Engine | None = comm_state.engine
         self.active = True
-        self.membership = membership
+        self.comm_state = comm_state
         self._schedule = schedule
         self._needs: Part | None = None
         self._over = False
         self._result: Any = None
         self._error: BaseException | None = None
         if not self.advance():
-            membership.engine.traffic.background.append(self.advance)
+            comm_state.engine.traffic.background.append(self.advance)
 
     def advance(self) -> bool:
         """Goes on as far as it can. True: it is over."""
@@ -213,16 +213,16 @@ def drive(engine: Engine, schedule: Schedule) -> Any:
         return end.value
 
 
-class Repeating:
+class PersistentOperation:
     """A persistent call: `start` makes it anew each time."""
 
     persistent = True
 
-    def __init__(self, engine: Engine, start: Callable[[], Pending]) -> None:
+    def __init__(self, engine: Engine, start: Callable[[], Operation]) -> None:
         self.engine: Engine | None = engine
         self.active = False
         self._engine, self._start = engine, start
-        self._now: Pending | None = None
+        self._now: Operation | None = None
 
     def start(self) -> None:
         """Begins it again."""
@@ -233,7 +233,7 @@ class Repeating:
             self.active = True
             self._engine.active.add(self)
 
-    def current(self) -> Pending:
+    def current(self) -> Operation:
         """The call that it began last."""
         if self._now is None:
             raise Exception(ErrorClass.REQUEST, "this persistent request was never started")
@@ -262,12 +262,12 @@ class Prequest(Request):
 
     @classmethod
     def takes(cls, handle: Any) -> bool:
-        return isinstance(handle, Request) and isinstance(handle.thing, Repeating | None)
+        return isinstance(handle, Request) and isinstance(handle.thing, PersistentOperation | None)
 
     def Start(self) -> None:
         """Begins the call again."""
         pending = self.held()
-        assert isinstance(pending, Repeating)
+        assert isinstance(pending, PersistentOperation)
         pending.start()
 
     @classmethod

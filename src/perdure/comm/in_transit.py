@@ -14,9 +14,16 @@ from typing import Final
 from perdure.comm.engine import Engine
 from perdure.comm.generalized import Generalized
 from perdure.comm.matching import ANY, Arrival, Receive
-from perdure.comm.pendings import Both, Collective, Nothing, Receiving, Repeating, Sending
+from perdure.comm.operations import (
+    CollectiveOperation,
+    NullOperation,
+    PersistentOperation,
+    ReceiveOperation,
+    SendOperation,
+    SendReceiveOperation,
+)
 from perdure.comm.probes import Matched
-from perdure.comm.requests import Pending
+from perdure.comm.requests import Operation
 from perdure.core import channel_sums
 from perdure.core.channel_sums import Transit
 from perdure.errors import InternalError
@@ -60,26 +67,26 @@ def _unfinished(engine: Engine) -> Iterator[str]:
         yield f"rank {engine.rank} has a non-blocking collective under way"
 
 
-def _of_request(engine: Engine, pending: Pending) -> str:
+def _of_request(engine: Engine, pending: Operation) -> str:
     what = _request(engine, pending)
     return f"rank {engine.rank} has {'not waited for its' if pending.ready() else 'a'} {what}{'' if pending.ready() else ' under way'}"
 
 
-def _request(engine: Engine, pending: Pending) -> str:
+def _request(engine: Engine, pending: Operation) -> str:
     match pending:
-        case Sending():
-            return f"send to rank {pending.to} with tag {pending.tag} on {_named(engine, pending.membership.context)}"
-        case Receiving():
+        case SendOperation():
+            return f"send to rank {pending.to} with tag {pending.tag} on {_named(engine, pending.comm_state.context)}"
+        case ReceiveOperation():
             return _receive(engine, pending.part)
-        case Both():
+        case SendReceiveOperation():
             return f"{_request(engine, pending.sending)} and {_request(engine, pending.receiving)}"
-        case Collective():
-            return f"non-blocking collective on {_named(engine, pending.membership.context)}"
-        case Repeating():
+        case CollectiveOperation():
+            return f"non-blocking collective on {_named(engine, pending.comm_state.context)}"
+        case PersistentOperation():
             return f"persistent {_request(engine, pending.current()).removeprefix('non-blocking ')}"
         case Generalized():
             return "generalized request"
-        case Nothing():
+        case NullOperation():
             return pending.what
     raise InternalError(f"a request of an unknown kind, {type(pending).__name__}")
 
@@ -122,7 +129,7 @@ def _is_collective(context: int) -> bool:
 def _named(engine: Engine, context: int) -> str:
     """A communicator in words; its ranks are those of the job."""
     own = [context & ~1, (context ^ NEIGHBOURS_BIT) & ~1]
-    membership = next((engine.memberships[one] for one in own if one in engine.memberships), None)
-    if membership is None:
+    comm_state = next((engine.comm_states[one] for one in own if one in engine.comm_states), None)
+    if comm_state is None:
         return "a communicator that was freed"
-    return membership.name or f"a communicator of the ranks {', '.join(map(str, membership.ranks))}"
+    return comm_state.name or f"a communicator of the ranks {', '.join(map(str, comm_state.ranks))}"
