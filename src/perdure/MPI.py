@@ -80,7 +80,6 @@ from perdure.comm.failures import (
     Add_error_code,
     Add_error_string,
     ErrorClass,
-    Exception,
     Get_error_class,
     Get_error_string,
     Remove_error_class,
@@ -88,6 +87,7 @@ from perdure.comm.failures import (
     Remove_error_string,
     left_out,
 )  # fmt: skip
+from perdure.comm.failures import MPIException as Exception
 from perdure.comm.generalized import Grequest
 from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
 from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info

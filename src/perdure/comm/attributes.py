@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.comm.constants import KEYVAL_INVALID
-from perdure.comm.failures import ErrorClass, Exception, reported
+from perdure.comm.failures import ErrorClass, MPIException, reported
 
 FIRST_KEYVAL = 1000
 """Below are the predefined ones."""
@@ -67,7 +67,7 @@ class Keyvals:
         """Takes it off, after its function was called."""
         self._known(keyval)
         if keyval not in attributes.values:
-            raise Exception(ErrorClass.KEYVAL, f"nothing is attached under {keyval}")
+            raise MPIException(ErrorClass.KEYVAL, f"nothing is attached under {keyval}")
         _, delete_fn = self.functions[keyval]
         value = attributes.values.pop(keyval)
         if callable(delete_fn):
@@ -91,7 +91,7 @@ class Keyvals:
 
     def _known(self, keyval: int) -> None:
         if keyval not in self.functions:
-            raise Exception(ErrorClass.KEYVAL, f"there is no key {keyval}, or it is one that cannot be changed")
+            raise MPIException(ErrorClass.KEYVAL, f"there is no key {keyval}, or it is one that cannot be changed")
 
 
 class Attributed:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from perdure.comm.constants import BOTTOM, IN_PLACE, PROC_NULL
 from perdure.comm.datatypes import BYTE, DATATYPE_NULL, Datatype, Type, by_code
-from perdure.comm.failures import ErrorClass, Exception, TypeException, ValueException
+from perdure.comm.failures import ErrorClass, MPIException, TypeException, ValueException
 from perdure.comm.foreign import BufferException
 from perdure.comm.memory import Bytes, Memory, is_buffer, memory_of
 
@@ -83,7 +83,7 @@ class Block:
         """The elements as an array (count,) over the same memory if they lie in a row, else over a copy."""
         dtype = self.type.dtype
         if dtype is None:
-            raise Exception(ErrorClass.TYPE, f"elements of {self.type.name or 'a datatype of several kinds'} cannot be reduced")
+            raise MPIException(ErrorClass.TYPE, f"elements of {self.type.name or 'a datatype of several kinds'} cannot be reduced")
         return self.type.map.pack(self.memory, self.count).view(dtype)
 
 
@@ -141,7 +141,7 @@ def block(message: Any, *, writable: bool, rank: int = 0, blocks: int = 0) -> Bl
         count = _inferred(len(rest), kind, blocks) if len(rest) else 0
     if held is None:
         if count:
-            raise Exception(ErrorClass.TYPE, "the datatype is null")
+            raise MPIException(ErrorClass.TYPE, "the datatype is null")
         return NOTHING
     return Block(rest, count, held).check() if blocks < 2 else Block(rest, count, held)
 
@@ -166,7 +166,7 @@ def vector(message: Any, *, writable: bool, blocks: int, rank: int = 0) -> Block
     else:
         displacements = _integers(displacements, blocks)
     if any(one < 0 for one in counts):
-        raise Exception(ErrorClass.COUNT, f"negative counts among {counts}")
+        raise MPIException(ErrorClass.COUNT, f"negative counts among {counts}")
     held = kind.thing if kind.thing is not None else BYTE_TYPE
     return Blocks(memory.data, counts, [at * held.map.extent for at in displacements], [held] * blocks)
 

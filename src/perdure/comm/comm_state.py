@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perdure.comm.attributes import Attributes
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL, TAG_UB_VALUE
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.matching import Receive
 
 if TYPE_CHECKING:
@@ -79,23 +79,23 @@ class CommState:
         if dest == PROC_NULL:
             return -1
         if not 0 <= dest < len(self.ranks):
-            raise Exception(ErrorClass.RANK, f"rank {self.rank}: there is no rank {dest} among {len(self.ranks)}")
+            raise MPIException(ErrorClass.RANK, f"rank {self.rank}: there is no rank {dest} among {len(self.ranks)}")
         if not 0 <= tag <= TAG_UB_VALUE:
-            raise Exception(ErrorClass.TAG, f"rank {self.rank}: a tag must not be negative, nor above {TAG_UB_VALUE}, as {tag} is")
+            raise MPIException(ErrorClass.TAG, f"rank {self.rank}: a tag must not be negative, nor above {TAG_UB_VALUE}, as {tag} is")
         return self.ranks[dest]
 
     def source(self, source: int, tag: int) -> int:
         """The rank of the job to receive from, or ANY_SOURCE. `MPI.Exception`: as of `destination`."""
         if source != ANY_SOURCE and not 0 <= source < len(self.ranks):
-            raise Exception(ErrorClass.RANK, f"rank {self.rank}: there is no rank {source} among {len(self.ranks)}")
+            raise MPIException(ErrorClass.RANK, f"rank {self.rank}: there is no rank {source} among {len(self.ranks)}")
         if tag != ANY_TAG and not 0 <= tag <= TAG_UB_VALUE:
-            raise Exception(ErrorClass.TAG, f"rank {self.rank}: a tag must not be negative, nor above {TAG_UB_VALUE}, as {tag} is")
+            raise MPIException(ErrorClass.TAG, f"rank {self.rank}: a tag must not be negative, nor above {TAG_UB_VALUE}, as {tag} is")
         return source if source == ANY_SOURCE else self.ranks[source]
 
     def root(self, root: int) -> int:
         """Checks the root of a collective."""
         if not 0 <= root < len(self.ranks):
-            raise Exception(ErrorClass.ROOT, f"rank {self.rank}: there is no root {root} among {len(self.ranks)} ranks")
+            raise MPIException(ErrorClass.ROOT, f"rank {self.rank}: there is no root {root} among {len(self.ranks)} ranks")
         return root
 
     def exchange(self) -> Exchange:
@@ -126,8 +126,8 @@ class Exchange:
         if wanted.length != nbytes:
             raise self.disagreement(wanted, wanted.length, nbytes)
 
-    def disagreement(self, wanted: Receive, theirs: int, nbytes: int) -> Exception:
+    def disagreement(self, wanted: Receive, theirs: int, nbytes: int) -> MPIException:
         """The error of a rank that has `nbytes` where the sender of a message has another number."""
         source = self.ranks.index(wanted.from_rank)
         text = f"rank {source} takes part in a collective with {theirs} bytes where rank {self.rank} has {nbytes}"
-        return Exception(ErrorClass.TRUNCATE, text)
+        return MPIException(ErrorClass.TRUNCATE, text)

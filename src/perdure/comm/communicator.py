@@ -14,7 +14,7 @@ from perdure.comm import singleton
 from perdure.comm.attributes import Keyvals
 from perdure.comm.collectives import Collectives
 from perdure.comm.comm_state import SELF_CONTEXT, WORLD_CONTEXT, CommState
-from perdure.comm.failures import ErrorClass, Exception, last_used_code, left_out
+from perdure.comm.failures import ErrorClass, MPIException, last_used_code, left_out
 from perdure.comm.groups import Group
 from perdure.comm.handles import Handle
 from perdure.comm.infos import INFO_NULL, Info
@@ -81,7 +81,7 @@ class Comm(
         if comm_state is None:
             if self._current:
                 raise UsageError(singleton.why_none())
-            raise Exception(ErrorClass.COMM, "this communicator is null, or was freed")
+            raise MPIException(ErrorClass.COMM, "this communicator is null, or was freed")
         return comm_state
 
     def __eq__(self, other: object) -> bool:

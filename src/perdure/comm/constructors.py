@@ -10,7 +10,7 @@ import numpy as np
 
 from perdure.comm.constants import DISTRIBUTE_BLOCK, DISTRIBUTE_CYCLIC, DISTRIBUTE_DFLT_DARG, DISTRIBUTE_NONE, ORDER_C
 from perdure.comm.constants import Combiner as Made
-from perdure.comm.failures import ErrorClass, Exception, ValueException
+from perdure.comm.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.typemaps import Typemap, combined, scattered
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Constructors:
         if not len(sizes) == len(subsizes) == len(starts):
             raise ValueException(ErrorClass.ARG, "a subarray needs sizes, subsizes and starts of one length")
         if any(start < 0 or part < 1 or start + part > size for size, part, start in zip(sizes, subsizes, starts, strict=True)):
-            raise Exception(ErrorClass.ARG, f"no block of {list(subsizes)} at {list(starts)} lies in an array of {list(sizes)}")
+            raise MPIException(ErrorClass.ARG, f"no block of {list(subsizes)} at {list(starts)} lies in an array of {list(sizes)}")
         indices = [range(start, start + part) for start, part in zip(starts, subsizes, strict=True)]
         return self._elements(Made.SUBARRAY, params, sizes, indices, order)
 
@@ -135,7 +135,7 @@ class Constructors:
         names = {c.TYPECLASS_REAL: "REAL", c.TYPECLASS_INTEGER: "INTEGER", c.TYPECLASS_COMPLEX: "COMPLEX", c.TYPECLASS_LOGICAL: "LOGICAL"}
         found = datatypes.named.get(f"{names.get(typeclass)}{size}")
         if found is None:
-            raise Exception(ErrorClass.ARG, f"there is no datatype of class {typeclass} with {size} bytes")
+            raise MPIException(ErrorClass.ARG, f"there is no datatype of class {typeclass} with {size} bytes")
         return found
 
     @classmethod
@@ -144,7 +144,7 @@ class Constructors:
         for digits, code in ((2, "i1"), (4, "i2"), (9, "i4"), (18, "i8")):
             if r <= digits:
                 return cls._f90(code, Made.F90_INTEGER, {"r": r})
-        raise Exception(ErrorClass.ARG, f"there is no integer of {r} decimal digits")
+        raise MPIException(ErrorClass.ARG, f"there is no integer of {r} decimal digits")
 
     @classmethod
     def Create_f90_real(cls, p: int, r: int) -> Any:
@@ -184,7 +184,7 @@ class Constructors:
 
 def _natural(count: int) -> int:
     if count < 0:
-        raise Exception(ErrorClass.COUNT, f"a count must not be negative, as {count} is")
+        raise MPIException(ErrorClass.COUNT, f"a count must not be negative, as {count} is")
     return count
 
 
@@ -199,7 +199,7 @@ def _f90_codes(p: int, r: int) -> tuple[str, str]:
     for digits, exponent, real, cplx in F90_REALS:
         if p <= digits and r <= exponent:
             return real, cplx
-    raise Exception(ErrorClass.ARG, f"there is no real of {p} digits and exponents up to {r}")
+    raise MPIException(ErrorClass.ARG, f"there is no real of {p} digits and exponents up to {r}")
 
 
 def _distributed(size: int, how: int, arg: int, ranks: int, coord: int) -> list[int]:
@@ -212,4 +212,4 @@ def _distributed(size: int, how: int, arg: int, ranks: int, coord: int) -> list[
     if how == DISTRIBUTE_CYCLIC:
         block = 1 if arg == DISTRIBUTE_DFLT_DARG else arg
         return [index for index in range(size) if index // block % ranks == coord]
-    raise Exception(ErrorClass.ARG, f"there is no distribution {how}")
+    raise MPIException(ErrorClass.ARG, f"there is no distribution {how}")

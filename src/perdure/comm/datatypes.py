@@ -11,7 +11,7 @@ import numpy as np
 from perdure.comm.attributes import Attributed, Attributes, Keyvals
 from perdure.comm.constants import Combiner
 from perdure.comm.constructors import Constructors, own_handle
-from perdure.comm.failures import ErrorClass, Exception, ValueException
+from perdure.comm.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.handles import Handle
 from perdure.comm.packing import Packing
 from perdure.comm.typemaps import Typemap, plain
@@ -78,7 +78,7 @@ class Datatype(Constructors, Packing, Attributed, Handle[Type]):
         """Gives it up. Predefined datatypes stay."""
         one = self.held()
         if one.combiner in (Combiner.NAMED, Combiner.F90_INTEGER, Combiner.F90_REAL, Combiner.F90_COMPLEX):
-            raise Exception(ErrorClass.TYPE, f"{one.name} is predefined and cannot be freed")
+            raise MPIException(ErrorClass.TYPE, f"{one.name} is predefined and cannot be freed")
         self.keyvals.delete_all(self, one.attributes)
         super().Free()
 
@@ -99,7 +99,7 @@ class Datatype(Constructors, Packing, Attributed, Handle[Type]):
     def Get_contents(self) -> tuple[list[int], list[int], list[int], list[Datatype]]:
         """What it was made with."""
         if self.held().combiner is Combiner.NAMED:
-            raise Exception(ErrorClass.TYPE, f"{self.held().name} was not made from others")
+            raise MPIException(ErrorClass.TYPE, f"{self.held().name} was not made from others")
         integers, addresses, datatypes = self._contents()
         return integers, addresses, [], [Datatype(one) for one in datatypes]
 

@@ -93,7 +93,7 @@ _texts[0] = "MPI_SUCCESS: no error"
 _last = int(ErrorClass.LASTCODE)
 
 
-class Exception(UsageError, RuntimeError):
+class MPIException(UsageError, RuntimeError):
     """An error of a call. It compares with error codes: `error == MPI.ERR_TRUNCATE`.
 
     Attributes:
@@ -147,7 +147,7 @@ class Exception(UsageError, RuntimeError):
         return hash(self.error_code)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, int | Exception) and self.error_code == int(other)
+        return isinstance(other, int | MPIException) and self.error_code == int(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -165,11 +165,11 @@ class Exception(UsageError, RuntimeError):
         return self.error_code >= int(other)
 
 
-class ValueException(Exception, ValueError):
+class ValueException(MPIException, ValueError):
     """An argument with a wrong value: where mpi4py raises a ValueError."""
 
 
-class TypeException(Exception, TypeError):
+class TypeException(MPIException, TypeError):
     """An argument of a wrong kind: where mpi4py raises a TypeError."""
 
 
@@ -177,12 +177,12 @@ def reported(call: Callable[[], Any]) -> Any:
     """Runs a function of the program that the library was given. What it raises is printed, and becomes an `MPI.Exception`."""
     try:
         return call()
-    except Exception:
+    except MPIException:
         traceback.print_exc(file=sys.stderr)
         raise
     except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         traceback.print_exc(file=sys.stderr)
-        raise Exception(ErrorClass.OTHER, f"a function of the program raised {error!r}") from error
+        raise MPIException(ErrorClass.OTHER, f"a function of the program raised {error!r}") from error
 
 
 def left_out(call: str, why: str) -> NotImplementedError:
@@ -193,7 +193,7 @@ def left_out(call: str, why: str) -> NotImplementedError:
 def Get_error_class(errorcode: int) -> int:
     """The class of an error code. ERR_ARG: there is no such code."""
     if errorcode not in _classes:
-        raise Exception(ErrorClass.ARG, f"there is no error code {errorcode}")
+        raise MPIException(ErrorClass.ARG, f"there is no error code {errorcode}")
     return _classes[errorcode]
 
 
@@ -218,14 +218,14 @@ def Add_error_string(errorcode: int, string: str) -> None:
     """The words for a code of the program's own."""
     Get_error_class(errorcode)
     if errorcode <= ErrorClass.LASTCODE:
-        raise Exception(ErrorClass.ARG, f"the error code {errorcode} is not one that this program added")
+        raise MPIException(ErrorClass.ARG, f"the error code {errorcode} is not one that this program added")
     _texts[errorcode] = string
 
 
 def Remove_error_class(errorclass: int) -> None:
     """Takes back `Add_error_class`."""
     if errorclass in _classes and any(its == errorclass and code != errorclass for code, its in _classes.items()):
-        raise Exception(ErrorClass.OTHER, f"the error class {errorclass} has codes")
+        raise MPIException(ErrorClass.OTHER, f"the error class {errorclass} has codes")
     _remove(errorclass)
 
 
@@ -238,7 +238,7 @@ def Remove_error_string(errorcode: int) -> None:
     """Takes back `Add_error_string`."""
     Get_error_class(errorcode)
     if errorcode <= ErrorClass.LASTCODE or not _texts[errorcode]:
-        raise Exception(ErrorClass.OTHER, f"the error code {errorcode} has no words of the program's own")
+        raise MPIException(ErrorClass.OTHER, f"the error code {errorcode} has no words of the program's own")
     _texts[errorcode] = ""
 
 
@@ -254,9 +254,9 @@ def _remove(code: int) -> None:
     global _last
     Get_error_class(code)
     if code <= ErrorClass.LASTCODE:
-        raise Exception(ErrorClass.OTHER, f"the error code {code} is not one that this program added")
+        raise MPIException(ErrorClass.OTHER, f"the error code {code} is not one that this program added")
     if _texts[code]:
-        raise Exception(ErrorClass.OTHER, f"the error code {code} still has its words")
+        raise MPIException(ErrorClass.OTHER, f"the error code {code} still has its words")
     del _classes[code], _texts[code]
     if code == _last:
         _last -= 1

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.transports.direct import readable
 
 Bytes = NDArray[np.uint8]
@@ -28,7 +28,7 @@ _CODES: Final = {
 """(DLPack's kind, bits) -> type code."""
 
 
-class BufferException(Exception, BufferError, ValueError):
+class BufferException(MPIException, BufferError, ValueError):
     """A buffer that cannot be used so."""
 
 

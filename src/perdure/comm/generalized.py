@@ -7,7 +7,7 @@ from typing import Any
 from perdure.comm.communicator import COMM_WORLD
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG
 from perdure.comm.engine import Engine
-from perdure.comm.failures import ErrorClass, Exception, reported
+from perdure.comm.failures import ErrorClass, MPIException, reported
 from perdure.comm.requests import Request
 from perdure.comm.status import Status
 
@@ -30,7 +30,7 @@ class Generalized:
 
     def block(self) -> None:
         if not self.completed:
-            raise Exception(ErrorClass.PENDING, "this generalized request was not completed, and waiting for it would never end")
+            raise MPIException(ErrorClass.PENDING, "this generalized request was not completed, and waiting for it would never end")
 
     def finish(self, status: Status | None) -> Any:
         self.peek(status if status is not None else Status())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.comm.constants import IDENT, PROC_NULL, SIMILAR, UNDEFINED, UNEQUAL
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.handles import Handle
 
 Range = tuple[int, int, int]
@@ -108,20 +108,20 @@ class Group(Handle[Ranks]):
     def _at(self, rank: int) -> int:
         ranks = self.held().ranks
         if not 0 <= rank < len(ranks):
-            raise Exception(ErrorClass.RANK, f"there is no rank {rank} in a group of {len(ranks)}")
+            raise MPIException(ErrorClass.RANK, f"there is no rank {rank} in a group of {len(ranks)}")
         return ranks[rank]
 
     @classmethod
     def _made(cls, ranks: tuple[int, ...], me: int) -> Any:
         if len(set(ranks)) != len(ranks):
-            raise Exception(ErrorClass.RANK, "a rank is named twice")
+            raise MPIException(ErrorClass.RANK, "a rank is named twice")
         return cls.of(Ranks(ranks, me)) if ranks else cls.of(_EMPTY)
 
 
 def _range(one: Range) -> range:
     first, last, step = one
     if step == 0:
-        raise Exception(ErrorClass.ARG, "the step of a range must not be 0")
+        raise MPIException(ErrorClass.ARG, "the step of a range must not be 0")
     return range(first, last + (1 if step > 0 else -1), step)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from perdure.comm.failures import ErrorClass, Exception, ValueException
+from perdure.comm.failures import ErrorClass, MPIException, ValueException
 
 Thing = TypeVar("Thing")
 _by_number: Final[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDictionary()
@@ -49,7 +49,7 @@ class Handle(Generic[Thing]):
     def held(self) -> Thing:
         """The thing. `MPI.Exception`: this is the null handle, or was freed."""
         if self.thing is None:
-            raise Exception(self.null_class, f"this {type(self).__name__} is null, or was freed")
+            raise MPIException(self.null_class, f"this {type(self).__name__} is null, or was freed")
         return self.thing
 
     def __bool__(self) -> bool:
@@ -108,7 +108,7 @@ class Handle(Generic[Thing]):
         """Gives it up; this handle is null afterwards. Constants stay."""
         self.held()
         if self.constant:
-            raise Exception(self.null_class, f"{self.constant} is a constant and cannot be freed")
+            raise MPIException(self.null_class, f"{self.constant} is a constant and cannot be freed")
         self.thing = None
 
     def free(self) -> None:

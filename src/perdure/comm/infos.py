@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from perdure.comm.constants import MAX_INFO_KEY, MAX_INFO_VAL
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.handles import Handle
 
 Items = Any
@@ -56,13 +56,13 @@ class Info(Handle[Words]):
     def Set(self, key: str, value: str) -> None:
         """Sets a value."""
         if not value or len(value) > MAX_INFO_VAL:
-            raise Exception(ErrorClass.INFO_VALUE, f"a value has 1 to {MAX_INFO_VAL} characters")
+            raise MPIException(ErrorClass.INFO_VALUE, f"a value has 1 to {MAX_INFO_VAL} characters")
         self.held()[_key(key)] = value
 
     def Delete(self, key: str) -> None:
         """Takes a pair out. `MPI.Exception`: there is none."""
         if self.held().pop(_key(key), None) is None:
-            raise Exception(ErrorClass.INFO_NOKEY, f"there is no key {key!r}")
+            raise MPIException(ErrorClass.INFO_NOKEY, f"there is no key {key!r}")
 
     def Get_nkeys(self) -> int:
         """How many pairs there are."""
@@ -72,7 +72,7 @@ class Info(Handle[Words]):
         """One of the keys."""
         keys = list(self.held())
         if not 0 <= n < len(keys):
-            raise Exception(ErrorClass.ARG, f"there is no key number {n}")
+            raise MPIException(ErrorClass.ARG, f"there is no key number {n}")
         return keys[n]
 
     # ---- as a dict ------------------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class Info(Handle[Words]):
 
 def _key(key: str) -> str:
     if not key or len(key) > MAX_INFO_KEY:
-        raise Exception(ErrorClass.INFO_KEY, f"a key has 1 to {MAX_INFO_KEY} characters")
+        raise MPIException(ErrorClass.INFO_KEY, f"a key has 1 to {MAX_INFO_KEY} characters")
     return key
 
 
@@ -185,7 +185,7 @@ class Errhandler(Handle[Handler]):
     def create(cls, function: Any) -> Errhandler:
         """One of the program's own."""
         if Errhandler._created >= MAX_USER_HANDLERS:
-            raise Exception(ErrorClass.ERRHANDLER, f"cannot create more than {MAX_USER_HANDLERS} error handlers: free some")
+            raise MPIException(ErrorClass.ERRHANDLER, f"cannot create more than {MAX_USER_HANDLERS} error handlers: free some")
         Errhandler._created += 1
         return cls.of(Handler(function))  # type: ignore[no-any-return]
 

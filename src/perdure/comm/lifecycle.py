@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 
 
 @dataclass(slots=True)
@@ -23,13 +23,13 @@ class Lifecycle:
         """`MPI.Exception`: it is initialised already, or was finalised."""
         if self.is_initialized:
             why = "after Finalize" if self.is_finalized else "a second time: importing MPI does it, unless mpi4py.rc.initialize is False"
-            raise Exception(ErrorClass.OTHER, f"Init is called {why}")
+            raise MPIException(ErrorClass.OTHER, f"Init is called {why}")
         self.is_initialized = True
 
     def finalize(self) -> None:
         """`MPI.Exception`: it is not initialised, or finalised already."""
         if not self.is_initialized or self.is_finalized:
-            raise Exception(ErrorClass.OTHER, f"Finalize is called {'a second time' if self.is_finalized else 'before Init'}")
+            raise MPIException(ErrorClass.OTHER, f"Finalize is called {'a second time' if self.is_finalized else 'before Init'}")
         self.is_finalized = True
 
 

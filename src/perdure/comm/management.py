@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.comm import constants as c
 from perdure.comm.attributes import Attributed
 from perdure.comm.comm_state import CommState
-from perdure.comm.failures import ErrorClass, Exception, left_out
+from perdure.comm.failures import ErrorClass, MPIException, left_out
 from perdure.comm.groups import Group, Ranks
 from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, Words
 from perdure.comm.memory import memory_of
@@ -123,14 +123,14 @@ class Management(Attributed):
         m = self.held()
         ranks = group.held().ranks
         if not set(ranks) <= set(m.ranks):
-            raise Exception(ErrorClass.GROUP, "the group has ranks that are not in the communicator")
+            raise MPIException(ErrorClass.GROUP, "the group has ranks that are not in the communicator")
         return self._child_if(m.engine.rank in ranks, m, ranks, ("create", ranks))
 
     def Split(self, color: int = 0, key: int = 0) -> Any:
         """Ranks of the same color, ordered by key; COMM_NULL for the color UNDEFINED. All ranks call it."""
         m = self.held()
         if color < 0 and color != c.UNDEFINED:
-            raise Exception(ErrorClass.ARG, f"a color must not be negative, as {color} is")
+            raise MPIException(ErrorClass.ARG, f"a color must not be negative, as {color} is")
         everyone = all_gather_objects(m, "comm.Split", (color, key))
         mine = sorted((its_key, rank) for rank, (its, its_key) in enumerate(everyone) if its == color)
         return self._child_if(color != c.UNDEFINED, m, tuple(m.ranks[rank] for _, rank in mine), ("split",))
@@ -200,7 +200,7 @@ class Management(Attributed):
         if handler is not None and handler.function is not None:
             handler.function(self, errorcode)
         elif errorcode and (handler is None or handler.constant is not ERRORS_RETURN):
-            raise Exception(errorcode)
+            raise MPIException(errorcode)
 
     # ---- buffers for Bsend, which needs none ------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.comm.buffers import Block, block, vector, vector_w
 from perdure.comm.constants import PROC_NULL
-from perdure.comm.failures import ErrorClass, Exception, ValueException
+from perdure.comm.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.operations import Schedule
 from perdure.comm.plans import Plan, Rooms
 from perdure.comm.schedules import neighbours
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def edges(m: CommState) -> tuple[list[int], list[int]]:
     """(ranks that this one receives from, ranks that it sends to). `MPI.Exception`: the communicator has no topology."""
     if m.topology is None:
-        raise Exception(ErrorClass.TOPOLOGY, "this communicator has no topology")
+        raise MPIException(ErrorClass.TOPOLOGY, "this communicator has no topology")
     return m.topology.edges(m.rank)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.engine import Engine
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.links import Send
 from perdure.comm.matching import Receive
 from perdure.comm.requests import Operation, Request
@@ -77,7 +77,7 @@ class ReceiveOperation:
         if status is not None:
             self.peek(status)
         if part.error:
-            raise Exception(ErrorClass.TRUNCATE, part.error)
+            raise MPIException(ErrorClass.TRUNCATE, part.error)
         if part.cancelled:
             return None
         assert part.data is not None
@@ -198,7 +198,7 @@ class CollectiveOperation:
         status.fill(ANY_SOURCE, ANY_TAG, 0)
 
     def cancel(self) -> None:
-        raise Exception(ErrorClass.REQUEST, "a collective cannot be cancelled")
+        raise MPIException(ErrorClass.REQUEST, "a collective cannot be cancelled")
 
 
 def drive(engine: Engine, schedule: Schedule) -> Any:
@@ -227,7 +227,7 @@ class PersistentOperation:
     def start(self) -> None:
         """Begins it again."""
         if self.active:
-            raise Exception(ErrorClass.REQUEST, "this persistent request is active already: wait for it first")
+            raise MPIException(ErrorClass.REQUEST, "this persistent request is active already: wait for it first")
         self._now = self._start()
         with self._engine.traffic.turns.lock:
             self.active = True
@@ -236,7 +236,7 @@ class PersistentOperation:
     def current(self) -> Operation:
         """The call that it began last."""
         if self._now is None:
-            raise Exception(ErrorClass.REQUEST, "this persistent request was never started")
+            raise MPIException(ErrorClass.REQUEST, "this persistent request was never started")
         return self._now
 
     def ready(self) -> bool:

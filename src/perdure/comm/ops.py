@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from perdure.comm.buffers import Block, block
 from perdure.comm.datatypes import Datatype, Type
-from perdure.comm.failures import ErrorClass, Exception, ValueException
+from perdure.comm.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.handles import Handle
 from perdure.comm.raw_buffers import buffer
 
@@ -49,7 +49,7 @@ class Op(Handle[Operation]):
     def Create(cls, function: Callable[..., Any], commute: bool = False) -> Any:
         """An operation of the program's own: `function(in, inout, datatype)` combines `in`, of the lower ranks, into `inout`."""
         if Op._user_ops >= MAX_USER_OPS:
-            raise Exception(ErrorClass.OP, f"cannot create more than {MAX_USER_OPS} user-defined operations: free some")
+            raise MPIException(ErrorClass.OP, f"cannot create more than {MAX_USER_OPS} user-defined operations: free some")
         Op._user_ops += 1
         return cls.of(Operation("user", None, lambda lower, higher: function(lower, higher, None), "", bool(commute), function))
 
@@ -113,7 +113,7 @@ def combiner(op: Op, like: Block, engine: Engine | None = None) -> Callable[[Arr
         return _calling(one.function, like.type, engine.outside if engine is not None else nullcontext)
     dtype = like.type.dtype
     if dtype is None or one.into is None or dtype.kind not in one.kinds:
-        raise Exception(ErrorClass.OP, f"{one.name} does not take elements of {like.type.name or 'this datatype'}")
+        raise MPIException(ErrorClass.OP, f"{one.name} does not take elements of {like.type.name or 'this datatype'}")
     return one.into
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 
 if TYPE_CHECKING:
     from perdure.comm.buffers import Block
@@ -87,9 +87,9 @@ def _bytes(buffer: Any, *, writable: bool) -> Any:
 
 def _external(datarep: str) -> None:
     if datarep != "external32":
-        raise Exception(ErrorClass.ARG, f"there is no data representation {datarep!r}, only external32")
+        raise MPIException(ErrorClass.ARG, f"there is no data representation {datarep!r}, only external32")
 
 
 def _fits(position: int, end: int, size: int) -> None:
     if position < 0 or end > size:
-        raise Exception(ErrorClass.TRUNCATE, f"{end - position} bytes from {position} on do not fit into {size}")
+        raise MPIException(ErrorClass.TRUNCATE, f"{end - position} bytes from {position} on do not fit into {size}")

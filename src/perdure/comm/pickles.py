@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 
 
 class Pickle:
@@ -64,7 +64,7 @@ def dump(obj: Any) -> memoryview:
         return memoryview(pickle.dumps(obj))
     except BaseException as error:
         if isinstance(error, _pickle.PicklingError | TypeError | AttributeError):
-            raise Exception(ErrorClass.ARG, f"this object cannot be pickled, so it cannot be sent: {error}") from error
+            raise MPIException(ErrorClass.ARG, f"this object cannot be pickled, so it cannot be sent: {error}") from error
         raise
 
 

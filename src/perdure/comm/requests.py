@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.handles import Handle
 from perdure.comm.status import Status
 
@@ -146,7 +146,7 @@ class Request(Handle[Operation]):
             first = next(((index, request) for index, request in active if request.held().ready()), None)
         if first is not None:
             return first[0], first[1]._complete(status)
-        raise Exception(ErrorClass.PENDING, "none of these requests can ever complete")
+        raise MPIException(ErrorClass.PENDING, "none of these requests can ever complete")
 
     @classmethod
     def Waitany(cls, requests: Sequence[Request], status: Status | None = None) -> int:

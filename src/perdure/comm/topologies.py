@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perdure.comm.constants import CART, DIST_GRAPH, GRAPH, PROC_NULL
-from perdure.comm.failures import ErrorClass, Exception
+from perdure.comm.failures import ErrorClass, MPIException
 
 Weights = tuple[list[int], list[int]] | None
 
@@ -25,14 +25,14 @@ class Grid:
         rank = 0
         for coord, dim, periodic in zip(coords, self.dims, self.periods, strict=True):
             if not periodic and not 0 <= coord < dim:
-                raise Exception(ErrorClass.ARG, f"the coordinates {list(coords)} lie outside the grid {list(self.dims)}")
+                raise MPIException(ErrorClass.ARG, f"the coordinates {list(coords)} lie outside the grid {list(self.dims)}")
             rank = rank * dim + coord % dim
         return rank
 
     def coords(self, rank: int) -> list[int]:
         """Where a rank is."""
         if not 0 <= rank < math.prod(self.dims):
-            raise Exception(ErrorClass.RANK, f"there is no rank {rank} in the grid {list(self.dims)}")
+            raise MPIException(ErrorClass.RANK, f"there is no rank {rank} in the grid {list(self.dims)}")
         found = []
         for dim in reversed(self.dims):
             rank, coord = divmod(rank, dim)
@@ -42,7 +42,7 @@ class Grid:
     def shift(self, rank: int, direction: int, by: int) -> tuple[int, int]:
         """(the rank that a message comes from, the one it goes to); PROC_NULL beyond an edge."""
         if not 0 <= direction < len(self.dims):
-            raise Exception(ErrorClass.DIMS, f"the grid {list(self.dims)} has no direction {direction}")
+            raise MPIException(ErrorClass.DIMS, f"the grid {list(self.dims)} has no direction {direction}")
         return self._at(rank, direction, -by), self._at(rank, direction, by)
 
     def _at(self, rank: int, direction: int, by: int) -> int:
@@ -68,7 +68,7 @@ class Graph:
     def edges(self, rank: int) -> tuple[list[int], list[int]]:
         """As of `Grid`."""
         if not 0 <= rank < len(self.edges_of):
-            raise Exception(ErrorClass.RANK, f"there is no rank {rank} in a graph of {len(self.edges_of)}")
+            raise MPIException(ErrorClass.RANK, f"there is no rank {rank} in a graph of {len(self.edges_of)}")
         both = list(self.edges_of[rank])
         return both, both
 
@@ -94,7 +94,7 @@ def balanced(nnodes: int, dims: Sequence[int]) -> list[int]:
     """Fills the zeros of `dims` so that the product is `nnodes`, with numbers as close to each other as can be, largest first."""
     fixed = math.prod(dim for dim in dims if dim)
     if nnodes < 1 or any(dim < 0 for dim in dims) or nnodes % fixed or (0 not in dims and fixed != nnodes):
-        raise Exception(ErrorClass.DIMS, f"{nnodes} ranks do not fill a grid of {list(dims)}")
+        raise MPIException(ErrorClass.DIMS, f"{nnodes} ranks do not fill a grid of {list(dims)}")
     free = list(dims).count(0)
     found = iter(_factors(nnodes // fixed, free))
     return [dim or next(found) for dim in dims]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import constants as c
-from perdure.comm.failures import ErrorClass, Exception, ValueException
+from perdure.comm.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.infos import INFO_NULL, Info
 from perdure.comm.topologies import DistGraph, Graph, Grid, Topology
 
@@ -35,7 +35,7 @@ class TopologyCalls:
             raise ValueException(ErrorClass.ARG, f"{len(sizes)} dimensions need as many periods, and not {len(wraps)}")
         count = math.prod(sizes)
         if any(dim < 1 for dim in sizes) or count > m.size:
-            raise Exception(ErrorClass.DIMS, f"{m.size} ranks do not fill a grid of {list(sizes)}")
+            raise MPIException(ErrorClass.DIMS, f"{m.size} ranks do not fill a grid of {list(sizes)}")
         return self._with_topology(Grid(dims=sizes, periods=wraps), count, ("cart", sizes, wraps))
 
     def Cart_map(self, dims: Sequence[int], periods: Any = None) -> int:
@@ -53,7 +53,7 @@ class TopologyCalls:
         ends = [0, *_ends(index, edges)]
         neighbours = tuple(tuple(edges[start:end]) for start, end in itertools.pairwise(ends))
         if len(neighbours) > m.size:
-            raise Exception(ErrorClass.ARG, f"a graph of {len(neighbours)} nodes needs more than {m.size} ranks")
+            raise MPIException(ErrorClass.ARG, f"a graph of {len(neighbours)} nodes needs more than {m.size} ranks")
         return self._with_topology(Graph(edges_of=neighbours), len(neighbours), ("graph", neighbours))
 
     def Graph_map(self, index: Sequence[int], edges: Sequence[int]) -> int:
