@@ -18,7 +18,7 @@ import numpy as np
 import numpy.random  # NumPy imports it at its first use, which would be in the middle of a recovery
 from numpy.typing import NDArray
 
-from perdure.adapters import boxes, items, random_states, sharing
+from perdure.adapters import items, objects, random_states, sharing
 from perdure.adapters.comparing import Memo
 from perdure.adapters.declaring import gigabytes, held_by_nobody, plain, sizes, split, what_to_write
 from perdure.adapters.encoding import Encoding
@@ -174,7 +174,7 @@ class Job:
         return self._declare(name, Kind.REPLICATED, value, init)
 
     def private(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, resize: Any = None, recover: Any = None) -> Any:
-        """Declares an array or a box of this rank's own; protected by parity. Arguments as of `replicated`."""
+        """Declares an array or an object of this rank's own; protected by parity. Arguments as of `replicated`."""
         self._may_declare(name, recover)
         if resize is not None:
             raise UsageError(f"the item {name!r}: resize= comes with jobs that change their size; leave it out")
@@ -238,14 +238,14 @@ class Job:
                     f"the item {name!r} is a {type(value).__name__}, which is more than an array: declare a dict that holds it"
                 )
             if not value.flags.writeable:
-                raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in a box (a dict)")
+                raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in an object (a dict)")
             self._shares_nothing(name, value)
             is_resident = init is not _MISSING and kind is Kind.PRIVATE and self._residence.takes_over(value)
             self._have_memory(f"the item {name!r}", value.nbytes, resident=is_resident)
             value, place = self._residence.moved_in(value) if is_resident else (value, None)
             self._extents.add(extent(value), name)
             self._entries[name] = Entry(name=name, kind=kind, live=value, own=value, place=place)
-        elif boxes.is_box(value):
+        elif objects.is_object(value):
             if any(entry.live is value for entry in self._entries.values()):
                 raise UsageError(f"the item {name!r} is the same object as another item: declare it once")
             entry = self._entries[name] = Entry(name=name, kind=kind, live=value)
@@ -259,7 +259,7 @@ class Job:
         """The item of that name, if it is an object that was committed, and its bytes, which were checked."""
         base = self._session.base
         item = (
-            next((one for one in base.offer.items if one.name == name and one.kind is kind and one.form is Form.BOX), None)
+            next((one for one in base.offer.items if one.name == name and one.kind is kind and one.form is Form.OBJECT), None)
             if base
             else None
         )
@@ -274,9 +274,9 @@ class Job:
         """The committed object: `value` itself, restored in place, or a new one. So what the program names of it is the real thing."""
         item, source = committed
         if value is _MISSING:
-            return boxes.thaw(item.name, source)
-        if boxes.is_box(value):
-            boxes.restore(item.name, source, value, by_value=kind is Kind.REPLICATED)
+            return objects.thaw(item.name, source)
+        if objects.is_object(value):
+            objects.restore(item.name, source, value, by_value=kind is Kind.REPLICATED)
         return value
 
     def _shares_nothing(self, name: str, array: Array) -> None:
@@ -381,10 +381,10 @@ class Job:
             label=Label(self.generation, superstep), transit=transit,
         )  # fmt: skip
         arrays = [entry for entry in self._entries.values() if entry.own is not None]
-        objects = sum(item.nbytes for item in offer.items if item.form is Form.BOX and item.name not in (RANDOM, RESULT))
+        object_bytes = sum(item.nbytes for item in offer.items if item.form is Form.OBJECT and item.name not in (RANDOM, RESULT))
         live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
         session.comm.engine.pass_commit(superstep)
-        session.finish_snapshot(superstep, offer, live + objects, resident)
+        session.finish_snapshot(superstep, offer, live + object_bytes, resident)
 
     def _slot(self, nbytes: int) -> Array:
         """Where a snapshot is copied to. At the first commit the sizes of objects are known, and looked at."""

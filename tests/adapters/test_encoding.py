@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure.adapters import boxes
+from perdure.adapters import objects
 from perdure.adapters.encoding import Encoding
 from perdure.errors import UsageError
 
@@ -145,7 +145,7 @@ class Constant:
 
 
 def stored(value: Any) -> np.ndarray:
-    frozen = boxes.freeze("item", value)
+    frozen = objects.freeze("item", value)
     frozen.try_restore()
     slot = np.full(frozen.nbytes, 0xEE, np.uint8)
     frozen.store(slot)
@@ -154,8 +154,8 @@ def stored(value: Any) -> np.ndarray:
 
 def again(value: Any) -> Any:
     """Return what comes back, after checking that it is the same in all that is observed."""
-    made = boxes.thaw("item", stored(value))
-    assert boxes.freeze("item", made).equals(stored(value))
+    made = objects.thaw("item", stored(value))
+    assert objects.freeze("item", made).equals(stored(value))
     return made
 
 
@@ -349,8 +349,8 @@ def test_any_nest_is_restored_into_any_other(value: Any, other: Any) -> None:
     live = {"value": other}
     slot = stored({"value": value})
     with contextlib.suppress(UsageError):  # hypothesis itself may have names for parts of `other`
-        boxes.restore("item", slot, live)
-    assert boxes.freeze("item", live).equals(slot)
+        objects.restore("item", slot, live)
+    assert objects.freeze("item", live).equals(slot)
 
 
 VIEWS = {"memory view": lambda: memoryview(bytearray(3)), "row": lambda: np.zeros(2, TABLE)[1], "lock": threading.Lock}
@@ -364,7 +364,7 @@ def test_what_cannot_come_back_is_refused_wherever_it_is(beside: Any, path: list
         value = {"key": value} if step == "key" else [value, beside] if step == 0 else _nodes(value)
     where = "".join("['key']" if step == "key" else "[0]" if step == 0 else ".value" for step in reversed(path))
     with pytest.raises(UsageError, match=re.escape(f"['here']{where} a ")):
-        boxes.freeze("item", {"here": value, "beside": beside})
+        objects.freeze("item", {"here": value, "beside": beside})
 
 
 REFUSED = {
@@ -406,7 +406,7 @@ def test_ids_as_keys_are_refused() -> None:
 def test_equal_objects_are_equal_bytes() -> None:
     one, two = ({"a": Book({1: [2, 3]}), "b": np.arange(5)[::2]} for _ in range(2))
     assert Encoding("x", one).head() == Encoding("x", two).head()
-    assert boxes.freeze("x", one).digest() == boxes.freeze("x", two).digest()
+    assert objects.freeze("x", one).digest() == objects.freeze("x", two).digest()
 
 
 # ---- in place ---------------------------------------------------------------------------------------------------------------
@@ -417,7 +417,7 @@ def test_names_of_parts_go_on_meaning_them() -> None:
     live = {"model": model, "grid": grid, "rng": rng, "list": [model]}
     later = {"model": Node(5), "grid": np.arange(4.0), "rng": np.random.default_rng(9), "list": [Node(6), Node(7)]}
     later["list"][0] = later["model"]  # type: ignore[index]
-    boxes.restore("item", stored(later), live)
+    objects.restore("item", stored(later), live)
     assert live["model"] is model is live["list"][0]  # type: ignore[index]
     assert model.value == 5
     assert live["grid"] is grid
@@ -430,12 +430,12 @@ def test_a_name_that_would_be_out_of_date_is_refused() -> None:
     grid = np.zeros(4)
     live = {"grid": grid}
     with pytest.raises(UsageError, match=r"another object at \['grid'\]"):
-        boxes.restore("item", stored({"grid": np.zeros(5)}), live)
+        objects.restore("item", stored({"grid": np.zeros(5)}), live)
 
 
 def test_a_part_without_a_name_may_be_replaced() -> None:
     live = {"grid": np.zeros(4), "node": Node([1])}
-    boxes.restore("item", stored({"grid": np.zeros(5), "node": [Node()]}), live)
+    objects.restore("item", stored({"grid": np.zeros(5), "node": [Node()]}), live)
     assert live["grid"].shape == (5,)  # type: ignore[union-attr]
 
 
@@ -443,4 +443,4 @@ def test_a_set_with_other_hashes_in_another_process_is_refused() -> None:
     slot = stored({"set": {Fickle(1), Fickle(2)}})
     Fickle.salt += 1
     with pytest.raises(UsageError, match="other hashes in this process"):
-        boxes.thaw("item", slot)
+        objects.thaw("item", slot)

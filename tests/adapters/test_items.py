@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perdure.adapters import boxes, items
+from perdure.adapters import items, objects
 from perdure.adapters.items import Entry
 from perdure.core.snapshot_index import ALIGNMENT, Form, Kind, SnapshotIndex, replicated_start
 from perdure.errors import UsageError
@@ -61,7 +61,7 @@ def test_everything_comes_back_into_the_same_objects() -> None:
         if old.own is not None and new.own is not None:
             assert new.own.tobytes() == old.own.tobytes()
         else:
-            assert boxes.freeze("x", new.live).digest() == boxes.freeze("x", old.live).digest()
+            assert objects.freeze("x", new.live).digest() == objects.freeze("x", old.live).digest()
 
 
 def test_an_offer_says_where_everything_lies() -> None:
@@ -127,4 +127,4 @@ def test_declarations_that_differ_from_the_snapshot(declared: list[Entry], what:
 
 def test_an_entry_is_an_array_or_a_box() -> None:
     assert array("a", np.zeros(1)).form is Form.ARRAY
-    assert box("b", {}).form is Form.BOX
+    assert box("b", {}).form is Form.OBJECT

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.adapters.test_encoding import again, stored
 
-from perdure.adapters import boxes
+from perdure.adapters import objects
 from perdure.errors import UsageError
 
 MISSING = object()
@@ -65,7 +65,7 @@ def test_a_constant_of_the_program_comes_back_as_itself(constant: Any) -> None:
 def test_a_constant_with_another_value_now_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = stored({"constant": DEFAULT})
     monkeypatch.setitem(globals(), "DEFAULT", (1, "a", 0.0))
-    assert repr(boxes.thaw("item", slot)) == "{'constant': (1, 'a', -0.0)}"
+    assert repr(objects.thaw("item", slot)) == "{'constant': (1, 'a', -0.0)}"
 
 
 @pytest.mark.parametrize("what", SENTINELS)
@@ -78,7 +78,7 @@ def test_a_sentinel_comes_back_as_itself(what: str) -> None:
 @pytest.mark.parametrize("what", SENTINELS)
 def test_a_sentinel_comes_back_where_another_stood(what: str) -> None:
     live = {"value": Sentinel("other"), "list": [None]}
-    boxes.restore("item", stored({"value": SENTINELS[what], "list": [SENTINELS[what]]}), live)
+    objects.restore("item", stored({"value": SENTINELS[what], "list": [SENTINELS[what]]}), live)
     assert live["value"] is live["list"][0] is SENTINELS[what]  # type: ignore[index]
 
 
@@ -86,7 +86,7 @@ def test_an_object_with_attributes_comes_back_with_them_in_place() -> None:
     slot = stored({"settings": SETTINGS})
     SETTINGS.name = "after"
     live: dict[str, Any] = {}
-    boxes.restore("item", slot, live)
+    objects.restore("item", slot, live)
     assert live["settings"] is SETTINGS
     assert SETTINGS.name == "before"
 
@@ -97,7 +97,7 @@ def test_an_object_keeps_its_place_when_its_attributes_become_more() -> None:
     SETTINGS.more = [1]  # type: ignore[attr-defined]
     slot = stored(live)
     del SETTINGS.more  # type: ignore[attr-defined]
-    boxes.restore("item", slot, live)
+    objects.restore("item", slot, live)
     assert live["settings"] is SETTINGS
     assert SETTINGS.more == [1]  # type: ignore[attr-defined]
     del SETTINGS.more  # type: ignore[attr-defined]
@@ -123,7 +123,7 @@ def test_a_name_that_means_another_thing_after_the_loss_is_refused() -> None:
     slot = stored({"value": variable})
     variable = 5
     with pytest.raises(UsageError, match="a object then and a int now: give the object a name"):
-        boxes.thaw("item", slot)
+        objects.thaw("item", slot)
 
 
 def test_an_anonymous_object_is_refused() -> None:

@@ -150,7 +150,7 @@ def too_large(job: perdure.Job) -> None:
         (recover, "recover= comes in a later version"),
         (unpicklable, "a lambda or a local function"),
         (communicates_in_make, "must not communicate"),
-        (resized, r"'a' was declared with the shape \(30,\) and has \(40,\) now: .*belongs into a box"),
+        (resized, r"'a' was declared with the shape \(30,\) and has \(40,\) now: .*belongs into an object"),
     ],
 )
 def test_misuse_while_running(main: Callable[..., Any], words: str) -> None:

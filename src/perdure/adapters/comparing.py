@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from perdure.adapters.boxes import Frozen
 from perdure.adapters.names import Names
+from perdure.adapters.objects import Frozen
 from perdure.adapters.tracking import Flags, Tracker
 from perdure.adapters.variables import Variables
 from perdure.coding.copying import STREAM_BYTES, Stream
@@ -31,9 +31,9 @@ PROBE_EVERY: Final = 8
 TRUST: Final = 4
 """Blocks in a row, or nearly, that were expected to change and have not: then the others are compared. Arbitrary."""
 ROOM_STEP: Final = 4096
-"""Bytes by which the room of a box grows, so that a box whose length changes a little moves nothing else."""
+"""Bytes by which the room of an object grows, so that an object whose length changes a little moves nothing else."""
 SPARE_MAX: Final = 64 << 10
-"""Bytes that a box may have to spare: an eighth of its length, and no more than this. Arbitrary."""
+"""Bytes that an object may have to spare: an eighth of its length, and no more than this. Arbitrary."""
 _COMPARE: Final = ctypes.CDLL(None).memcmp
 _COMPARE.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
@@ -44,10 +44,10 @@ class Memo:
 
     Attributes:
         hot: by item, for each block, 1 if it had changed at the last commit.
-        rooms: by box, the bytes that are kept for it.
-        values: by box, its length, the digests of its blocks and of its value at the last commit: equal bytes are an equal value.
-        frozen: by box that has a fingerprint, that and the box taken apart.
-        restored: by box, the kinds and classes of parts that a trial has restored.
+        rooms: by object, the bytes that are kept for it.
+        values: by object, its length, the digests of its blocks and of its value at the last commit: equal bytes are an equal value.
+        frozen: by object that has a fingerprint, that and the object taken apart.
+        restored: by object, the kinds and classes of parts that a trial has restored.
         names: what the program had names for when the loop began.
         variables: which of them are variables, and of which parts.
         check_restore: when a restore is tried, as of `Means`.
@@ -72,14 +72,14 @@ class Memo:
         return known if len(known) == blocks else bytes(blocks)
 
     def value_digest(self, name: str, nbytes: int, blocks: bytes, computed: Callable[[], int]) -> int:
-        """Of a box whose pickle has `nbytes` and the block digests `blocks`: `computed`, unless it was so at the last commit."""
+        """Of an object whose pickle has `nbytes` and the block digests `blocks`: `computed`, unless it was so at the last commit."""
         known = self.values.get(name)
         if known is None or known[:2] != (nbytes, blocks):
             known = self.values[name] = nbytes, blocks, computed()
         return known[2]
 
     def room(self, name: str, nbytes: int) -> int:
-        """For a box of `nbytes`: what it had, if that is enough and not too much."""
+        """For an object of `nbytes`: what it had, if that is enough and not too much."""
         kept = self.rooms.get(name, 0)
         if not nbytes <= kept <= nbytes + min(nbytes, 2 * SPARE_MAX) + ROOM_STEP:
             kept = self.rooms[name] = -(-(nbytes + min(nbytes // 8, SPARE_MAX)) // ROOM_STEP) * ROOM_STEP

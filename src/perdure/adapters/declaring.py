@@ -15,7 +15,7 @@ from perdure.errors import UsageError
 def plain(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype. UsageError: its elements are Python objects."""
     if dtype.hasobject:
-        raise UsageError(f"the item {name!r} is an array of Python objects: declare a box, such as a list, instead")
+        raise UsageError(f"the item {name!r} is an array of Python objects: declare a list instead")
     return dtype
 
 

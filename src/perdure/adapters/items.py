@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.adapters import arrays, boxes, sharing
+from perdure.adapters import arrays, objects, sharing
 from perdure.adapters.comparing import Memo, copy_changed, stretches
 from perdure.adapters.places import Items
 from perdure.adapters.tracking import Flags
@@ -55,22 +55,22 @@ class Entry:
         if self.own is not None and self.own.shape != self.shape:
             raise UsageError(
                 f"the item {self.name!r} was declared with the shape {self.shape} and has {self.own.shape} now: an array keeps its shape; "
-                "what grows belongs into a box (a dict)"
+                "what grows belongs into an object (a dict)"
             )
 
     @property
     def form(self) -> Form:
-        """Array or box."""
-        return Form.BOX if self.own is None else Form.ARRAY
+        """Array or object."""
+        return Form.OBJECT if self.own is None else Form.ARRAY
 
     @property
     def by_value(self) -> bool:
         """Whether it does not matter which NaN of an object is which: a broadcast makes new ones."""
         return self.kind is Kind.REPLICATED
 
-    def freeze(self) -> boxes.Frozen:
+    def freeze(self) -> objects.Frozen:
         """Take an object apart. UsageError: something in it cannot be restored exactly."""
-        return boxes.freeze(self.name, self.live, by_value=self.by_value)
+        return objects.freeze(self.name, self.live, by_value=self.by_value)
 
     def restore(self, item: Item, source: Bytes) -> bool:
         """Sets the live object from the bytes of a snapshot; ghost rows become NaN, so that a forgotten exchange shows.
@@ -82,7 +82,7 @@ class Entry:
             if of_blocks(source) != item.blocks:
                 return False
             if not self.freeze().equals(source):
-                boxes.restore(self.name, source, self.live, by_value=self.by_value)
+                objects.restore(self.name, source, self.live, by_value=self.by_value)
                 if not self.freeze().equals(source):
                     raise UsageError(
                         f"the item {self.name!r} cannot be restored exactly: something in it is another thing in each process, such as a "
@@ -128,7 +128,7 @@ def _spoilt(dtype: np.dtype[Any]) -> Any:
 @dataclass(slots=True)
 class _Packed:
     entry: Entry
-    frozen: boxes.Frozen | None
+    frozen: objects.Frozen | None
     nbytes: int
     room: int
     """Bytes that are kept for it; zeros beyond its end."""
@@ -222,7 +222,7 @@ def _freeze(entry: Entry, memo: Memo) -> _Packed:
 
 
 def _lies_alike(packed: list[_Packed], coded_bytes: int, replicated_bytes: int, offer: SnapshotIndex) -> bool:
-    """Do all items lie where they lay? The length of a box may differ within its room."""
+    """Do all items lie where they lay? The length of an object may differ within its room."""
     if len(offer.items) != len(packed) or (coded_bytes, replicated_bytes) != (offer.coded_bytes, offer.replicated_bytes):
         return False
     return all(

@@ -41,7 +41,7 @@ class Form(StrEnum):
     """How an item's bytes are to be read."""
 
     ARRAY = "array"
-    BOX = "box"
+    OBJECT = "object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Item:
     """One declared item in one snapshot of one rank.
 
     Attributes:
-        dtype: NumPy's `dtype.str`, or for a structured dtype its `str`; empty for a box.
-        shape: of the local array without ghost rows; empty for a box.
+        dtype: NumPy's `dtype.str`, or for a structured dtype its `str`; empty for an object.
+        shape: of the local array without ghost rows; empty for an object.
         global_shape: of the whole array; equal on all ranks; empty unless sharded.
         offset: bytes from the start of its region.
         nbytes: bytes of the item in the slot.

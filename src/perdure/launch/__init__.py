@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from perdure.adapters import boxes
+from perdure.adapters import objects
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
 from perdure.core.layout import nodes_with_ranks
@@ -165,7 +165,7 @@ def run(
     error = error_of(ending)
     if error is not None:
         raise error
-    account.report.result = _result(boxes.thaw("result", np.frombuffer(ending.payload, np.uint8))["result"])
+    account.report.result = _result(objects.thaw("result", np.frombuffer(ending.payload, np.uint8))["result"])
     return account.report
 
 

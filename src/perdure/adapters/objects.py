@@ -25,7 +25,7 @@ from perdure.errors import UsageError
 Bytes = NDArray[np.uint8]
 
 
-def is_box(value: Any) -> bool:
+def is_object(value: Any) -> bool:
     """Return whether a value is a dict, a list, or an instance of a dataclass that can change."""
     if isinstance(value, dict | list):
         return True
