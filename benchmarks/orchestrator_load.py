@@ -166,7 +166,7 @@ class Job:
         reach = getattr(message, "reach", None)
         match message:
             case msg.Greet():
-                self.say(number, msg.Status(generation=0, phase="spare", resumed=False, ranks=(), ready=(), silent=()))
+                self.say(number, msg.AgentStatus(generation=0, phase="spare", resumed=False, ranks=(), ready=(), silent=()))
             case msg.Seal() | msg.Accept() | msg.Install() | msg.Amend() | msg.Resume() if reach is not None:
                 self.say(number, *(self._gathered(milestone, message, reach) for milestone in milestones_of(message)))
             case msg.Accept(ballot=ballot):

@@ -1,7 +1,7 @@
 """What a program holds: its state, declared with how redundant it is, and the loop that commits it.
 
-A `Job` lives for one entry into `main`. `Memory` lives as long as the process and hands buffers and derived values from one entry to the
-next. The loop's first `next()` sets every item to the committed state, so what a program writes before the loop is harmless.
+A `Job` lives for one entry into `main`. `KeptMemory` lives as long as the process and passes buffers and derived values from one entry to
+the next. The loop's first `next()` sets every item to the committed state, so what a program writes before the loop is harmless.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from perdure.adapters.declaring import gigabytes, held_by_nobody, plain, sizes, 
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.extents import Extents, extent
 from perdure.adapters.items import Entry
-from perdure.adapters.kept_memory import Memory
+from perdure.adapters.kept_memory import KeptMemory
 from perdure.adapters.places import Items
 from perdure.adapters.rebinding import Rebinding
 from perdure.adapters.residence import Residence
@@ -38,7 +38,7 @@ from perdure.core.ids import END, Label
 from perdure.core.snapshot_index import Form, Item, Kind
 from perdure.errors import ConfigError, UsageError
 from perdure.runtime.digests import of_blocks
-from perdure.runtime.session import Session
+from perdure.runtime.session import GenerationSession
 
 Array = NDArray[Any]
 Index = tuple[slice, ...]
@@ -62,7 +62,7 @@ def current() -> Job:
 class Job:
     """One entry of `main` on one rank. Every call may raise `GenerationRevoked`, which is to be let through."""
 
-    def __init__(self, session: Session, memory: Memory) -> None:
+    def __init__(self, session: GenerationSession, memory: KeptMemory) -> None:
         self._session, self._memory = session, memory
         self._superstep = session.base.superstep if session.base else 0
         self._entries: dict[str, Entry] = {}
@@ -417,7 +417,9 @@ class Job:
         self._memory.buffers = {entry.name: entry.live for entry in kept}
 
 
-def run_main(main: Callable[..., Any], arguments: dict[str, Any], session: Session, memory: Memory, dump: Callable[[Any], bytes]) -> None:
+def run_main(
+    main: Callable[..., Any], arguments: dict[str, Any], session: GenerationSession, memory: KeptMemory, dump: Callable[[Any], bytes]
+) -> None:
     """Enters `main` once, and commits the end when it returns. Every exception passes through."""
     job = Job(session, memory)
     try:

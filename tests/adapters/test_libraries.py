@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.adapters.test_encoding import again, stored
 
 from perdure.errors import UsageError
+from tests.adapters.test_encoding import again, stored
 
 
 @pytest.mark.parametrize("name", ["DataFrame", "Series"])

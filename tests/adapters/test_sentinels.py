@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.adapters.test_encoding import again, stored
 
 from perdure.adapters import objects
 from perdure.errors import UsageError
+from tests.adapters.test_encoding import again, stored
 
 MISSING = object()
 first_name = object()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.runtime.test_dirty_pages import DONTNEED, FIXED, LIBC, PRIVATE, WRITABLE, can_watch
 
 from perdure.adapters import items
 from perdure.adapters.arrays import as_bytes
@@ -22,6 +21,7 @@ from perdure.core.ids import Label
 from perdure.core.snapshot_index import BLOCK_BYTES, Kind, SnapshotIndex, replicated_start
 from perdure.runtime.dirty_pages import PAGE_BYTES, DirtyPages
 from perdure.runtime.session import Previous
+from tests.runtime.test_dirty_pages import DONTNEED, FIXED, LIBC, PRIVATE, WRITABLE, can_watch
 
 pytestmark = pytest.mark.skipif(not can_watch(), reason="this kernel does not tell which pages were written")
 COLD = bytes(8)

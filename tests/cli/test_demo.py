@@ -18,13 +18,13 @@ import pytest
 from rich.console import Console
 
 import perdure.cli.demo as package
-from perdure.cli.demo import Wish, example, summary
+from perdure.cli.demo import DemoOptions, example, summary
 from perdure.cli.demo.picture import HalfBlocks
 from perdure.cli.demo.screen import Screen, picture_size
-from perdure.cli.demo.stage import TITLES, Stage
+from perdure.cli.demo.stage import TITLES, DemoStage
 from perdure.cli.demo.verdict import judge
 from perdure.cli.parts import bar, clock
-from perdure.cli.watch import NodeState, Watch
+from perdure.cli.watch import NodeViewState, Watch
 from perdure.errors import ConfigError
 from perdure.launch import Report
 
@@ -145,9 +145,9 @@ def story(killed: bool = True) -> list[dict[str, Any]]:
     return [{"t": float(second), **copy.deepcopy(event)} for second, event in enumerate(events)]
 
 
-def told(events: list[dict[str, Any]], before: Stage | None = None) -> tuple[Stage, Report]:
+def told(events: list[dict[str, Any]], before: DemoStage | None = None) -> tuple[DemoStage, Report]:
     """A stage that has taken the events, and what the report would be."""
-    stage = Stage(TITLES[1] if before else TITLES[0], COUNT, before=before, clock=lambda: events[-1]["t"])
+    stage = DemoStage(TITLES[1] if before else TITLES[0], COUNT, before=before, clock=lambda: events[-1]["t"])
     for event in events:
         stage.take(event)
     return stage, Report(result={"highest_m": 1.5}, supersteps=COUNT, losses=stage.watch.losses, digests={"eta": "x", "u": "y"})
@@ -223,7 +223,7 @@ def test_the_demo_answers_false_when_the_runs_differ(
 
     monkeypatch.setattr(package, "run", run)
     monkeypatch.setattr(example, "supersteps", lambda coarsen, hours: COUNT)
-    wish = Wish(kill_every_s=5, seed=7, coarsen=6, hours=1, picture=tmp_path / "map.png")
+    wish = DemoOptions(kill_every_s=5, seed=7, coarsen=6, hours=1, picture=tmp_path / "map.png")
     assert not package.demo(wish, Console(width=80, height=24, force_terminal=False))
     assert "bit-identical: no: 'u' differs on rank 1 at superstep 10" in capsys.readouterr().out
 
@@ -231,14 +231,14 @@ def test_the_demo_answers_false_when_the_runs_differ(
 def test_a_watch_knows_who_is_where_and_what_is_left() -> None:
     events, now = story(), 0.0
     watch = Watch(lambda: now, COUNT)
-    seen: dict[str, list[NodeState]] = {}
+    seen: dict[str, list[NodeViewState]] = {}
     for event in events:
         now = event["t"]
         watch.take(event)
         seen[event["event"]] = [watch.nodes[node].state for node in sorted(watch.nodes)]
         if event["event"] == "progress":
             assert watch.time_left_s == pytest.approx((now - events[7]["t"]) / 5 * 15)
-    running, spare, lost, rebuilding = NodeState.RUNNING, NodeState.SPARE, NodeState.LOST, NodeState.REBUILDING
+    running, spare, lost, rebuilding = NodeViewState.RUNNING, NodeViewState.SPARE, NodeViewState.LOST, NodeViewState.REBUILDING
     assert seen["progress"] == [running, running, spare]
     assert seen["node_lost"] == [running, lost, spare]
     assert seen["rebuilt"] == [running, lost, rebuilding]
@@ -254,7 +254,7 @@ def test_the_view_fills_the_terminal_and_no_line_is_too_long(width: int, height:
     events = story()
     now = 0.0
     with Screen(console, f"perdure-test-{time.monotonic_ns()}", live=False) as screen:
-        stage = Stage(TITLES[0], COUNT, clock=lambda: now)
+        stage = DemoStage(TITLES[0], COUNT, clock=lambda: now)
         screen.begin(stage)
         for event in events[:-3]:
             now = event["t"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from perdure.coding import Codec, galois, kernels
 from perdure.coding._llvm import LlvmKernel
-from perdure.coding._llvm_ir import Shape
+from perdure.coding._llvm_ir import VectorShape
 from perdure.coding._numpy import TILE_BYTES, NumpyKernel
 from perdure.coding.kernels import Kernel
 from perdure.errors import ConfigError
@@ -30,7 +30,7 @@ def kernel(name: str) -> Kernel:
         case "llvm":
             return LlvmKernel()
         case _:
-            return LlvmKernel(Shape(lanes=16, unroll=2, shuffle=""))
+            return LlvmKernel(VectorShape(lanes=16, unroll=2, shuffle=""))
 
 
 KERNELS = ["numpy", "llvm", "shifts"]

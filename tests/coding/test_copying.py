@@ -27,7 +27,7 @@ def test_every_length_and_alignment(nbytes: int, target_offset: int, source_offs
     everywhere = np.random.default_rng(nbytes).integers(0, 256, nbytes + 300, np.uint8)
     source = everywhere[source_offset : source_offset + nbytes]
     room = np.full(nbytes + 300, 7, np.uint8)
-    copy = copying.Stream(room[target_offset : target_offset + nbytes], source).copy
+    copy = copying.StreamingCopy(room[target_offset : target_offset + nbytes], source).copy
     for start in range(0, nbytes, 700):
         copy(start, min(start + 700, nbytes))
     assert (room[target_offset : target_offset + nbytes] == source).all()
@@ -39,11 +39,11 @@ def test_every_length_and_alignment(nbytes: int, target_offset: int, source_offs
 def test_shared_memory_is_seen_through_another_mapping() -> None:
     mapped = mmap.mmap(-1, 2 * MIB)
     source = np.arange(2 * MIB, dtype=np.uint8)
-    copying.Stream(np.frombuffer(mapped, np.uint8), source).copy(0, 2 * MIB)
+    copying.StreamingCopy(np.frombuffer(mapped, np.uint8), source).copy(0, 2 * MIB)
     assert mapped[:] == source.tobytes()
 
 
 def test_lengths_must_agree() -> None:
     copying.prepare()
     with pytest.raises(ValueError, match="one length"):
-        copying.Stream(np.zeros(1024, np.uint8), np.zeros(1023, np.uint8))
+        copying.StreamingCopy(np.zeros(1024, np.uint8), np.zeros(1023, np.uint8))

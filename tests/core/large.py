@@ -9,9 +9,8 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import AgentState
-from perdure.core.agent.state import Hosted, WorkerPhase
-from perdure.core.agent.state import Phase as AgentPhase
-from perdure.core.orchestrator import JobShape, OrchestratorState, Phase
+from perdure.core.agent.state import Hosted, MembershipPhase, WorkerPhase
+from perdure.core.orchestrator import GenerationPhase, JobShape, OrchestratorState
 from perdure.core.orchestrator.state import Node, NodeState
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
@@ -19,7 +18,7 @@ from perdure.core.settings import Settings
 AGENTS, PER_NODE = 40, 2
 RANKS = AGENTS * PER_NODE
 SETTINGS = Settings(direct_agents_max=1, fan_out=3)
-STATUS = msg.Status(generation=1, phase="member", resumed=True, ranks=(), ready=(), silent=())
+STATUS = msg.AgentStatus(generation=1, phase="member", resumed=True, ranks=(), ready=(), silent=())
 
 
 class Job:
@@ -29,7 +28,9 @@ class Job:
         seats = [Seat(agent=n + 1, node=n, address=f"a{n}") for n in range(AGENTS)]
         plan = first_plan(seats, RANKS, PER_NODE, 8, 1)
         shape = JobShape(ranks=RANKS, ranks_per_node=PER_NODE, group_size=8, parity=1)
-        self.chief = OrchestratorState(round=1, shape=shape, settings=SETTINGS, phase=Phase.COUNTING, plan=plan, all_nodes_up=True)
+        self.chief = OrchestratorState(
+            round=1, shape=shape, settings=SETTINGS, phase=GenerationPhase.COUNTING, plan=plan, all_nodes_up=True
+        )
         self.agents: dict[int, AgentState] = {}
         self.speakers: set[int] = set()
         self.told: list[do.OrchestratorCommand] = []
@@ -41,14 +42,14 @@ class Job:
             self.chief.add(node)
             hosted = {rank: _waiting(rank) for rank in plan.ranks_of(seat.agent)}
             self.agents[seat.agent] = AgentState(
-                me=seat.agent, node=seat.node, settings=SETTINGS, phase=AgentPhase.MEMBER, plan=plan, resumed=True, installed=True,
+                me=seat.agent, node=seat.node, settings=SETTINGS, phase=MembershipPhase.MEMBER, plan=plan, resumed=True, installed=True,
                 orchestrator=True, hosted=hosted,
             )  # fmt: skip
 
     def live(self, seconds: float) -> None:
         """For so long, or until the orchestrator does something about what it knows."""
         until = self.now + seconds
-        while self.now < until and self.chief.phase is Phase.COUNTING:
+        while self.now < until and self.chief.phase is GenerationPhase.COUNTING:
             self.now += 0.2
             for number in self.agents:
                 self._step(number, ev.Tick(late_s=0.0))

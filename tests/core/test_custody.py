@@ -8,7 +8,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import planner
-from perdure.core.agent import Phase
+from perdure.core.agent import MembershipPhase
 from perdure.core.holdings import known_one_by_one
 from perdure.core.ids import Ballot, Label
 from perdure.core.layout import Geometry
@@ -50,7 +50,7 @@ def test_d6_an_excluded_agent_ends_its_workers_and_keeps_the_base(node: Node) ->
         do.OpenLinks(plan=plan),
         do.VerifySlot(rank=0, label=FIRST, parity=True),
     ]
-    assert node.state.phase is Phase.CUSTODIAN
+    assert node.state.phase is MembershipPhase.CUSTODIAN
     (said,) = node.step(ev.SlotVerified(rank=0, label=FIRST, wrong=msg.Chunks()))
     assert isinstance(said, do.TellOrchestrator)
     assert isinstance(said.message, msg.Custody)
@@ -86,7 +86,7 @@ def test_g3_a_custodian_is_no_member(custodian: Node) -> None:
     custodian.now = 9.0
     said = custodian.step(ev.Tick(late_s=0.0))
     assert [type(command) for command in said] == [do.TellOrchestrator], "a sign of life, and nothing to members"
-    assert (state.phase, state.accepted, state.resumed) == (Phase.CUSTODIAN, None, False)
+    assert (state.phase, state.accepted, state.resumed) == (MembershipPhase.CUSTODIAN, None, False)
 
 
 def test_d6_a_custodian_that_is_asked_again_says_the_same(custodian: Node) -> None:

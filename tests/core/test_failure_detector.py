@@ -9,7 +9,7 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
 from perdure.core.ids import Ballot
-from perdure.core.orchestrator import Phase
+from perdure.core.orchestrator import GenerationPhase
 from tests.core.large import AGENTS, Job
 from tests.core.test_rules import SETTINGS, Chief, Node, plan_of
 
@@ -90,7 +90,7 @@ def test_t2_in_a_large_job_those_around_a_silent_node_are_asked_and_nobody_else(
     job.stopped.add(victim)
     job.live(10.0)
     assert job.now - 5.0 <= 3.5
-    assert job.chief.phase is Phase.SEALING
+    assert job.chief.phase is GenerationPhase.SEALING
     assert job.chief.silences == {victim}
     asked = {command.agent for command in job.of(do.TellAgent) if isinstance(command.message, msg.AskAlive)}
     assert job.chief.plan is not None
@@ -106,7 +106,7 @@ def test_t2_in_a_large_job_a_stop_that_is_short_enough_is_no_silence(stopped: se
     job.live(2.7)
     job.stopped.clear()
     job.live(4.0)
-    assert job.chief.phase is Phase.COUNTING
+    assert job.chief.phase is GenerationPhase.COUNTING
     assert not job.chief.unheard.get(7)
 
 
@@ -119,7 +119,7 @@ def test_t3_an_orchestrator_that_was_late_gives_those_it_asked_their_time_again(
     job.now += 2.0
     job.decide(ev.Tick(late_s=2.0))
     job.decide(ev.Tick(late_s=0.0))
-    assert job.chief.phase is Phase.COUNTING
+    assert job.chief.phase is GenerationPhase.COUNTING
     job.live(1.0 + 3.0)
     assert job.chief.silences == {20}
 
@@ -148,12 +148,12 @@ def test_t8_a_connection_that_ended_and_nobody_lost_behind_it_ends_the_generatio
     patience_s = chief.state.settings.silence_s + chief.state.settings.suspect_s
     for tenth in range(int(10 * patience_s) + 2):
         chief.now = tenth / 10
-        assert chief.state.phase is Phase.COUNTING
+        assert chief.state.phase is GenerationPhase.COUNTING
         for number in (1, 2):
             chief.said(number, msg.Heartbeat(number=1, echo=0, generation=1))
         answer = chief.step(ev.Tick(late_s=0.0))
     assert [command.agent for command in answer if isinstance(command, do.TellAgent)] == [1, 2]
-    assert chief.state.phase is Phase.SEALING
+    assert chief.state.phase is GenerationPhase.SEALING
     assert not chief.state.lost
 
 
@@ -176,7 +176,7 @@ def test_d6_the_lost_hear_nothing_of_the_next_generation() -> None:
     """A node that ended while the plan was being chosen is in it, and is fenced."""
     chief = chief_that_counts()
     chief.said(1, msg.WorkerLost(generation=1, rank=0, incarnation=1, reason="SIGSEGV"))
-    chief.state.phase = Phase.CHOOSING
+    chief.state.phase = GenerationPhase.CHOOSING
     chief.step(ev.AgentEnded(agent=2, how="killed"))
     answer = chief.step(ev.RegisterHolds(plan=plan_of(2, None, (2, 1))))
     assert {command.agent for command in answer if isinstance(command, do.TellAgent)} == {1}
@@ -213,6 +213,6 @@ def test_d6_a_plan_that_is_installed_already_is_answered_with_all_that_was_said_
     node.worker(msg.Loaded(address="w0", pid=7))
     status, installed = node.told(msg.Install(plan=plan_of(), restore=()))
     assert isinstance(status, do.TellOrchestrator)
-    assert isinstance(status.message, msg.Status)
+    assert isinstance(status.message, msg.AgentStatus)
     assert status.message.ready == ((0, "w0"),)
     assert installed == do.TellOrchestrator(message=msg.Installed(generation=1))

@@ -10,7 +10,7 @@ from perdure.core import agent, progress
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.multicast_tree import head_above, split
-from perdure.core.orchestrator import Phase
+from perdure.core.orchestrator import GenerationPhase
 from tests.core.large import AGENTS, RANKS, SETTINGS, Job
 
 
@@ -52,7 +52,7 @@ def test_w4_one_rank_that_computes_or_moves_a_frame_is_enough_for_no_deadlock(jo
     for _ in range(10):
         job.hosted(odd).frames += 1
         job.live(2.0)
-    assert job.chief.phase is Phase.COUNTING
+    assert job.chief.phase is GenerationPhase.COUNTING
 
 
 def test_w4_a_rank_that_is_stopped_inside_a_call_is_no_deadlock(job: Job) -> None:
@@ -62,7 +62,7 @@ def test_w4_a_rank_that_is_stopped_inside_a_call_is_no_deadlock(job: Job) -> Non
     sample = ev.Sample(rank=40, incarnation=1, calls=1, frames=40, superstep=3, count=9, inside="comm.recv", stopped=True)
     agent.step(job.agents[job.chief.plan.agent_of(40)], ev.Sampled(samples=(sample,)), job.now)
     job.live(SETTINGS.deadlock_timeout_s + 5.0)
-    assert job.chief.phase is Phase.COUNTING
+    assert job.chief.phase is GenerationPhase.COUNTING
     assert rank.inside == ""
 
 

@@ -14,7 +14,7 @@ from perdure.core import messages as msg
 from perdure.core.agent import AgentState
 from perdure.core.agent.state import WorkerPhase
 from perdure.core.ids import END, Ballot, Label
-from perdure.core.orchestrator import JobShape, OrchestratorState, Phase
+from perdure.core.orchestrator import GenerationPhase, JobShape, OrchestratorState
 from perdure.core.plan import Placement, Plan
 from perdure.core.settings import Settings
 from perdure.core.snapshot_index import SnapshotIndex
@@ -403,7 +403,7 @@ class Chief:
         resumed = generation > 0
         return self.said(
             number,
-            msg.Status(
+            msg.AgentStatus(
                 generation=generation, phase="member" if resumed else "spare", resumed=resumed, ranks=(report,) if resumed else (),
                 ready=(), silent=silent,
             ),
@@ -421,7 +421,7 @@ def chief() -> Chief:
     for number in (1, 2):
         chief.said(number, msg.Installed(generation=1))
         chief.said(number, msg.Ready(generation=1, rank=number - 1, address=f"w{number - 1}"))
-    assert chief.state.phase is Phase.COUNTING
+    assert chief.state.phase is GenerationPhase.COUNTING
     return chief
 
 
@@ -441,10 +441,10 @@ def test_d7_what_was_told_before_the_plan_was_known_is_asked_for_again() -> None
     assert do.TellAgent(agent=1, message=msg.Greet(round=2)) in answer
     assert do.TellAgent(agent=2, message=msg.Greet(round=2)) not in answer, "it has not answered the first one yet"
     chief.status(2)
-    assert chief.state.phase is Phase.GREETING, "before the facts are here nothing is known to be missing"
+    assert chief.state.phase is GenerationPhase.GREETING, "before the facts are here nothing is known to be missing"
     chief.said(2, prepared(FIRST, 1))
     chief.status(1)
-    assert chief.state.phase is Phase.COUNTING
+    assert chief.state.phase is GenerationPhase.COUNTING
     fact = msg.Committed(label=FIRST, next_position=-1)
     assert chief.said(1, prepared(FIRST, 0)) == [do.TellAgent(agent=1, message=fact), do.TellAgent(agent=2, message=fact)]
 
@@ -480,13 +480,13 @@ def successor(*words: msg.FromAgent) -> tuple[Chief, list[do.OrchestratorCommand
     chief.status(1)
     for word in (*words, *words):
         assert chief.said(1, word) == []
-    assert chief.state.phase is Phase.GREETING
+    assert chief.state.phase is GenerationPhase.GREETING
     return chief, chief.status(2)
 
 
 def test_d7_w3_an_error_that_is_told_while_it_greets_is_held_until_everybody_was_heard_after_that() -> None:
     chief, answer = successor(msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom"))
-    assert chief.state.phase is Phase.COUNTING
+    assert chief.state.phase is GenerationPhase.COUNTING
     assert answer == [do.TellAgent(agent=number, message=msg.AskAlive(nonce=1)) for number in (1, 2)]
     alive = msg.Alive(nonce=1, generation=1)
     assert chief.said(1, alive) == []
@@ -497,7 +497,7 @@ def test_d7_w3_an_error_that_is_told_while_it_greets_is_held_until_everybody_was
 def test_d7_r5_memory_that_is_called_wrong_while_it_greets_ends_the_generation() -> None:
     """Its rank waits for that, and would for ever."""
     chief, answer = successor(msg.ChunksLost(generation=1, rank=0, label=FIRST, wrong=msg.Chunks()))
-    assert chief.state.phase is Phase.SEALING
+    assert chief.state.phase is GenerationPhase.SEALING
     assert [command.message for command in answer if isinstance(command, do.TellAgent)] == [msg.Seal(ballot=Ballot(2, 1), generation=1)] * 2
 
 
@@ -539,7 +539,7 @@ def test_c10_an_end_that_is_committed_during_a_seal_waits_for_the_next_generatio
     chief.step(ev.AgentEnded(agent=1, how="killed"))
     chief.said(2, prepared(Label(1, END), 1))
     assert chief.state.committed == Label(1, END)
-    assert chief.state.phase is Phase.SEALING
+    assert chief.state.phase is GenerationPhase.SEALING
 
 
 def test_c10_an_end_that_a_lost_node_had_prepared_is_published_when_its_rank_is_back(chief: Chief) -> None:
@@ -554,7 +554,7 @@ def test_c10_an_end_that_a_lost_node_had_prepared_is_published_when_its_rank_is_
     chief.step(ev.AgentEnded(agent=1, how="killed"))
     plan = plan_of(2, end, (2, 1))
     moved = dataclasses.replace(plan, placements=tuple(dataclasses.replace(one, agent=2, node=1) for one in plan.placements))
-    chief.state.phase = Phase.CHOOSING
+    chief.state.phase = GenerationPhase.CHOOSING
     chief.state.proposal, chief.state.holdings = moved, holdings.known_one_by_one(moved, ())
     chief.step(ev.RegisterHolds(plan=moved))
     chief.said(2, msg.Installed(generation=2))
@@ -580,7 +580,7 @@ def test_d7_a_hand_over_alone_starts_no_generation() -> None:
     chief.starts(plan_of())
     assert chief.status(1) == []
     assert chief.status(2) == []
-    assert chief.state.phase is Phase.COUNTING
+    assert chief.state.phase is GenerationPhase.COUNTING
 
 
 def test_d7_t2_a_silence_that_was_told_to_the_old_orchestrator_counts_for_the_new_one() -> None:

@@ -8,10 +8,9 @@ from perdure.core import agent, orchestrator, votes
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent.state import AgentState
-from perdure.core.agent.state import Phase as AgentPhase
+from perdure.core.agent.state import AgentState, MembershipPhase
 from perdure.core.ids import Ballot, Label
-from perdure.core.orchestrator import JobShape, OrchestratorState, Phase
+from perdure.core.orchestrator import GenerationPhase, JobShape, OrchestratorState
 from perdure.core.plan import Placement, Plan, PlanChange
 from perdure.core.settings import Settings
 
@@ -106,7 +105,7 @@ ACCEPTED = do.TellOrchestrator(message=msg.Accepted(ballot=Ballot(1, 1)))
 def test_d4_a_vote_freezes_the_generation(voter: Voter) -> None:
     """One that has missed the seal would otherwise go on committing what the next generation does not start from."""
     assert voter.asked(Ballot(1, 1), next_of(PLAN, (2, 4))) == [do.ShutLinks(generation=1), ACCEPTED]
-    assert voter.state.phase is AgentPhase.SEALED
+    assert voter.state.phase is MembershipPhase.SEALED
 
 
 def test_d1_the_vote_is_in_the_answer_to_the_next_seal(voter: Voter) -> None:
@@ -183,9 +182,9 @@ class Chief:
         return self.said(number, msg.Accepted(ballot=self.state.ballot))
 
 
-def status(generation: int, ranks: tuple[msg.RankReport, ...]) -> msg.Status:
+def status(generation: int, ranks: tuple[msg.RankReport, ...]) -> msg.AgentStatus:
     phase = "member" if generation else "spare"
-    return msg.Status(generation=generation, phase=phase, resumed=generation > 0, ranks=ranks, ready=(), silent=())
+    return msg.AgentStatus(generation=generation, phase=phase, resumed=generation > 0, ranks=ranks, ready=(), silent=())
 
 
 THEIRS = next_of(PLAN, (2, 4), (1, 2))
@@ -205,7 +204,7 @@ def test_d5_a_quorum_of_votes_makes_the_plan_and_the_register_is_told() -> None:
     assert note == do.Note(plan=OURS)
     told = {command.agent: type(command.message) for command in installs if isinstance(command, do.TellAgent)}
     assert told == {1: msg.Amend, 2: msg.Amend, 4: msg.Install}
-    assert chief.state.phase is Phase.REBUILDING
+    assert chief.state.phase is GenerationPhase.REBUILDING
 
 
 def test_d5_votes_of_another_ballot_do_not_count() -> None:
@@ -214,7 +213,7 @@ def test_d5_votes_of_another_ballot_do_not_count() -> None:
     chief.sealed(2)
     for number in (1, 2):
         chief.said(number, msg.Accepted(ballot=Ballot(1, 1)))
-    assert chief.state.phase is Phase.CHOOSING
+    assert chief.state.phase is GenerationPhase.CHOOSING
 
 
 def test_d3_an_accepted_plan_is_decided_again_and_then_sealed() -> None:

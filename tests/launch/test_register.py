@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure.core.plan import Placement, Plan, PlanChange
 from perdure.core.planner import Seat, first_plan
-from perdure.launch.register import Register
+from perdure.launch.register import TextRegister
 from perdure.runtime.orchestrator import plan_to_json
 
 SEATS = [Seat(agent=number, node=number - 1, address=f"a{number}") for number in (1, 2, 3)]
@@ -20,7 +20,7 @@ def plans() -> list[Plan]:
 
 def test_the_first_plan_of_a_generation_stays() -> None:
     one, two, *_ = map(plan_to_json, plans())
-    register = Register()
+    register = TextRegister()
     assert register.propose(one) == one
     assert register.propose(two) == two
     assert register.propose(one | {"parity": 0}) == two
@@ -29,7 +29,7 @@ def test_the_first_plan_of_a_generation_stays() -> None:
 
 def test_notes_that_come_late_or_twice_change_nothing() -> None:
     one, two, three, _ = map(plan_to_json, plans())
-    register = Register()
+    register = TextRegister()
     register.propose(one)
     for plan in (three, two, three):
         register.note(plan)
@@ -39,7 +39,7 @@ def test_notes_that_come_late_or_twice_change_nothing() -> None:
 def test_a_plan_may_be_proposed_although_the_one_before_was_never_told() -> None:
     """Or a job whose votes gave way to the register would stop there."""
     one, _, three, four = map(plan_to_json, plans())
-    register = Register()
+    register = TextRegister()
     register.propose(one)
     register.note(three)
     assert register.propose(four) == four
@@ -49,7 +49,7 @@ def test_who_can_be_spared_follows_from_what_was_noted() -> None:
     """Faults that the clock chooses shall not strike a spare, or more than the parity covers."""
     one = plans()[0]
     moved = Placement(rank=2, agent=4, node=3, incarnation=2)
-    register = Register()
+    register = TextRegister()
     register.propose(plan_to_json(one))
     assert [register.can_spare(agent) for agent in (3, 4)] == [True, False]
     register.note(plan_to_json(one.amended(PlanChange(base=None, positions=(0, 1), placements=(moved,), addresses=((4, "a4"),)))))

@@ -9,114 +9,114 @@ from perdure.core.agent import AgentState, commit, custody, membership, relay, r
 from perdure.core.orchestrator import broadcast, choosing, commits, deciding, excluding, failure_detector, moves, plan_catchup
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
-from perdure.sim.scenario import Fault, Scenario, draw, with_flips, with_moves
+from perdure.sim.scenario import Scenario, SimFault, draw, with_flips, with_moves
 from tests.mutations.planting import Mutation
 
 
 def with_a_flipped_bit(seed: int) -> Scenario:
     """Memory fails, and a crash a moment later makes everybody look at theirs."""
     faults = (
-        Fault(kind="flip", phase="Committed", nth=3 + seed % 8, victim=seed),
-        Fault(kind="crash", phase="Committed", nth=3 + seed % 8),
+        SimFault(kind="flip", phase="Committed", nth=3 + seed % 8, victim=seed),
+        SimFault(kind="crash", phase="Committed", nth=3 + seed % 8),
     )
     return Scenario(ranks=4, parity=1, seed=seed, count=6, faults=faults)
 
 
 def with_an_uncounted_end(seed: int) -> Scenario:
     """A node ends when its ranks have prepared the end, or are about to: often before the orchestrator has counted that."""
-    kill = Fault(kind="kill", phase="ParityStored", nth=15 + seed * 7 % 25, victim=seed, cut=seed % 2 == 0)
+    kill = SimFault(kind="kill", phase="ParityStored", nth=15 + seed * 7 % 25, victim=seed, cut=seed % 2 == 0)
     return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, count=6, faults=(kill,))
 
 
 def with_a_hand_over(seed: int) -> Scenario:
     """A worker ends, and the orchestrator at about the moment when it hears of that."""
-    crash = Fault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
-    hand_over = Fault(kind="orchestrator", phase="WorkerEnded", delay=seed // 3 % 4)
+    crash = SimFault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
+    hand_over = SimFault(kind="orchestrator", phase="WorkerEnded", delay=seed // 3 % 4)
     return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, faults=(crash, hand_over))
 
 
 def with_a_second_loss(seed: int) -> Scenario:
     """A node ends, and while its ranks come back, or just after, another one."""
-    first = Fault(kind="kill", phase="Prepared", nth=3 + seed % 19, victim=seed)
+    first = SimFault(kind="kill", phase="Prepared", nth=3 + seed % 19, victim=seed)
     phase = ("Assign", "Rebuilt", "Ready", "Enter", "SlotRestored", "ChunkStored")[seed % 6]
-    second = Fault(kind="kill", phase=phase, nth=1 + seed // 6 % 4 + (4 if phase in ("Ready", "Enter") else 0), victim=seed // 5)
+    second = SimFault(kind="kill", phase=phase, nth=1 + seed // 6 % 4 + (4 if phase in ("Ready", "Enter") else 0), victim=seed // 5)
     return Scenario(ranks=5, parity=2, seed=seed, spares=2, group_size=5, superstep_ms=30, faults=(first, second))
 
 
 def with_two_stopped(seed: int) -> Scenario:
     """More nodes are stopped than may be lost, for longer than silence is forgiven; then they go on."""
-    faults = tuple(Fault(kind="stun", phase="Prepared", nth=4 + seed % 9, victim=victim) for victim in (1, 2))
+    faults = tuple(SimFault(kind="stun", phase="Prepared", nth=4 + seed % 9, victim=victim) for victim in (1, 2))
     return Scenario(ranks=4, parity=1, seed=seed, faults=faults)
 
 
 def with_a_loss_at_the_end(seed: int) -> Scenario:
     """A node ends while the last commit is being made, and perhaps the orchestrator when it is asked for the result."""
-    loss = Fault(kind="kill", phase="Prepared", nth=61 + seed % 15, victim=seed)
+    loss = SimFault(kind="kill", phase="Prepared", nth=61 + seed % 15, victim=seed)
     return Scenario(ranks=3, parity=1, seed=seed, faults=(loss,))
 
 
 def with_a_long_stop(seed: int) -> Scenario:
     """A node is stopped for longer than silence is forgiven, and goes on when its ranks live elsewhere."""
-    stop = Fault(kind="stun", phase="Prepared", nth=3 + seed % 17, victim=seed)
+    stop = SimFault(kind="stun", phase="Prepared", nth=3 + seed % 17, victim=seed)
     return Scenario(ranks=4, parity=1, seed=seed, superstep_ms=2000, faults=(stop,))
 
 
-def with_a_custodian(seed: int, *more: Fault) -> Scenario:
+def with_a_custodian(seed: int, *more: SimFault) -> Scenario:
     """A node is stopped, and called silent; while its rank is rebuilt another node of its group ends, so what is there is too little
     until the first one goes on."""
-    stop = Fault(kind="stun", phase="Committed", nth=4 + seed % 3, victim=1)
+    stop = SimFault(kind="stun", phase="Committed", nth=4 + seed % 3, victim=1)
     phase = ("Decode", "Restore", "Assign", "SlotRestored", "Amend")[seed // 3 % 5]
-    kill = Fault(kind="kill", phase=phase, victim=0)
+    kill = SimFault(kind="kill", phase=phase, victim=0)
     ranks = 2 + seed % 2
     return Scenario(ranks=ranks, parity=1, seed=seed, spares=2, group_size=ranks, superstep_ms=2000, faults=(stop, kill, *more))
 
 
 def with_a_custodian_that_ends(seed: int) -> Scenario:
     """The same, and it ends when it was counted."""
-    return with_a_custodian(seed, Fault(kind="kill", phase="Custody", nth=1 + seed % 3, delay=seed // 3 % 12, victim=0))
+    return with_a_custodian(seed, SimFault(kind="kill", phase="Custody", nth=1 + seed % 3, delay=seed // 3 % 12, victim=0))
 
 
 def with_a_wrong_custodian(seed: int) -> Scenario:
     """The same, and a bit of it has changed while it was stopped."""
-    return with_a_custodian(seed, Fault(kind="flip", phase="Seal", victim=1))
+    return with_a_custodian(seed, SimFault(kind="flip", phase="Seal", victim=1))
 
 
 def with_all_nodes_lost(seed: int) -> Scenario:
     """Both nodes of a mirrored pair end at once, and no engine tells of it."""
-    faults = tuple(Fault(kind="kill", phase="Prepared", nth=3 + seed % 9, victim=victim) for victim in (0, 0))
+    faults = tuple(SimFault(kind="kill", phase="Prepared", nth=3 + seed % 9, victim=victim) for victim in (0, 0))
     return Scenario(ranks=2, parity=1, seed=seed, engine="never", faults=faults)
 
 
 def with_a_tree(seed: int) -> Scenario:
     """A node ends, and while its loss goes through a tree of agents another one ends or is stopped for a while."""
-    first = Fault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=seed)
+    first = SimFault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=seed)
     phase = ("Seal", "Gathered", "Amend", "Ready", "Resume", "ShutLinks")[seed % 6]
-    second = Fault(kind=("kill", "pause", "stun", "crash")[seed // 6 % 4], phase=phase, nth=1 + seed % 5, victim=seed // 3)
+    second = SimFault(kind=("kill", "pause", "stun", "crash")[seed // 6 % 4], phase=phase, nth=1 + seed % 5, victim=seed // 3)
     return Scenario(ranks=9, parity=2, seed=seed, spares=2, fan_out=2, superstep_ms=30, faults=(first, second))
 
 
 def with_a_dead_group(seed: int) -> Scenario:
     """A group ends with its watcher in the next one, and no engine tells of it; words go by a tree."""
-    faults = tuple(Fault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=victim) for victim in (0, 0, 0, 0))
+    faults = tuple(SimFault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=victim) for victim in (0, 0, 0, 0))
     return Scenario(ranks=9, parity=1, seed=seed, group_size=3, fan_out=2, engine="never", faults=faults)
 
 
 def with_a_dead_job(seed: int) -> Scenario:
     """All nodes end at once, and nobody is left to say so; words went by a tree."""
-    faults = tuple(Fault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=0) for _ in range(6))
+    faults = tuple(SimFault(kind="kill", phase="Prepared", nth=3 + seed % 29, victim=0) for _ in range(6))
     return Scenario(ranks=6, parity=1, seed=seed, group_size=3, fan_out=2, engine="never", faults=faults)
 
 
 def with_a_rack_lost(seed: int) -> Scenario:
     """All nodes of a rack end at once; the groups were laid out for that."""
-    loss = Fault(kind="rack", phase="Prepared", nth=9 + seed % 31, victim=seed)
+    loss = SimFault(kind="rack", phase="Prepared", nth=9 + seed % 31, victim=seed)
     return Scenario(ranks=8, parity=1, seed=seed, spares=4, racks=4, group_size=4, faults=(loss,))
 
 
 def with_a_start_cut_short(seed: int) -> Scenario:
     """A worker ends, and when its successor starts another one ends; on one node everything takes its time."""
-    first = Fault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
-    second = Fault(kind="crash", phase="StartWorker", nth=5, delay=1, victim=seed // 4)
+    first = SimFault(kind="crash", phase="Prepared", nth=3 + seed % 17, victim=seed)
+    second = SimFault(kind="crash", phase="StartWorker", nth=5, delay=1, victim=seed // 4)
     return Scenario(ranks=4, parity=1, seed=seed, slow=1, faults=(first, second))
 
 
@@ -127,7 +127,7 @@ def with_failing_memory(seed: int) -> Scenario:
 
 def with_wrong_bytes_to_repair_from(seed: int) -> Scenario:
     """Two bits of a stripe change, and the scrub finds one of them after the other."""
-    flips = tuple(Fault(kind="flip", phase="Committed", nth=3 + seed % 8, victim=victim) for victim in (0, 1))
+    flips = tuple(SimFault(kind="flip", phase="Committed", nth=3 + seed % 8, victim=victim) for victim in (0, 1))
     return Scenario(ranks=2, parity=1, seed=seed, superstep_ms=500, scrub=True, faults=flips)
 
 
@@ -135,28 +135,28 @@ def with_rivals(seed: int) -> Scenario:
     """A node ends, and one of the others is not heard by the orchestrator for a while. When it is, a second one has the promises of
     all but one. A worker has ended between, so their plans differ."""
     faults = (
-        Fault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4),
-        Fault(kind="deaf", phase="Seal", victim=seed % 4),
-        Fault(kind="rival", phase="Sealed", nth=4, delay=2),
-        Fault(kind="crash", phase="Sealed", nth=4, delay=1, victim=seed // 4),
-        Fault(kind="pause", phase="Sealed", nth=5, victim=seed // 4 % 4),
+        SimFault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4),
+        SimFault(kind="deaf", phase="Seal", victim=seed % 4),
+        SimFault(kind="rival", phase="Sealed", nth=4, delay=2),
+        SimFault(kind="crash", phase="Sealed", nth=4, delay=1, victim=seed // 4),
+        SimFault(kind="pause", phase="Sealed", nth=5, victim=seed // 4 % 4),
     )
     return Scenario(ranks=5, parity=2, seed=seed, group_size=5, superstep_ms=30, rivals=True, faults=faults)
 
 
 def with_nobody_left_of_the_first(seed: int) -> Scenario:
     """All nodes of the first plan end, one after the other, then the orchestrator; and the register was never told of later plans."""
-    losses = tuple(Fault(kind="kill", phase="Rebuilt", nth=nth, delay=20 + seed % 9) for nth in (2, 4))
-    away = Fault(kind="orchestrator", phase="Rebuilt", nth=6, delay=20 + seed % 11)
-    first = Fault(kind="kill", phase="Committed", nth=7)
+    losses = tuple(SimFault(kind="kill", phase="Rebuilt", nth=nth, delay=20 + seed % 9) for nth in (2, 4))
+    away = SimFault(kind="orchestrator", phase="Rebuilt", nth=6, delay=20 + seed % 11)
+    first = SimFault(kind="kill", phase="Committed", nth=7)
     return Scenario(ranks=3, parity=1, seed=seed, spares=3, count=12, superstep_ms=30, notes="never", faults=(first, *losses, away))
 
 
 def with_a_hand_over_of_votes(seed: int) -> Scenario:
     """A node ends, and the orchestrator when some of the others have voted; before its successor asks, another node ends."""
-    first = Fault(kind="kill", phase="Prepared", nth=3 + seed % 19, victim=seed)
-    away = Fault(kind="orchestrator", phase=("Accept", "Accepted", "Note")[seed % 3], nth=1 + seed // 3 % 4 * (seed % 3 < 2))
-    second = Fault(kind=("kill", "crash")[seed % 2], phase=away.phase, nth=away.nth, delay=1 + seed % 3, victim=seed // 5)
+    first = SimFault(kind="kill", phase="Prepared", nth=3 + seed % 19, victim=seed)
+    away = SimFault(kind="orchestrator", phase=("Accept", "Accepted", "Note")[seed % 3], nth=1 + seed // 3 % 4 * (seed % 3 < 2))
+    second = SimFault(kind=("kill", "crash")[seed % 2], phase=away.phase, nth=away.nth, delay=1 + seed % 3, victim=seed // 5)
     notes = ("never", "prompt")[seed % 2]
     return Scenario(ranks=5, parity=2, seed=seed, spares=2, group_size=5, notes=notes, faults=(first, away, second))
 
@@ -169,17 +169,17 @@ def with_a_hand_over_of_groups(seed: int) -> Scenario:
 
 def with_two_votes(seed: int) -> Scenario:
     """One node has voted when the orchestrator ends, and is not heard of while the next one has another plan chosen, and ends too."""
-    first = Fault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4)
-    away = Fault(kind="orchestrator", phase="Sealed", nth=4, cut=True)
-    doze = Fault(kind="doze", phase="Accepted")
-    again = Fault(kind="orchestrator", phase="Accepted", nth=4)
+    first = SimFault(kind="kill", phase="Committed", nth=6 + seed % 5, victim=4)
+    away = SimFault(kind="orchestrator", phase="Sealed", nth=4, cut=True)
+    doze = SimFault(kind="doze", phase="Accepted")
+    again = SimFault(kind="orchestrator", phase="Accepted", nth=4)
     return Scenario(ranks=5, parity=2, seed=seed, spares=2, group_size=5, engine="late", faults=(first, away, doze, again))
 
 
 def with_votes_by_a_tree(seed: int) -> Scenario:
     """As `with_a_hand_over_of_votes`, and heads of the tree are stopped or end while it is voted."""
     scenario = with_a_hand_over_of_votes(seed)
-    stopped = Fault(kind=("kill", "stun", "pause")[seed % 3], phase="Accept", nth=1 + seed % 4, victim=seed // 7)
+    stopped = SimFault(kind=("kill", "stun", "pause")[seed % 3], phase="Accept", nth=1 + seed % 4, victim=seed // 7)
     return replace(scenario, ranks=10, fan_out=2, superstep_ms=30, faults=(*scenario.faults, stopped))
 
 
@@ -191,9 +191,9 @@ def with_nobody_left_of_the_first_tree(seed: int) -> Scenario:
 def with_late_words_of_the_stopped(seed: int) -> Scenario:
     """Nodes are stopped for ever, and no engine tells of it; what they had said before is heard seconds later."""
     faults = (
-        Fault(kind="row", phase="MoveLabel", nth=129, delay=1, victim=28),
-        Fault(kind="pause", phase="WorkerEnded", nth=8, delay=20, victim=50),
-        Fault(kind="spare", phase="Prepared", nth=133, delay=20, victim=1),
+        SimFault(kind="row", phase="MoveLabel", nth=129, delay=1, victim=28),
+        SimFault(kind="pause", phase="WorkerEnded", nth=8, delay=20, victim=50),
+        SimFault(kind="spare", phase="Prepared", nth=133, delay=20, victim=1),
     )
     return Scenario(
         ranks=54, parity=1, seed=1249 + seed, ranks_per_node=2, group_size=3, slow=1, repeats=True, fan_out=2, engine="never",
@@ -203,15 +203,15 @@ def with_late_words_of_the_stopped(seed: int) -> Scenario:
 
 def with_a_hangup(seed: int) -> Scenario:
     """A connection between two ranks ends, and the orchestrator a moment later."""
-    hangup = Fault(kind="hangup", phase="Committed", nth=3 + seed % 19, victim=seed)
-    away = Fault(kind="orchestrator", phase="Committed", nth=3 + seed % 19, delay=3 + seed % 7)
+    hangup = SimFault(kind="hangup", phase="Committed", nth=3 + seed % 19, victim=seed)
+    away = SimFault(kind="orchestrator", phase="Committed", nth=3 + seed % 19, delay=3 + seed % 7)
     return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, faults=(hangup, away))
 
 
 def with_a_hand_over_in_the_dark(seed: int) -> Scenario:
     """A node ends, the next plan is chosen by votes, and the register never hears of it; the orchestrator ends while facts are told."""
-    loss = Fault(kind="kill", phase="Prepared", nth=2 + seed % 9, victim=seed)
-    away = Fault(kind="orchestrator", phase="Prepared", nth=12 + seed % 23, delay=seed // 3 % 7)
+    loss = SimFault(kind="kill", phase="Prepared", nth=2 + seed % 9, victim=seed)
+    away = SimFault(kind="orchestrator", phase="Prepared", nth=12 + seed % 23, delay=seed // 3 % 7)
     return Scenario(ranks=4, parity=1, seed=seed, fan_out=2, notes="never", faults=(loss, away))
 
 
@@ -227,22 +227,22 @@ def with_a_crossing_message(seed: int) -> Scenario:
 
 def with_a_message_that_is_left(seed: int) -> Scenario:
     """A message is sent before a commit and never received, and a node or the orchestrator ends at about that commit."""
-    away = Fault(kind=("orchestrator", "kill")[seed % 2], phase="Prepared", nth=10 + seed // 2 % 12, delay=seed // 5 % 4, victim=seed)
+    away = SimFault(kind=("orchestrator", "kill")[seed % 2], phase="Prepared", nth=10 + seed // 2 % 12, delay=seed // 5 % 4, victim=seed)
     return Scenario(ranks=3, parity=1, seed=seed, messages="left", faults=(away,))
 
 
 def with_a_loss_after_a_crossing_message(seed: int) -> Scenario:
     """A message may cross a commit, and a loss makes the job start from there; perhaps the orchestrator ends while all get ready."""
-    loss = Fault(kind="kill", phase="Committed", nth=9 + seed % 8, victim=seed)
-    away = Fault(kind="orchestrator", phase="Ready", nth=4 + seed // 8 % 4)
+    loss = SimFault(kind="kill", phase="Committed", nth=9 + seed % 8, victim=seed)
+    away = SimFault(kind="orchestrator", phase="Ready", nth=4 + seed // 8 % 4)
     fan_out = (0, 0, 2)[seed // 3 % 3]
     return Scenario(ranks=4, parity=1, seed=seed, messages="warned", fan_out=fan_out, faults=(loss, away) if seed % 2 else (loss,))
 
 
-def _with_a_move(seed: int, fault: Fault, superstep_ms: int = 30, fan_out: int = 0) -> Scenario:
+def _with_a_move(seed: int, fault: SimFault, superstep_ms: int = 30, fan_out: int = 0) -> Scenario:
     """A node ends, so a survivor hosts two ranks; a node comes up, and what strikes when the ranks are asked to hold is `fault`."""
-    loss = Fault(kind="kill", phase="Committed", nth=9, victim=seed)
-    arrival = Fault(kind="arrive", phase="Committed", nth=16)
+    loss = SimFault(kind="kill", phase="Committed", nth=9, victim=seed)
+    arrival = SimFault(kind="arrive", phase="Committed", nth=16)
     return Scenario(
         ranks=4, parity=1, seed=seed, spares=0, group_size=4, count=8, superstep_ms=superstep_ms, fan_out=fan_out,
         faults=(loss, arrival, fault),
@@ -251,26 +251,26 @@ def _with_a_move(seed: int, fault: Fault, superstep_ms: int = 30, fan_out: int =
 
 def with_a_loss_during_a_move(seed: int) -> Scenario:
     """Ranks move to a node that has come up, and while they are rebuilt there another node of their group ends."""
-    return _with_a_move(seed, Fault(kind="kill", phase="Hold", delay=40 + seed % 80, victim=seed // 3), fan_out=(0, 2)[seed // 7 % 2])
+    return _with_a_move(seed, SimFault(kind="kill", phase="Hold", delay=40 + seed % 80, victim=seed // 3), fan_out=(0, 2)[seed // 7 % 2])
 
 
 def with_a_hand_over_during_a_move(seed: int) -> Scenario:
     """The orchestrator ends when it has asked the ranks to hold."""
-    return _with_a_move(seed, Fault(kind="orchestrator", phase="Hold", delay=seed % 60))
+    return _with_a_move(seed, SimFault(kind="orchestrator", phase="Hold", delay=seed % 60))
 
 
 def with_a_spare_that_ends(seed: int) -> Scenario:
     """Ranks are asked to hold for a node that has come up, and it ends."""
-    return _with_a_move(seed, Fault(kind="spare", phase="Hold", delay=seed % 25), superstep_ms=(30, 500)[seed % 2])
+    return _with_a_move(seed, SimFault(kind="spare", phase="Hold", delay=seed % 25), superstep_ms=(30, 500)[seed % 2])
 
 
 def with_a_loss_before_a_move(seed: int) -> Scenario:
     """Two nodes end, so a survivor hosts several ranks; three nodes come up, and that survivor ends before the next commit."""
     faults = (
-        Fault(kind="kill", phase="Committed", nth=13, victim=seed),
-        Fault(kind="kill", phase="Committed", nth=18, victim=seed // 3),
-        *(Fault(kind="arrive", phase="Committed", nth=26 + number) for number in range(3)),
-        Fault(kind="kill", phase="Hold", nth=1, delay=180 + seed % 100, victim=seed),
+        SimFault(kind="kill", phase="Committed", nth=13, victim=seed),
+        SimFault(kind="kill", phase="Committed", nth=18, victim=seed // 3),
+        *(SimFault(kind="arrive", phase="Committed", nth=26 + number) for number in range(3)),
+        SimFault(kind="kill", phase="Hold", nth=1, delay=180 + seed % 100, victim=seed),
     )
     return Scenario(ranks=6, parity=2, seed=seed, spares=0, group_size=6, count=8, superstep_ms=4000, faults=faults)
 
@@ -296,7 +296,7 @@ MISTAKES = (
     ),
     Mutation(
         name="ranks hold at a commit, and nobody seals", rule="E3", function=moves.is_due,
-        right="return state.phase", wrong="return False and state.phase", scenario=with_moves,
+        right="state.phase is GenerationPhase.COUNTING", wrong="False", scenario=with_moves,
     ),
     Mutation(
         name="ranks hold at a label that was committed before they were asked to", rule="E3", function=moves.hold,
@@ -493,11 +493,11 @@ MISTAKES = (
     ),
     Mutation(
         name="what is prepared of the end of an older generation is not counted", rule="C10", function=commits.prepared,
-        right="state.phase is Phase.ENDING and", wrong="False and", scenario=with_an_uncounted_end,
+        right="state.phase is GenerationPhase.ENDING and", wrong="False and", scenario=with_an_uncounted_end,
     ),
     Mutation(
         name="the result is asked for while the next generation is being made", rule="C10", function=deciding.end_if_committed,
-        right="state.phase is not Phase.COUNTING or", wrong="", scenario=with_a_loss_at_the_end,
+        right="state.phase is not GenerationPhase.COUNTING or", wrong="", scenario=with_a_loss_at_the_end,
     ),
     Mutation(
         name="a worker's end during a hand-over is forgotten", rule="D7", function=deciding._after_greeting,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from perdure.runtime import memory
-from perdure.runtime.memory import Pair, Reserve, grow, new_pair
+from perdure.runtime.memory import MemoryReserve, Pair, grow, new_pair
 from perdure.runtime.slots import Slots
 
 MIB = 1 << 20
@@ -60,7 +60,7 @@ def test_growing_keeps_what_is_there_and_never_shrinks(pair: Pair) -> None:
 
 
 def test_a_reserve_is_touched_and_mapped_and_its_worker_is_told(pair: Pair) -> None:
-    reserve, told = Reserve(), list[Pair]()
+    reserve, told = MemoryReserve(), list[Pair]()
     reserve.fill(2, 2 * MIB + 1, 1000, told.append)
     taken = [reserve.take(), reserve.take()]
     assert {found[0] for found in taken if found} == set(told)
@@ -74,7 +74,7 @@ def test_a_reserve_is_touched_and_mapped_and_its_worker_is_told(pair: Pair) -> N
 
 
 def test_parity_memory_that_is_too_small_is_not_handed_out() -> None:
-    reserve = Reserve()
+    reserve = MemoryReserve()
     reserve.fill(1, 1, 1000, lambda pair: None)
     assert reserve.take_parity(1001) is None
     assert reserve.take_parity(1000) is not None
@@ -82,7 +82,7 @@ def test_parity_memory_that_is_too_small_is_not_handed_out() -> None:
 
 def test_a_pair_that_is_taken_while_it_is_filled_is_left_to_its_taker() -> None:
     """A loss during the first seconds of a job: whoever restores the slot must not find zeros written over it."""
-    reserve, told = Reserve(), list[Pair]()
+    reserve, told = MemoryReserve(), list[Pair]()
     filling = threading.Thread(target=reserve.fill, args=(1, 512 * MIB, 1, told.append))
     filling.start()
     while (taken := reserve.take()) is None:

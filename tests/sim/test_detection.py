@@ -8,8 +8,8 @@ from math import inf
 import pytest
 
 from perdure.core.settings import Settings
-from perdure.sim import Cluster, Fault, Scenario
-from perdure.sim.nodes import Node
+from perdure.sim import Cluster, Scenario, SimFault
+from perdure.sim.nodes import SimNode
 from perdure.sim.scenario import parse
 
 SPIKE_EVERY_S = 2.0
@@ -45,7 +45,7 @@ def _sealed_at_s(cluster: Cluster, since_s: float) -> float:
 @pytest.mark.parametrize("seed", range(10))
 def test_a_silent_node_is_known_within_three_and_a_half_seconds(seed: int, shape: str) -> None:
     """Power off, a cut link, a stop: nothing tells but the heartbeats that do not come."""
-    fault = Fault(kind="silence", phase="Committed", nth=9, victim=seed % 4)
+    fault = SimFault(kind="silence", phase="Committed", nth=9, victim=seed % 4)
     assert known_after_s(replace(SHAPES[shape], seed=seed, faults=(fault,))) <= SOON_S
 
 
@@ -67,7 +67,7 @@ def test_t6_a_link_that_is_cut_one_way_is_known_within_three_and_a_half_seconds(
 @pytest.mark.parametrize("seed", range(10))
 def test_a_rack_without_power_is_known_within_three_and_a_half_seconds(seed: int) -> None:
     """One node of each group, all at one instant: what is left can be decoded, and the job goes on without them."""
-    fault = Fault(kind="row", phase="Committed", nth=19, victim=seed)
+    fault = SimFault(kind="row", phase="Committed", nth=19, victim=seed)
     cluster = Cluster(replace(SHAPES["by a tree"], spares=3, seed=seed, faults=(fault,)), Settings(), log=100_000)
     assert cluster.run().error == ""
     before, after = cluster.decisions.chosen[0], cluster.decisions.chosen[-1]
@@ -96,7 +96,7 @@ def test_t2_dead_nodes_whose_watchers_are_dead_too_are_noticed(seed: int, dead: 
 @pytest.mark.parametrize("kind", ["kill", "crash"])
 @pytest.mark.parametrize("seed", range(10))
 def test_the_end_of_a_process_is_known_within_50_ms(seed: int, kind: str) -> None:
-    fault = Fault(kind=kind, phase="Committed", nth=9, victim=seed % 4)
+    fault = SimFault(kind=kind, phase="Committed", nth=9, victim=seed % 4)
     assert known_after_s(Scenario(ranks=4, parity=1, seed=seed, superstep_ms=2000, faults=(fault,))) <= 0.05
 
 
@@ -109,7 +109,7 @@ def test_an_hour_of_load_spikes_is_no_loss(shape: str) -> None:
     schedule = cluster.schedule
 
     def spike() -> None:
-        node: Node = schedule.dice.choice([node for node in cluster.nodes.values() if node.awake])
+        node: SimNode = schedule.dice.choice([node for node in cluster.nodes.values() if node.awake])
         node.freeze(schedule.now + schedule.dice.choice(SPIKES_S))
         schedule.after(SPIKE_EVERY_S, spike)
 

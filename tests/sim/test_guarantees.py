@@ -10,7 +10,7 @@ import itertools
 import pytest
 
 from perdure.core.layout import Geometry
-from perdure.sim import Cluster, Failure, Fault, Scenario, Verdict, run_seeds
+from perdure.sim import Cluster, Failure, Scenario, SimFault, Verdict, run_seeds
 from perdure.sim.campaign import run_scenario
 from perdure.sim.cluster import SETTINGS
 from perdure.sim.scenario import CUSTODY_PHASES, EARLY, KINDS, PHASES, parse
@@ -64,9 +64,11 @@ def test_r1_a_wrong_replicated_region_that_was_copied_does_not_count_as_right() 
 def test_every_fault_at_every_phase_breaks_no_promise(kind: str) -> None:
     """Phases of a decision or a rebuild are reached after a first loss only."""
     for number, ((ranks, parity), phase) in enumerate(itertools.product(SHAPES, PHASES)):
-        first = Fault(kind="kill" if number % 2 else "crash", phase="Prepared", nth=1 + number % 17, delay=number % 4, victim=number // 3)
+        first = SimFault(
+            kind="kill" if number % 2 else "crash", phase="Prepared", nth=1 + number % 17, delay=number % 4, victim=number // 3
+        )
         cut = number % 3 == 0 and kind in ("kill", "orchestrator")
-        fault = Fault(kind=kind, phase=phase, nth=1 + number // 11 % 3, delay=number // 5 % 5, victim=number // 2, cut=cut)
+        fault = SimFault(kind=kind, phase=phase, nth=1 + number // 11 % 3, delay=number // 5 % 5, victim=number // 2, cut=cut)
         late = phase not in EARLY and phase not in ("AskResult", "Traffic", "Result")
         faults = (first, fault) if late or number % 2 else (fault,)
         verdict_of(Scenario(ranks=ranks, parity=parity, seed=number, spares=number % 3, faults=faults))
@@ -93,7 +95,7 @@ def test_the_same_loss_where_nobody_knows_of_racks_is_not() -> None:
 def test_t5_more_silent_nodes_than_the_parity_gives_back_are_waited_for() -> None:
     """Two of four nodes are stopped for a while, and one chunk of a stripe is all that may be missing."""
     for seed in range(20):
-        faults = tuple(Fault(kind="stun", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
+        faults = tuple(SimFault(kind="stun", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
         assert verdict_of(Scenario(ranks=4, parity=1, seed=seed, faults=faults)).error == ""
 
 
@@ -103,9 +105,9 @@ def test_d6_what_a_node_that_was_excluded_holds_makes_a_further_loss_good() -> N
     read = 0
     phases = PHASES[PHASES.index("Amend") : PHASES.index("Rebuilt")]
     for number, (phase, (ranks, parity)) in enumerate(itertools.product(phases, ((2, 1), (4, 1), (5, 2)))):
-        stop = Fault(kind="stun", phase="Committed", nth=4 + number % 7, victim=1)
-        kills = [Fault(kind="kill", phase=phase, nth=1 + number % 2, victim=number % 2 * one) for one in range(parity)]
-        more = [Fault(kind="orchestrator", phase=CUSTODY_PHASES[0], delay=number % 5)] if number % 3 else []
+        stop = SimFault(kind="stun", phase="Committed", nth=4 + number % 7, victim=1)
+        kills = [SimFault(kind="kill", phase=phase, nth=1 + number % 2, victim=number % 2 * one) for one in range(parity)]
+        more = [SimFault(kind="orchestrator", phase=CUSTODY_PHASES[0], delay=number % 5)] if number % 3 else []
         fan_out = 2 if number % 4 == 3 else 0
         scenario = Scenario(
             ranks=ranks, parity=parity, seed=number, spares=3, superstep_ms=500, fan_out=fan_out, faults=(stop, *kills, *more)
@@ -128,7 +130,7 @@ def test_m2_a_rank_that_was_held_and_that_its_job_goes_on_without_is_only_ended(
 
 
 def test_t5_patience_ends() -> None:
-    faults = tuple(Fault(kind="silence", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
+    faults = tuple(SimFault(kind="silence", phase="Prepared", nth=10, victim=victim) for victim in (1, 2))
     verdict = verdict_of(Scenario(ranks=4, parity=1, seed=1, faults=faults))
     assert verdict.error == "Unrecoverable"
     assert verdict.virtual_s > SETTINGS.unreachable_timeout_s
@@ -137,7 +139,7 @@ def test_t5_patience_ends() -> None:
 def test_r5_a_flipped_bit_in_a_snapshot_is_found_before_it_is_used() -> None:
     """The generation after a crash verifies every slot: the rank whose bytes are wrong is rebuilt from its group."""
     for seed in range(20):
-        faults = (Fault(kind="flip", phase="Committed", nth=6, victim=seed), Fault(kind="crash", phase="Committed", nth=6, delay=1))
+        faults = (SimFault(kind="flip", phase="Committed", nth=6, victim=seed), SimFault(kind="crash", phase="Committed", nth=6, delay=1))
         verdict = verdict_of(Scenario(ranks=4, parity=1, seed=seed, count=6, faults=faults))
         assert verdict.error in ("", "Unrecoverable")
         assert verdict.generations > 1 or verdict.error
@@ -178,7 +180,7 @@ def test_a_rebuild_moves_no_more_than_the_computed_bytes() -> None:
     """n (d + f - 1) c for f losses of a group: a decoder that holds a source need not move it."""
     from perdure.sim import program
 
-    cluster = Cluster(Scenario(ranks=5, parity=1, seed=2, count=6, faults=(Fault(kind="kill", phase="Committed", nth=9, victim=2),)))
+    cluster = Cluster(Scenario(ranks=5, parity=1, seed=2, count=6, faults=(SimFault(kind="kill", phase="Committed", nth=9, victim=2),)))
     cluster.run()
     chunk = -(-max(program.size_of(rank) for rank in range(5)) // 4)
     moved = sum(node.vault.moved_rebuild for node in cluster.nodes.values())

@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from perdure.coding.copying import STREAM_BYTES, Stream
+from perdure.coding.copying import STREAM_BYTES, StreamingCopy
 from perdure.core.snapshot_index import BLOCK_BYTES
 from perdure.runtime.digests import of_block, of_blocks
 
@@ -33,7 +33,7 @@ def copy_hashed(target: Bytes, source: Bytes) -> bytes:
     Nothing else may change the source meanwhile: what is hashed is the source, for the target of a large array is not in the cache.
     """
     digests = bytearray()
-    stream = Stream(target, source) if len(source) >= STREAM_BYTES else None
+    stream = StreamingCopy(target, source) if len(source) >= STREAM_BYTES else None
     for start in range(0, len(source), BLOCK_BYTES):
         block = source[start : start + BLOCK_BYTES]
         if stream is not None:

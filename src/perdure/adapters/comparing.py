@@ -21,7 +21,7 @@ from perdure.adapters.names import Names
 from perdure.adapters.objects import Frozen
 from perdure.adapters.tracking import Flags, Tracker
 from perdure.adapters.variables import Variables
-from perdure.coding.copying import STREAM_BYTES, Stream
+from perdure.coding.copying import STREAM_BYTES, StreamingCopy
 from perdure.core.snapshot_index import BLOCK_BYTES, Range
 from perdure.mapping import Bytes
 from perdure.runtime.digests import DIGEST_BYTES, of_block
@@ -101,7 +101,7 @@ def copy_changed(
     """
     digests, flags = bytearray(blocks), bytearray(-(-len(source) // BLOCK_BYTES))
     hot, trust = memo.hot_of(name, len(flags)), TRUST
-    stream = Stream(target, source) if len(source) >= STREAM_BYTES else None
+    stream = StreamingCopy(target, source) if len(source) >= STREAM_BYTES else None
     there, here = target.ctypes.data, source.ctypes.data
     numbers: Iterable[int] = range(len(flags)) if candidates is None else np.flatnonzero(candidates).tolist()
     for number in numbers:

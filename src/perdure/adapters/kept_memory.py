@@ -16,7 +16,7 @@ ARRAY_SPACING = 4096
 
 
 @dataclass(slots=True)
-class Memory:
+class KeptMemory:
     """What a worker's process keeps from one generation to the next."""
 
     buffers: dict[str, Array] = field(default_factory=dict)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.core.snapshot_index import ALIGNMENT
-from perdure.runtime.session import Session
+from perdure.runtime.session import GenerationSession
 
 Array = NDArray[Any]
 
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 class Residence:
     """Of one entry of `main`. `nbytes`: the length of the slot that is taken."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: GenerationSession) -> None:
         self._session, self.nbytes = session, 0
 
     def takes(self, shape: tuple[int, ...], rows: int, halo_axis: int) -> bool:

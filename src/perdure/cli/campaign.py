@@ -18,7 +18,7 @@ from perdure.cli.parts import bar, clock
 from perdure.errors import ConfigError
 from perdure.testing.campaign import host_cases
 from perdure.testing.campaign.places import Here
-from perdure.testing.campaign.runner import Campaign, Outcome, Shape
+from perdure.testing.campaign.runner import Campaign, CampaignSpec, Outcome
 from perdure.testing.campaign.tally import Row, Tally
 
 EVERY_S: Final = 10.0
@@ -27,7 +27,9 @@ TABLE_WIDTH: Final = 80
 """Where there is no terminal: no column is cut off."""
 
 
-def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool, options: Sequence[str] = (), namespaced: bool = False) -> bool:
+def run_campaign(
+    shape: CampaignSpec, *, runs: int, seed: int, as_json: bool, options: Sequence[str] = (), namespaced: bool = False
+) -> bool:
     """Runs cases `seed`, `seed + 1`, ... and prints the table. False when anything is wrong. Raises what `Campaign` does.
 
     `options` say on which hosts the runs are; `namespaced`: each on hosts that are made for it.
@@ -56,7 +58,7 @@ def run_campaign(shape: Shape, *, runs: int, seed: int, as_json: bool, options: 
     return not tally.failures
 
 
-def _campaign(shape: Shape, options: Sequence[str], namespaced: bool) -> Campaign:
+def _campaign(shape: CampaignSpec, options: Sequence[str], namespaced: bool) -> Campaign:
     if not namespaced:
         return Campaign(shape, lambda: Here(options))
     from perdure.testing.place import NamespacedPlace

@@ -55,9 +55,9 @@ def demo_command(
 
     With the defaults it takes about a minute on two cores. Exit status: 0 every bit is the same; 1 it is not.
     """
-    from perdure.cli.demo import Wish, demo
+    from perdure.cli.demo import DemoOptions, demo
 
-    if not demo(Wish(kill_every_s=every, seed=seed, coarsen=coarsen, hours=hours, picture=picture, memory=memory)):
+    if not demo(DemoOptions(kill_every_s=every, seed=seed, coarsen=coarsen, hours=hours, picture=picture, memory=memory)):
         raise typer.Exit(1)
 
 

@@ -35,20 +35,20 @@ NodeMemory = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class GroupingOptions:
     """What `perdure.run` takes: the kinds of domains, and each node's labels."""
 
     failure_domains: tuple[str, ...]
     node_labels: dict[int, dict[str, str]]
 
 
-def wish(domains: str | None, labels: Sequence[str] | None, rack_count: int | None, nodes: int) -> Wish:
+def wish(domains: str | None, labels: Sequence[str] | None, rack_count: int | None, nodes: int) -> GroupingOptions:
     """Of the three options; `--racks` alone names its kind of domain itself. `nodes`: of the job, spares included."""
     made = racks(rack_count, nodes) if rack_count is not None else {}
     kinds = domains if domains is not None else "rack" if made else ""
     if labels and not kinds:
         raise ConfigError("--node-label goes with --failure-domains: name the labels that say what fails together, as in rack,node")
-    return Wish(failure_domains=tuple(kinds.split(",")) if kinds else (), node_labels=joined(made, parse_labels(labels or ())))
+    return GroupingOptions(failure_domains=tuple(kinds.split(",")) if kinds else (), node_labels=joined(made, parse_labels(labels or ())))
 
 
 def group_size_of(text: str | None) -> int | str | None:

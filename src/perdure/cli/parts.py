@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from perdure.cli.watch import NodeState, Watch, Worker
+from perdure.cli.watch import NodeViewState, Watch, WorkerView
 from perdure.core.imbalance import Imbalance
 
 SHOWN_REBUILT_S = 2.0
@@ -15,11 +15,11 @@ SHOWN_REBUILT_S = 2.0
 WARM = "#ffb070"
 """The colour of a crest, and of what goes on."""
 _STATES = {
-    NodeState.STARTING: ("◌", "cyan", "starting"),
-    NodeState.SPARE: ("○", "cyan", "spare"),
-    NodeState.RUNNING: ("●", "green", ""),
-    NodeState.REBUILDING: ("◐", "yellow", "rebuilding"),
-    NodeState.LOST: ("✕", "bold red", "lost"),
+    NodeViewState.STARTING: ("◌", "cyan", "starting"),
+    NodeViewState.SPARE: ("○", "cyan", "spare"),
+    NodeViewState.RUNNING: ("●", "green", ""),
+    NodeViewState.REBUILDING: ("◐", "yellow", "rebuilding"),
+    NodeViewState.LOST: ("✕", "bold red", "lost"),
 }
 
 
@@ -85,8 +85,8 @@ def nodes_table(watch: Watch) -> Table:
     return table
 
 
-def _note(watch: Watch, state: NodeState, worker: Worker | None) -> Text:
-    if state is NodeState.REBUILDING:
+def _note(watch: Watch, state: NodeViewState, worker: WorkerView | None) -> Text:
+    if state is NodeViewState.REBUILDING:
         return Text("rebuilding", style="bold yellow")
     if worker is None:
         return Text("")
@@ -95,7 +95,7 @@ def _note(watch: Watch, state: NodeState, worker: Worker | None) -> Text:
     return Text(f"pid {worker.pid}", style="dim")
 
 
-def is_fresh(watch: Watch, worker: Worker | None) -> bool:
+def is_fresh(watch: Watch, worker: WorkerView | None) -> bool:
     """Was its memory rebuilt a moment ago?"""
     return worker is not None and worker.rebuilt_ms > 0 and watch.t - worker.rebuilt_at < SHOWN_REBUILT_S
 

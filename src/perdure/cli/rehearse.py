@@ -19,7 +19,7 @@ from perdure.launch.domains import joined
 from perdure.launch.program import describe
 from perdure.launch.rehearsal import rehearse
 from perdure.launch.shapes import parity_of
-from perdure.testing.campaign.runner import Shape
+from perdure.testing.campaign.runner import CampaignSpec
 
 ADVICE = (
     "either something that this item is computed from is not declared: a global, a file, a clock, a random source of its own; "
@@ -85,7 +85,7 @@ def rehearse_command(
     domains = wish(failure_domains, node_label, racks, nodes)
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
     named = dict(enumerate(on_hosts.labels[:nodes])) if on_hosts and domains.failure_domains else {}
-    shape = Shape(
+    shape = CampaignSpec(
         program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity_of(parity, ranks),
         group_size=group_size,
         failure_domains=domains.failure_domains, node_labels=joined(named, domains.node_labels),
@@ -104,7 +104,7 @@ def rehearse_command(
         raise typer.Exit(1)
 
 
-def _recovers(shape: Shape, rehearsals: int, seed: int) -> bool:
+def _recovers(shape: CampaignSpec, rehearsals: int, seed: int) -> bool:
     """Rehearses within this process, and prints the verdict."""
     if rehearsals < 1:
         raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")

@@ -74,7 +74,7 @@ def faults_command(
         raise ConfigError(f"--parity {parity}: a group has at most 3 parity chunks")
     if sizes[0] <= parities[0]:
         raise ConfigError(f"--ranks {ranks}: the smallest job must have more ranks than its parity, which is {parities[0]} or more")
-    tally = Tally(total=last - first)
+    tally = SimulationTally(total=last - first)
     failures = []
     for failure in tally.watch(run_seeds(range(first, last), sizes, parities, flips=flips)):
         failures.append(failure)
@@ -148,7 +148,7 @@ def kinds_command() -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class SimulationTally:
     """How many scenarios have come to which end, shown on standard error while they run."""
 
     total: int

@@ -15,7 +15,7 @@ from perdure.launch.report import Account
 Event = dict[str, Any]
 
 
-class NodeState(Enum):
+class NodeViewState(Enum):
     """What a node is to the job, in the words of a viewer."""
 
     STARTING = "starting"
@@ -26,17 +26,17 @@ class NodeState(Enum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Node:
+class NodeView:
     """One node. `losses`: how often it was lost; `since`: event time of the last change of state, s."""
 
-    state: NodeState
+    state: NodeViewState
     ranks: list[int] = field(default_factory=list)
     losses: int = 0
     since: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Worker:
+class WorkerView:
     """The process that holds a rank. `rebuilt_ms` is the time its memory took, 0.0 for one that was never rebuilt."""
 
     pid: int
@@ -56,8 +56,8 @@ class Watch:
         self._resumed: float | None = None
         self._began: float | None = None
         self.count = count
-        self.nodes: dict[int, Node] = {}
-        self.workers: dict[int, Worker] = {}
+        self.nodes: dict[int, NodeView] = {}
+        self.workers: dict[int, WorkerView] = {}
         self._placement: dict[int, int] = {}
         """Rank -> node; in a large job a new generation says only which have moved."""
         self.superstep = self.committed = self.generation = 0
@@ -112,8 +112,8 @@ class Watch:
         if handler is not None:
             handler(event)
 
-    def _become(self, number: int, state: NodeState, t: float) -> Node:
-        node = self.nodes.setdefault(number, Node(state=state, since=t))
+    def _become(self, number: int, state: NodeViewState, t: float) -> NodeView:
+        node = self.nodes.setdefault(number, NodeView(state=state, since=t))
         if node.state is not state:
             node.state, node.since = state, t
         return node
@@ -121,13 +121,13 @@ class Watch:
     def _on_agent_started(self, event: Event) -> None:
         node = self.nodes.get(event["node"])
         if node is None or not node.ranks:
-            self._become(event["node"], NodeState.SPARE, event["t"])
+            self._become(event["node"], NodeViewState.SPARE, event["t"])
 
     def _on_node_returned(self, event: Event) -> None:
-        self._become(event["node"], NodeState.STARTING, event["t"])
+        self._become(event["node"], NodeViewState.STARTING, event["t"])
 
     def _on_node_lost(self, event: Event) -> None:
-        node = self._become(event["node"], NodeState.LOST, event["t"])
+        node = self._become(event["node"], NodeViewState.LOST, event["t"])
         node.ranks = []
         node.losses += 1
 
@@ -141,11 +141,11 @@ class Watch:
         for number, ranks in found.items():
             before = self.nodes.get(number)
             held = before.ranks if before else []
-            state = NodeState.RUNNING if ranks == held else NodeState.REBUILDING
+            state = NodeViewState.RUNNING if ranks == held else NodeViewState.REBUILDING
             self._become(number, state, event["t"]).ranks = ranks
 
     def _on_worker_started(self, event: Event) -> None:
-        self.workers[event["rank"]] = Worker(pid=event["pid"], incarnation=event["incarnation"])
+        self.workers[event["rank"]] = WorkerView(pid=event["pid"], incarnation=event["incarnation"])
 
     def _on_rebuilt(self, event: Event) -> None:
         worker = self.workers.get(event["rank"])
@@ -157,8 +157,8 @@ class Watch:
             self._resumed = event["t"]
         self.superstep = event["superstep"]
         for number, node in self.nodes.items():
-            if node.state is NodeState.REBUILDING:
-                self._become(number, NodeState.RUNNING, event["t"])
+            if node.state is NodeViewState.REBUILDING:
+                self._become(number, NodeViewState.RUNNING, event["t"])
 
     def _on_progress(self, event: Event) -> None:
         self.superstep = max(self.superstep, event["superstep"])

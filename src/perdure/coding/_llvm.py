@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.coding import galois
-from perdure.coding._llvm_ir import TABLE_BYTES, Shape, module, shape_of
+from perdure.coding._llvm_ir import TABLE_BYTES, VectorShape, module, shape_of
 from perdure.coding.copying import STREAM_BYTES
 
 if llvm.llvm_version_info < (19,):
@@ -45,7 +45,7 @@ def compiled(ir: str) -> Any:
 class LlvmKernel:
     """`Kernel` by compiled code. May be used from any thread; a set of rows is compiled at its first use."""
 
-    def __init__(self, shape: Shape | None = None) -> None:
+    def __init__(self, shape: VectorShape | None = None) -> None:
         features = llvm.get_host_cpu_features()
         self._shape = shape or shape_of([name for name, there in features.items() if there])
         self._lock = threading.Lock()

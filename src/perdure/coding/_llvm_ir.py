@@ -25,7 +25,7 @@ SIGNATURE: Final = "(ptr %words, ptr %tables, i64 %d, i64 %f, i64 %start, i64 %s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class VectorShape:
     """What a target is good at: bytes in a vector, vectors worked on together, and its instruction for a lookup of 16 entries, or ''."""
 
     lanes: int
@@ -38,21 +38,21 @@ class Shape:
         return self.lanes * self.unroll
 
 
-BYTEWISE: Final = Shape(lanes=1, unroll=1, shuffle="")
+BYTEWISE: Final = VectorShape(lanes=1, unroll=1, shuffle="")
 
 
-def shape_of(features: Sequence[str]) -> Shape:
+def shape_of(features: Sequence[str]) -> VectorShape:
     """The shape for a processor with these features, by LLVM's names."""
     if "avx512bw" in features:
-        return Shape(lanes=64, unroll=2, shuffle="llvm.x86.avx512.pshuf.b.512")
+        return VectorShape(lanes=64, unroll=2, shuffle="llvm.x86.avx512.pshuf.b.512")
     if "avx2" in features:
-        return Shape(lanes=32, unroll=2, shuffle="llvm.x86.avx2.pshuf.b")
+        return VectorShape(lanes=32, unroll=2, shuffle="llvm.x86.avx2.pshuf.b")
     if "ssse3" in features:
-        return Shape(lanes=16, unroll=2, shuffle="llvm.x86.ssse3.pshuf.b.128")
-    return Shape(lanes=16, unroll=2, shuffle="")
+        return VectorShape(lanes=16, unroll=2, shuffle="llvm.x86.ssse3.pshuf.b.128")
+    return VectorShape(lanes=16, unroll=2, shuffle="")
 
 
-def module(exponents: Sequence[int], shape: Shape) -> str:
+def module(exponents: Sequence[int], shape: VectorShape) -> str:
     """The module for rows of these exponents."""
     declared = f"declare <{shape.lanes} x i8> @{shape.shuffle}(<{shape.lanes} x i8>, <{shape.lanes} x i8>)" if shape.shuffle else ""
     functions = [
@@ -67,7 +67,9 @@ def module(exponents: Sequence[int], shape: Shape) -> str:
 class _Function:
     """Writes one function, line by line."""
 
-    def __init__(self, name: str, exponents: Sequence[int], shape: Shape, *, multiplies: bool = False, streaming: bool = False) -> None:
+    def __init__(
+        self, name: str, exponents: Sequence[int], shape: VectorShape, *, multiplies: bool = False, streaming: bool = False
+    ) -> None:
         self._name, self._exponents, self._shape = name, exponents, shape
         self._multiplies, self._streaming = multiplies, streaming
         self._type = f"<{shape.lanes} x i8>"

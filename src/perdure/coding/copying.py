@@ -42,7 +42,7 @@ def prepare() -> bool:
     return True
 
 
-class Stream:
+class StreamingCopy:
     """A copy of one array to another of the same length, (n,) uint8, contiguous and apart, piece by piece."""
 
     def __init__(self, target: Bytes, source: Bytes) -> None:

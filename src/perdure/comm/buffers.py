@@ -39,7 +39,7 @@ def as_datatype(argument: Any) -> Datatype:
 
 
 @dataclass(slots=True)
-class Block:
+class TypedBuffer:
     """`count` elements of a datatype that begin at `memory[0]`."""
 
     memory: Bytes
@@ -56,7 +56,7 @@ class Block:
         """The data lies in a row, in `memory[:nbytes]`."""
         return self.type.map.dense
 
-    def check(self) -> Block:
+    def check(self) -> TypedBuffer:
         """`MPI.Exception`: the memory ends before the data does."""
         if self.count and (self.type.map.true_lb < 0 or self.type.map.span(self.count) > len(self.memory)):
             raise ValueException(
@@ -100,14 +100,14 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.counts)
 
-    def __getitem__(self, index: int) -> Block:
-        return Block(self.memory[self.displacements[index] :], self.counts[index], self.types[index]).check()
+    def __getitem__(self, index: int) -> TypedBuffer:
+        return TypedBuffer(self.memory[self.displacements[index] :], self.counts[index], self.types[index]).check()
 
 
-NOTHING = Block(np.zeros(0, np.uint8), 0, BYTE_TYPE)
+NOTHING = TypedBuffer(np.zeros(0, np.uint8), 0, BYTE_TYPE)
 
 
-def block(message: Any, *, writable: bool, rank: int = 0, blocks: int = 0) -> Block:
+def block(message: Any, *, writable: bool, rank: int = 0, blocks: int = 0) -> TypedBuffer:
     """Reads a buffer argument.
 
     Args:
@@ -143,7 +143,7 @@ def block(message: Any, *, writable: bool, rank: int = 0, blocks: int = 0) -> Bl
         if count:
             raise MPIException(ErrorClass.TYPE, "the datatype is null")
         return NOTHING
-    return Block(rest, count, held).check() if blocks < 2 else Block(rest, count, held)
+    return TypedBuffer(rest, count, held).check() if blocks < 2 else TypedBuffer(rest, count, held)
 
 
 def vector(message: Any, *, writable: bool, blocks: int, rank: int = 0) -> Blocks:

@@ -16,7 +16,7 @@ from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.matching import Receive
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import Engine, Inside, Part
+    from perdure.comm.engine import Inside, MessageEngine, Part
     from perdure.comm.shared_window import SharedWindow
     from perdure.comm.topologies import Topology
 
@@ -33,7 +33,7 @@ class CommState:
         shared_window: memory that its members share, once they have met and could have it.
     """
 
-    engine: Engine
+    engine: MessageEngine
     ranks: tuple[int, ...]
     rank: int
     context: int
@@ -64,7 +64,7 @@ class CommState:
         return world_rank if self.position is None or world_rank < 0 else self.position[world_rank]
 
     def inside(self, call: str) -> Inside:
-        """See `Engine.inside`."""
+        """See `MessageEngine.inside`."""
         return self.engine.inside(call)
 
     def child_context(self, made_by: tuple[Any, ...]) -> int:
@@ -109,7 +109,7 @@ class Exchange:
 
     __slots__ = ("context", "engine", "rank", "ranks", "size", "tag")
 
-    def __init__(self, engine: Engine, ranks: tuple[int, ...], rank: int, context: int, tag: int) -> None:
+    def __init__(self, engine: MessageEngine, ranks: tuple[int, ...], rank: int, context: int, tag: int) -> None:
         self.engine, self.ranks, self.rank, self.context, self.tag = engine, ranks, rank, context, tag
         self.size = len(ranks)
 

@@ -29,7 +29,7 @@ from perdure.comm.topology_calls import TopologyCalls
 from perdure.errors import ProgramExited, UsageError
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import Engine
+    from perdure.comm.engine import MessageEngine
 
 
 class Comm(
@@ -96,7 +96,7 @@ class Comm(
         return super().__reduce__()
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> MessageEngine:
         """What moves its bytes."""
         return self.held().engine
 
@@ -195,7 +195,7 @@ COMM_SELF: Final[Intracomm] = Intracomm()
 COMM_SELF.constant, COMM_SELF._current = "COMM_SELF", "self"
 
 
-def world(engine: Engine) -> Intracomm:
+def world(engine: MessageEngine) -> Intracomm:
     """All ranks of a generation."""
     ranks = tuple(range(engine.size))
     return Intracomm.of(CommState(engine, ranks, engine.rank, WORLD_CONTEXT, name="MPI_COMM_WORLD"))  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from perdure.comm.intake import fresh
 from perdure.comm.lifecycle import Lifecycle, begun
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
 from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
-from perdure.comm.traffic import Traffic
+from perdure.comm.traffic import MessageTraffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 from perdure.core.commit_intervals import Match, match
 from perdure.errors import UsageError
@@ -45,7 +45,7 @@ class Inside:
 
     __slots__ = ("_acquire", "_calls", "_enter", "_leave", "_release", "_traffic", "_turns", "call")
 
-    def __init__(self, call: str, traffic: Traffic, calls: list[Inside], monitor: Monitor) -> None:
+    def __init__(self, call: str, traffic: MessageTraffic, calls: list[Inside], monitor: Monitor) -> None:
         self.call, self._traffic, self._turns, self._calls = call, traffic, traffic.turns, calls
         self._enter, self._leave = monitor.enter, monitor.leave
         self._acquire, self._release = traffic.turns.lock.acquire, traffic.turns.lock.release
@@ -76,7 +76,7 @@ class Inside:
         self._release()
 
 
-class Engine:
+class MessageEngine:
     """Used by one thread at a time: see `traffic`."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Engine:
         self._lifecycle: Lifecycle | None = None
         self.log: Log | None = None
         """Told of every message that is sent, before it leaves: the seam for replay (Elnozahy et al. 2002). Off by default."""
-        self.traffic = Traffic(mesh, generation, addresses, monitor, self)
+        self.traffic = MessageTraffic(mesh, generation, addresses, monitor, self)
         self.receive_for = self.mailbox.receive_for
         self.wait: Callable[[Part], None] = self.traffic.wait
         self.check: Callable[[], None] = self.traffic.check
@@ -295,7 +295,7 @@ class Engine:
             del self._tickets[message.ticket]
             message.done = True
 
-    # ---- what `Traffic` tells -----------------------------------------------------------------------------------------------
+    # ---- what `MessageTraffic` tells -----------------------------------------------------------------------------------------------
 
     def head_arrived(self, arrival: Arrival, rank: int) -> tuple[Receive | None, memoryview | None] | None:
         """A frame begins."""

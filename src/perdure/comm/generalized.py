@@ -6,7 +6,7 @@ from typing import Any
 
 from perdure.comm.communicator import COMM_WORLD
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG
-from perdure.comm.engine import Engine
+from perdure.comm.engine import MessageEngine
 from perdure.comm.failures import ErrorClass, MPIException, reported
 from perdure.comm.requests import Request
 from perdure.comm.status import Status
@@ -16,7 +16,7 @@ class Generalized:
     """Complete when the program says so."""
 
     persistent = False
-    engine: Engine | None = None
+    engine: MessageEngine | None = None
 
     def __init__(self, query_fn: Any, free_fn: Any, cancel_fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.active = True

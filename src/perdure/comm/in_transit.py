@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from perdure.comm.engine import Engine
+from perdure.comm.engine import MessageEngine
 from perdure.comm.generalized import Generalized
 from perdure.comm.matching import ANY, Arrival, Receive
 from perdure.comm.operations import (
@@ -32,13 +32,13 @@ NEIGHBOURS_BIT: Final = 1 << 40
 """See `schedules.neighbours`."""
 
 
-def transit(engine: Engine) -> Transit:
+def transit(engine: MessageEngine) -> Transit:
     """Return what crosses the commit position at which this rank is, as far as the rank knows it; asks no other rank."""
     with engine.traffic.turns.lock:
         return _transit(engine)
 
 
-def _transit(engine: Engine) -> Transit:
+def _transit(engine: MessageEngine) -> Transit:
     unfinished = next(_unfinished(engine), "")  # before the counts: a collective that is looked at may send
     sent = engine.traffic.sent()
     received = engine.traffic.received()
@@ -55,7 +55,7 @@ def _transit(engine: Engine) -> Transit:
     return Transit(sums=sums, unfinished=unfinished)
 
 
-def _unfinished(engine: Engine) -> Iterator[str]:
+def _unfinished(engine: MessageEngine) -> Iterator[str]:
     """Describe what this rank has not finished: requests, messages that it has not received, receives and collectives under way."""
     for one in engine.active:
         yield _of_matched(engine, one) if isinstance(one, Matched) else _of_request(engine, one)
@@ -67,12 +67,12 @@ def _unfinished(engine: Engine) -> Iterator[str]:
         yield f"rank {engine.rank} has a non-blocking collective under way"
 
 
-def _of_request(engine: Engine, pending: Operation) -> str:
+def _of_request(engine: MessageEngine, pending: Operation) -> str:
     what = _request(engine, pending)
     return f"rank {engine.rank} has {'not waited for its' if pending.ready() else 'a'} {what}{'' if pending.ready() else ' under way'}"
 
 
-def _request(engine: Engine, pending: Operation) -> str:
+def _request(engine: MessageEngine, pending: Operation) -> str:
     match pending:
         case SendOperation():
             return f"send to rank {pending.to} with tag {pending.tag} on {_named(engine, pending.comm_state.context)}"
@@ -91,7 +91,7 @@ def _request(engine: Engine, pending: Operation) -> str:
     raise InternalError(f"a request of an unknown kind, {type(pending).__name__}")
 
 
-def _of_matched(engine: Engine, one: Matched) -> str:
+def _of_matched(engine: MessageEngine, one: Matched) -> str:
     if one.arrival is None:
         return f"rank {engine.rank} has matched a message of PROC_NULL and not received it"
     arrival = one.arrival
@@ -101,7 +101,7 @@ def _of_matched(engine: Engine, one: Matched) -> str:
     )
 
 
-def _of_message(engine: Engine, one: Arrival) -> str:
+def _of_message(engine: MessageEngine, one: Arrival) -> str:
     if _is_collective(one.context):
         return f"rank {engine.rank} has not taken part in a collective on {_named(engine, one.context)} that rank {one.source} has begun"
     return (
@@ -110,13 +110,13 @@ def _of_message(engine: Engine, one: Arrival) -> str:
     )
 
 
-def _of_receive(engine: Engine, one: Receive) -> str:
+def _of_receive(engine: MessageEngine, one: Receive) -> str:
     if _is_collective(one.context):
         return f"rank {engine.rank} has a non-blocking collective on {_named(engine, one.context)} under way"
     return f"rank {engine.rank} has a {_receive(engine, one)} under way"
 
 
-def _receive(engine: Engine, one: Receive) -> str:
+def _receive(engine: MessageEngine, one: Receive) -> str:
     source = "any rank" if one.source == ANY else f"rank {one.source}"
     tag = "any tag" if one.tag == ANY else f"tag {one.tag}"
     return f"receive from {source} with {tag} on {_named(engine, one.context)}"
@@ -126,7 +126,7 @@ def _is_collective(context: int) -> bool:
     return bool(context & 1)
 
 
-def _named(engine: Engine, context: int) -> str:
+def _named(engine: MessageEngine, context: int) -> str:
     """A communicator in words; its ranks are those of the job."""
     own = [context & ~1, (context ^ NEIGHBOURS_BIT) & ~1]
     comm_state = next((engine.comm_states[one] for one in own if one in engine.comm_states), None)

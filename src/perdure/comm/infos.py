@@ -17,13 +17,13 @@ MAX_USER_HANDLERS: Final = 32
 """As mpi4py has it."""
 
 
-class Words(dict[str, str]):
+class InfoItems(dict[str, str]):
     """The pairs of one info."""
 
     constant: Info | None = None
 
 
-class Info(Handle[Words]):
+class Info(Handle[InfoItems]):
     """Pairs of keys and values, as mpi4py has them."""
 
     null_class = ErrorClass.INFO
@@ -32,7 +32,7 @@ class Info(Handle[Words]):
     @classmethod
     def Create(cls, items: Items = None) -> Any:
         """A new one."""
-        info = cls.of(Words())
+        info = cls.of(InfoItems())
         if items is not None:
             info.update(items)
         return info
@@ -47,7 +47,7 @@ class Info(Handle[Words]):
 
     def Dup(self) -> Any:
         """The same once more."""
-        return type(self).of(Words(self.held()))
+        return type(self).of(InfoItems(self.held()))
 
     def Get(self, key: str) -> str | None:
         """The value; None: there is none."""
@@ -205,7 +205,7 @@ def _handler(name: str) -> Errhandler:
 
 INFO_NULL: Info = Info()
 INFO_NULL.constant = "INFO_NULL"
-_ENV = Words()
+_ENV = InfoItems()
 INFO_ENV: Info = Info.of(_ENV)
 INFO_ENV.constant = "INFO_ENV"
 _ENV.constant = INFO_ENV

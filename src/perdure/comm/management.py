@@ -10,7 +10,7 @@ from perdure.comm.attributes import Attributed
 from perdure.comm.comm_state import CommState
 from perdure.comm.failures import ErrorClass, MPIException, left_out
 from perdure.comm.groups import Group, Ranks
-from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, Words
+from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, InfoItems
 from perdure.comm.memory import memory_of
 from perdure.comm.objects import all_gather_objects
 from perdure.comm.operations import NullOperation
@@ -173,7 +173,7 @@ class Management(Attributed):
 
     def Get_info(self) -> Info:
         """Its hints."""
-        return Info.of(Words(self.held().info))  # type: ignore[no-any-return]
+        return Info.of(InfoItems(self.held().info))  # type: ignore[no-any-return]
 
     def Set_info(self, info: Info) -> None:
         """Adds hints, which mean nothing here."""

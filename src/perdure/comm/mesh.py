@@ -14,7 +14,7 @@ import threading
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
-from perdure.comm.engine import Engine
+from perdure.comm.engine import MessageEngine
 from perdure.comm.transports import GivenUp, Kind, Stream, make, never
 from perdure.comm.transports.strangers import Strangers
 from perdure.errors import ProgramExited
@@ -68,7 +68,7 @@ class Mesh:
         self._transport = make(transport, f"perdure-{os.urandom(8).hex()}-rank-{rank}-{incarnation}", host)
         self.address = self._transport.address
         self._lock = threading.Lock()
-        self._engine: Engine | None = None
+        self._engine: MessageEngine | None = None
         self._strangers = Strangers()
         self._parked: list[tuple[int, int, int, Stream]] = []
         self._revoked = self._paused = 0
@@ -78,7 +78,7 @@ class Mesh:
         """The communicator of a generation. Ends the one before."""
         from perdure.comm.communicator import world
 
-        engine = Engine(self, generation, size, tuple(addresses), tuple(incarnations), self._monitor)
+        engine = MessageEngine(self, generation, size, tuple(addresses), tuple(incarnations), self._monitor)
         with self._lock:
             previous, self._engine = self._engine, engine
             parked, self._parked = self._parked, []

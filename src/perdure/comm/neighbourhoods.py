@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from perdure.comm.buffers import Block, block, vector, vector_w
+from perdure.comm.buffers import TypedBuffer, block, vector, vector_w
 from perdure.comm.constants import PROC_NULL
 from perdure.comm.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.operations import Schedule
@@ -82,7 +82,7 @@ def _along(
     return [None if rank == PROC_NULL else next(came) for rank in sources]
 
 
-def _parts(message: Any, count: int, form: str, *, writable: bool) -> list[Block]:
+def _parts(message: Any, count: int, form: str, *, writable: bool) -> list[TypedBuffer]:
     if form:
         many = (vector if form == "v" else vector_w)(message, writable=writable, blocks=count)
         return [many[index] for index in range(count)]
@@ -90,7 +90,7 @@ def _parts(message: Any, count: int, form: str, *, writable: bool) -> list[Block
     if count < 2:
         return [one] * count
     step = one.count * one.type.map.extent
-    return [Block(one.memory[index * step :], one.count, one.type).check() for index in range(count)]
+    return [TypedBuffer(one.memory[index * step :], one.count, one.type).check() for index in range(count)]
 
 
 _NONE = memoryview(b"N.")

@@ -9,7 +9,7 @@ from perdure.comm import schedules
 from perdure.comm.failures import ErrorClass, ValueException
 from perdure.comm.operations import drive
 from perdure.comm.ops import SUM, Op
-from perdure.comm.pickles import PICKLED, Codec
+from perdure.comm.pickles import PICKLED, PickleCodec
 
 if TYPE_CHECKING:
     from perdure.comm.comm_state import CommState
@@ -24,7 +24,7 @@ class ObjectCollectives:
 
         def held(self) -> CommState: ...
 
-        _codec: ClassVar[Codec]
+        _codec: ClassVar[PickleCodec]
 
     def barrier(self) -> None:
         """Returns when all ranks have called it."""
@@ -116,7 +116,7 @@ class ObjectCollectives:
         return before, total
 
 
-def all_gather_objects(m: CommState, call: str, obj: Any, codec: Codec = PICKLED) -> list[Any]:
+def all_gather_objects(m: CommState, call: str, obj: Any, codec: PickleCodec = PICKLED) -> list[Any]:
     """Return all ranks' objects. All ranks call it; `call` is the name of the public call."""
     data = codec.dump(obj)
     with m.inside(call):

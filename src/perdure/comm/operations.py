@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
-from perdure.comm.engine import Engine
+from perdure.comm.engine import MessageEngine
 from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.links import Send
 from perdure.comm.matching import Receive
@@ -27,7 +27,7 @@ class SendOperation:
     persistent = False
 
     def __init__(self, comm_state: CommState, part: Send, to: int, tag: int) -> None:
-        self.engine: Engine | None = comm_state.engine
+        self.engine: MessageEngine | None = comm_state.engine
         self.active = True
         self.comm_state, self.to, self.tag = comm_state, to, tag
         self._part, self._wait = part, comm_state.engine.wait
@@ -61,7 +61,7 @@ class ReceiveOperation:
         put: Callable[[memoryview], None] | None = None,
         load: Callable[[memoryview], Any] | None = None,
     ) -> None:
-        self.engine: Engine | None = comm_state.engine
+        self.engine: MessageEngine | None = comm_state.engine
         self.active = True
         self.part, self._comm_state, self._put, self._load = part, comm_state, put, load
 
@@ -99,7 +99,7 @@ class NullOperation:
     """To or from PROC_NULL, or another call that is complete at once: `what` it is."""
 
     persistent = False
-    engine: Engine | None = None
+    engine: MessageEngine | None = None
 
     def __init__(self, receives: bool, what: str = "") -> None:
         self.active = True
@@ -157,7 +157,7 @@ class CollectiveOperation:
     persistent = False
 
     def __init__(self, comm_state: CommState, schedule: Schedule) -> None:
-        self.engine: Engine | None = comm_state.engine
+        self.engine: MessageEngine | None = comm_state.engine
         self.active = True
         self.comm_state = comm_state
         self._schedule = schedule
@@ -201,7 +201,7 @@ class CollectiveOperation:
         raise MPIException(ErrorClass.REQUEST, "a collective cannot be cancelled")
 
 
-def drive(engine: Engine, schedule: Schedule) -> Any:
+def drive(engine: MessageEngine, schedule: Schedule) -> Any:
     """A blocking collective: waits for what it needs until it is over."""
     wait = engine.wait
     try:
@@ -218,8 +218,8 @@ class PersistentOperation:
 
     persistent = True
 
-    def __init__(self, engine: Engine, start: Callable[[], Operation]) -> None:
-        self.engine: Engine | None = engine
+    def __init__(self, engine: MessageEngine, start: Callable[[], Operation]) -> None:
+        self.engine: MessageEngine | None = engine
         self.active = False
         self._engine, self._start = engine, start
         self._now: Operation | None = None

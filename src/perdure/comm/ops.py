@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.buffers import Block, block
+from perdure.comm.buffers import TypedBuffer, block
 from perdure.comm.datatypes import Datatype, Type
 from perdure.comm.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.handles import Handle
 from perdure.comm.raw_buffers import buffer
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import Engine
+    from perdure.comm.engine import MessageEngine
 
 Array = NDArray[Any]
 MAX_USER_OPS: Final = 32
@@ -25,7 +25,7 @@ MAX_USER_OPS: Final = 32
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class Operation:
+class ReduceOperation:
     """`into(lower, higher, out)` combines arrays (n,) of one dtype, `out` may be either; `pair` combines two objects."""
 
     name: str
@@ -38,7 +38,7 @@ class Operation:
     constant: Op | None = None
 
 
-class Op(Handle[Operation]):
+class Op(Handle[ReduceOperation]):
     """An operation, as mpi4py has it."""
 
     null_class = ErrorClass.OP
@@ -51,7 +51,7 @@ class Op(Handle[Operation]):
         if Op._user_ops >= MAX_USER_OPS:
             raise MPIException(ErrorClass.OP, f"cannot create more than {MAX_USER_OPS} user-defined operations: free some")
         Op._user_ops += 1
-        return cls.of(Operation("user", None, lambda lower, higher: function(lower, higher, None), "", bool(commute), function))
+        return cls.of(ReduceOperation("user", None, lambda lower, higher: function(lower, higher, None), "", bool(commute), function))
 
     def Free(self) -> None:
         """Gives up an operation of the program's own."""
@@ -103,7 +103,7 @@ class Op(Handle[Operation]):
         right.put(out.view(np.uint8).data)
 
 
-def combiner(op: Op, like: Block, engine: Engine | None = None) -> Callable[[Array, Array, Array], Any]:
+def combiner(op: Op, like: TypedBuffer, engine: MessageEngine | None = None) -> Callable[[Array, Array, Array], Any]:
     """What combines arrays (n,) of the elements of `like`, inside of a call that `engine` serves. `MPI.Exception`: the operation does not
     take them."""
     if not isinstance(op, Op):
@@ -162,7 +162,7 @@ def _located_pair(better: Callable[[Any, Any], bool]) -> Callable[[Any, Any], An
 
 
 def _defined(name: str, into: Any, pair: Callable[[Any, Any], Any], kinds: str, commutative: bool = True) -> Op:
-    op: Op = Op.of(Operation(name, into, pair, kinds, commutative))
+    op: Op = Op.of(ReduceOperation(name, into, pair, kinds, commutative))
     op.constant = name
     op.held().constant = op
     return op

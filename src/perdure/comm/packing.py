@@ -9,7 +9,7 @@ import numpy as np
 from perdure.comm.failures import ErrorClass, MPIException
 
 if TYPE_CHECKING:
-    from perdure.comm.buffers import Block
+    from perdure.comm.buffers import TypedBuffer
 
 
 class Packing:
@@ -63,7 +63,7 @@ class Packing:
         target.put(room)
         return end
 
-    def _block(self, buffer: Any, *, writable: bool) -> Block:
+    def _block(self, buffer: Any, *, writable: bool) -> TypedBuffer:
         """A buffer of elements of this datatype: the array, or `[array, count]`."""
         from perdure.comm.buffers import block
 

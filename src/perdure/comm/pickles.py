@@ -46,7 +46,7 @@ pickle = Pickle()
 
 
 @dataclass(frozen=True, slots=True)
-class Codec:
+class PickleCodec:
     """How the calls of a communicator turn objects into bytes, and bytes into objects."""
 
     dump: Callable[[Any], memoryview]
@@ -68,4 +68,4 @@ def dump(obj: Any) -> memoryview:
         raise
 
 
-PICKLED: Final = Codec(dump, load)
+PICKLED: Final = PickleCodec(dump, load)

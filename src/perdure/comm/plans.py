@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perdure.comm import reductions, schedules
-from perdure.comm.buffers import Block, Blocks, block, is_in_place, vector, vector_w
+from perdure.comm.buffers import Blocks, TypedBuffer, block, is_in_place, vector, vector_w
 from perdure.comm.constants import IN_PLACE, PROC_NULL
 from perdure.comm.failures import ErrorClass, ValueException
 from perdure.comm.operations import Schedule
@@ -28,7 +28,7 @@ Plan = Callable[[], Schedule]
 class Rooms:
     """Where parts are received: in place, or in memory of their own from which `put` copies them."""
 
-    def __init__(self, parts: list[Block]) -> None:
+    def __init__(self, parts: list[TypedBuffer]) -> None:
         self._parts = parts
         self.views = [part.room() for part in parts]
 
@@ -192,11 +192,11 @@ def reduce_scatter_block(m: CommState, sendbuf: Any, recvbuf: Any, op: Op) -> Pl
     in_place = is_in_place(sendbuf)
     target = block(recvbuf, writable=True, blocks=m.size if in_place else 0)
     if in_place:
-        source = Block(target.memory, target.count * m.size, target.type).check()
+        source = TypedBuffer(target.memory, target.count * m.size, target.type).check()
     else:
         source = block(sendbuf, writable=False, blocks=m.size)
         _alike(source, target)
-        source = Block(source.memory, source.count * m.size, source.type).check()
+        source = TypedBuffer(source.memory, source.count * m.size, source.type).check()
     return _scattered(m, source, target, [target.count] * m.size, combiner(op, target, m.engine))
 
 
@@ -223,10 +223,10 @@ def reduce_scatter(m: CommState, sendbuf: Any, recvbuf: Any, recvcounts: Any, op
         raise ValueException(ErrorClass.COUNT, f"mismatch in send count {source.count} and sum(counts) {sum(counts_list)}")
     if not in_place and target.count != counts_list[m.rank]:
         raise ValueException(ErrorClass.COUNT, f"mismatch in receive count {target.count} and counts[{m.rank}] {counts_list[m.rank]}")
-    return _scattered(m, source, Block(target.memory, counts_list[m.rank], target.type), counts_list, combiner(op, target, m.engine))
+    return _scattered(m, source, TypedBuffer(target.memory, counts_list[m.rank], target.type), counts_list, combiner(op, target, m.engine))
 
 
-def _scattered(m: CommState, source: Block, target: Block, counts: list[int], combine: Any) -> Plan:
+def _scattered(m: CommState, source: TypedBuffer, target: TypedBuffer, counts: list[int], combine: Any) -> Plan:
     def schedule() -> Schedule:
         whole = source.array()
         parts = np.split(whole, np.cumsum(counts)[:-1])
@@ -262,7 +262,7 @@ def scan(m: CommState, sendbuf: Any, recvbuf: Any, op: Op, *, exclusive: bool = 
 # ---- helpers ------------------------------------------------------------------------------------------------------------------
 
 
-def _parts(message: Any, size: int, *, writable: bool, v: bool = False, w: bool = False) -> list[Block]:
+def _parts(message: Any, size: int, *, writable: bool, v: bool = False, w: bool = False) -> list[TypedBuffer]:
     """One block for each rank."""
     if w or v:
         many: Blocks = vector_w(message, writable=writable, blocks=size) if w else vector(message, writable=writable, blocks=size)
@@ -271,10 +271,10 @@ def _parts(message: Any, size: int, *, writable: bool, v: bool = False, w: bool 
     if size == 1:
         return [one]
     step = one.count * one.type.map.extent
-    return [Block(one.memory[index * step :], one.count, one.type).check() for index in range(size)]
+    return [TypedBuffer(one.memory[index * step :], one.count, one.type).check() for index in range(size)]
 
 
-def _alike(source: Block, target: Block) -> Block:
+def _alike(source: TypedBuffer, target: TypedBuffer) -> TypedBuffer:
     if source.type is not target.type:
         raise ValueException(ErrorClass.TYPE, "mismatch in send and receive MPI datatypes")
     if source.count != target.count:
@@ -282,13 +282,13 @@ def _alike(source: Block, target: Block) -> Block:
     return source
 
 
-def _put_back(target: Block, out: Any) -> None:
+def _put_back(target: TypedBuffer, out: Any) -> None:
     """`out` came from `target.array()`: the same memory, unless the datatype has gaps."""
     if not target.dense:
         target.put(reductions.raw(out))
 
 
-def _put_all(target: Block, work: Any) -> None:
+def _put_all(target: TypedBuffer, work: Any) -> None:
     if target.dense:
         target.memory[: work.nbytes] = work.view(np.uint8)
     else:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from perdure.comm.buffers import Block, block
+from perdure.comm.buffers import TypedBuffer, block
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.links import GONE, Send
 from perdure.comm.operations import NullOperation, PersistentOperation, Prequest, ReceiveOperation, SendOperation, SendReceiveOperation
-from perdure.comm.pickles import PICKLED, Codec
+from perdure.comm.pickles import PICKLED, PickleCodec
 from perdure.comm.requests import Operation, Request
 from perdure.comm.status import Status
 
@@ -33,7 +33,7 @@ def outgoing(buf: Any, dest: int) -> memoryview:
     return memoryview(b"") if dest == PROC_NULL else block(buf, writable=False).out()
 
 
-def incoming(buf: Any) -> tuple[memoryview, Block | None]:
+def incoming(buf: Any) -> tuple[memoryview, TypedBuffer | None]:
     """Where to receive; and the block that must `put` it, if that is not its place."""
     if type(buf) is np.ndarray and buf.dtype.char in _SIMPLE:
         view = buf.data
@@ -46,7 +46,7 @@ def incoming(buf: Any) -> tuple[memoryview, Block | None]:
 class PointToPoint:
     """A part of `Comm`. `_codec` is for lower-case calls; `_request_class` is what they return."""
 
-    _codec: ClassVar[Codec] = PICKLED
+    _codec: ClassVar[PickleCodec] = PICKLED
     _request_class: ClassVar[type[Request]] = Request
 
     if TYPE_CHECKING:

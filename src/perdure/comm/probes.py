@@ -10,7 +10,7 @@ from perdure.comm.failures import ErrorClass
 from perdure.comm.handles import Handle
 from perdure.comm.matching import Arrival, Receive
 from perdure.comm.operations import NullOperation, ReceiveOperation
-from perdure.comm.pickles import PICKLED, Codec
+from perdure.comm.pickles import PICKLED, PickleCodec
 from perdure.comm.point_to_point import incoming
 from perdure.comm.requests import Request
 from perdure.comm.status import Status
@@ -33,7 +33,7 @@ class Message(Handle[Matched]):
     """A matched message, as mpi4py has it: it is received by this and by nothing else."""
 
     null_class = ErrorClass.REQUEST
-    _codec: ClassVar[Codec] = PICKLED
+    _codec: ClassVar[PickleCodec] = PICKLED
     __module__ = "perdure.MPI"
 
     @classmethod

@@ -12,7 +12,7 @@ from perdure.comm.handles import Handle
 from perdure.comm.status import Status
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import Engine
+    from perdure.comm.engine import MessageEngine
 
 
 class Operation(Protocol):
@@ -24,7 +24,7 @@ class Operation(Protocol):
         persistent: it stays after it has completed.
     """
 
-    engine: Engine | None
+    engine: MessageEngine | None
     active: bool
     persistent: bool
 
@@ -51,7 +51,7 @@ class Request(Handle[Operation]):
     __module__ = "perdure.MPI"
 
     @classmethod
-    def begun(cls, engine: Engine, pending: Operation) -> Self:
+    def begun(cls, engine: MessageEngine, pending: Operation) -> Self:
         """Return the request of a call that begins now. The calling thread has its turn."""
         engine.active.add(pending)
         self = object.__new__(cls)  # as `of`, in a third of the time
@@ -270,7 +270,7 @@ class Request(Handle[Operation]):
     get_status_some = Get_status_some
 
 
-def _inside(engine: Engine | None, call: str) -> Any:
+def _inside(engine: MessageEngine | None, call: str) -> Any:
     return engine.inside(call) if engine is not None else contextlib.nullcontext()
 
 

@@ -39,7 +39,7 @@ COPY_BYTES_PER_S: Final = 5e9
 asleep just before the answer comes would cost as much again (measured, 1 MiB: 130 us one way instead of 90)."""
 
 
-class Traffic:
+class MessageTraffic:
     """Used by the thread whose turn it is; `revoke`, `pause` and `accepted` by any."""
 
     def __init__(self, mesh: Mesh, generation: int, addresses: tuple[str, ...], monitor: Monitor, receiver: Receiver) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase, full_masks
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.ids import Label
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.core.plan import Plan
@@ -187,7 +187,7 @@ def main_runs_after_resume(view: View) -> list[str]:
     found = []
     for agent in view.agents.values():
         running = [hosted for hosted in agent.hosted.values() if hosted.worker is WorkerPhase.RUNNING]
-        if running and not (agent.resumed and agent.phase in (Phase.MEMBER, Phase.ENDED)):
+        if running and not (agent.resumed and agent.phase in (MembershipPhase.MEMBER, MembershipPhase.ENDED)):
             found.append(f"rank {running[0].rank} runs on agent {agent.me}, which is {agent.phase} and has not resumed")
         if not agent.resumed or agent.plan is None:
             continue
@@ -227,10 +227,10 @@ def custodians_only_keep(view: View) -> list[str]:
             strange = [label for label in kept.slots if agent.plan is None or label != agent.plan.base or agent.committed]
             found += [f"agent {agent.me} keeps {label} of rank {kept.rank}" for label in strange]
         if not agent.is_outside:
-            if agent.phase is Phase.CUSTODIAN:
+            if agent.phase is MembershipPhase.CUSTODIAN:
                 found.append(f"agent {agent.me} is a custodian, and has ranks in generation {agent.generation}")
             continue
-        if agent.phase is Phase.MEMBER:
+        if agent.phase is MembershipPhase.MEMBER:
             found.append(f"agent {agent.me} is a member of generation {agent.generation}, and has no rank in it")
         found += [f"rank {rank} lives on agent {agent.me}, which generation {agent.generation} goes on without" for rank in agent.hosted]
     return found

@@ -65,7 +65,7 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ReplayDifference:
     """A step that was answered otherwise when it was taken again. `number` counts steps from 0."""
 
     number: int
@@ -99,10 +99,10 @@ def born(machine: Machine) -> Born:
     return OrchestratorBorn(round=machine.round, shape=machine.shape, settings=machine.settings)
 
 
-def replay(lines: Iterable[str]) -> list[Difference]:
+def replay(lines: Iterable[str]) -> list[ReplayDifference]:
     """Takes all steps of a trace again, from its first line on. Empty when every answer is the same."""
     machine: Machine | None = None
-    differences: list[Difference] = []
+    differences: list[ReplayDifference] = []
     number = 0
     for line in lines:
         what = from_line(line)
@@ -113,7 +113,7 @@ def replay(lines: Iterable[str]) -> list[Difference]:
             raise ValueError("a trace begins with the birth of its machine")
         answer = tuple(_take(machine, what))
         if answer != what.commands:
-            differences.append(Difference(number=number, step=what, answer=answer))
+            differences.append(ReplayDifference(number=number, step=what, answer=answer))
         number += 1
     return differences
 

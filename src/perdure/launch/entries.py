@@ -35,7 +35,7 @@ class AgentEntry:
 
 
 @dataclass(slots=True)
-class Clock:
+class Timer:
     """A moment at which something is due."""
 
     due: float

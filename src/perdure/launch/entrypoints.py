@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from perdure import job
-from perdure.adapters.kept_memory import Memory
+from perdure.adapters.kept_memory import KeptMemory
 from perdure.coding import copying
 from perdure.comm import singleton
 from perdure.core.faults import NOBODY
@@ -33,16 +33,16 @@ from perdure.launch.program import dump_result, load
 from perdure.launch.script import Script
 from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
-from perdure.runtime.agent import AgentProcess, Seat
+from perdure.runtime.agent import AgentContext, AgentProcess
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector, ledger
 from perdure.runtime.lines import end_lines, wait_for_no_reader, write_whole_lines
 from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
 from perdure.runtime.posix import become_subreaper, die_with_parent, end_process
 from perdure.runtime.reception import Admission
-from perdure.runtime.session import Session
+from perdure.runtime.session import GenerationSession
 from perdure.runtime.slots import Slots
-from perdure.runtime.worker import Place, WorkerProcess
+from perdure.runtime.worker import WorkerContext, WorkerProcess
 
 VERDICT_CHARACTERS: Final = 5_000
 """Of the text of an error, from its end; so a verdict is one piece on the stream."""
@@ -70,7 +70,7 @@ def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
         control.send(verdict={"error": "ConfigError", "text": text})
         return
     injector = Injector(config.faults, spent, control.fileno(), node=config.node)
-    seat = Seat(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
+    seat = AgentContext(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
     process = AgentProcess(seat, config.settings, listener, control, nursery.NurseryClient(ours, nursery_pid))
     control.send(up=address_of(listener))
     try:
@@ -83,7 +83,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     write_whole_lines(alone=config.ranks == 1)
-    memory, slots = Memory(), Slots()
+    memory, slots = KeptMemory(), Slots()
     verdict: dict[str, str] = {}
     singleton.forbid()
     lend(size=config.ranks, lent=config.program.lends)
@@ -105,12 +105,12 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         end_lines()  # before the end is committed: the job may be over then, and this process
         return result
 
-    def run_main(session: Session) -> None:
+    def run_main(session: GenerationSession) -> None:
         job.run_main(whole_main, arguments, session, memory, lambda result: dump_result(main, result))
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
         injector = Injector(config.faults, spent, control.fileno(), node=config.node, rank=rank)
-        place = Place(
+        place = WorkerContext(
             token=bytes.fromhex(config.token), host=host_of(config.address), rank=rank, incarnation=incarnation, fds=fds,
             settings=config.settings, means=config.means, injector=injector, transport=config.transport, slots=slots,
         )  # fmt: skip

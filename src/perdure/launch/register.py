@@ -12,7 +12,7 @@ from perdure.core.plan import Plan
 from perdure.runtime.orchestrator import plan_from_json
 
 
-class Register:
+class TextRegister:
     """Holds the newest plan; `text` is that plan as orchestrators write it, None before the first."""
 
     def __init__(self) -> None:

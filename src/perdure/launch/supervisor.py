@@ -19,9 +19,9 @@ from perdure.engines import Engine, Process
 from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, JobSpec, OrchestratorConfig
 from perdure.launch.ending import Ending
-from perdure.launch.entries import STOPPED_S, AgentEntry, Clock, OrchestratorEntry, StoppedProcesses
+from perdure.launch.entries import STOPPED_S, AgentEntry, OrchestratorEntry, StoppedProcesses, Timer
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler
-from perdure.launch.register import Register
+from perdure.launch.register import TextRegister
 from perdure.launch.standby import Standby
 from perdure.runtime.posix import descendants, kill_and_wait
 
@@ -49,11 +49,11 @@ class Supervisor:
         self._agents: dict[int, AgentEntry] = {}
         self._orchestrator: OrchestratorEntry | None = None
         self._rounds = self._restarts = 0
-        self._register = Register()
+        self._register = TextRegister()
         self._announced: set[tuple[int, int]] = set()
         self._newest = (0, False, -1)
         """Generation, whether it is the end, and superstep of the newest commit that is announced."""
-        self._clocks: list[Clock] = []
+        self._clocks: list[Timer] = []
         self._judged = self._loadable = False
         self._ending = Ending()
         self._stopped = StoppedProcesses()
@@ -115,7 +115,7 @@ class Supervisor:
         self._selector.register(what, selectors.EVENT_READ, react)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._clocks.append(Clock(time.monotonic() + seconds, action))
+        self._clocks.append(Timer(time.monotonic() + seconds, action))
 
     def _emit(self, event: str, *, t: float | None = None, **fields: Any) -> None:
         """`t` (s, monotonic): when it happened, if that is not now."""

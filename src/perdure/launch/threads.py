@@ -18,7 +18,7 @@ from typing import Any, Final
 import cloudpickle
 
 from perdure import job
-from perdure.adapters.kept_memory import Memory
+from perdure.adapters.kept_memory import KeptMemory
 from perdure.comm import Mesh, singleton
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
@@ -129,7 +129,7 @@ class _Threads:
             comm = self._meshes[rank].enter(generation=1, size=self._size, addresses=addresses, incarnations=[1] * self._size)
             session = ThreadSession(self._rendezvous, self._monitors[rank], comm, self._means, self._tell, tight=self._settings.is_tight)
             arguments = arguments_of(self._function, self._program)
-            job.run_main(self._function, arguments, session, Memory(), self._keep_result)
+            job.run_main(self._function, arguments, session, KeptMemory(), self._keep_result)
         except GenerationRevoked:
             pass  # another rank's error, or an interrupt, is the reason
         except BaseException as error:

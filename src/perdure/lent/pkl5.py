@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from perdure.comm import communicator, probes, requests
-from perdure.comm.pickles import Codec, Pickle
+from perdure.comm.pickles import Pickle, PickleCodec
 
 ALIGNMENT: Final = 64
 """Of each part, in bytes: a cache line, and enough for any dtype."""
@@ -52,7 +52,7 @@ def _places(head: int, lengths: Any) -> tuple[list[int], int]:
     return places, end
 
 
-CODEC: Final = Codec(dump, load)
+CODEC: Final = PickleCodec(dump, load)
 
 
 class Request(requests.Request):

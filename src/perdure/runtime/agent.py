@@ -45,7 +45,7 @@ from perdure.runtime.progress_page import ProgressPage
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
 from perdure.runtime.restoring import restore
 from perdure.runtime.scrub import Scrubber, flip, repair
-from perdure.runtime.stacks import Request, in_brief
+from perdure.runtime.stacks import StackRequest, in_brief
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault, is_right
 
@@ -60,12 +60,12 @@ class Worker:
     page: ProgressPage
     page_fd: int
     pid: int = 0
-    stacks: Request | None = None
+    stacks: StackRequest | None = None
     """It is hung, and asked where it is; then it is killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seat:
+class AgentContext:
     """Which agent of which job this process is."""
 
     agent: int
@@ -77,7 +77,9 @@ class Seat:
 class AgentProcess:
     """One agent. `run` returns when the job is over for this node."""
 
-    def __init__(self, seat: Seat, settings: Settings, listener: socket.socket, control: ControlStream, nursery: NurseryClient) -> None:
+    def __init__(
+        self, seat: AgentContext, settings: Settings, listener: socket.socket, control: ControlStream, nursery: NurseryClient
+    ) -> None:
         self._seat = seat
         self._state = AgentState(me=seat.agent, node=seat.node, settings=settings, orphan_since=time.monotonic())
         self._nursery, self._control = nursery, control
@@ -227,7 +229,7 @@ class AgentProcess:
                 match message:
                     case msg.Prepared(label=label):
                         self._injector.at("prepared", label.superstep)
-                    case msg.Status() if self._round > 1:
+                    case msg.AgentStatus() if self._round > 1:
                         self._injector.at("greeted", -1)
             case do.TellPeer(agent=agent, message=message):
                 self._tell_peer(agent, message)
@@ -331,7 +333,7 @@ class AgentProcess:
         worker, hosted = self._workers.get(rank), self._state.hosted.get(rank)
         is_hung = worker is not None and worker.incarnation == incarnation and hosted is not None and hosted.killed_because
         if worker is not None and is_hung and worker.pid and not worker.stacks and not is_stopped(worker.pid):
-            worker.stacks = Request(worker.pid, os.dup(worker.page_fd), time.monotonic())
+            worker.stacks = StackRequest(worker.pid, os.dup(worker.page_fd), time.monotonic())
         else:
             self._nursery.kill(rank, incarnation)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import xxhash
 
-from perdure.coding.copying import STREAM_BYTES, Stream
+from perdure.coding.copying import STREAM_BYTES, StreamingCopy
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.snapshot_index import Block, Kind, Range, SnapshotIndex
@@ -65,7 +65,7 @@ class ChunkWriter:
             if self._position not in self._held.complete:
                 place = self._view[start : start + len(piece)]
                 if len(self._view) >= STREAM_BYTES:
-                    Stream(place, piece).copy(0, len(piece))
+                    StreamingCopy(place, piece).copy(0, len(piece))
                 else:
                     place[:] = piece
                 self._check(self._offset + start, piece, end)

@@ -72,7 +72,7 @@ def new_pair(name: object) -> Pair:
     return os.memfd_create(f"perdure-{name}-0"), os.memfd_create(f"perdure-{name}-1")
 
 
-class Reserve:
+class MemoryReserve:
     """Touched memory for ranks that may come. May be taken from while it is still being filled: then as far as it has come."""
 
     def __init__(self) -> None:

@@ -67,7 +67,7 @@ class Rings:
                 os.close(self._idle.pop()[0])
 
 
-class Ring:
+class ChunkRing:
     """The sender's end, for one chunk."""
 
     def __init__(self, memory: tuple[int, Bytes], sock: socket.socket, label: Label, rank: int, position: int) -> None:

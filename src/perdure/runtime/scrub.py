@@ -28,7 +28,7 @@ from perdure.runtime.exchange import decode_to
 from perdure.runtime.posix import stand_back
 from perdure.runtime.restoring import fetch_replicated
 from perdure.runtime.tasks import Task
-from perdure.runtime.vault import Held, NotHeld, Vault
+from perdure.runtime.vault import NotHeld, Vault, VaultEntry
 from perdure.runtime.vault_protocol import LinkDown
 
 Post = Callable[[ev.AgentEvent], None]
@@ -149,7 +149,7 @@ def repair(task: Task, command: do.Repair, post: Post) -> None:
         post(ev.Repaired(rank=rank, label=label, wrong=wrong))
 
 
-def mend_coded(vault: Vault, held: Held, rank: int, label: Label, geometry: Geometry, found: Mapping[int, Bytes]) -> None:
+def mend_coded(vault: Vault, held: VaultEntry, rank: int, label: Label, geometry: Geometry, found: Mapping[int, Bytes]) -> None:
     """Stores decoded chunks, by code position, as far as they have their digests. A block may span two chunks, and need both."""
     assert held.offer is not None
     coded = vault.slot(rank, label, held.offer.coded_bytes)[: held.offer.coded_bytes]
@@ -164,7 +164,7 @@ def mend_coded(vault: Vault, held: Held, rank: int, label: Label, geometry: Geom
                 _mend(vault, held, rank, label, region, block, {0: chunk})
 
 
-def mend_replicated(vault: Vault, held: Held, rank: int, label: Label, common: Bytes) -> None:
+def mend_replicated(vault: Vault, held: VaultEntry, rank: int, label: Label, common: Bytes) -> None:
     """Stores another rank's replicated region, as far as it has this rank's digests."""
     assert held.offer is not None
     for item in held.offer.items:
@@ -172,7 +172,7 @@ def mend_replicated(vault: Vault, held: Held, rank: int, label: Label, common: B
             _mend(vault, held, rank, label, vault.replicated_view(rank, label), block, {0: common})
 
 
-def _mend(vault: Vault, held: Held, rank: int, label: Label, region: Bytes, block: Block, pieces: Mapping[int, Bytes]) -> None:
+def _mend(vault: Vault, held: VaultEntry, rank: int, label: Label, region: Bytes, block: Block, pieces: Mapping[int, Bytes]) -> None:
     """One block of a region, with those `pieces` (start in the region -> bytes) laid over what is there, if it then has its digest."""
     over = {start: piece for start, piece in pieces.items() if start < block.stop and block.start < start + len(piece)}
     if not over:

@@ -61,7 +61,7 @@ class Means:
     check_restore: str = "first"
 
 
-class Session(Protocol):
+class GenerationSession(Protocol):
     """Used by the one thread that runs `main`. Every call but the attributes may raise `GenerationRevoked`."""
 
     rank: int

@@ -34,7 +34,7 @@ def offer_stacks(fd: int) -> None:
     faulthandler.register(STACK_SIGNAL, file=fd, all_threads=True)
 
 
-class Request:
+class StackRequest:
     """In the agent: a question to a process that is about to be killed. `fd`: of its page, owned from now on."""
 
     def __init__(self, pid: int, fd: int, now: float) -> None:

@@ -11,7 +11,7 @@ from perdure.core.messages import Custodian
 from perdure.core.plan import Plan
 from perdure.mapping import Bytes
 from perdure.runtime.links import Links
-from perdure.runtime.rings import RING_FROM_BYTES, Ring
+from perdure.runtime.rings import RING_FROM_BYTES, ChunkRing
 from perdure.runtime.vault import Vault
 from perdure.runtime.vault_protocol import TILE_BYTES
 
@@ -49,12 +49,12 @@ class Task:
         """Blocks until a rank that lives here has its group's offers; woken by the end of the generation."""
         self.links.wait_for_memory(self.plan.generation, rank, label)
 
-    def ring(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> Ring | None:
+    def ring(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> ChunkRing | None:
         """What a chunk of `nbytes` is handed over by, if that is worth it and its holder is on this machine."""
         if self.links.peer_maps is None or sock.family != socket.AF_UNIX or nbytes < RING_FROM_BYTES:
             return None
         self._rings.append(self.links.rings.take(self.tile_bytes))
-        return Ring(self._rings[-1], sock, label, rank, position)
+        return ChunkRing(self._rings[-1], sock, label, rank, position)
 
     def keep_links(self) -> None:
         """All is done, and answered: others may use these links."""

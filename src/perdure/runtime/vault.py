@@ -4,8 +4,8 @@ Slots are memory files (see `memory`). A worker writes its slot, the agent reads
 slot is decided by the core; here it is only looked up.
 
 A view into a slot stays readable for as long as someone holds it, even when the rank is dropped; what it shows is the label's only while
-`held` answers with the same `Held`. Whoever reads bytes therefore looks before and after (rule R1): a slot is forgotten before its memory
-is used for another label, so the same `Held` afterwards proves that every byte read before was the label's.
+`held` answers with the same `VaultEntry`. A reader of bytes therefore looks before and after (rule R1): a slot is forgotten before its
+memory is used for another label, so the same `VaultEntry` afterwards proves that every byte read before was the label's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xxhash
 
-from perdure.coding.copying import Stream
+from perdure.coding.copying import StreamingCopy
 from perdure.core import changes
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
@@ -26,7 +26,7 @@ from perdure.core.messages import Chunks
 from perdure.core.snapshot_index import BLOCK_BYTES, Item, Kind, Range, SnapshotIndex, replicated_start
 from perdure.mapping import Bytes, populate
 from perdure.runtime import digests
-from perdure.runtime.memory import Pair, Reserve, grow, new_pair
+from perdure.runtime.memory import MemoryReserve, Pair, grow, new_pair
 
 
 class NotHeld(KeyError):
@@ -34,7 +34,7 @@ class NotHeld(KeyError):
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class VaultEntry:
     """One label of one rank, from `bind` to `forget`; compared by identity.
 
     Attributes:
@@ -68,17 +68,17 @@ class Vault:
     def __init__(self) -> None:
         self._fds: dict[int, tuple[int, int]] = {}
         self._maps: dict[tuple[int, int], Bytes] = {}
-        self._held: dict[tuple[int, Label], Held] = {}
+        self._held: dict[tuple[int, Label], VaultEntry] = {}
         self._parity: dict[tuple[int, int], Bytes] = {}
         self._given_up: dict[tuple[int, int], tuple[Label, dict[int, bytes]]] = {}
         """What slot and parity of a rank still hold, though nobody may read it any more, and the digests of that parity."""
-        self._reserve = Reserve()
+        self._reserve = MemoryReserve()
         self._memory = threading.RLock()
         """For files, mappings and parity. Apart from `changed`: making memory takes long, and `bind` and `forget` must not wait for it."""
         self.changed = threading.Condition()
 
     def reserve(self, ranks: int, snapshot_bytes: int, parity_bytes: int, ready: Callable[[Pair], None]) -> None:
-        """See `Reserve.fill`."""
+        """See `MemoryReserve.fill`."""
         self._reserve.fill(ranks, snapshot_bytes, parity_bytes, ready)
 
     def slot_fds(self, rank: int) -> tuple[int, int]:
@@ -92,7 +92,7 @@ class Vault:
     def bind(self, rank: int, label: Label, index: int, since: Label | None = None) -> None:
         """Slot `index` of `rank` is for `label` from now on; what it holds of `since` may be taken over."""
         with self.changed:
-            held = self._held[rank, label] = Held(index)
+            held = self._held[rank, label] = VaultEntry(index)
             last = self._given_up.pop((rank, index), None)
             if last is not None and last[0] == since:
                 held.before = last[1]
@@ -126,14 +126,14 @@ class Vault:
                 self._parity.pop((rank, index), None)
                 os.close(fd)
 
-    def held(self, rank: int, label: Label) -> Held:
+    def held(self, rank: int, label: Label) -> VaultEntry:
         """What is known of the label. Raises NotHeld."""
         try:
             return self._held[rank, label]
         except KeyError:
             raise NotHeld(f"{label} of rank {rank}") from None
 
-    def still_holds(self, rank: int, label: Label, before: Held) -> bool:
+    def still_holds(self, rank: int, label: Label, before: VaultEntry) -> bool:
         """Rule R1: is the label held as it was before a read? Then every byte read in between was the label's."""
         return self._held.get((rank, label)) is before
 
@@ -154,7 +154,7 @@ class Vault:
         assert held.offer is not None
         nbytes = replicated_start(held.offer.coded_bytes) + held.offer.replicated_bytes
         source, target = (self._mapped(rank, index, nbytes)[:nbytes] for index in (held.index, 1 - held.index))
-        Stream(target, source).copy(0, nbytes)
+        StreamingCopy(target, source).copy(0, nbytes)
 
     def move(self, rank: int, label: Label, index: int) -> None:
         """M2: the label lies in the other slot, `index`, to which it was copied, and its parity belongs to that. What was read of it until
@@ -172,7 +172,7 @@ class Vault:
         with self._memory:
             return os.open(f"/proc/self/fd/{self.slot_fds(rank)[index]}", os.O_RDONLY | os.O_CLOEXEC)
 
-    def with_offers(self, rank: int, label: Label, offers: tuple[SnapshotIndex, ...], member: int, geometry: Geometry) -> Held:
+    def with_offers(self, rank: int, label: Label, offers: tuple[SnapshotIndex, ...], member: int, geometry: Geometry) -> VaultEntry:
         """Notes the group's offers and has memory for the parity chunks that they ask for."""
         held = self.held(rank, label)
         chunk = geometry.chunk_bytes([offer.coded_bytes for offer in offers])

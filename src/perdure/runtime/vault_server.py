@@ -1,6 +1,6 @@
 """The answering end of one link between two agents (see `vault_protocol` for the requests).
 
-The link remembers which `Held` its bytes came from, so that CONFIRM can tell whether they were one label's from the first byte to the last.
+The link remembers which `VaultEntry` its bytes came from, so that CONFIRM can tell whether all of them were one label's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from perdure.runtime.chunk_writer import ChunkWriter
 from perdure.runtime.digests import joint, tiles_of
 from perdure.runtime.posix import stand_back
 from perdure.runtime.rings import place_of, receive_ring
-from perdure.runtime.vault import Held, NotHeld
+from perdure.runtime.vault import NotHeld, VaultEntry
 from perdure.runtime.vault_protocol import (
     CONFIRM,
     FINISH,
@@ -51,7 +51,7 @@ class VaultServer:
 
     def __init__(self, links: Links, sock: socket.socket, generation: int) -> None:
         self._links, self._vault, self._sock, self._generation = links, links.vault, sock, generation
-        self._read_from: dict[tuple[int, Label], Held] = {}
+        self._read_from: dict[tuple[int, Label], VaultEntry] = {}
         self._writers: dict[tuple[int, Label, int], ChunkWriter] = {}
         self._buffer = np.empty(0, np.uint8)
         self._ring = self._buffer

@@ -35,11 +35,11 @@ from perdure.runtime.posix import end_process
 from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
 from perdure.runtime.progress_page import FRAMES, ProgressPage
 from perdure.runtime.raised import as_raised, print_raised, where
-from perdure.runtime.session import Base, Means, Previous, Session
+from perdure.runtime.session import Base, GenerationSession, Means, Previous
 from perdure.runtime.slots import Slots
 from perdure.runtime.stacks import offer_stacks
 
-RunMain = Callable[[Session], None]
+RunMain = Callable[[GenerationSession], None]
 """Runs the program for one generation, up to and with the commit of its end."""
 
 
@@ -58,7 +58,7 @@ class Heard:
 
 
 @dataclass(slots=True, kw_only=True)
-class Place:
+class WorkerContext:
     """Who this process is, and what it was given at its birth. `token` is the job's secret, `host` what ranks elsewhere call this machine.
     `fds`: the connection to the agent, the progress page, two slots, which `slots` may have mapped already."""
 
@@ -77,7 +77,7 @@ class Place:
 class WorkerProcess:
     """One worker. `run` never returns before the agent says so."""
 
-    def __init__(self, place: Place, run_main: RunMain) -> None:
+    def __init__(self, place: WorkerContext, run_main: RunMain) -> None:
         self.place = place
         self._run_main = run_main
         self.heard = Heard()
@@ -234,7 +234,7 @@ class Calls:
 
 
 class WorkerSession:
-    """`Session` for one generation."""
+    """`GenerationSession` for one generation."""
 
     alone = True
 

@@ -12,6 +12,6 @@ a run is a function of its `Scenario`, which is one line of text, and a failure 
 from perdure.sim.campaign import Failure, run_seeds
 from perdure.sim.checkers import Broken
 from perdure.sim.cluster import Cluster, Verdict
-from perdure.sim.scenario import Fault, Scenario, draw
+from perdure.sim.scenario import Scenario, SimFault, draw
 
-__all__ = ["Broken", "Cluster", "Failure", "Fault", "Scenario", "Verdict", "draw", "run_seeds"]
+__all__ = ["Broken", "Cluster", "Failure", "Scenario", "SimFault", "Verdict", "draw", "run_seeds"]

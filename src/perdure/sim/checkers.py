@@ -12,7 +12,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import invariants
 from perdure.core import messages as msg
-from perdure.core.agent.state import Phase, Stage
+from perdure.core.agent.state import MembershipPhase, Stage
 from perdure.core.domains import fullest, risk
 from perdure.core.ids import END, Label
 from perdure.core.orchestrator.state import NodeState
@@ -20,12 +20,12 @@ from perdure.core.plan import Plan
 from perdure.core.snapshot_index import SnapshotIndex
 from perdure.sim import program
 from perdure.sim.tokens import WARNED, Token
-from perdure.sim.vaults import Held
-from perdure.sim.workers import Worker
+from perdure.sim.vaults import SimVaultEntry
+from perdure.sim.workers import SimWorker
 
 if TYPE_CHECKING:
     from perdure.sim.cluster import Cluster
-    from perdure.sim.nodes import Node
+    from perdure.sim.nodes import SimNode
     from perdure.sim.supervisor import Orchestrator
 
 LOCAL: Final = (
@@ -91,7 +91,7 @@ class Checkers:
 
     # ---- after every step --------------------------------------------------------------------------------------------------
 
-    def after_agent(self, node: Node, event: Any, commands: list[do.AgentCommand]) -> None:
+    def after_agent(self, node: SimNode, event: Any, commands: list[do.AgentCommand]) -> None:
         """I1, I4 to I7 at this agent; that it believes in no chunk that is not there; G1 where something has changed."""
         state = node.state
         asked = event.message if isinstance(event, ev.OrchestratorSaid | ev.PeerSaid) else None
@@ -175,7 +175,7 @@ class Checkers:
         if now - self.entered_at_s.get(generation, now) < DEGRADED_S or any(cluster.is_hindered(node) for node in cluster.nodes.values()):
             return
         for node in cluster.nodes.values():
-            if node.alive and node.state.phase is Phase.MEMBER and node.state.generation == generation:
+            if node.alive and node.state.phase is MembershipPhase.MEMBER and node.state.generation == generation:
                 for hosted in node.state.hosted.values():
                     bare = [slot.label for slot in hosted.slots.values() if slot.stage is Stage.REBUILDING]
                     self.require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
@@ -244,7 +244,7 @@ class Checkers:
         for text in invariants.no_commit_is_lost(view):
             raise Broken("I2", text)
 
-    def groups_of(self, node: Node) -> None:
+    def groups_of(self, node: SimNode) -> None:
         """G1 for the groups that have members at this node."""
         if self.cluster.decisions.chosen:
             plan = self.cluster.decisions.chosen[-1]
@@ -275,7 +275,7 @@ class Checkers:
             if count > plan.parity:
                 raise Broken("G1", f"stripe {stripe} of group {index} at {label} lacks {count} chunks, and only ranks {lost} are lost")
 
-    def _held(self, plan: Plan, rank: int, label: Label) -> Held | None:
+    def _held(self, plan: Plan, rank: int, label: Label) -> SimVaultEntry | None:
         home = self.cluster.nodes[plan.agent_of(rank)]
         return home.vault.held.get((rank, label)) if home.alive else None
 
@@ -292,14 +292,14 @@ class Checkers:
 
     # ---- bytes -------------------------------------------------------------------------------------------------------------
 
-    def snapshot_stored(self, node: Node, plan: Plan, rank: int, label: Label, held: Held, offer: SnapshotIndex) -> None:
+    def snapshot_stored(self, node: SimNode, plan: Plan, rank: int, label: Label, held: SimVaultEntry, offer: SnapshotIndex) -> None:
         """G2: what is snapped is what an undisturbed run has there."""
         superstep = program.before(label.superstep, self.cluster.scenario.count)
         right = held.snapshot == program.state_of(rank, superstep)
         self.require(right, "G2", f"rank {rank} snaps a state for {label} that no undisturbed run has")
         held.right_data = (1 << plan.geometry(plan.group_index(rank)).d) - 1
 
-    def slot_changed(self, node: Node, rank: int, label: Label, held: Held) -> None:
+    def slot_changed(self, node: SimNode, rank: int, label: Label, held: SimVaultEntry) -> None:
         """I4: of a label whose slot was written to, what is still as it must be."""
         plan, whole = node.plan, node.vault.bytes_of(rank, label)
         geometry = plan.geometry(plan.group_index(rank))
@@ -312,7 +312,7 @@ class Checkers:
             right = program.chunk_of(whole, t, chunk) == program.chunk_of(wanted, t, chunk)
             held.right_data = held.right_data & ~(1 << t) | right << t
 
-    def chunk_stored(self, node: Node, plan: Plan, rank: int, label: Label, position: int, held: Held) -> None:
+    def chunk_stored(self, node: SimNode, plan: Plan, rank: int, label: Label, position: int, held: SimVaultEntry) -> None:
         """G1, R5: what was coded is what it must be."""
         index, member = plan.group_index(rank), plan.member_of(rank)
         geometry, group = plan.geometry(index), plan.groups[index]
@@ -329,17 +329,17 @@ class Checkers:
             held.right_data = held.right_data & ~(1 << position) | right << position
         self.require(right or self.cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
 
-    def chunk_repaired(self, rank: int, label: Label, position: int, held: Held, d: int) -> None:
+    def chunk_repaired(self, rank: int, label: Label, position: int, held: SimVaultEntry, d: int) -> None:
         """S3: what counts as repaired is what it must be, whatever it was decoded from."""
         right = held.right_data >> position & 1 if position < d else held.right_parity >> (position - d) & 1
         self.require(bool(right), "S3", f"chunk {position} of rank {rank} at {label} was repaired with wrong bytes")
 
-    def chunk_missing(self, reader: Node, rank: int, label: Label, position: int) -> None:
+    def chunk_missing(self, reader: SimNode, rank: int, label: Label, position: int) -> None:
         """R1: a decoder or a restorer was sent where there is nothing. Position -1: the replicated region."""
         what = "the replicated items" if position < 0 else f"chunk {position}"
         raise Broken("R1", f"agent {reader.number} reads {what} of rank {rank} at {label}, which is not there")
 
-    def wrong_is_erased(self, node: Node, rank: int, label: Label, wrong: msg.Chunks) -> None:
+    def wrong_is_erased(self, node: SimNode, rank: int, label: Label, wrong: msg.Chunks) -> None:
         """R5, S2, S4: an agent that has been told of wrong chunks does not count them."""
         hosted = node.state.hosted.get(rank)
         slot = hosted.slots.get(label) if hosted else None
@@ -348,7 +348,7 @@ class Checkers:
 
     # ---- commands ----------------------------------------------------------------------------------------------------------
 
-    def vault_told(self, node: Node, command: Any) -> None:
+    def vault_told(self, node: SimNode, command: Any) -> None:
         """Memory slots never exceed two, and none is bound, or copied to, while it holds a label (C7, M2)."""
         if isinstance(command, do.CopySlot):
             kept = [label for rank, label in node.vault.held if rank == command.rank]
@@ -359,14 +359,14 @@ class Checkers:
                 taken = rank == command.rank and held.index == command.index and label != command.label
                 self.require(not taken, "two slots", f"slot {command.index} of rank {rank} is bound to {command.label}, and holds {label}")
 
-    def worker_starts(self, node: Node, rank: int, incarnation: int) -> None:
+    def worker_starts(self, node: SimNode, rank: int, incarnation: int) -> None:
         """G3, W2: a rank has one process at a node, and of an incarnation that its plan names."""
         self.require(rank not in node.workers, "G3", f"W2: a second worker for rank {rank} on agent {node.number}")
         place = node.plan.placements[rank]
         right = place.agent == node.number and place.incarnation == incarnation
         self.require(right, "lost incarnation", f"agent {node.number} starts rank {rank}.{incarnation}, and the plan has {place}")
 
-    def worker_told(self, node: Node, worker: Worker, message: msg.ToWorker) -> None:
+    def worker_told(self, node: SimNode, worker: SimWorker, message: msg.ToWorker) -> None:
         """G2, G3, I6: `main` is entered by the plan's incarnation only, once a generation, with the bytes of the committed base."""
         hosted = node.state.hosted.get(worker.rank)
         right = hosted is not None and hosted.incarnation == worker.incarnation

@@ -21,10 +21,10 @@ from perdure.sim.clocks import draw_clock
 from perdure.sim.decisions import Decisions
 from perdure.sim.judgement import Judgement
 from perdure.sim.network import Network
-from perdure.sim.nodes import TICK_S, Node
+from perdure.sim.nodes import TICK_S, SimNode
 from perdure.sim.scenario import Scenario
 from perdure.sim.schedule import Schedule
-from perdure.sim.supervisor import Orchestrator, Supervisor
+from perdure.sim.supervisor import Orchestrator, SimSupervisor
 from perdure.sim.words import Moment, name_of
 
 HANG_S: Final = 150.0
@@ -82,7 +82,7 @@ class Cluster:
         self.decisions = Decisions(self.checkers.plan_chosen, self.checkers.breaks)
         self.log: deque[Moment] = deque(maxlen=log or None)
         self.finished: do.Finish | None = None
-        self.nodes: dict[int, Node] = {}
+        self.nodes: dict[int, SimNode] = {}
         self.events = 0
         self.touched: set[int] = set()
         """Nodes that a fault has struck, or the end of a connection of theirs."""
@@ -106,7 +106,7 @@ class Cluster:
         )  # fmt: skip
         wanted = nodes_with_ranks(scenario.ranks, scenario.ranks_per_node) + scenario.spares
         self.network.slow.update(self.schedule.dice.sample(range(1, wanted + 1), min(scenario.slow, wanted)))
-        self.supervisor = Supervisor(self, shape, self.settings, wanted)
+        self.supervisor = SimSupervisor(self, shape, self.settings, wanted)
         for _ in range(wanted - (scenario.engine == "never")):
             self.start_node()
         if scenario.engine == "never":
@@ -114,10 +114,10 @@ class Cluster:
 
     # ---- processes ---------------------------------------------------------------------------------------------------------
 
-    def start_node(self) -> Node:
+    def start_node(self) -> SimNode:
         """A fresh agent, which the engine will tell of."""
         number = len(self.nodes) + 1
-        node = self.nodes[number] = Node(self, number, self.settings, draw_clock(self.schedule.dice, skew=self.scenario.skew))
+        node = self.nodes[number] = SimNode(self, number, self.settings, draw_clock(self.schedule.dice, skew=self.scenario.skew))
         self.supervisor.node_started(node)
         self.schedule.after(self.schedule.dice.random() * TICK_S, node.tick)
         return node
@@ -127,7 +127,7 @@ class Cluster:
         self._workers += 1
         return self._workers
 
-    def end_node(self, node: Node) -> None:
+    def end_node(self, node: SimNode) -> None:
         """All its processes are gone, whoever has ended them."""
         if not node.alive:
             return
@@ -138,7 +138,7 @@ class Cluster:
         self.supervisor.node_ended(node)
         self.checkers.groups_of(node)
 
-    def is_hindered(self, node: Node) -> bool:
+    def is_hindered(self, node: SimNode) -> bool:
         """Is it stopped, or does some cut keep it from being heard, or was a moment ago?"""
         others = [*self.nodes, *(-number for number in self.supervisor.orchestrators)]
         return node.alive and (
@@ -198,7 +198,7 @@ class Cluster:
     # ---- machines take their steps -----------------------------------------------------------------------------------------
 
     def step_agent(
-        self, node: Node, event: ev.AgentEvent, step: Callable[[AgentState, ev.AgentEvent, float], list[do.AgentCommand]]
+        self, node: SimNode, event: ev.AgentEvent, step: Callable[[AgentState, ev.AgentEvent, float], list[do.AgentCommand]]
     ) -> None:
         """One step of an agent, its commands, and the checks."""
         self.events += 1
@@ -261,14 +261,14 @@ class Cluster:
 
     # ---- what is said ------------------------------------------------------------------------------------------------------
 
-    def _tell_agent(self, orchestrator: Orchestrator, node: Node, message: msg.ToAgent) -> None:
+    def _tell_agent(self, orchestrator: Orchestrator, node: SimNode, message: msg.ToAgent) -> None:
         self._send(-orchestrator.number, node.number, message, node.hear_orchestrator, orchestrator.number)
 
-    def tell_peer(self, source: Node, target: Node, message: msg.ToPeer) -> None:
+    def tell_peer(self, source: SimNode, target: SimNode, message: msg.ToPeer) -> None:
         """From agent to agent."""
         self._send(source.number, target.number, message, target.hear_peer, source.number)
 
-    def tell_orchestrator(self, source: Node, message: msg.FromAgent) -> None:
+    def tell_orchestrator(self, source: SimNode, message: msg.FromAgent) -> None:
         """To the orchestrator whose words it heard last; lost if that one has ended."""
         orchestrator = self.supervisor.orchestrators.get(source.round)
         if orchestrator is not None and orchestrator.alive:

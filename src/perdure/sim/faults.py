@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from perdure.sim import program
-from perdure.sim.scenario import Fault
+from perdure.sim.scenario import SimFault
 
 if TYPE_CHECKING:
     from perdure.sim.cluster import Cluster
-    from perdure.sim.nodes import Node
+    from perdure.sim.nodes import SimNode
 
 FROZEN_S: Final = {"pause": 1.0, "doze": 3.6, "stun": 15.0, "silence": 1e9}
 CUT_S: Final = (0.5, 2.0, 8.0, 30.0)
 
 
-def strike(cluster: Cluster, fault: Fault) -> None:
+def strike(cluster: Cluster, fault: SimFault) -> None:
     """Does it to the victim, counted among those that there are; nothing if there are none."""
     living = [node for node in cluster.nodes.values() if node.alive]
     match fault.kind:
@@ -40,7 +40,7 @@ def strike(cluster: Cluster, fault: Fault) -> None:
             pass
 
 
-def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
+def _strike_node(cluster: Cluster, fault: SimFault, living: list[SimNode]) -> None:
     victim = living[fault.victim % len(living)]
     match fault.kind:
         case "kill":
@@ -71,7 +71,7 @@ def _strike_node(cluster: Cluster, fault: Fault, living: list[Node]) -> None:
             raise AssertionError(fault)
 
 
-def _stop_a_row(cluster: Cluster, fault: Fault) -> None:
+def _stop_a_row(cluster: Cluster, fault: SimFault) -> None:
     """A failure domain without power: the same member of every group, as a layout over racks would place them."""
     plan = cluster.decisions.chosen[-1] if cluster.decisions.chosen else None
     for agent in {plan.agent_of(group[fault.victim % len(group)]) for group in plan.groups} if plan else ():
@@ -79,16 +79,16 @@ def _stop_a_row(cluster: Cluster, fault: Fault) -> None:
         cluster.nodes[agent].freeze(cluster.schedule.now + FROZEN_S["silence"])
 
 
-def _of_one_rack(cluster: Cluster, victim: Node, living: list[Node]) -> list[Node]:
+def _of_one_rack(cluster: Cluster, victim: SimNode, living: list[SimNode]) -> list[SimNode]:
     racks = cluster.scenario.racks
     return [node for node in living if (node.number - victim.number) % racks == 0] if racks else [victim]
 
 
-def _cut_s(fault: Fault) -> float:
+def _cut_s(fault: SimFault) -> float:
     return CUT_S[fault.victim // 7 % len(CUT_S)]
 
 
-def _flip(cluster: Cluster, victim: Node) -> None:
+def _flip(cluster: Cluster, victim: SimNode) -> None:
     """One bit of one chunk, or of a replicated region, of a committed label: before that it may not be in the parity yet."""
     plan, dice = victim.state.plan, cluster.schedule.dice
     if plan is None:

@@ -12,7 +12,7 @@ from perdure.sim.tokens import CROSSES_AT, CROSSING, LEFT, WARNED
 
 if TYPE_CHECKING:
     from perdure.sim.checkers import Checkers
-    from perdure.sim.nodes import Node
+    from perdure.sim.nodes import SimNode
 
 PATIENCE_KEPT: Final = 0.95
 """Of the time that a silent node is waited for: an orchestrator's clock runs fast, and it begins to wait a moment before the node stops."""
@@ -86,15 +86,15 @@ class Judgement:
         holders = [held for node in self._cluster.nodes.values() if node.alive for (_, x), held in node.vault.held.items() if x == label]
         return not any(held.replicated == common for held in holders)
 
-    def _has_whole(self, node: Node, plan: Plan, rank: int, label: Label) -> bool:
+    def _has_whole(self, node: SimNode, plan: Plan, rank: int, label: Label) -> bool:
         held, geometry = node.vault.held.get((rank, label)), plan.geometry(plan.group_index(rank))
         whole = held is not None and held.right_data + 1 == 1 << geometry.d and held.right_parity + 1 == 1 << geometry.m
         return whole and self._is_waited_for(node)
 
-    def _may_vote(self, node: Node) -> bool:
+    def _may_vote(self, node: SimNode) -> bool:
         """T6: nor can one whose links are broken."""
         return node.number not in self._cluster.supervisor.current.state.excluded and self._is_waited_for(node)
 
-    def _is_waited_for(self, node: Node) -> bool:
+    def _is_waited_for(self, node: SimNode) -> bool:
         patience_s = PATIENCE_KEPT * self._cluster.settings.unreachable_timeout_s
         return node.alive and (node.awake or self._cluster.schedule.now - node.frozen_since_s <= patience_s)

@@ -23,7 +23,7 @@ SLOWER: Final = 20
 
 
 @dataclass(slots=True)
-class Channel:
+class SimChannel:
     """One direction of one connection."""
 
     latency_s: float
@@ -40,7 +40,7 @@ class Network:
     def __init__(self, schedule: Schedule) -> None:
         self.slow: set[int] = set()
         self._schedule = schedule
-        self._channels: dict[tuple[int, int], Channel] = {}
+        self._channels: dict[tuple[int, int], SimChannel] = {}
 
     def send(self, source: int, target: int, deliver: Callable[..., None], *arguments: Any) -> None:
         """`deliver(*arguments)` is called at the target's end, after all that was sent there before."""
@@ -53,18 +53,18 @@ class Network:
         channel.newest_s = arrives
         schedule.at(arrives, self._arrive, channel, deliver, arguments)
 
-    def _arrive(self, channel: Channel, deliver: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _arrive(self, channel: SimChannel, deliver: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if self._schedule.now <= channel.ends_s:
             deliver(*arguments)
 
-    def channel(self, source: int, target: int) -> Channel:
+    def channel(self, source: int, target: int) -> SimChannel:
         """Opened when it is first asked for."""
         found = self._channels.get((source, target))
         if found is None:
             latency_s = LOCAL_S if source == target else self._schedule.dice.choice(SPEEDS_S)
             if source in self.slow or target in self.slow:
                 latency_s *= SLOWER
-            found = self._channels[source, target] = Channel(latency_s)
+            found = self._channels[source, target] = SimChannel(latency_s)
         return found
 
     def end(self, source: int) -> None:

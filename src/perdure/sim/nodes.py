@@ -16,8 +16,8 @@ from perdure.sim import program
 from perdure.sim.clocks import Clock
 from perdure.sim.network import SLOWER
 from perdure.sim.repairs import repair
-from perdure.sim.vaults import Vault
-from perdure.sim.workers import Worker
+from perdure.sim.vaults import SimVault
+from perdure.sim.workers import SimWorker
 
 if TYPE_CHECKING:
     from perdure.sim.cluster import Cluster
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 TICK_S: Final = 0.2
 
 
-class Node:
+class SimNode:
     """One agent. Everything that reaches it goes through `when_awake`: a stopped process reads nothing, and later all at once."""
 
     def __init__(self, cluster: Cluster, number: int, settings: Settings, clock: Clock) -> None:
         self.cluster, self.number, self.clock = cluster, number, clock
         self.state = AgentState(me=number, node=number - 1, settings=settings, orphan_since=clock(cluster.schedule.now))
         self.alive = True
-        self.vault = Vault(self)
-        self.workers: dict[int, Worker] = {}
+        self.vault = SimVault(self)
+        self.workers: dict[int, SimWorker] = {}
         self.round = 0
         """Of the orchestrator that it is connected to; 0: none."""
         self.frozen_since_s = self.frozen_until_s = 0.0
@@ -119,11 +119,11 @@ class Node:
             self.step(ev.OrchestratorSaid(message=message))
             self.round = max(newest, number)
 
-    def hear_worker(self, worker: Worker, event: ev.AgentEvent) -> None:
+    def hear_worker(self, worker: SimWorker, event: ev.AgentEvent) -> None:
         """A word of a worker, or about it."""
         self.when_awake(self._hear_worker, worker, event)
 
-    def _hear_worker(self, worker: Worker, event: ev.AgentEvent) -> None:
+    def _hear_worker(self, worker: SimWorker, event: ev.AgentEvent) -> None:
         if isinstance(event, ev.WorkerEnded) and self.workers.get(worker.rank) is worker:
             del self.workers[worker.rank]
         self.step(event)
@@ -153,7 +153,7 @@ class Node:
                     cluster.network.send(self.number, worker.number, self.when_awake, worker.hear, message)
             case do.StartWorker(rank=rank, incarnation=incarnation):
                 cluster.checkers.worker_starts(self, rank, incarnation)
-                self.workers[rank] = Worker(self, cluster.next_worker(), rank, incarnation)
+                self.workers[rank] = SimWorker(self, cluster.next_worker(), rank, incarnation)
             case do.KillWorker(rank=rank):
                 if rank in self.workers:
                     self.workers[rank].end("was killed by its agent")

@@ -10,10 +10,10 @@ from perdure.core import messages as msg
 from perdure.core.plan import Plan
 from perdure.core.snapshot_index import SnapshotIndex
 from perdure.sim import program
-from perdure.sim.vaults import CHUNK_S, Held, LinkDown, Vault
+from perdure.sim.vaults import CHUNK_S, SimLinkDown, SimVault, SimVaultEntry
 
 
-def repair(vault: Vault, plan: Plan, command: do.Repair) -> Iterator[float | Vault]:
+def repair(vault: SimVault, plan: Plan, command: do.Repair) -> Iterator[float | SimVault]:
     """Decodes beside the slot and stores what has its digest. A source that is gone is one more reason why an attempt may fail."""
     rank, label = command.rank, command.label
     before = vault.held.get((rank, label))
@@ -21,7 +21,7 @@ def repair(vault: Vault, plan: Plan, command: do.Repair) -> Iterator[float | Vau
     for task in command.tasks:
         try:
             decoded |= yield from _decode(vault, plan, task)
-        except LinkDown:
+        except SimLinkDown:
             continue
     common = None
     if command.replicated_from_rank >= 0:
@@ -41,7 +41,7 @@ def repair(vault: Vault, plan: Plan, command: do.Repair) -> Iterator[float | Vau
     vault.node.post(ev.Repaired(rank=rank, label=label, wrong=vault.wrong_chunks(plan, rank, label, parity=True)))
 
 
-def _decode(vault: Vault, plan: Plan, task: msg.DecodeTask) -> Generator[float | Vault, None, dict[int, bytes]]:
+def _decode(vault: SimVault, plan: Plan, task: msg.DecodeTask) -> Generator[float | SimVault, None, dict[int, bytes]]:
     geometry = plan.geometry(task.group)
     present: dict[int, bytes] = {}
     chunk = 0
@@ -49,7 +49,7 @@ def _decode(vault: Vault, plan: Plan, task: msg.DecodeTask) -> Generator[float |
         yield from vault.there(plan, rank, task.label)
         other, part = vault.look(plan, rank, task.label, position)
         if part is None:
-            raise LinkDown
+            raise SimLinkDown
         present[position] = part
         chunk = program.chunk_bytes(geometry, other.vault.held[rank, task.label].members)
         other.vault.moved_rebuild += chunk if other is not vault.node else 0
@@ -57,7 +57,7 @@ def _decode(vault: Vault, plan: Plan, task: msg.DecodeTask) -> Generator[float |
     return program.decode(geometry.n, geometry.m, chunk, present, [position for position, _ in task.wanted])
 
 
-def _has_its_digest(held: Held, offer: SnapshotIndex, position: int, d: int, chunk: int, part: bytes) -> bool:
+def _has_its_digest(held: SimVaultEntry, offer: SnapshotIndex, position: int, d: int, chunk: int, part: bytes) -> bool:
     if position >= d:
         return program.digests(part) == held.digests[position - d]
     return program.is_right(offer, position, chunk, part[: max(0, offer.coded_bytes - position * chunk)])

@@ -22,10 +22,9 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import orchestrator as orchestrator_machine
 from perdure.core.agent import relay
-from perdure.core.agent.state import AgentState, Hosted, Slot, Stage, WorkerPhase, full_masks
-from perdure.core.agent.state import Phase as AgentPhase
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.ids import Ballot, Label
-from perdure.core.orchestrator.state import JobShape, Node, NodeState, OrchestratorState, Phase
+from perdure.core.orchestrator.state import GenerationPhase, JobShape, Node, NodeState, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.sim import program
@@ -98,7 +97,7 @@ class _Job:
             round=1,
             shape=shape,
             settings=Settings(),
-            phase=Phase.COUNTING,
+            phase=GenerationPhase.COUNTING,
             plan=self.plan,
             committed=BASE,
             all_nodes_up=True,
@@ -107,7 +106,7 @@ class _Job:
         for number in range(1, self.ranks + 2):
             state = NodeState.MEMBER if number <= self.ranks else NodeState.SPARE
             node = Node(agent=number, node=number - 1, address=f"agent-{number - 1}", pid=number, state=state)
-            node.status = msg.Status(generation=1, phase="member", resumed=True, ranks=(), ready=(), silent=())
+            node.status = msg.AgentStatus(generation=1, phase="member", resumed=True, ranks=(), ready=(), silent=())
             self.orchestrator.add(node)
         group = self.plan.group_of(VICTIM - 1)
         for rank in group:
@@ -127,7 +126,7 @@ class _Job:
         slot = Slot(label=BASE, index=0, stage=Stage.PREPARED, offers=offers, data=data, parity=parity, replicated=True, verified=True)
         hosted = Hosted(rank=rank, incarnation=1, worker=WorkerPhase.RUNNING, address=f"rank-{rank}", slots={BASE: slot})
         return AgentState(
-            me=number, node=number - 1, settings=Settings(), phase=AgentPhase.MEMBER, plan=self.plan, resumed=True, installed=True,
+            me=number, node=number - 1, settings=Settings(), phase=MembershipPhase.MEMBER, plan=self.plan, resumed=True, installed=True,
             orchestrator=True, committed=BASE, addresses=self.orchestrator.resumed[1], addresses_of=1, positions=(2, 3),
             hosted={rank: hosted},
         )  # fmt: skip
@@ -159,7 +158,7 @@ class _Job:
         while self.to_orchestrator:
             number, message = self.to_orchestrator.popleft()
             self._orchestrator_step(ev.AgentSaid(agent=number, message=message))
-        assert self.orchestrator.phase is Phase.COUNTING, self.orchestrator.phase
+        assert self.orchestrator.phase is GenerationPhase.COUNTING, self.orchestrator.phase
         bystander, replacement = self.ranks, self.ranks + 1
         members = [number for number in self.agents if number not in (bystander, replacement)]
         cost = self.cost

@@ -67,7 +67,7 @@ CHOICES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class SimFault:
     """`kind` happens `delay` deliveries after the `nth` time that `phase` (the name of a command, message or event) was seen.
 
     Attributes:
@@ -129,7 +129,7 @@ class Scenario:
     racks: int = 0
     memory: str = OVERLAP
     messages: str = tokens.NONE
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[SimFault, ...] = ()
 
     @property
     def domains(self) -> Domains:
@@ -146,7 +146,7 @@ class Scenario:
         return " ".join([*words, *map(str, self.faults)])
 
 
-_FAULT_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Fault)}
+_FAULT_DEFAULTS = {field.name: field.default for field in dataclasses.fields(SimFault)}
 _FIELDS = {field.name: field for field in dataclasses.fields(Scenario) if field.name != "faults"}
 
 
@@ -171,7 +171,7 @@ def parse(text: str) -> Scenario:
     return _checked(Scenario(**values, faults=tuple(faults)))  # type: ignore[arg-type]
 
 
-def _parse_fault(word: str) -> Fault:
+def _parse_fault(word: str) -> SimFault:
     kind, _, rest = word.partition(":")
     phase, *more = rest.split(",")
     if kind not in KINDS:
@@ -184,7 +184,7 @@ def _parse_fault(word: str) -> Fault:
         if part != "cut" and not (name in ("nth", "delay", "victim") and value.isdecimal()):
             raise ConfigError(f"{word!r}: {part!r} is none of nth=.., delay=.., victim=.. and cut")
         values |= {name: int(value)} if part != "cut" else {}
-    return Fault(kind=kind, phase=phase, cut="cut" in more, **values)
+    return SimFault(kind=kind, phase=phase, cut="cut" in more, **values)
 
 
 def _checked(scenario: Scenario) -> Scenario:
@@ -246,8 +246,12 @@ def with_moves(seed: int) -> Scenario:
     dice = random.Random(f"moves {seed}")
     parity = dice.choice((1, 1, 2))
     ranks = dice.randint(parity + 2, 7)
-    loss = Fault(kind=dice.choice(("kill", "kill", "silence")), phase="Committed", nth=1 + 2 * ranks + dice.randrange(ranks), victim=seed)
-    arrivals = [Fault(kind="arrive", phase="Committed", nth=4 * ranks + dice.randrange(2 * ranks)) for _ in range(dice.choice((1, 1, 2)))]
+    loss = SimFault(
+        kind=dice.choice(("kill", "kill", "silence")), phase="Committed", nth=1 + 2 * ranks + dice.randrange(ranks), victim=seed
+    )
+    arrivals = [
+        SimFault(kind="arrive", phase="Committed", nth=4 * ranks + dice.randrange(2 * ranks)) for _ in range(dice.choice((1, 1, 2)))
+    ]
     phases = (*MOVE_PHASES, "Committed", "Seal", "Sealed", "Accept", "Amend", "Install", "Restore", "SlotRestored", "Decode", "ChunkStored",
               "Rebuilt", "Ready", "Enter", "Prepared", "WorkerEnded")  # fmt: skip
     more = []
@@ -256,7 +260,7 @@ def with_moves(seed: int) -> Scenario:
         late = ranks if phase in ("Committed", "Prepared", "Enter", "Ready") else 1
         nth = dice.randint(4 * late, 8 * late) if late > 1 else dice.randint(1, 2 * ranks)
         kind = dice.choice(("kill", "kill", "kill", "crash", "orchestrator", "orchestrator", "stun", "silence", "spare", "rival", "doze"))
-        more.append(Fault(kind=kind, phase=phase, nth=nth, delay=dice.choice((0, 0, 1, 3, 10)), victim=dice.randrange(64)))
+        more.append(SimFault(kind=kind, phase=phase, nth=nth, delay=dice.choice((0, 0, 1, 3, 10)), victim=dice.randrange(64)))
     return Scenario(
         ranks=ranks, parity=parity, seed=seed, spares=0, count=dice.choice((8, 12)), superstep_ms=dice.choice((4, 30, 500, 2000)),
         ranks_per_node=dice.choice((1, 1, 2)), group_size=ranks, skew=dice.random() < 0.3, repeats=dice.random() < 0.3,
@@ -270,25 +274,25 @@ def with_flips(scenario: Scenario) -> Scenario:
     """The same in memory that fails: up to two bits change, with the scrub or without it, and a fault may strike what finds that."""
     dice = random.Random(f"memory of {scenario}")
     flips = [
-        Fault(kind="flip", phase="Committed", nth=1 + dice.randrange(6 * scenario.ranks), victim=dice.randrange(64))
+        SimFault(kind="flip", phase="Committed", nth=1 + dice.randrange(6 * scenario.ranks), victim=dice.randrange(64))
         for _ in range(dice.choice((1, 1, 2)))
     ]
-    more = [Fault(kind=dice.choice(("kill", "crash", "orchestrator")), phase=dice.choice(MEMORY_PHASES), delay=dice.choice((0, 1, 5)))]
+    more = [SimFault(kind=dice.choice(("kill", "crash", "orchestrator")), phase=dice.choice(MEMORY_PHASES), delay=dice.choice((0, 1, 5)))]
     faults = (*scenario.faults, *flips, *(more if dice.random() < 0.4 else ()))
     return replace(scenario, scrub=dice.random() < 0.7, superstep_ms=dice.choice((scenario.superstep_ms, 30, 500)), faults=faults)
 
 
-def _draw_faults(dice: random.Random, ranks: int) -> tuple[Fault, ...]:
+def _draw_faults(dice: random.Random, ranks: int) -> tuple[SimFault, ...]:
     """The first one early, or nothing would ever be sealed; the others at any phase."""
     kinds = [kind for kind in KINDS if kind not in ("flip", "rack", "arrive")]
     weights = [{"kill": 4, "crash": 3, "orchestrator": 3}.get(kind, 1) for kind in kinds]
-    faults: list[Fault] = []
+    faults: list[SimFault] = []
     for _ in range(dice.choice((0, 1, 1, 1, 2, 2, 2, 3, 3))):
         kind = dice.choices(kinds, weights)[0]
         phase = dice.choice(PHASES if faults else EARLY)
         often = ranks if phase in EARLY else 3
         faults.append(
-            Fault(
+            SimFault(
                 kind=kind,
                 phase=phase,
                 nth=1 + dice.randrange(3 * often),

@@ -11,7 +11,7 @@ from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.sim.clocks import Clock, draw_clock
-from perdure.sim.nodes import TICK_S, Node
+from perdure.sim.nodes import TICK_S, SimNode
 
 if TYPE_CHECKING:
     from perdure.sim.cluster import Cluster
@@ -48,7 +48,7 @@ class Orchestrator:
             self.hear(ev.Tick(late_s=late_s))
 
 
-class Supervisor:
+class SimSupervisor:
     """Decides nothing. It holds what was chosen, knows which nodes there are, and starts an orchestrator when the last one has ended."""
 
     def __init__(self, cluster: Cluster, shape: JobShape, settings: Settings, wanted: int) -> None:
@@ -73,7 +73,7 @@ class Supervisor:
 
     # ---- the engine --------------------------------------------------------------------------------------------------------
 
-    def node_started(self, node: Node) -> None:
+    def node_started(self, node: SimNode) -> None:
         """A process runs; the engine will say so."""
         self._cluster.schedule.after(self._engine_delay_s(), self._hear_up, node.number)
 
@@ -95,7 +95,7 @@ class Supervisor:
     def _up(self, number: int) -> ev.AgentUp:
         return ev.AgentUp(agent=number, node=number - 1, address=f"agent-{number}", pid=1000 + number)
 
-    def node_ended(self, node: Node) -> None:
+    def node_ended(self, node: SimNode) -> None:
         """A process is gone; the engine will say so, or not."""
         if self._cluster.scenario.engine != "never":
             self._cluster.schedule.after(self._engine_delay_s(), self._hear_end, node.number)

@@ -30,7 +30,7 @@ class Token:
 
 
 @dataclass(slots=True, kw_only=True)
-class Exchange:
+class TokenExchange:
     """The messages of one rank in one generation: the sent and the received ones, and those that wait."""
 
     rank: int

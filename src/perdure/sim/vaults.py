@@ -21,18 +21,18 @@ from perdure.core.snapshot_index import Range, SnapshotIndex
 from perdure.sim import program
 
 if TYPE_CHECKING:
-    from perdure.sim.nodes import Node
+    from perdure.sim.nodes import SimNode
 
 CHUNK_S: Final = 0.0003
 """Virtual time that a chunk takes on a link."""
 
 
-class LinkDown(Exception):
+class SimLinkDown(Exception):
     """The links of the generation were shut, here or there, or the other agent has ended."""
 
 
 @dataclass(slots=True)
-class Held:
+class SimVaultEntry:
     """The truth about one label of one rank: which bytes are there."""
 
     index: int
@@ -44,7 +44,7 @@ class Held:
     parity: dict[int, bytes] = field(default_factory=dict)
     digests: dict[int, bytes] = field(default_factory=dict)
     """Of the blocks of the parity chunks, as they came for the first time."""
-    before: Held | None = None
+    before: SimVaultEntry | None = None
     """The label that was here before, where its parity is to be taken over."""
     replicated: bytes | None = None
     flipped: bool = False
@@ -59,16 +59,16 @@ class Work:
     """One thread of a vault. Its body yields how long the next step takes, or the vault whose change it waits for."""
 
     generation: int
-    body: Iterator[float | Vault]
+    body: Iterator[float | SimVault]
     scheduled: bool = False
 
 
-class Vault:
+class SimVault:
     """The memory of one node, and the threads that move it."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: SimNode) -> None:
         self.node = node
-        self.held: dict[tuple[int, Label], Held] = {}
+        self.held: dict[tuple[int, Label], SimVaultEntry] = {}
         self.opened = 0
         self.shut = 0
         self._quiet = 0
@@ -76,9 +76,9 @@ class Vault:
         self.moved_rebuild = 0
         """Bytes of chunks that were put on links from this vault: for commits by (group, label, generation), and for rebuilds."""
         self._slots: dict[tuple[int, int], bytes] = {}
-        self._given_up: dict[tuple[int, int], tuple[Label, Held]] = {}
+        self._given_up: dict[tuple[int, int], tuple[Label, SimVaultEntry]] = {}
         self._works: list[Work] = []
-        self._waiting: list[tuple[Vault, Work]] = []
+        self._waiting: list[tuple[SimVault, Work]] = []
 
     # ---- what the worker sees --------------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class Vault:
                 self._shut(generation)
             case do.BindSlot(rank=rank, label=label, index=index, since=since):
                 before, last = self._given_up.get((rank, index), (None, None))
-                self.held[rank, label] = Held(index, before=last if since == before else None)
+                self.held[rank, label] = SimVaultEntry(index, before=last if since == before else None)
             case do.CopySlot(rank=rank, label=label, generation=generation):
                 self.begin(generation, self._copy(plan, rank, label, generation))
             case do.MoveLabel(rank=rank, label=label, index=index):
@@ -174,7 +174,7 @@ class Vault:
 
     # ---- threads -----------------------------------------------------------------------------------------------------------
 
-    def begin(self, generation: int, body: Iterator[float | Vault]) -> None:
+    def begin(self, generation: int, body: Iterator[float | SimVault]) -> None:
         """Starts a thread that ends with its generation's links."""
         work = Work(generation, body)
         self._works.append(work)
@@ -191,13 +191,13 @@ class Vault:
             return
         try:
             if work.generation <= self.shut:
-                raise LinkDown
+                raise SimLinkDown
             what = next(work.body)
-        except (StopIteration, LinkDown):
+        except (StopIteration, SimLinkDown):
             self._works.remove(work)
             self._tell_quiet()
             return
-        if isinstance(what, Vault):
+        if isinstance(what, SimVault):
             what._waiting.append((self, work))
         else:
             self._go_on(work, what)
@@ -222,14 +222,14 @@ class Vault:
 
     # ---- links -------------------------------------------------------------------------------------------------------------
 
-    def there(self, plan: Plan, rank: int, label: Label, custodian: msg.Custodian | None = None) -> Iterator[float | Vault]:
+    def there(self, plan: Plan, rank: int, label: Label, custodian: msg.Custodian | None = None) -> Iterator[float | SimVault]:
         """Waits until the vault of `rank`, or its custodian's, has links of this generation, and memory for the label; LinkDown when it
         never will."""
         other = self._home(plan, rank, custodian)
         network = self.node.cluster.network
         while True:
             if not other.alive or other.vault.shut >= plan.generation or other.vault.opened > plan.generation:
-                raise LinkDown
+                raise SimLinkDown
             held = other.vault.held.get((rank, label))
             if other is self.node and held is not None and held.members:
                 return
@@ -241,26 +241,28 @@ class Vault:
             else:
                 yield other.vault
 
-    def _home(self, plan: Plan, rank: int, custodian: msg.Custodian | None) -> Node:
+    def _home(self, plan: Plan, rank: int, custodian: msg.Custodian | None) -> SimNode:
         return self.node.cluster.nodes[custodian.agent if custodian else plan.agent_of(rank)]
 
-    def at(self, plan: Plan, rank: int, label: Label, custodian: msg.Custodian | None = None) -> tuple[Node, Held]:
+    def at(self, plan: Plan, rank: int, label: Label, custodian: msg.Custodian | None = None) -> tuple[SimNode, SimVaultEntry]:
         """After `there`: the node of `rank`, or its custodian, and what it holds of the label. LinkDown when it was given up meanwhile."""
         other = self._home(plan, rank, custodian)
         held = other.vault.held.get((rank, label))
         if held is None or not held.members:
-            raise LinkDown
+            raise SimLinkDown
         return other, held
 
-    def _read(self, plan: Plan, rank: int, label: Label, position: int, custodian: msg.Custodian | None = None) -> tuple[Node, bytes]:
+    def _read(self, plan: Plan, rank: int, label: Label, position: int, custodian: msg.Custodian | None = None) -> tuple[SimNode, bytes]:
         """A chunk as it is; LinkDown where the other end has none to send."""
         other, found = self.look(plan, rank, label, position, custodian)
         if found is None:
             self.node.cluster.checkers.chunk_missing(self.node, rank, label, position)
-            raise LinkDown
+            raise SimLinkDown
         return other, found
 
-    def look(self, plan: Plan, rank: int, label: Label, position: int, custodian: msg.Custodian | None = None) -> tuple[Node, bytes | None]:
+    def look(
+        self, plan: Plan, rank: int, label: Label, position: int, custodian: msg.Custodian | None = None
+    ) -> tuple[SimNode, bytes | None]:
         """A chunk as it is, if it is there."""
         other, held = self.at(plan, rank, label, custodian)
         geometry = plan.geometry(plan.group_index(rank))
@@ -278,7 +280,7 @@ class Vault:
         else:
             other.post(ev.ParityStored(rank=rank, label=label, p=position - plan.geometry(plan.group_index(rank)).d))
 
-    def put(self, plan: Plan, rank: int, label: Label, position: int, part: bytes, digests: bytes | None = None) -> Node:
+    def put(self, plan: Plan, rank: int, label: Label, position: int, part: bytes, digests: bytes | None = None) -> SimNode:
         """A chunk into the memory of its holder; parity of which only a part came with what its digests must be."""
         other, held = self.at(plan, rank, label)
         geometry = plan.geometry(plan.group_index(rank))
@@ -297,7 +299,7 @@ class Vault:
 
     # ---- what the threads do ---------------------------------------------------------------------------------------------
 
-    def _protect(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
+    def _protect(self, plan: Plan, rank: int, label: Label) -> Iterator[float | SimVault]:
         """C4: gathers the d data chunks of the stripe whose first parity holder is `rank`, encodes, keeps one parity and scatters m - 1;
         only columns that have changed (C4')."""
         index, stripe = plan.group_index(rank), plan.member_of(rank)
@@ -324,11 +326,11 @@ class Vault:
             self._count(self.node.cluster.nodes[plan.agent_of(holder)].vault, (index, label, plan.generation), width)
             yield CHUNK_S
 
-    def _count(self, target: Vault, key: tuple[int, Label, int], nbytes: int) -> None:
+    def _count(self, target: SimVault, key: tuple[int, Label, int], nbytes: int) -> None:
         if target is not self:
             self.moved_parity[key] = self.moved_parity.get(key, 0) + nbytes
 
-    def _restore(self, plan: Plan, command: do.Restore) -> Iterator[float | Vault]:
+    def _restore(self, plan: Plan, command: do.Restore) -> Iterator[float | SimVault]:
         source, label, rank = command.source, command.label, command.rank
         yield from self.there(plan, source.offers_from, label, source.offers_at)
         _, other = self.at(plan, source.offers_from, label, source.offers_at)
@@ -342,12 +344,12 @@ class Vault:
         _, other = self.at(plan, source.replicated_from_rank, label, source.replicated_at)
         if other.replicated is None:
             self.node.cluster.checkers.chunk_missing(self.node, source.replicated_from_rank, label, -1)
-            raise LinkDown
+            raise SimLinkDown
         held.replicated = other.replicated
         right = program.digests(held.replicated) == held.members[plan.member_of(rank)].items[1].blocks
         self.node.post(ev.ReplicatedStored(rank=rank, label=label, right=right))
 
-    def _decode(self, plan: Plan, tasks: tuple[msg.DecodeTask, ...]) -> Iterator[float | Vault]:
+    def _decode(self, plan: Plan, tasks: tuple[msg.DecodeTask, ...]) -> Iterator[float | SimVault]:
         for task in tasks:
             geometry = plan.geometry(task.group)
             present: dict[int, bytes] = {}
@@ -366,7 +368,7 @@ class Vault:
                 self.moved_rebuild += chunk if plan.agent_of(rank) != self.node.number else 0
                 yield CHUNK_S
 
-    def _copy(self, plan: Plan, rank: int, label: Label, generation: int) -> Iterator[float | Vault]:
+    def _copy(self, plan: Plan, rank: int, label: Label, generation: int) -> Iterator[float | SimVault]:
         """M2: piece by piece."""
         held = self.held[rank, label]
         whole, old = self.bytes_of(rank, label), self._slots.get((rank, 1 - held.index), b"")
@@ -378,14 +380,14 @@ class Vault:
         yield CHUNK_S
         self.node.post(ev.SlotCopied(rank=rank, label=label, generation=generation))
 
-    def _verify(self, plan: Plan, rank: int, label: Label, *, parity: bool) -> Iterator[float | Vault]:
+    def _verify(self, plan: Plan, rank: int, label: Label, *, parity: bool) -> Iterator[float | SimVault]:
         """Digests tell which chunks are not what was offered. What was given up meanwhile is of no interest any more."""
         yield CHUNK_S
         if (rank, label) not in self.held:
             return
         self.node.post(ev.SlotVerified(rank=rank, label=label, wrong=self.wrong_chunks(plan, rank, label, parity=parity)))
 
-    def _scrub(self, plan: Plan, rank: int, label: Label) -> Iterator[float | Vault]:
+    def _scrub(self, plan: Plan, rank: int, label: Label) -> Iterator[float | SimVault]:
         """The same at leisure, and only if the label was held all the time."""
         held = self.held.get((rank, label))
         for _ in range(plan.geometry(plan.group_index(rank)).n):

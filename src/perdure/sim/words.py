@@ -80,7 +80,7 @@ def _done(command: Any) -> str:
 def short(what: Any) -> str:
     """A name and what matters of it."""
     words = [f"{name} {value}" for name in SHOWN if (value := getattr(what, name, None)) is not None]
-    if isinstance(what, msg.Sealed | msg.Status | msg.Custody):
+    if isinstance(what, msg.Sealed | msg.AgentStatus | msg.Custody):
         words += [_report(report) for report in what.ranks]
     words += [f"{field} {_chunks(value)}" for field in ("wrong", "repaired", "left") if (value := getattr(what, field, None))]
     if isinstance(what, msg.Assign):

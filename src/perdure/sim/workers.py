@@ -11,10 +11,10 @@ from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import END, Label
 from perdure.core.snapshot_index import Range, SnapshotIndex
 from perdure.sim import program, tokens
-from perdure.sim.tokens import Exchange, Token
+from perdure.sim.tokens import Token, TokenExchange
 
 if TYPE_CHECKING:
-    from perdure.sim.nodes import Node
+    from perdure.sim.nodes import SimNode
 
 COSTS: Final = msg.RankCosts(protect_s=0.0, application_bytes=0, live_bytes=0)
 COPY_S: Final = 0.0005
@@ -27,10 +27,10 @@ Said = msg.FromWorker | float | None
 """What a step of `main` comes to: a message; the time that the next step takes; None: it waits to be told something."""
 
 
-class Worker:
+class SimWorker:
     """One process, of one incarnation. It says what a real one would, and nothing after its end."""
 
-    def __init__(self, node: Node, number: int, rank: int, incarnation: int) -> None:
+    def __init__(self, node: SimNode, number: int, rank: int, incarnation: int) -> None:
         self.node, self.number, self.rank, self.incarnation = node, number, rank, incarnation
         self.alive = True
         self._own = b""
@@ -43,7 +43,7 @@ class Worker:
         self._committed: Label | None = None
         self._hold_after: Label | None = None
         self._positions: set[int] = set()
-        self._exchange = Exchange(rank=rank, size=1, pattern=tokens.NONE)
+        self._exchange = TokenExchange(rank=rank, size=1, pattern=tokens.NONE)
         self._early: list[tuple[int, Token]] = []
         """(generation, token) of generations that this worker has yet to enter."""
         node.cluster.schedule.about(LOAD_S, self._loaded)
@@ -96,7 +96,7 @@ class Worker:
                 self._may_copy.clear()
                 self._hold_after = None
                 self._offers = {message.base: message.offer} if message.base and message.offer else {}
-                self._exchange = Exchange(rank=self.rank, size=message.size, pattern=self.node.cluster.scenario.messages)
+                self._exchange = TokenExchange(rank=self.rank, size=message.size, pattern=self.node.cluster.scenario.messages)
                 early, self._early = self._early, []
                 for generation, token in early:
                     self.receive(generation, token)

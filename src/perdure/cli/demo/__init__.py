@@ -17,8 +17,8 @@ from rich.console import Console
 from perdure.cli.demo import example
 from perdure.cli.demo.lines import Lines
 from perdure.cli.demo.screen import SMALLEST, Screen
-from perdure.cli.demo.stage import RANKS, SPARES, TITLES, Stage, killed
-from perdure.cli.demo.verdict import Verdict, judge
+from perdure.cli.demo.stage import RANKS, SPARES, TITLES, DemoStage, killed
+from perdure.cli.demo.verdict import DemoVerdict, judge
 from perdure.cli.watch import Event
 from perdure.core.settings import OVERLAP
 from perdure.errors import ConfigError
@@ -37,7 +37,7 @@ class Viewer(Protocol):
     def view(self) -> str:
         """The name of an abstract Unix datagram socket, or empty."""
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: DemoStage) -> None:
         """The next stage: its events come from now on."""
 
     def take(self, event: Event) -> None:
@@ -45,7 +45,7 @@ class Viewer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DemoOptions:
     """What the operator asked for: how often a node is killed and who (`seed`), the program's size, where its map goes, and the mode of
     the memory."""
 
@@ -62,7 +62,7 @@ class Wish:
         return f"kill:every={self.kill_every_s:g}s,seed={self.seed}"
 
 
-def demo(wish: Wish, console: Console | None = None) -> bool:
+def demo(wish: DemoOptions, console: Console | None = None) -> bool:
     """Runs both stages, shows them on the console, and prints what came of it; True when every bit is the same.
 
     Raises:
@@ -71,8 +71,8 @@ def demo(wish: Wish, console: Console | None = None) -> bool:
     console = console or Console()
     count = example.supersteps(wish.coarsen, wish.hours)
     picture = _writable(wish.picture)
-    first = Stage(TITLES[0], count)
-    second = Stage(TITLES[1], count, before=first)
+    first = DemoStage(TITLES[0], count)
+    second = DemoStage(TITLES[1], count, before=first)
     with _viewer(console) as viewer:
         disturbed = _run(first, viewer, wish, picture=str(picture), faults=[wish.fault])
         undisturbed = _run(second, viewer, wish, picture="", faults=[])
@@ -90,7 +90,7 @@ def _viewer(console: Console) -> AbstractContextManager[Viewer]:
     return Lines(lambda line: print(line, flush=True))
 
 
-def _run(stage: Stage, viewer: Viewer, wish: Wish, *, picture: str, faults: list[str]) -> Report:
+def _run(stage: DemoStage, viewer: Viewer, wish: DemoOptions, *, picture: str, faults: list[str]) -> Report:
     viewer.begin(stage)
     arguments: dict[str, Any] = {"coarsen": wish.coarsen, "hours": wish.hours, "view": viewer.view, "map": picture}
     return run(
@@ -107,7 +107,7 @@ def _writable(picture: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def summary(verdict: Verdict, disturbed: Report, undisturbed: Report) -> list[str]:
+def summary(verdict: DemoVerdict, disturbed: Report, undisturbed: Report) -> list[str]:
     """What came of it, line by line, the seconds as a table; the last line is the verdict."""
     lines = ["".join([f"{'seconds':<12}", *(f"{name:>9}" for name in ("all", *disturbed.seconds))])]
     for title, report in zip(TITLES, (disturbed, undisturbed), strict=True):

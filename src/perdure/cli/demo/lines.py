@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Self
 
-from perdure.cli.demo.stage import Stage
+from perdure.cli.demo.stage import DemoStage
 from perdure.cli.display import in_words
 from perdure.cli.parts import clock, progress_words
 from perdure.cli.watch import Event
@@ -23,7 +23,7 @@ class Lines:
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write, self._clock = write, clock
         self._next = 0.0
-        self._stage: Stage | None = None
+        self._stage: DemoStage | None = None
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -32,7 +32,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         """Nothing is to be given back."""
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: DemoStage) -> None:
         """The next stage: its events come from now on."""
         self._stage, self._next = stage, 0.0
         self._write(f"{stage.title}: {stage.watch.count} supersteps")

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from perdure.cli.demo import example
 from perdure.cli.demo.picture import HalfBlocks
-from perdure.cli.demo.stage import RANKS, SPARES, TITLES, Stage
+from perdure.cli.demo.stage import RANKS, SPARES, TITLES, DemoStage
 from perdure.cli.display import in_words
 from perdure.cli.parts import WARM, bar, causes_table, clock, is_fresh, nodes_table, rank_style
 from perdure.cli.watch import Event
@@ -49,7 +49,7 @@ class Screen:
         self._pictures = example.module("tsunami_view")
         self._canvas: Any = self._pictures.Canvas(view)
         self._lock = threading.Lock()
-        self._stages: list[Stage] = []
+        self._stages: list[DemoStage] = []
         self._log: collections.deque[Text] = collections.deque(maxlen=40)
         self._live = Live(
             console=console, screen=True, get_renderable=self.render, refresh_per_second=FRAMES_A_SECOND, transient=True
@@ -67,7 +67,7 @@ class Screen:
             self._live.stop()
         self._canvas.close()
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: DemoStage) -> None:
         """The next stage: its events come from now on."""
         with self._lock:
             self._stages.append(stage)
@@ -90,7 +90,7 @@ class Screen:
                 return Text("")
             return Group(*self._lines(self._stages[-1], width, height))
 
-    def _lines(self, stage: Stage, width: int, height: int) -> list[RenderableType]:
+    def _lines(self, stage: DemoStage, width: int, height: int) -> list[RenderableType]:
         columns, rows = picture_size(width, height, self._pictures.ASPECT)
         wave = Panel(
             self._wave(stage, columns, rows),
@@ -109,7 +109,7 @@ class Screen:
     def _filling(self, log_lines: int) -> list[Text]:
         return [Text("")] * (log_lines - min(log_lines, len(self._log)))
 
-    def _head(self, stage: Stage, width: int) -> Table:
+    def _head(self, stage: DemoStage, width: int) -> Table:
         head = Table.grid(expand=True)
         head.add_column(ratio=1)
         head.add_column(justify="right")
@@ -120,7 +120,7 @@ class Screen:
         )
         return head
 
-    def _wave(self, stage: Stage, columns: int, rows: int) -> RenderableType:
+    def _wave(self, stage: DemoStage, columns: int, rows: int) -> RenderableType:
         pixels, ranks = self._pictures.pacific(self._canvas, 2 * rows, columns)
         grid = Table.grid(padding=0)
         fresh = {rank for rank, worker in stage.watch.workers.items() if is_fresh(stage.watch, worker)}
@@ -132,7 +132,7 @@ class Screen:
         minutes = int(frame.seconds // 60) if frame else 0
         return f"[bold]{minutes // 60} h {minutes % 60:02d} min[/bold] after the earthquake"
 
-    def _side(self, stage: Stage, width: int, height: int) -> Group:
+    def _side(self, stage: DemoStage, width: int, height: int) -> Group:
         killed = f"{stage.watch.losses} lost so far" if stage.watch.losses else ""
         panels = [
             _panel(nodes_table(stage.watch), "nodes", width, NODES, killed),
@@ -144,7 +144,7 @@ class Screen:
             panels[-1].height = height - NODES
         return Group(*panels)
 
-    def _bars(self, stage: Stage, width: int) -> list[RenderableType]:
+    def _bars(self, stage: DemoStage, width: int) -> list[RenderableType]:
         """One for each stage: done, running, to come."""
         lines: list[RenderableType] = []
         for number, title in enumerate(TITLES):
@@ -171,7 +171,7 @@ def _panel(content: RenderableType, title: str, width: int, height: int, subtitl
     return Panel(content, title=title, subtitle=subtitle, border_style="grey50", width=width, height=height)
 
 
-def _how_far(stage: Stage) -> str:
+def _how_far(stage: DemoStage) -> str:
     watch = stage.watch
     degraded = f" · [yellow]degraded: {watch.why_degraded}[/yellow]" if watch.degraded else ""
     return f"generation [bold]{watch.generation}[/bold] · superstep {watch.superstep} · committed [bold]{watch.committed}[/bold]{degraded}"

@@ -18,10 +18,10 @@ def killed(count: int) -> str:
     return "1 node killed" if count == 1 else f"{count or 'no'} nodes killed"
 
 
-class Stage:
+class DemoStage:
     """Takes the events of one run, keeps the digests of its commits, and compares them with those of the run before it, if any."""
 
-    def __init__(self, title: str, count: int, before: Stage | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, title: str, count: int, before: DemoStage | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """`count`: supersteps of the program."""
         self.title, self.before = title, before
         self.watch = Watch(clock, count)

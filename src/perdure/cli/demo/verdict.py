@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perdure.cli.demo.stage import Stage
+from perdure.cli.demo.stage import DemoStage
 from perdure.launch import Report
 from perdure.launch.rehearsal import first_difference, in_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class DemoVerdict:
     """`what` was compared, and the first thing that was not the same; empty when all was."""
 
     what: str
@@ -22,15 +22,15 @@ class Verdict:
         return not self.why_not
 
 
-def judge(first: Stage, second: Stage, disturbed: Report, undisturbed: Report) -> Verdict:
+def judge(first: DemoStage, second: DemoStage, disturbed: Report, undisturbed: Report) -> DemoVerdict:
     """Compares the runs by the digests of all items on all ranks at every common commit, and by what `main` returned."""
     common = sorted(first.digests.keys() & second.digests.keys())
     items = sorted(set().union(*(first.digests[superstep] for superstep in common)))
     what = f"{', '.join(items)} of every rank at {len(common)} commits; the result"
-    return Verdict(what=what, why_not=_why_not(first, second, disturbed, undisturbed, common))
+    return DemoVerdict(what=what, why_not=_why_not(first, second, disturbed, undisturbed, common))
 
 
-def _why_not(first: Stage, second: Stage, disturbed: Report, undisturbed: Report, common: list[int]) -> str:
+def _why_not(first: DemoStage, second: DemoStage, disturbed: Report, undisturbed: Report, common: list[int]) -> str:
     end = first.watch.count
     if disturbed.supersteps != end or undisturbed.supersteps != end or end not in common:
         return f"the runs ended at supersteps {disturbed.supersteps} and {undisturbed.supersteps}, and not both at {end}"

@@ -14,14 +14,14 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import commit, custody, membership, peers, progress, relay, restore, scrub, workers
-from perdure.core.agent.state import AgentState, Phase
+from perdure.core.agent.state import AgentState, MembershipPhase
 
-__all__ = ["AgentState", "Phase", "step"]
+__all__ = ["AgentState", "MembershipPhase", "step"]
 
 
 def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCommand]:
     """Takes one event at time `now` (s, monotonic), changes `state`, and returns what is to be done, in order."""
-    if state.phase is Phase.ENDED:
+    if state.phase is MembershipPhase.ENDED:
         return []
     out = _take(state, event, now)
     return out + relay.settle(state) if state.gatherings else out
@@ -84,7 +84,7 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
         case msg.Hold():
             return commit.hold(state, message)
         case msg.Reserve():
-            if state.phase is not Phase.SPARE or state.reserved:
+            if state.phase is not MembershipPhase.SPARE or state.reserved:
                 return []
             state.reserved = True
             return [do.ReserveMemory(snapshot_bytes=message.snapshot_bytes, parity_bytes=message.parity_bytes, ranks=message.ranks)]
@@ -94,7 +94,7 @@ def _orchestrator_said(state: AgentState, message: msg.ToAgent, now: float) -> l
         case msg.AskAlive(nonce=nonce):
             return [do.TellOrchestrator(message=msg.Alive(nonce=nonce, generation=state.generation))]
         case msg.EndJob(reason=reason):
-            state.become(Phase.ENDED)
+            state.become(MembershipPhase.ENDED)
             return [do.EndAgent(reason=reason)]
         case _:
             assert_never(message)

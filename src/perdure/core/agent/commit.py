@@ -10,7 +10,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import custody, tight
-from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, full_masks
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage, full_masks
 from perdure.core.ids import END, Label
 from perdure.core.multicast_tree import is_large
 from perdure.core.snapshot_index import SnapshotIndex
@@ -19,7 +19,7 @@ from perdure.core.snapshot_index import SnapshotIndex
 def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     """C1 and C7: copying needs a free slot, and a slot is free when a newer label of this generation, or the base, is known committed."""
     label = hosted.wants
-    if label is None or state.phase is not Phase.MEMBER or not state.resumed or label.generation != state.generation:
+    if label is None or state.phase is not MembershipPhase.MEMBER or not state.resumed or label.generation != state.generation:
         return []
     if any(slot.label not in (state.committed, _base(state)) and not _superseded(state, slot) for slot in hosted.slots.values()):
         return []
@@ -42,7 +42,7 @@ def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
 def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float) -> list[do.AgentCommand]:
     """C2 and C3: the copy is complete; the group hears of it. After a seal nothing is added (rule D1)."""
     slot = hosted.slots.get(message.label)
-    if slot is None or slot.stage is not Stage.FILLING or state.phase is not Phase.MEMBER or state.plan is None:
+    if slot is None or slot.stage is not Stage.FILLING or state.phase is not MembershipPhase.MEMBER or state.plan is None:
         return []
     slot.stage = Stage.SNAPPED
     slot.data = full_masks(state.plan, hosted.rank)[0]
@@ -85,7 +85,7 @@ def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
 
 def _waiting(state: AgentState, hosted: Hosted) -> list[Slot]:
     """Copies of this generation that are not known to be committed."""
-    if state.phase is not Phase.MEMBER:
+    if state.phase is not MembershipPhase.MEMBER:
         return []
     newer = [slot for slot in hosted.slots.values() if slot.label.generation == state.generation and slot.stage is not Stage.FILLING]
     return [slot for slot in newer if state.committed is None or slot.label > state.committed]
@@ -98,7 +98,7 @@ def _ended_at(state: AgentState, hosted: Hosted, slot: Slot) -> int:
 
 def offered(state: AgentState, label: Label, offer: SnapshotIndex, now: float) -> list[do.AgentCommand]:
     """C3: an offer of a member of a group that has ranks here. A label that a rank here has not reached waits for it."""
-    if state.phase is not Phase.MEMBER or state.plan is None or label.generation != state.generation:
+    if state.phase is not MembershipPhase.MEMBER or state.plan is None or label.generation != state.generation:
         return []
     out: list[do.AgentCommand] = []
     _note_position(state, label, offer.next_position if offer.rank == 0 else -1)
@@ -131,7 +131,7 @@ def parity_stored(state: AgentState, event: ev.ParityStored, now: float) -> list
     """C5: one of the m parity chunks of a rank is complete."""
     hosted = state.hosted.get(event.rank)
     slot = hosted.slots.get(event.label) if hosted else None
-    if hosted is None or slot is None or slot.stage is not Stage.SNAPPED or state.phase is not Phase.MEMBER or state.plan is None:
+    if hosted is None or slot is None or slot.stage is not Stage.SNAPPED or state.phase is not MembershipPhase.MEMBER or state.plan is None:
         return []
     slot.parity |= 1 << event.p
     if slot.parity == full_masks(state.plan, event.rank)[1] and len(slot.offers) == len(state.plan.group_of(event.rank)):
@@ -231,7 +231,7 @@ def tell_committed(state: AgentState, hosted: Hosted, label: Label) -> list[do.A
 
 def hold(state: AgentState, message: msg.Hold) -> list[do.AgentCommand]:
     """E3: ranks wait at their next position, or go on; those that wait for a label that is not committed yet go on with that."""
-    if state.phase is not Phase.MEMBER or message.generation != state.generation or message.after == state.hold_after:
+    if state.phase is not MembershipPhase.MEMBER or message.generation != state.generation or message.after == state.hold_after:
         return []
     state.hold_after = message.after
     label = state.committed

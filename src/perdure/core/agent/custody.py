@@ -14,7 +14,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import workers
-from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase, kept_reports
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage, WorkerPhase, kept_reports
 from perdure.core.ids import Label
 from perdure.core.plan import Plan
 
@@ -26,10 +26,10 @@ def become(state: AgentState, plan: Plan) -> list[do.AgentCommand]:
     state.hosted.clear()
     out = [command for hosted in gone for command in _keep(state, hosted, plan.base)]
     if not any(kept.slots for kept in state.kept.values()):
-        state.become(Phase.ENDED)
+        state.become(MembershipPhase.ENDED)
         return [*out, do.EndAgent(reason=f"generation {plan.generation} goes on without this node")]
     state.take_up(plan)
-    state.become(Phase.CUSTODIAN)
+    state.become(MembershipPhase.CUSTODIAN)
     state.peers.clear()
     return [*out, do.OpenLinks(plan=plan), *checks(state)]
 
@@ -103,7 +103,7 @@ def verified(state: AgentState, event: ev.SlotVerified) -> list[do.AgentCommand]
     slot.erase(event.wrong)
     slot.wrong = event.wrong
     slot.verified = True
-    return say(state) if state.phase is Phase.CUSTODIAN else []
+    return say(state) if state.phase is MembershipPhase.CUSTODIAN else []
 
 
 def say(state: AgentState) -> list[do.AgentCommand]:

@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import commit, custody, relay, restore, tight, workers
-from perdure.core.agent.state import AgentState, Hosted, Phase, WorkerPhase, is_of_use, kept_reports, reports
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, WorkerPhase, is_of_use, kept_reports, reports
 from perdure.core.ids import Ballot
 from perdure.core.plan import Plan
 
@@ -21,7 +21,7 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
     """D7: a new orchestrator counts the facts anew: everything that was said before is said again."""
     ready = tuple((hosted.rank, hosted.address) for hosted in state.hosted.values() if hosted.told_ready)
     silent = tuple(agent for agent, peer in state.peers.items() if peer.silent)
-    status = msg.Status(
+    status = msg.AgentStatus(
         generation=state.generation,
         phase=state.phase,
         resumed=state.resumed,
@@ -90,9 +90,9 @@ def accept(state: AgentState, message: msg.Accept, source: int, now: float) -> l
 
 def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
     """Workers unwind and links are shut; once."""
-    if state.phase is Phase.SEALED:
+    if state.phase is MembershipPhase.SEALED:
         return []
-    state.become(Phase.SEALED)
+    state.become(MembershipPhase.SEALED)
     state.quiet = False
     state.to_repeat.clear()
     out: list[do.AgentCommand] = []
@@ -161,7 +161,7 @@ def amend(state: AgentState, message: msg.Amend, source: int, now: float) -> lis
 
 def _may_pass_on(state: AgentState, generation: int) -> bool:
     """A plan whose generation was sealed here is of no use to anybody any more."""
-    return state.generation < generation or (state.generation == generation and state.phase is Phase.MEMBER)
+    return state.generation < generation or (state.generation == generation and state.phase is MembershipPhase.MEMBER)
 
 
 def _install(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
@@ -191,7 +191,7 @@ def _enter_generation(state: AgentState, message: msg.Install, now: float) -> li
     plan = message.plan
     state.take_up(plan)
     state.by_tree = message.reach is not None
-    state.become(Phase.MEMBER)
+    state.become(MembershipPhase.MEMBER)
     for peer in state.peers.values():
         peer.heard_at = peer.echoed_at = now
     out: list[do.AgentCommand] = [do.OpenLinks(plan=plan)]
@@ -233,7 +233,7 @@ def _forget_all_but(hosted: Hosted, plan: Plan) -> list[do.AgentCommand]:
 
 def resume(state: AgentState, message: msg.Resume, source: int, now: float) -> list[do.AgentCommand]:
     """R4: every rank is ready, so `main` may be entered; by workers that still live: the end of another was told, and a seal follows."""
-    if state.plan is None or message.generation != state.generation or state.phase is not Phase.MEMBER:
+    if state.plan is None or message.generation != state.generation or state.phase is not MembershipPhase.MEMBER:
         return []
     out = relay.pass_on(state, state.plan, message, source, now)
     return out if state.resumed else out + _resume(state, state.plan, message, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent import progress
-from perdure.core.agent.state import AgentState, Peer, Phase
+from perdure.core.agent.state import AgentState, MembershipPhase, Peer
 from perdure.core.multicast_tree import is_large
 from perdure.core.plan import Plan
 
@@ -51,9 +51,9 @@ def tick(state: AgentState, late_s: float, now: float) -> list[do.AgentCommand]:
         for peer in state.peers.values():
             peer.heard_at = peer.echoed_at = now
     if not state.orchestrator and now - state.orphan_since > state.settings.orphan_timeout_s:
-        state.become(Phase.ENDED)
+        state.become(MembershipPhase.ENDED)
         return [do.EndAgent(reason="no orchestrator")]
-    plan = None if state.phase is Phase.SPARE or state.is_outside else state.plan
+    plan = None if state.phase is MembershipPhase.SPARE or state.is_outside else state.plan
     out = progress.by_tree(state, plan, now) if plan and is_large(plan, state.settings) else []
     if now >= state.next_beat:
         out += _beats(state, plan, now)

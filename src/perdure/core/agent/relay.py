@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
-from perdure.core.agent.state import AgentState, Asked, Phase, full_masks, kept_reports, reports
+from perdure.core.agent.state import AgentState, Asked, MembershipPhase, full_masks, kept_reports, reports
 from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import Ballot
 from perdure.core.multicast_tree import Gathering, Milestone, Span, Sum, speakable, split
@@ -147,7 +147,7 @@ def _has_reached(state: AgentState, asked: Asked) -> bool:
         return False
     match asked.milestone:
         case Milestone.SEALED:
-            return state.phase is Phase.SEALED and state.quiet and state.promised == asked.ballot
+            return state.phase is MembershipPhase.SEALED and state.quiet and state.promised == asked.ballot
         case Milestone.ACCEPTED:
             return state.accepted is not None and state.accepted.ballot == asked.ballot
         case Milestone.INSTALLED:

@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import tight
-from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase, full_masks
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.ids import Label
 
 
@@ -43,14 +43,14 @@ def begin(state: AgentState, hosted: Hosted, sources: tuple[msg.RestoreSource, .
 
 def kept(state: AgentState, hosted: Hosted, label: Label) -> list[do.AgentCommand]:
     """M2: the base has come to lie in the snapshot slot: it is checked there, and may be read by others."""
-    if state.plan is None or state.phase is not Phase.MEMBER or label != state.plan.base:
+    if state.plan is None or state.phase is not MembershipPhase.MEMBER or label != state.plan.base:
         return []
     return [*_check_when_whole(state, hosted, hosted.slots[label]), *say_installed(state)]
 
 
 def assigned(state: AgentState, message: msg.Assign) -> list[do.AgentCommand]:
     """R1: decode what ranks wait for. Stripes that lost only parity come after the resume: their work would take time from the urgent."""
-    if message.generation != state.generation or state.phase is not Phase.MEMBER:
+    if message.generation != state.generation or state.phase is not MembershipPhase.MEMBER:
         return []
     fresh = [task for task in message.tasks if task not in state.assigned]
     state.assigned = state.assigned.union(fresh)
@@ -71,7 +71,7 @@ def stored(
     """Some part of a slot arrived, or was checked."""
     hosted = state.hosted.get(event.rank)
     slot = hosted.slots.get(event.label) if hosted else None
-    if hosted is None or slot is None or state.plan is None or state.phase is not Phase.MEMBER or event.label != state.plan.base:
+    if hosted is None or slot is None or state.plan is None or state.phase is not MembershipPhase.MEMBER or event.label != state.plan.base:
         return []
     match event:
         case ev.SlotRestored(member_offers=offers):
@@ -128,7 +128,7 @@ def base_wrong(state: AgentState, hosted: Hosted, generation: int) -> list[do.Ag
 
 def result_wrong(state: AgentState, event: ev.ResultWrong) -> list[do.AgentCommand]:
     """R5, C10: the result has changed since it was committed. The next generation starts from the end, with all of it checked."""
-    if state.plan is None or state.phase is not Phase.MEMBER or event.rank not in state.hosted:
+    if state.plan is None or state.phase is not MembershipPhase.MEMBER or event.rank not in state.hosted:
         return []
     return [_chunks_lost(state, state.hosted[event.rank], event.label, msg.Chunks())]
 
@@ -174,7 +174,7 @@ def say_installed(state: AgentState) -> list[do.AgentCommand]:
 
 def say_ready(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     """R3: data present and verified, worker usable."""
-    if state.phase is not Phase.MEMBER or state.plan is None or hosted.worker is not WorkerPhase.IDLE or hosted.told_ready:
+    if state.phase is not MembershipPhase.MEMBER or state.plan is None or hosted.worker is not WorkerPhase.IDLE or hosted.told_ready:
         return []
     base = state.plan.base
     if base is not None and not (base in hosted.slots and hosted.slots[base].verified):

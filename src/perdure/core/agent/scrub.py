@@ -14,7 +14,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import tight
-from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage
 from perdure.core.ids import Label
 from perdure.core.plan import Plan
 
@@ -106,6 +106,6 @@ def _slot(state: AgentState, rank: int, label: Label) -> Slot | None:
     slot = hosted.slots.get(label) if hosted else None
     if slot is None or slot.stage is not Stage.PREPARED or tight.is_live(state, slot):
         return None
-    if state.phase is not Phase.MEMBER or not state.resumed:
+    if state.phase is not MembershipPhase.MEMBER or not state.resumed:
         return None
     return slot if label == (state.committed or (state.plan.base if state.plan else None)) else None

@@ -34,7 +34,7 @@ from perdure.core.transitions import follow
 NONE: Final = Chunks()
 
 
-class Phase(StrEnum):
+class MembershipPhase(StrEnum):
     """Section 2 of the protocol."""
 
     SPARE = "spare"
@@ -45,11 +45,11 @@ class Phase(StrEnum):
 
 
 TRANSITIONS: Final = {
-    Phase.SPARE: frozenset({Phase.MEMBER, Phase.ENDED}),
-    Phase.MEMBER: frozenset({Phase.SEALED, Phase.ENDED}),
-    Phase.SEALED: frozenset({Phase.MEMBER, Phase.CUSTODIAN, Phase.ENDED}),
-    Phase.CUSTODIAN: frozenset({Phase.SEALED, Phase.ENDED}),
-    Phase.ENDED: frozenset[Phase](),
+    MembershipPhase.SPARE: frozenset({MembershipPhase.MEMBER, MembershipPhase.ENDED}),
+    MembershipPhase.MEMBER: frozenset({MembershipPhase.SEALED, MembershipPhase.ENDED}),
+    MembershipPhase.SEALED: frozenset({MembershipPhase.MEMBER, MembershipPhase.CUSTODIAN, MembershipPhase.ENDED}),
+    MembershipPhase.CUSTODIAN: frozenset({MembershipPhase.SEALED, MembershipPhase.ENDED}),
+    MembershipPhase.ENDED: frozenset[MembershipPhase](),
 }
 """A spare obeys install only; a member is sealed before the next generation is installed, and so are the links of a custodian; the ended do
 not come back."""
@@ -202,7 +202,7 @@ class AgentState:
     me: int
     node: int
     settings: Settings
-    phase: Phase = Phase.SPARE
+    phase: MembershipPhase = MembershipPhase.SPARE
     plan: Plan | None = None
     promised: Ballot = field(default_factory=lambda: Ballot(0, 0))
     accepted: Vote | None = None
@@ -255,7 +255,7 @@ class AgentState:
     next_progress: float = 0.0
     paused: bool = False
 
-    def become(self, phase: Phase) -> None:
+    def become(self, phase: MembershipPhase) -> None:
         """Moves along `TRANSITIONS`."""
         self.phase = follow(TRANSITIONS, self.phase, phase, f"agent {self.me}")
 

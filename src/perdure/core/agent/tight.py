@@ -12,7 +12,7 @@ from typing import Final
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent.state import AgentState, Hosted, Phase, Slot, Stage, WorkerPhase
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage, WorkerPhase
 from perdure.core.ids import Label
 
 SNAPSHOT: Final = 0
@@ -71,4 +71,4 @@ def release(state: AgentState, hosted: Hosted, now: float) -> list[do.AgentComma
 
 def may_go_on(state: AgentState, label: Label) -> bool:
     """After the copy: is the label the one that the rank waits for, and not the base that it will start from?"""
-    return state.phase is Phase.MEMBER and label == state.committed
+    return state.phase is MembershipPhase.MEMBER and label == state.committed

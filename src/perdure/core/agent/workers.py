@@ -6,7 +6,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import restore
-from perdure.core.agent.state import AgentState, Hosted, Phase, Stage, WorkerPhase
+from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Stage, WorkerPhase
 
 _UNWOUND_LATE = "main did not let GenerationRevoked pass within {:g} s; raise --unwind-timeout if it computes for longer"
 
@@ -146,7 +146,7 @@ def tick(state: AgentState, now: float) -> list[do.AgentCommand]:
             out += kill(hosted, _UNWOUND_LATE.format(state.settings.unwind_timeout_s))
         stuck = _is_stuck(state, hosted, now)
         if stuck:
-            state.become(Phase.ENDED)
+            state.become(MembershipPhase.ENDED)
             return [do.EndAgent(reason=stuck)]
     return out
 

@@ -9,6 +9,9 @@ from perdure.core.messages.agent import (
     Accepted as Accepted,
 )
 from perdure.core.messages.agent import (
+    AgentStatus as AgentStatus,
+)
+from perdure.core.messages.agent import (
     Alive as Alive,
 )
 from perdure.core.messages.agent import (
@@ -82,9 +85,6 @@ from perdure.core.messages.agent import (
 )
 from perdure.core.messages.agent import (
     Sealed as Sealed,
-)
-from perdure.core.messages.agent import (
-    Status as Status,
 )
 from perdure.core.messages.agent import (
     StillGathering as StillGathering,
@@ -287,7 +287,7 @@ from perdure.core.messages.worker import (
 
 ToAgent = Greet | Seal | Accept | AskPlan | Install | Amend | Assign | Resume | Committed | Hold | Reserve | AskResult | AskAlive | EndJob
 FromAgent = (
-    Gathered | StillGathering | Status | Sealed | Accepted | Newer | InstalledPlan | Installed | Ready | Offered | Prepared | Traffic
+    Gathered | StillGathering | AgentStatus | Sealed | Accepted | Newer | InstalledPlan | Installed | Ready | Offered | Prepared | Traffic
     | Rebuilt | ChunksLost | ChunksWrong | ChunksRepaired
     | WorkerStarted | WorkerLost | RankLinkEnded | AskAddresses | Raised | JobError
     | PeerUnheard | PeerSilent | PeerHeard | Progress | Result | Alive | Heartbeat | Custody

@@ -12,7 +12,7 @@ from perdure.core.snapshot_index import SnapshotIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class AgentStatus:
     """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot."""
 
     generation: int

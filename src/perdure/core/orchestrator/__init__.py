@@ -12,14 +12,14 @@ from typing import assert_never
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core.orchestrator import counting, deciding, plan_catchup
-from perdure.core.orchestrator.state import JobShape, OrchestratorState, Phase
+from perdure.core.orchestrator.state import GenerationPhase, JobShape, OrchestratorState
 
-__all__ = ["JobShape", "OrchestratorState", "Phase", "step"]
+__all__ = ["GenerationPhase", "JobShape", "OrchestratorState", "step"]
 
 
 def step(state: OrchestratorState, event: ev.OrchestratorEvent, now: float) -> list[do.OrchestratorCommand]:
     """Takes one event at time `now` (s, monotonic), changes `state`, and returns what is to be done, in order."""
-    if state.phase is Phase.ENDED:
+    if state.phase is GenerationPhase.ENDED:
         return []
     match event:
         case ev.RegisterHolds(plan=plan):

@@ -14,7 +14,7 @@ from perdure.core import multicast_tree, votes
 from perdure.core.channel_sums import Transit
 from perdure.core.holdings import Holdings, known_one_by_one
 from perdure.core.multicast_tree import Gathering, Milestone, Span, speakable, split
-from perdure.core.orchestrator.state import OrchestratorState, Phase
+from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
@@ -139,12 +139,12 @@ def _in_full(state: OrchestratorState) -> list[msg.ToAgent]:
     assert state.plan is not None
     install = msg.Install(plan=state.plan, restore=())
     match state.phase:
-        case Phase.SEALING:
+        case GenerationPhase.SEALING:
             return [install, msg.Seal(ballot=state.ballot, generation=state.plan.generation)]
-        case Phase.CHOOSING:
+        case GenerationPhase.CHOOSING:
             assert state.fanned is not None
             return [install, dataclasses.replace(state.fanned, reach=None)]
-        case Phase.REBUILDING:
+        case GenerationPhase.REBUILDING:
             return [install]
         case _:
             return [msg.Resume(generation=state.plan.generation, since=0, addresses=(), whole=state.resumed[1])]

@@ -11,7 +11,7 @@ from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.imbalance import imbalance_of
 from perdure.core.orchestrator import deciding, excluding, moves, plan_distribution
-from perdure.core.orchestrator.state import OrchestratorState, Phase
+from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
@@ -19,7 +19,7 @@ Commands = list[do.OrchestratorCommand]
 
 def prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Commands:
     """C6: committed when every rank of the plan has said so."""
-    if state.plan is not None and state.phase is Phase.ENDING and fact.label == state.plan.base:
+    if state.plan is not None and state.phase is GenerationPhase.ENDING and fact.label == state.plan.base:
         return _prepared_before(state, fact)
     if state.plan is None or fact.label.generation != state.plan.generation:
         return []
@@ -75,7 +75,7 @@ def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agree
     seen.add(label)
     times = len(seen)
     if state.settings.on_divergence == "repair" and times < state.settings.crash_limit:
-        return deciding.start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING) else []
+        return deciding.start_seal(state, now) if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING) else []
     step = "the end" if label.superstep == END else f"superstep {label.superstep}"
     again = f", {times} times over" if times > 1 else ""
     advice = "memory has failed, or the program is not deterministic: `perdure rehearse` tells, or use --on-divergence report"

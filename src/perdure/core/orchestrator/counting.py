@@ -9,12 +9,14 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.orchestrator import broadcast, commits, deciding, excluding, failure_detector, plan_catchup, plan_distribution
-from perdure.core.orchestrator.state import LostLink, Node, NodeState, OrchestratorState, PendingError, Phase
+from perdure.core.orchestrator.state import GenerationPhase, LostLink, Node, NodeState, OrchestratorState, PendingError
 
 Commands = list[do.OrchestratorCommand]
 MIXED_WAIT_S: Final = 60.0
 """All ranks inside job calls, some of which wait for a commit: a deadlock after this long. Arbitrary."""
-_HEARS_OF_LOSSES: Final = frozenset({Phase.COUNTING, Phase.REBUILDING, Phase.ENDING, Phase.GREETING})
+_HEARS_OF_LOSSES: Final = frozenset(
+    {GenerationPhase.COUNTING, GenerationPhase.REBUILDING, GenerationPhase.ENDING, GenerationPhase.GREETING}
+)
 
 
 def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now: float) -> Commands:
@@ -43,7 +45,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
     """By what it is about. What is of another generation, ballot or phase is not heard."""
     generation = state.generation
     match message:
-        case msg.Status():
+        case msg.AgentStatus():
             return _greeted(state, node, message, now)
         case msg.PeerUnheard() | msg.PeerSilent() | msg.PeerHeard():
             return _of_peers(state, agent, message, now)
@@ -57,7 +59,7 @@ def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAge
             return _of_decisions(state, agent, message, generation, now)
 
 
-def _greeted(state: OrchestratorState, node: Node, message: msg.Status, now: float) -> Commands:
+def _greeted(state: OrchestratorState, node: Node, message: msg.AgentStatus, now: float) -> Commands:
     """D7: what an agent knows that answers a new orchestrator."""
     node.status = message
     state.ungreeted.discard(node.agent)
@@ -98,7 +100,7 @@ def _of_supersteps(
             state.traffic[agent] = message
             return _result_is_whole(state)
         case msg.Result(payload=payload):
-            if state.phase is not Phase.ENDING:
+            if state.phase is not GenerationPhase.ENDING:
                 return []
             state.result = payload
             return _result_is_whole(state)
@@ -157,13 +159,13 @@ def _of_chunks(
 def _of_decisions(state: OrchestratorState, agent: int, message: msg.FromAgent, generation: int, now: float) -> Commands:
     """D1 to D6, R3: sealed, voted, installed, ready; or a newer plan."""
     match message:
-        case msg.Sealed() if message.ballot == state.ballot and state.phase is Phase.SEALING:
+        case msg.Sealed() if message.ballot == state.ballot and state.phase is GenerationPhase.SEALING:
             state.sealed[agent] = message
         case msg.Gathered():
             return broadcast.heard(state, message)
         case msg.StillGathering():
             broadcast.still_gathering(state, message, now)
-        case msg.Accepted() if message.ballot == state.ballot and state.phase is Phase.CHOOSING:
+        case msg.Accepted() if message.ballot == state.ballot and state.phase is GenerationPhase.CHOOSING:
             state.accepted.add(agent)
         case msg.Newer(generation=g):
             plan_catchup.told(state, agent, g)
@@ -202,7 +204,7 @@ def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
 
 def _result_is_whole(state: OrchestratorState) -> Commands:
     """The end: rank 0's result is here, and every living member has said what it sent."""
-    if state.phase is not Phase.ENDING or state.result is None:
+    if state.phase is not GenerationPhase.ENDING or state.result is None:
         return []
     if len(state.traffic) < len(state.members()) or any(agent not in state.traffic for agent in state.members()):
         return []
@@ -227,7 +229,7 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
         where = f"superstep {state.committed.superstep}" if state.committed else "the start"
         text = f"rank {message.rank} ended {state.crashes[message.rank]} times after {where}: {message.reason}; see its output above"
         return lost + deciding.finish(state, "ProgramCrashed", text)
-    if state.phase in (Phase.COUNTING, Phase.REBUILDING):
+    if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING):
         return lost + deciding.start_seal(state, now)
     return lost
 
@@ -236,7 +238,7 @@ def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) 
     """R5: an erasure found late is a new decision. The same rank again and again from one base: these bytes can never be right."""
     named = _named("chunk_wrong", message.rank, message.label, message.wrong)
     key = (message.rank, bool(message.wrong))
-    if state.phase is Phase.GREETING and key in state.chunk_losses:
+    if state.phase is GenerationPhase.GREETING and key in state.chunk_losses:
         return []  # it was asked twice
     times = state.chunk_losses[key] = state.chunk_losses.get(key, 0) + 1
     if times >= state.settings.crash_limit:
@@ -244,7 +246,7 @@ def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) 
         text = f"rank {message.rank}: chunks of {message.label} do not have their digests ({chunks}), {times} times over"
         return named + deciding.finish(state, "InternalError", f"{text}: please report this")
     told = [*named, do.Publish(event="chunks_lost", fields={"rank": message.rank})]
-    return told + (deciding.start_seal(state, now) if state.phase is not Phase.GREETING else [])
+    return told + (deciding.start_seal(state, now) if state.phase is not GenerationPhase.GREETING else [])
 
 
 def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
@@ -255,10 +257,15 @@ def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
 
 def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:
     """W3: held until every member was heard from after it."""
-    if state.raised is not None or state.phase not in (Phase.COUNTING, Phase.REBUILDING, Phase.STARTING, Phase.GREETING):
+    if state.raised is not None or state.phase not in (
+        GenerationPhase.COUNTING,
+        GenerationPhase.REBUILDING,
+        GenerationPhase.STARTING,
+        GenerationPhase.GREETING,
+    ):
         return []
     state.raised = PendingError(rank=message.rank, error=message.error, text=message.text, generation=message.generation)
-    return plan_distribution.ask_after_raise(state) if state.phase is not Phase.GREETING else []
+    return plan_distribution.ask_after_raise(state) if state.phase is not GenerationPhase.GREETING else []
 
 
 def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
@@ -290,7 +297,7 @@ def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
 def _lost_link(state: OrchestratorState, now: float) -> Commands:
     """T8: whoever is lost behind it would be known by now. With the next generation all connections are new."""
     link, patience_s = state.lost_link, state.settings.silence_s + state.settings.suspect_s
-    if link is None or state.phase is not Phase.COUNTING or now - link.since <= patience_s:
+    if link is None or state.phase is not GenerationPhase.COUNTING or now - link.since <= patience_s:
         return []
     state.link_losses += 1
     if state.link_losses >= state.settings.crash_limit:
@@ -304,7 +311,7 @@ def _lost_link(state: OrchestratorState, now: float) -> Commands:
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:
     """W4: all ranks wait inside job calls, at least one of them for a message, and nothing moves."""
-    if state.phase is not Phase.COUNTING or state.plan is None or not state.progress:
+    if state.phase is not GenerationPhase.COUNTING or state.plan is None or not state.progress:
         return []
     known = progress.total(state.progress.values())
     if known.ranks < state.plan.size or not known.in_comm:

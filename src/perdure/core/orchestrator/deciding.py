@@ -11,7 +11,7 @@ from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.multicast_tree import Milestone
 from perdure.core.orchestrator import broadcast, choosing, excluding, moves, plan_distribution
-from perdure.core.orchestrator.state import Node, NodeState, OrchestratorState, Phase
+from perdure.core.orchestrator.state import GenerationPhase, Node, NodeState, OrchestratorState
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
@@ -59,7 +59,11 @@ def _go_on_without(state: OrchestratorState, node: Node, reason: str, now: float
     if reason == _silent_for(state):
         fields["silent_s"] = state.settings.silence_s
     out: Commands = [do.Publish(event="node_lost", fields=fields)]
-    if state.plan and agent in state.plan.agents() and state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING):
+    if (
+        state.plan
+        and agent in state.plan.agents()
+        and state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING, GenerationPhase.ENDING)
+    ):
         out += start_seal(state, now)
     else:
         out += broadcast.lost(state, agent, now)
@@ -73,7 +77,7 @@ def agent_silent(state: OrchestratorState, agent: int, now: float) -> Commands:
         return agent_lost(state, agent, _silent_for(state), now)
     node.silent = True
     state.silences.add(agent)
-    return start_seal(state, now) if state.phase in (Phase.COUNTING, Phase.REBUILDING, Phase.ENDING) else []
+    return start_seal(state, now) if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING, GenerationPhase.ENDING) else []
 
 
 def _silent_for(state: OrchestratorState) -> str:
@@ -83,7 +87,7 @@ def _silent_for(state: OrchestratorState) -> str:
 def start_seal(state: OrchestratorState, now: float) -> Commands:
     """D1: the current generation is over; ask everybody what there is."""
     assert state.plan is not None
-    state.become(Phase.SEALING)
+    state.become(GenerationPhase.SEALING)
     state.ballot = Ballot(state.round, state.ballot.attempt + 1)
     state.sealed.clear()
     state.sealing_since = now
@@ -135,12 +139,12 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)
     _forget_generation(state, plan)
-    state.holding = None if phase in (Phase.STARTING, Phase.GREETING) else False
+    state.holding = None if phase in (GenerationPhase.STARTING, GenerationPhase.GREETING) else False
     out = excluding.chosen(state)
-    if phase in (Phase.STARTING, Phase.GREETING):
-        state.become(Phase.GREETING)
+    if phase in (GenerationPhase.STARTING, GenerationPhase.GREETING):
+        state.become(GenerationPhase.GREETING)
         return out + _greet_again(state)
-    if phase is Phase.CHOOSING and is_own:
+    if phase is GenerationPhase.CHOOSING and is_own:
         return out + _install(state, plan, before, now)
     return out + _seal_the_newer(state, plan, now)
 
@@ -174,7 +178,7 @@ def _seal_the_newer(state: OrchestratorState, plan: Plan, now: float) -> Command
 
 def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: float) -> Commands:
     """D6: everybody in the plan gets it, with where to find what was lost; who was sealed in the generation before gets what differs."""
-    state.become(Phase.REBUILDING)
+    state.become(GenerationPhase.REBUILDING)
     state.rebuilding_since = now
     state.reads_from = planner.custodians_read(plan, state.holdings) if state.holdings else frozenset()
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
@@ -201,17 +205,17 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
 def advance(state: OrchestratorState, now: float) -> Commands:
     """Goes on from a phase whose condition has become true."""
     match state.phase:
-        case Phase.STARTING:
+        case GenerationPhase.STARTING:
             return _first_plan(state, now)
-        case Phase.GREETING:
+        case GenerationPhase.GREETING:
             return _after_greeting(state, now)
-        case Phase.SEALING:
+        case GenerationPhase.SEALING:
             return _decide(state, now)
-        case Phase.CHOOSING:
+        case GenerationPhase.CHOOSING:
             return _choose(state, now)
-        case Phase.REBUILDING:
+        case GenerationPhase.REBUILDING:
             return _rebuild_or_resume(state, now)
-        case Phase.COUNTING:
+        case GenerationPhase.COUNTING:
             return _move_on(state, now)
         case _:
             return []
@@ -231,7 +235,7 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
         return []
     shape = state.shape
     plan = planner.first_plan(choosing.seats_of(up), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
-    state.become(Phase.CHOOSING)
+    state.become(GenerationPhase.CHOOSING)
     return choosing.ask(state, plan, now)
 
 
@@ -252,7 +256,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
         status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
     )
     if undisturbed and workers_live and not (state.workers_gone or silent or state.divergences or state.chunk_losses):
-        state.become(Phase.COUNTING)
+        state.become(GenerationPhase.COUNTING)
         state.frames_moved_at = now
         return end_if_committed(state) + (plan_distribution.ask_after_raise(state) if state.raised else [])
     state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
@@ -279,7 +283,7 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     out: Commands = []
     for agent in absent:
         out += agent_excluded(state, agent, _silent_for(state), now)
-    state.become(Phase.CHOOSING)
+    state.become(GenerationPhase.CHOOSING)
     return [*out, *choosing.ask(state, answer, now)]
 
 
@@ -330,11 +334,11 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     if not state.assigned or not broadcast.all_ready(state):
         return out
     if plan.base is not None and plan.base.superstep == END:
-        state.become(Phase.ENDING)
+        state.become(GenerationPhase.ENDING)
         return [*out, *ask_result(state, plan.base)]
     if plan.base is not None and (crossing := channel_sums.crossing(broadcast.transits(state).values(), plan.size)):
         return finish(state, "UsageError", channel_sums.refusal(crossing, plan.base.superstep))
-    state.become(Phase.COUNTING)
+    state.become(GenerationPhase.COUNTING)
     state.frames_moved_at = 0.0
     out += plan_distribution.resumes(state, plan, now)
     superstep = plan.base.superstep if plan.base else 0
@@ -347,9 +351,9 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
 
 def end_if_committed(state: OrchestratorState) -> Commands:
     """C10: the end is committed, and no generation is being made: the result can be asked for. Otherwise the next one starts from it."""
-    if state.phase is not Phase.COUNTING or state.committed is None or state.committed.superstep != END:
+    if state.phase is not GenerationPhase.COUNTING or state.committed is None or state.committed.superstep != END:
         return []
-    state.become(Phase.ENDING)
+    state.become(GenerationPhase.ENDING)
     return ask_result(state, state.committed)
 
 
@@ -363,7 +367,7 @@ def ask_result(state: OrchestratorState, label: Label) -> Commands:
 
 def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b"") -> Commands:
     """The job is over: everybody ends, and the supervising process is told how."""
-    state.become(Phase.ENDED)
+    state.become(GenerationPhase.ENDED)
     out: Commands = [
         do.TellAgent(agent=agent, message=msg.EndJob(reason=error or "finished"))
         for agent in state.nodes

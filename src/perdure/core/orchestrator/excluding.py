@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END
-from perdure.core.orchestrator.state import Excluded, Node, NodeState, OrchestratorState, Phase
+from perdure.core.orchestrator.state import Excluded, GenerationPhase, Node, NodeState, OrchestratorState
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
@@ -38,7 +38,7 @@ def forget(state: OrchestratorState, agent: int) -> None:
     state.raised_unheard.discard(agent)
 
 
-def greeted(state: OrchestratorState, agent: int, status: msg.Status) -> Commands:
+def greeted(state: OrchestratorState, agent: int, status: msg.AgentStatus) -> Commands:
     """D7: is it one that an earlier orchestrator has excluded?"""
     plan = state.plan
     if plan is None or not 0 < status.generation <= plan.generation or plan.ranks_of(agent) or not state.alive(agent):
@@ -77,7 +77,7 @@ def heard(state: OrchestratorState, node: Node, message: msg.FromAgent) -> Comma
     excluded, plan = state.excluded[node.agent], state.plan
     if plan is None:
         return []
-    if isinstance(message, msg.Sealed) and message.ballot == state.ballot and state.phase is Phase.SEALING:
+    if isinstance(message, msg.Sealed) and message.ballot == state.ballot and state.phase is GenerationPhase.SEALING:
         excluded.custody = msg.Custody(generation=message.generation, ranks=(*message.ranks, *message.kept))
     if plan.ranks_of(node.agent) or plan.base is None:
         return []
@@ -147,14 +147,14 @@ def tick(state: OrchestratorState, now: float) -> Commands:
     for agent, excluded in state.excluded.items():
         if excluded.custody is not None and now - state.nodes[agent].heard_at > state.settings.silence_s:
             excluded.custody, excluded.told = None, 0
-    if state.phase is not Phase.REBUILDING or now - state.rebuilding_since < state.settings.unreachable_timeout_s:
+    if state.phase is not GenerationPhase.REBUILDING or now - state.rebuilding_since < state.settings.unreachable_timeout_s:
         return []
     return [command for agent in sorted(state.reads_from & state.excluded.keys()) for command in _release(state, agent)]
 
 
 def is_read_in_vain(state: OrchestratorState) -> bool:
     """R1: does the rebuild wait for a custodian that has ended, is silent, or has less than it had?"""
-    return state.phase is Phase.REBUILDING and any(_fails(state, agent) for agent in state.reads_from)
+    return state.phase is GenerationPhase.REBUILDING and any(_fails(state, agent) for agent in state.reads_from)
 
 
 def _fails(state: OrchestratorState, agent: int) -> bool:

@@ -16,7 +16,7 @@ from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
 from perdure.core.multicast_tree import split
 from perdure.core.orchestrator import broadcast, deciding
-from perdure.core.orchestrator.state import Complaint, OrchestratorState, Phase, Probe
+from perdure.core.orchestrator.state import Complaint, GenerationPhase, OrchestratorState, Probe
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
@@ -182,6 +182,6 @@ def answered(state: OrchestratorState, agent: int, message: msg.Alive) -> None:
 
 def _is_heard(state: OrchestratorState, agent: int, now: float) -> bool:
     """And in a position to hear the others."""
-    if not state.alive(agent) or (state.phase is Phase.GREETING and state.is_behind(agent)):
+    if not state.alive(agent) or (state.phase is GenerationPhase.GREETING and state.is_behind(agent)):
         return False
     return now - state.nodes[agent].heard_at < state.settings.suspect_s / 2

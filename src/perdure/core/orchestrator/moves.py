@@ -13,7 +13,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator.state import OrchestratorState, Phase
+from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 
 Commands = list[do.OrchestratorCommand]
 
@@ -48,7 +48,12 @@ def hold(state: OrchestratorState) -> Commands:
 
 def is_due(state: OrchestratorState) -> bool:
     """E3: the label that the ranks hold at is committed."""
-    return state.phase is Phase.COUNTING and state.holding is True and state.committed is not None and state.committed.superstep != END
+    return (
+        state.phase is GenerationPhase.COUNTING
+        and state.holding is True
+        and state.committed is not None
+        and state.committed.superstep != END
+    )
 
 
 def must_seal_at_once(state: OrchestratorState) -> bool:

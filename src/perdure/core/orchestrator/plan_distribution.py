@@ -13,7 +13,7 @@ from perdure.core import messages as msg
 from perdure.core import planner
 from perdure.core.multicast_tree import Milestone
 from perdure.core.orchestrator import broadcast
-from perdure.core.orchestrator.state import OrchestratorState, Phase
+from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 from perdure.core.plan import Plan, PlanChange
 
 Commands = list[do.OrchestratorCommand]
@@ -95,7 +95,7 @@ def ask_after_raise(state: OrchestratorState) -> Commands:
 def reserve(state: OrchestratorState) -> Commands:
     """Spares have memory ready as soon as the sizes are known."""
     facts = [fact for known in state.prepared.values() for fact in known.values()]
-    if not facts or state.phase is not Phase.COUNTING:
+    if not facts or state.phase is not GenerationPhase.COUNTING:
         return []
     out: Commands = []
     for node in state.spares():

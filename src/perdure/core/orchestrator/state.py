@@ -11,14 +11,14 @@ from perdure.core.channel_sums import Transit
 from perdure.core.domains import Domains
 from perdure.core.holdings import Holdings
 from perdure.core.ids import Ballot, Label
-from perdure.core.messages import Custody, Offered, Prepared, Progress, Relayed, Sealed, Status, Traffic
+from perdure.core.messages import AgentStatus, Custody, Offered, Prepared, Progress, Relayed, Sealed, Traffic
 from perdure.core.multicast_tree import Gathering, Milestone
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
 
 
-class Phase(StrEnum):
+class GenerationPhase(StrEnum):
     """Section 2 of the protocol; STARTING waits for the first nodes."""
 
     STARTING = "starting"
@@ -32,14 +32,16 @@ class Phase(StrEnum):
 
 
 TRANSITIONS: Final = {
-    Phase.STARTING: frozenset({Phase.CHOOSING, Phase.GREETING, Phase.ENDED}),
-    Phase.GREETING: frozenset({Phase.COUNTING, Phase.SEALING, Phase.ENDED}),
-    Phase.COUNTING: frozenset({Phase.SEALING, Phase.ENDING, Phase.ENDED}),
-    Phase.SEALING: frozenset({Phase.CHOOSING, Phase.ENDED}),
-    Phase.CHOOSING: frozenset({Phase.REBUILDING, Phase.SEALING, Phase.ENDED}),
-    Phase.REBUILDING: frozenset({Phase.COUNTING, Phase.SEALING, Phase.ENDING, Phase.ENDED}),
-    Phase.ENDING: frozenset({Phase.SEALING, Phase.ENDED}),
-    Phase.ENDED: frozenset[Phase](),
+    GenerationPhase.STARTING: frozenset({GenerationPhase.CHOOSING, GenerationPhase.GREETING, GenerationPhase.ENDED}),
+    GenerationPhase.GREETING: frozenset({GenerationPhase.COUNTING, GenerationPhase.SEALING, GenerationPhase.ENDED}),
+    GenerationPhase.COUNTING: frozenset({GenerationPhase.SEALING, GenerationPhase.ENDING, GenerationPhase.ENDED}),
+    GenerationPhase.SEALING: frozenset({GenerationPhase.CHOOSING, GenerationPhase.ENDED}),
+    GenerationPhase.CHOOSING: frozenset({GenerationPhase.REBUILDING, GenerationPhase.SEALING, GenerationPhase.ENDED}),
+    GenerationPhase.REBUILDING: frozenset(
+        {GenerationPhase.COUNTING, GenerationPhase.SEALING, GenerationPhase.ENDING, GenerationPhase.ENDED}
+    ),
+    GenerationPhase.ENDING: frozenset({GenerationPhase.SEALING, GenerationPhase.ENDED}),
+    GenerationPhase.ENDED: frozenset[GenerationPhase](),
 }
 """A generation is sealed, chosen, rebuilt and counted, in this order; GREETING finds out where an earlier orchestrator was."""
 
@@ -71,7 +73,7 @@ class Node:
     address: str
     pid: int
     state: NodeState = NodeState.SPARE
-    status: Status | None = None
+    status: AgentStatus | None = None
     heard_at: float = 0.0
     suspected: bool = False
     """It was not heard of for a while: an opinion, shown and taken back (`Settings.suspect_s`)."""
@@ -162,7 +164,7 @@ class OrchestratorState:
     round: int
     shape: JobShape
     settings: Settings
-    phase: Phase = Phase.STARTING
+    phase: GenerationPhase = GenerationPhase.STARTING
     started_at: float = 0.0
     nodes: dict[int, Node] = field(default_factory=dict)
     idle: set[int] = field(default_factory=set)
@@ -261,7 +263,7 @@ class OrchestratorState:
     traffic: dict[int, Traffic] = field(default_factory=dict)
     result: bytes | None = None
 
-    def become(self, phase: Phase) -> None:
+    def become(self, phase: GenerationPhase) -> None:
         """Moves along `TRANSITIONS`."""
         self.phase = follow(TRANSITIONS, self.phase, phase, "the orchestrator")
 

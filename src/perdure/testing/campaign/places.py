@@ -55,7 +55,7 @@ KINDS = ("power_off", "kill_all", "stop_all", "link_down", "cut", *LOSES_NOBODY)
 arrives; what it sends to another host is lost; one packet in fifty that it sends is lost; its link is slow."""
 
 
-class Place(Protocol):
+class Testbed(Protocol):
     """For one run; it is closed after it."""
 
     options: Sequence[str]
@@ -71,7 +71,7 @@ class Place(Protocol):
         """What can be taken back is: the stopped go on, cuts are healed."""
 
 
-MakePlace = Callable[[], AbstractContextManager[Place]]
+MakePlace = Callable[[], AbstractContextManager[Testbed]]
 
 
 class Here:
@@ -87,21 +87,21 @@ class Here:
         """Nothing was made."""
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-        """See `Place`."""
+        """See `Testbed`."""
         return subprocess.Popen(command, **options)
 
     def strike(self, fault: HostFault) -> None:
-        """See `Place`."""
+        """See `Testbed`."""
         raise NotImplementedError(f"{fault} needs hosts that belong to the campaign")
 
     def settle(self) -> None:
-        """See `Place`."""
+        """See `Testbed`."""
 
 
 class Listener(threading.Thread):
     """Hears the events of a run through a pipe, and strikes when it is time. What it strikes it adds to the events."""
 
-    def __init__(self, place: Place, strikes: Sequence[HostFault]) -> None:
+    def __init__(self, place: Testbed, strikes: Sequence[HostFault]) -> None:
         super().__init__(name="listener", daemon=True)
         self._place, self._waiting = place, list(strikes)
         self._read_fd, self.write_fd = os.pipe()

@@ -31,7 +31,7 @@ from perdure.launch.shapes import shape_of
 from perdure.testing.campaign import cases
 from perdure.testing.campaign.baseline import Baseline, baseline_of
 from perdure.testing.campaign.cases import Case
-from perdure.testing.campaign.places import Here, HostFault, Listener, MakePlace, Place
+from perdure.testing.campaign.places import Here, HostFault, Listener, MakePlace, Testbed
 from perdure.testing.leak_check import MARK, end_marked, leaks, marked
 
 Draw = Callable[[int, Baseline], Case]
@@ -49,7 +49,7 @@ LAST_LINES: Final = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class CampaignSpec:
     """The job that the campaign is about. `raw_arguments`: the program's, as text; `group_size` None: the default; `failure_domains` and
     `node_labels` as of `perdure.run`."""
 
@@ -157,7 +157,7 @@ class Campaign:
         ConfigError: the shape cannot be, or the program is too short. What ended the undisturbed run is raised as it would be by `run`.
     """
 
-    def __init__(self, shape: Shape, make_place: MakePlace = Here, *, draw: Draw = cases.draw) -> None:
+    def __init__(self, shape: CampaignSpec, make_place: MakePlace = Here, *, draw: Draw = cases.draw) -> None:
         self.shape, self._make_place, self._draw = shape, make_place, draw
         layout = shape.layout()
         with make_place() as place:
@@ -239,7 +239,9 @@ def _tells_of(event: Mapping[str, Any], fault: str) -> bool:
             return name in ("node_lost", "worker_lost", "orchestrator_lost")
 
 
-def _run(words: list[str], place: Place, strikes: Sequence[HostFault], *, deadline_s: float | None, environment: Mapping[str, str]) -> Run:
+def _run(
+    words: list[str], place: Testbed, strikes: Sequence[HostFault], *, deadline_s: float | None, environment: Mapping[str, str]
+) -> Run:
     """Runs the command, does to its hosts what is to be done, and looks at what it leaves. Whatever happens here, nothing of it stays."""
     mark = os.urandom(8).hex()
     with tempfile.TemporaryDirectory(prefix="perdure-campaign-") as folder:
