@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from perdure.core import changes, commit_intervals, holdings, layout, multicast_tree, planner, seating, votes
 from perdure.core.agent import AgentState, commit, custody, membership, relay, restore, scrub, tight, workers
-from perdure.core.orchestrator import broadcast, choosing, commits, deciding, excluding, failure_detector, moves, plan_catchup
+from perdure.core.orchestrator import broadcast, commits, consensus, exclusion, failure_detector, moves, plan_catchup, recovery
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Scenario, SimFault, draw, with_flips, with_moves
@@ -277,8 +277,8 @@ def with_a_loss_before_a_move(seed: int) -> Scenario:
 
 MISTAKES = (
     Mutation(
-        name="the new home of a moved rank is the only one that is asked for its chunks", rule="E10, R2", function=choosing.value,
-        right="(*excluding.kept(state), *broadcast.kept(state))", wrong="excluding.kept(state)",
+        name="the new home of a moved rank is the only one that is asked for its chunks", rule="E10, R2", function=consensus.value,
+        right="(*exclusion.kept(state), *broadcast.kept(state))", wrong="exclusion.kept(state)",
         scenario=with_a_loss_during_a_move,
     ),
     Mutation(
@@ -337,7 +337,7 @@ MISTAKES = (
         right='if state.settings.on_crossing == "stop" and', wrong="if False and", scenario=with_a_message_that_is_left,
     ),
     Mutation(
-        name="a job goes on from a label at which a message is in transit", rule="C11", function=deciding._rebuild_or_resume,
+        name="a job goes on from a label at which a message is in transit", rule="C11", function=recovery._rebuild_or_resume,
         right="if plan.base is not None and (crossing", wrong="if False and (crossing", scenario=with_a_loss_after_a_crossing_message,
     ),
     Mutation(
@@ -354,7 +354,7 @@ MISTAKES = (
     ),
     Mutation(
         name="what was told to an orchestrator that did not know the plan yet is not asked for again", rule="D7, C6",
-        function=deciding._chosen, right="out + _greet_again(state)", wrong="out", scenario=with_a_hand_over_in_the_dark,
+        function=recovery._chosen, right="out + _greet_again(state)", wrong="out", scenario=with_a_hand_over_in_the_dark,
     ),
     Mutation(
         name="a slot is reused although nothing newer is committed", rule="C7", function=commit._superseded,
@@ -417,12 +417,12 @@ MISTAKES = (
         right="return max(", wrong="return min(",
     ),
     Mutation(
-        name="the first answer to a seal decides", rule="D2", function=deciding._decide,
+        name="the first answer to a seal decides", rule="D2", function=recovery._decide,
         right="absent = broadcast.absent(state)\n    if absent is None or any(not state.nodes[agent].silent for agent in absent):",
         wrong="absent = [agent for agent in state.members() if agent not in state.sealed]\n    if not state.sealed:",
     ),
     Mutation(
-        name="silent nodes are not waited for", rule="T5", function=deciding._decide,
+        name="silent nodes are not waited for", rule="T5", function=recovery._decide,
         right="if away and patient:", wrong="if not away and patient:", scenario=with_two_stopped,
     ),
     Mutation(
@@ -479,7 +479,7 @@ MISTAKES = (
         right="slot.wrong.without(event.wrong)", wrong="slot.wrong", scenario=with_wrong_bytes_to_repair_from,
     ),
     Mutation(
-        name="main is entered before the last rank is ready", rule="R4", function=deciding._rebuild_or_resume,
+        name="main is entered before the last rank is ready", rule="R4", function=recovery._rebuild_or_resume,
         right="not broadcast.all_ready(state)", wrong="not state.ready",
     ),
     Mutation(
@@ -496,11 +496,11 @@ MISTAKES = (
         right="state.phase is GenerationPhase.ENDING and", wrong="False and", scenario=with_an_uncounted_end,
     ),
     Mutation(
-        name="the result is asked for while the next generation is being made", rule="C10", function=deciding.end_if_committed,
+        name="the result is asked for while the next generation is being made", rule="C10", function=recovery.end_if_committed,
         right="state.phase is not GenerationPhase.COUNTING or", wrong="", scenario=with_a_loss_at_the_end,
     ),
     Mutation(
-        name="a worker's end during a hand-over is forgotten", rule="D7", function=deciding._after_greeting,
+        name="a worker's end during a hand-over is forgotten", rule="D7", function=recovery._after_greeting,
         right="undisturbed and workers_live and not (state.workers_gone or silent or state.divergences or state.chunk_losses)",
         wrong="undisturbed and not silent", scenario=with_a_hand_over,
     ),
@@ -522,12 +522,12 @@ MISTAKES = (
         right="(*_speakers(state), *_heads(state))", wrong="_speakers(state)", scenario=with_a_dead_job,
     ),
     Mutation(
-        name="a node that is called lost is not fenced", rule="T1, G3", function=excluding.ended,
+        name="a node that is called lost is not fenced", rule="T1, G3", function=exclusion.ended,
         right="[do.KillAgent(agent=agent)]", wrong="[]", scenario=with_a_long_stop,
     ),
     Mutation(
         name="custodians are kept when a newer label is committed", rule="D6", function=commits._committed,
-        right="    out += excluding.release(state, state.plan)\n", wrong="", scenario=with_a_long_stop,
+        right="    out += exclusion.release(state, state.plan)\n", wrong="", scenario=with_a_long_stop,
     ),
     Mutation(
         name="a node that the job goes on without is still a member", rule="D6, G3", function=OrchestratorState.give_up,
@@ -542,8 +542,8 @@ MISTAKES = (
         right="out = workers.kill(hosted)", wrong="out = []", scenario=with_a_custodian,
     ),
     Mutation(
-        name="nobody waits for nodes that were excluded", rule="T5", function=deciding._decide,
-        right="[*absent, *excluding.away(state)]", wrong="absent", scenario=with_a_custodian,
+        name="nobody waits for nodes that were excluded", rule="T5", function=recovery._decide,
+        right="[*absent, *exclusion.away(state)]", wrong="absent", scenario=with_a_custodian,
     ),
     Mutation(
         name="a custodian drops the base and counts all the same", rule="R2", function=custody._keep,
@@ -554,7 +554,7 @@ MISTAKES = (
         right="kept=tuple((position, kept[position]) for position in far)", wrong="kept=()", scenario=with_a_custodian,
     ),
     Mutation(
-        name="a custodian that ends while it is read is waited for", rule="R1", function=excluding._fails,
+        name="a custodian that ends while it is read is waited for", rule="R1", function=exclusion._fails,
         right="if excluded is None or", wrong="if excluded is None:\n        return False\n    if",
         scenario=with_a_custodian_that_ends,
     ),
@@ -608,7 +608,7 @@ MISTAKES = (
         right="for word in state.to_repeat", wrong="for word in ()", scenario=with_a_hangup,
     ),
     Mutation(
-        name="a connection that ended in an older generation counts", rule="T8", function=deciding._forget_generation,
+        name="a connection that ended in an older generation counts", rule="T8", function=recovery._forget_generation,
         right="state.lost_link = None", wrong="pass", scenario=with_a_hangup,
     ),
     Mutation(
@@ -632,7 +632,7 @@ MISTAKES = (
         right="return max(", wrong="return min(", scenario=with_two_votes,
     ),
     Mutation(
-        name="an accepted plan is not looked at", rule="D3", function=choosing.value,
+        name="an accepted plan is not looked at", rule="D3", function=consensus.value,
         right="if answered and vote is not None and not waits:", wrong="if False:", scenario=with_a_hand_over_of_votes,
     ),
     Mutation(
@@ -640,7 +640,7 @@ MISTAKES = (
         right="self.accepted = None", wrong="pass",
     ),
     Mutation(
-        name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=deciding._chosen,
+        name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=recovery._chosen,
         right="before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))", wrong="True",
         scenario=with_two_votes,
     ),

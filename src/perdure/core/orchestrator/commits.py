@@ -10,7 +10,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.imbalance import imbalance_of
-from perdure.core.orchestrator import deciding, excluding, moves, plan_distribution
+from perdure.core.orchestrator import exclusion, moves, plan_distribution, recovery
 from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 from perdure.core.plan import Plan
 
@@ -29,10 +29,10 @@ def prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Comman
         return []
     wrong = agreement.of_facts(known.values(), values=agreement.are_declared(fact.label))
     if wrong:
-        return deciding.finish(state, "UsageError", wrong)
+        return recovery.finish(state, "UsageError", wrong)
     crossing = agreement.crossing(known.values())
     if crossing and state.settings.on_crossing == "stop":
-        return deciding.finish(state, "UsageError", channel_sums.refusal(crossing, fact.label.superstep))
+        return recovery.finish(state, "UsageError", channel_sums.refusal(crossing, fact.label.superstep))
     warned: Commands = [do.Publish(event="crossing", fields={"superstep": fact.label.superstep, "what": crossing})] if crossing else []
     diverged = agreement.divergences(known.values())
     told = warned + _told_diverged(state, fact.label, diverged)
@@ -51,7 +51,7 @@ def _prepared_before(state: OrchestratorState, fact: msg.Prepared) -> Commands:
         return []
     wrong = agreement.of_facts(known.values(), values=False)
     if wrong:
-        return deciding.finish(state, "UsageError", wrong)
+        return recovery.finish(state, "UsageError", wrong)
     told = _told_diverged(state, fact.label, agreement.divergences(known.values()))
     return [*told, _publish(state, state.plan, fact.label)]
 
@@ -75,11 +75,11 @@ def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agree
     seen.add(label)
     times = len(seen)
     if state.settings.on_divergence == "repair" and times < state.settings.crash_limit:
-        return deciding.start_seal(state, now) if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING) else []
+        return recovery.start_seal(state, now) if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING) else []
     step = "the end" if label.superstep == END else f"superstep {label.superstep}"
     again = f", {times} times over" if times > 1 else ""
     advice = "memory has failed, or the program is not deterministic: `perdure rehearse` tells, or use --on-divergence report"
-    return deciding.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
+    return recovery.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
 
 
 def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
@@ -92,9 +92,9 @@ def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
     out: Commands = [_publish(state, state.plan, label)]
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
-    out += excluding.release(state, state.plan)
-    out += deciding.end_if_committed(state) + plan_distribution.reserve(state)
-    return out + (deciding.start_seal(state, now) if moves.is_due(state) else [])
+    out += exclusion.release(state, state.plan)
+    out += recovery.end_if_committed(state) + plan_distribution.reserve(state)
+    return out + (recovery.start_seal(state, now) if moves.is_due(state) else [])
 
 
 def _publish(state: OrchestratorState, plan: Plan, label: Label) -> do.Publish:

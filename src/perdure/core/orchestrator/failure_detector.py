@@ -1,6 +1,6 @@
 """Who is not heard of any more? Silence, and links that are broken although both ends live (rules T2, T3, T6).
 
-Suspected is an opinion that is taken back when the node is heard of again; silent ends the generation; lost is decided in `deciding`.
+Suspected is an opinion that is taken back when the node is heard of again; silent ends the generation; lost is decided in `recovery`.
 
 In a large job members say nothing to the orchestrator by themselves. Whom a watcher doubts, and those around it, are asked then: so a dead
 group, which nobody is left to complain of, is found from its neighbours. The heads of the tree, who tell how far the job is, are the
@@ -15,7 +15,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
 from perdure.core.multicast_tree import split
-from perdure.core.orchestrator import broadcast, deciding
+from perdure.core.orchestrator import broadcast, recovery
 from perdure.core.orchestrator.state import Complaint, GenerationPhase, OrchestratorState, Probe
 from perdure.core.plan import Plan
 
@@ -105,7 +105,7 @@ def _look_at(state: OrchestratorState, agent: int, now: float) -> Commands:
         node.suspected = True
         out.append(do.Publish(event="node_suspected", fields={"node": node.node}))
     if not node.silent and _is_silent(state, agent, now):
-        out += deciding.agent_silent(state, agent, now)
+        out += recovery.agent_silent(state, agent, now)
     return out
 
 
@@ -165,7 +165,7 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
         return _ask_whether_they_live(state, {agent for one, other, _ in doubted for agent in (one, other)}, now) if is_due else []
     count = {agent: sum(agent in pair for pair in broken) for pair in broken for agent in pair}
     worst = max(count, key=lambda agent: (count[agent], state.nodes[agent].node))
-    return deciding.agent_excluded(state, worst, f"cut off from {count[worst]} of its group for {settings.silence_s:g} s", now)
+    return recovery.agent_excluded(state, worst, f"cut off from {count[worst]} of its group for {settings.silence_s:g} s", now)
 
 
 def _ask_whether_they_live(state: OrchestratorState, agents: set[int], now: float) -> Commands:

@@ -10,7 +10,7 @@ from perdure.core.domains import fatal_loss, why_degraded
 from perdure.core.ids import END, Ballot, Label
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.multicast_tree import Milestone
-from perdure.core.orchestrator import broadcast, choosing, excluding, moves, plan_distribution
+from perdure.core.orchestrator import broadcast, consensus, exclusion, moves, plan_distribution
 from perdure.core.orchestrator.state import GenerationPhase, Node, NodeState, OrchestratorState
 from perdure.core.plan import Plan
 
@@ -41,15 +41,15 @@ def agent_lost(state: OrchestratorState, agent: int, reason: str, now: float) ->
     if node is None or node.state is NodeState.LOST:
         return []
     if node.state is NodeState.EXCLUDED:
-        return excluding.ended(state, agent)
-    excluding.forget(state, agent)
+        return exclusion.ended(state, agent)
+    exclusion.forget(state, agent)
     state.give_up(agent)
     return [do.KillAgent(agent=agent), *_go_on_without(state, node, reason, now)]
 
 
 def agent_excluded(state: OrchestratorState, agent: int, reason: str, now: float) -> Commands:
     """T2, T6, D6: as irreversible, but its process may live, and so may what it holds."""
-    excluding.exclude(state, agent)
+    exclusion.exclude(state, agent)
     return _go_on_without(state, state.nodes[agent], reason, now)
 
 
@@ -95,7 +95,7 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     state.raised = None
     state.gatherings.clear()
     seal = msg.Seal(ballot=state.ballot, generation=state.plan.generation)
-    excluded: Commands = [do.TellAgent(agent=agent, message=seal) for agent in excluding.sealing(state)]
+    excluded: Commands = [do.TellAgent(agent=agent, message=seal) for agent in exclusion.sealing(state)]
     if not broadcast.is_large(state):
         return [*(do.TellAgent(agent=agent, message=seal) for agent in state.members()), *excluded]
     to_the_silent: Commands = [do.TellAgent(agent=agent, message=seal) for agent in sorted(state.silences)]
@@ -114,7 +114,7 @@ def told_of(state: OrchestratorState, plan: Plan, now: float) -> Commands:
         return []
     greeted = [(agent, node.status) for agent, node in state.nodes.items() if node.status is not None]
     out = [do.Note(plan=plan), *_chosen(state, plan, now)]
-    return out + [command for agent, status in greeted for command in excluding.greeted(state, agent, status)]
+    return out + [command for agent, status in greeted for command in exclusion.greeted(state, agent, status)]
 
 
 def _greet_again(state: OrchestratorState) -> Commands:
@@ -140,7 +140,7 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
         state.place(agent)
     _forget_generation(state, plan)
     state.holding = None if phase in (GenerationPhase.STARTING, GenerationPhase.GREETING) else False
-    out = excluding.chosen(state)
+    out = exclusion.chosen(state)
     if phase in (GenerationPhase.STARTING, GenerationPhase.GREETING):
         state.become(GenerationPhase.GREETING)
         return out + _greet_again(state)
@@ -234,9 +234,9 @@ def _first_plan(state: OrchestratorState, now: float) -> Commands:
     if len(up) < len(state.spares()) and now - state.started_at < patience_s:
         return []
     shape = state.shape
-    plan = planner.first_plan(choosing.seats_of(up), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
+    plan = planner.first_plan(consensus.seats_of(up), shape.ranks, shape.ranks_per_node, shape.group_size, shape.parity, shape.domains)
     state.become(GenerationPhase.CHOOSING)
-    return choosing.ask(state, plan, now)
+    return consensus.ask(state, plan, now)
 
 
 def _after_greeting(state: OrchestratorState, now: float) -> Commands:
@@ -245,7 +245,7 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     plan = state.plan
     if state.newer or not state.all_nodes_up or any(plan.ranks_of(agent) and agent not in state.silences for agent in state.ungreeted):
         return []
-    if state.ungreeted and choosing.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
+    if state.ungreeted and consensus.is_by_votes(state) and now - state.started_at < state.settings.silence_s:
         return plan_distribution.install_behind(
             state, plan
         )  # one without ranks in it may know a newer plan, which the register has not been told
@@ -274,8 +274,8 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     if absent is None or any(not state.nodes[agent].silent for agent in absent):
         return []
     patient = now - state.sealing_since < state.settings.unreachable_timeout_s
-    away = [*absent, *excluding.away(state)]
-    answer = choosing.value(state, away, patient=patient)
+    away = [*absent, *exclusion.away(state)]
+    answer = consensus.value(state, away, patient=patient)
     if isinstance(answer, planner.Lost):
         if away and patient:
             return _wait_for(state, away)
@@ -284,19 +284,19 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     for agent in absent:
         out += agent_excluded(state, agent, _silent_for(state), now)
     state.become(GenerationPhase.CHOOSING)
-    return [*out, *choosing.ask(state, answer, now)]
+    return [*out, *consensus.ask(state, answer, now)]
 
 
 def _choose(state: OrchestratorState, now: float) -> Commands:
     """D5; the register answers by itself. T5: the silent may come back with their votes."""
-    if not choosing.is_by_votes(state) or state.proposal is None:
+    if not consensus.is_by_votes(state) or state.proposal is None:
         return []
-    if choosing.is_chosen(state):
+    if consensus.is_chosen(state):
         return [do.Note(plan=state.proposal), *_chosen(state, state.proposal, now)]
-    if choosing.may_be_chosen(state, without_the_silent=True):
+    if consensus.may_be_chosen(state, without_the_silent=True):
         return []
     patient = now - state.choosing_since < state.settings.unreachable_timeout_s
-    if patient and choosing.may_be_chosen(state, without_the_silent=False):
+    if patient and consensus.may_be_chosen(state, without_the_silent=False):
         return _wait_for(state, sorted(state.silences))
     return finish(state, "Unrecoverable", "too many nodes were lost while the others agreed on how to go on: start the job again")
 
@@ -322,7 +322,7 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     """R3 and R4."""
     assert state.plan is not None
     plan = state.plan
-    if excluding.is_read_in_vain(state):
+    if exclusion.is_read_in_vain(state):
         return start_seal(state, now)
     out: Commands = []
     if not state.assigned and broadcast.all_installed(state):

@@ -8,7 +8,7 @@ from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
-from perdure.core.orchestrator import broadcast, commits, deciding, excluding, failure_detector, plan_catchup, plan_distribution
+from perdure.core.orchestrator import broadcast, commits, exclusion, failure_detector, plan_catchup, plan_distribution, recovery
 from perdure.core.orchestrator.state import GenerationPhase, LostLink, Node, NodeState, OrchestratorState, PendingError
 
 Commands = list[do.OrchestratorCommand]
@@ -26,7 +26,7 @@ def agent_said(state: OrchestratorState, agent: int, message: msg.FromAgent, now
         return []
     node.heard_at = now
     if agent in state.excluded:
-        return excluding.heard(state, node, message)
+        return exclusion.heard(state, node, message)
     state.asked.pop(agent, None)
     back = _heard_again(state, node, now) if node.suspected or node.silent else []
     return back + _take(state, node, agent, message, now)
@@ -66,7 +66,7 @@ def _greeted(state: OrchestratorState, node: Node, message: msg.AgentStatus, now
     for silent in message.silent:
         failure_detector.complain(state, silent, node.agent, now, final=True)
     plan_catchup.told(state, node.agent, message.generation)
-    found = excluding.greeted(state, node.agent, message)
+    found = exclusion.greeted(state, node.agent, message)
     if state.plan is not None and message.generation == state.plan.generation:
         state.ready.update(message.ready)
     return found
@@ -129,7 +129,7 @@ def _of_workers(
             failure_detector.answered(state, node.agent, message)
             return _heard_after_raise(state, node.agent) if nonce == state.nonce else []
         case msg.JobError() if message.generation == generation:
-            return deciding.finish(state, message.error, message.text)
+            return recovery.finish(state, message.error, message.text)
         case _:
             return []
 
@@ -170,7 +170,7 @@ def _of_decisions(state: OrchestratorState, agent: int, message: msg.FromAgent, 
         case msg.Newer(generation=g):
             plan_catchup.told(state, agent, g)
         case msg.InstalledPlan(plan=plan):
-            return deciding.told_of(state, plan, now)
+            return recovery.told_of(state, plan, now)
         case msg.Installed(generation=g) if g == generation:
             state.installed.add(agent)
         case msg.Ready(generation=g) if g == generation:
@@ -199,7 +199,7 @@ def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
     if ended is None or superstep <= ended.before:
         return []
     both = f"{agreement.whereabouts(ended.rank, ended.ended_at, ended=True)} and {agreement.whereabouts(rank, superstep, ended=False)}"
-    return deciding.finish(state, "UsageError", f"{both}: {agreement.SAME_END}")
+    return recovery.finish(state, "UsageError", f"{both}: {agreement.SAME_END}")
 
 
 def _result_is_whole(state: OrchestratorState) -> Commands:
@@ -210,7 +210,7 @@ def _result_is_whole(state: OrchestratorState) -> Commands:
         return []
     parity, rebuild = (sum(getattr(said, what) for said in state.traffic.values()) for what in ("parity", "rebuild"))
     traffic = do.Publish(event="traffic", fields={"parity": parity, "rebuild": rebuild})
-    return [traffic, *deciding.finish(state, "", "", state.result)]
+    return [traffic, *recovery.finish(state, "", "", state.result)]
 
 
 def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) -> Commands:
@@ -228,9 +228,9 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
     if state.crashes[message.rank] >= state.settings.crash_limit:
         where = f"superstep {state.committed.superstep}" if state.committed else "the start"
         text = f"rank {message.rank} ended {state.crashes[message.rank]} times after {where}: {message.reason}; see its output above"
-        return lost + deciding.finish(state, "ProgramCrashed", text)
+        return lost + recovery.finish(state, "ProgramCrashed", text)
     if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING):
-        return lost + deciding.start_seal(state, now)
+        return lost + recovery.start_seal(state, now)
     return lost
 
 
@@ -244,9 +244,9 @@ def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) 
     if times >= state.settings.crash_limit:
         chunks = ", ".join(f"{what} {number}" for what, number in message.wrong.named())
         text = f"rank {message.rank}: chunks of {message.label} do not have their digests ({chunks}), {times} times over"
-        return named + deciding.finish(state, "InternalError", f"{text}: please report this")
+        return named + recovery.finish(state, "InternalError", f"{text}: please report this")
     told = [*named, do.Publish(event="chunks_lost", fields={"rank": message.rank})]
-    return told + (deciding.start_seal(state, now) if state.phase is not GenerationPhase.GREETING else [])
+    return told + (recovery.start_seal(state, now) if state.phase is not GenerationPhase.GREETING else [])
 
 
 def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
@@ -272,7 +272,7 @@ def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
     state.raised_unheard.discard(agent)
     if state.raised is None or state.raised_unheard:
         return []
-    return deciding.finish(state, state.raised.error, state.raised.text)
+    return recovery.finish(state, state.raised.error, state.raised.text)
 
 
 def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: float) -> Commands:
@@ -290,7 +290,7 @@ def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
     """T2, T3, T6: the silent; T8: the cut off; W4: the deadlocked."""
-    out = failure_detector.tick(state, late_s, now) + excluding.tick(state, now) + broadcast.tick(state, late_s, now)
+    out = failure_detector.tick(state, late_s, now) + exclusion.tick(state, now) + broadcast.tick(state, late_s, now)
     return out + _lost_link(state, now) + _deadlock(state, now)
 
 
@@ -305,8 +305,8 @@ def _lost_link(state: OrchestratorState, now: float) -> Commands:
         text = (
             f"the connection of rank {link.rank} with rank {link.other} has ended, and both live; so it went {where}: see to their network"
         )
-        return deciding.finish(state, "EngineFailed", text)
-    return [do.Publish(event="link_lost", fields={"rank": link.rank, "other": link.other}), *deciding.start_seal(state, now)]
+        return recovery.finish(state, "EngineFailed", text)
+    return [do.Publish(event="link_lost", fields={"rank": link.rank, "other": link.other}), *recovery.start_seal(state, now)]
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:
@@ -322,4 +322,4 @@ def _deadlock(state: OrchestratorState, now: float) -> Commands:
     calls = sorted(call for said in state.progress.values() for call in said.calls)
     others = f"; and {known.ranks - len(calls)} others" if len(calls) < known.ranks else ""
     where = "; ".join(f"rank {rank} in {call}" for rank, call in calls)
-    return deciding.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}{others}")
+    return recovery.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}{others}")

@@ -1,6 +1,6 @@
 """Which plan is asked for, of whom, and is it chosen? (rules D0, D2 to D5)
 
-Looks at what has been answered and remembers what is asked; `deciding` goes on from there.
+Looks at what has been answered and remembers what is asked; `recovery` goes on from there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core import planner, seating, votes
 from perdure.core.multicast_tree import Milestone
-from perdure.core.orchestrator import broadcast, excluding
+from perdure.core.orchestrator import broadcast, exclusion
 from perdure.core.orchestrator.state import Node, OrchestratorState
 from perdure.core.plan import Plan
 
@@ -28,7 +28,7 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     would have made of what they hold: where that is another plan, `holdings` is None. `patient`: T5 lets the absent be waited for, if
     the others cannot be decoded; they are not called lost for the sake of a plan either."""
     assert state.plan is not None
-    state.holdings = held = dataclasses.replace(broadcast.holdings(state), kept=(*excluding.kept(state), *broadcast.kept(state)))
+    state.holdings = held = dataclasses.replace(broadcast.holdings(state), kept=(*exclusion.kept(state), *broadcast.kept(state)))
     spares = seats_of([node for node in state.spares() if node.status is not None])
     shape = state.shape
     crowded = len(seating.loads(state.plan, held.missing, shape.ranks_per_node)) > len(spares)
