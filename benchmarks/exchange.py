@@ -32,7 +32,7 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.plan import Placement, Plan
 from perdure.core.snapshot_index import SnapshotIndex
-from perdure.runtime import exchange, restoring
+from perdure.runtime import exchange, rank_restore
 from perdure.runtime.addresses import dial, listen, tcp_address, unix_address
 from perdure.runtime.links import Links
 from perdure.runtime.reception import HELLO, Admission
@@ -156,7 +156,7 @@ class Rank:
             def ignore(event: ev.AgentEvent) -> None:
                 """Nobody counts here."""
 
-            restoring.restore(task, do.Restore(rank=0, label=label, index=0, source=source), ignore)
+            rank_restore.restore(task, do.Restore(rank=0, label=label, index=0, source=source), ignore)
             self._wait(self.n)
         else:
             for work in self._decode_tasks(label):

@@ -91,7 +91,6 @@ from perdure.comm.failures import MPIException as Exception
 from perdure.comm.generalized import Grequest
 from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
 from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
-from perdure.comm.left_out import CONSTANTS, FILE_NULL, SESSION_NULL, WIN_NULL, File, Session, Win
 from perdure.comm.memory import memory_of as _memory_of
 from perdure.comm.operations import Prequest
 from perdure.comm.ops import (
@@ -119,6 +118,7 @@ from perdure.comm.requests import REQUEST_NULL, Request
 from perdure.comm.status import Status
 from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
 from perdure.comm.topologies import balanced as _balanced
+from perdure.comm.unsupported import CONSTANTS, FILE_NULL, SESSION_NULL, WIN_NULL, File, Session, Win
 from perdure.comm.utility_names import comm_lock as _comm_lock
 from perdure.comm.utility_names import context_of_intercomm as _commctx_inter
 from perdure.comm.utility_names import context_of_intracomm as _commctx_intra

@@ -19,8 +19,8 @@ import numpy.random  # NumPy imports it at its first use, which would be in the 
 from numpy.typing import NDArray
 
 from perdure.adapters import items, objects, random_states, sharing
-from perdure.adapters.comparing import Memo
-from perdure.adapters.declaring import gigabytes, held_by_nobody, plain, sizes, split, what_to_write
+from perdure.adapters.change_detection import Memo
+from perdure.adapters.declarations import gigabytes, held_by_nobody, plain, sizes, split, what_to_write
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.extents import Extents, extent
 from perdure.adapters.items import Entry

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from perdure.adapters import items
 from perdure.adapters.arrays import as_bytes
-from perdure.adapters.comparing import Memo
+from perdure.adapters.change_detection import Memo
 from perdure.adapters.items import Entry
 from perdure.adapters.tracking import WATCH_FROM_BYTES, Tracker, tracker
 from perdure.core.ids import Label

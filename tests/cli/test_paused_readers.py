@@ -16,7 +16,7 @@ import pytest
 from tests.cli.test_command import wait_for
 from tests.faults.conftest import PROGRAM
 
-from perdure.launch.outlet import Outlet
+from perdure.launch.event_queue import EventQueue
 
 PRINTS = str(pathlib.Path(__file__).parents[1] / "programs" / "prints_much.py")
 RANKS = 4
@@ -108,11 +108,11 @@ def test_events_that_do_not_fit_are_counted_in_their_place() -> None:
         reads.wait()
         taken.append(event)
 
-    outlet = Outlet(take, name="test", events_max=4)
+    queue = EventQueue(take, name="test", events_max=4)
     for number in range(10):
-        outlet.put({"t": float(number), "event": "progress", "superstep": number})
-    assert not outlet.close(patience_s=0.01)
+        queue.put({"t": float(number), "event": "progress", "superstep": number})
+    assert not queue.close(patience_s=0.01)
     reads.set()
-    assert outlet.close()
+    assert queue.close()
     assert [event.get("superstep") for event in taken] == [0, 1, 2, 3, None]
     assert taken[-1] == {"t": 9.0, "event": "events_dropped", "count": 6}

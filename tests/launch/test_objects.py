@@ -8,7 +8,7 @@ import pytest
 
 import perdure
 from perdure import UsageError
-from perdure.adapters.unsetting import CAN_UNSET_LOCALS
+from perdure.adapters.unset_variables import CAN_UNSET_LOCALS
 
 PROGRAMS = pathlib.Path(__file__).parents[1] / "programs"
 """The kinds of values below are functions in `programs/objects.py`, or in another file there that is named before the colon."""

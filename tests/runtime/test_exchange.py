@@ -23,8 +23,8 @@ from perdure.runtime import exchange
 from perdure.runtime.addresses import address_of, listen, tcp_address
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.links import Links
+from perdure.runtime.rank_restore import restore
 from perdure.runtime.reception import DATA
-from perdure.runtime.restoring import restore
 from perdure.runtime.rings import PLACES, RING_MAX_BYTES
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from perdure.adapters.comparing import Memo, copy_changed, stretches
+from perdure.adapters.change_detection import Memo, copy_changed, stretches
 from perdure.adapters.tracking import Flags, Tracker
 from perdure.core import changes
 from perdure.core.ids import Label

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from perdure.sim.cluster import Cluster
 from perdure.sim.scenario import parse
-from perdure.sim.words import in_words
+from perdure.sim.transcript import in_words
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCENARIOS = ROOT / "tests" / "scenarios"

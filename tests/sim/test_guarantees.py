@@ -14,7 +14,7 @@ from perdure.sim import Cluster, Failure, Scenario, SimFault, Verdict, run_seeds
 from perdure.sim.campaign import run_scenario
 from perdure.sim.cluster import SETTINGS
 from perdure.sim.scenario import CUSTODY_PHASES, EARLY, KINDS, PHASES, parse
-from perdure.sim.words import in_words
+from perdure.sim.transcript import in_words
 
 SHAPES = ((2, 1), (4, 1), (4, 2), (3, 0))
 SLOW = ("row", "rival", "rack", "domain", "deaf", "silence")

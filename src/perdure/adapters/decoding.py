@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.adapters import anatomy, set_layout
+from perdure.adapters import object_structure, set_layout
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.matching import Matching
 from perdure.adapters.nodes import IMMUTABLE, Node, children
@@ -68,8 +68,8 @@ class Decoding:
         return [self._made[cell[0]] if type(cell) is tuple else cell for cell in cells]
 
     def _class(self, name: tuple[str, ...]) -> Any:
-        found = anatomy.find_global(*name[:2])
-        if found is anatomy.MISSING:
+        found = object_structure.find_global(*name[:2])
+        if found is object_structure.MISSING:
             raise UsageError(f"the item {self._item!r} was committed with an object of {name[0]}.{name[1]}, which is not there any more")
         return found
 
@@ -192,13 +192,13 @@ class Decoding:
 
     def _set_attributes(self, value: Any, found: Any) -> None:
         names, cells = found or ((), ())
-        if names or anatomy.namespace(value) or anatomy.slot_names(type(value)):
-            anatomy.set_attributes(value, dict(zip(names, self._all(cells), strict=True)))
+        if names or object_structure.namespace(value) or object_structure.slot_names(type(value)):
+            object_structure.set_attributes(value, dict(zip(names, self._all(cells), strict=True)))
 
     def _immutable(self, index: int, node: Node) -> Any:
         match node[0]:
             case "nan":
-                found = anatomy.find_global(*node[1]) if node[1] else anatomy.MISSING
+                found = object_structure.find_global(*node[1]) if node[1] else object_structure.MISSING
                 return found if type(found) is type(node[2]) and found != found else _fresh(node[2])
             case "global":
                 return self._global(node)
@@ -213,7 +213,7 @@ class Decoding:
         if node[0] == "tuple":
             parts = self._all(node[2])
             old = self._onto.parts[self._old[index]] if self._onto is not None and index in self._old else None
-            home = anatomy.find_global(*node[1][2:]) if len(node[1]) > 2 else anatomy.MISSING
+            home = object_structure.find_global(*node[1][2:]) if len(node[1]) > 2 else object_structure.MISSING
             if type(home) is tuple and repr(home) == repr(tuple(parts)):
                 value = home
             elif (
@@ -277,8 +277,8 @@ class Decoding:
 
     def _clear(self, value: Any, node: Node) -> None:
         """Empty an object whose state is set next. One that has no state is what it is made of, an enum member for example."""
-        if node[4] is not None and (anatomy.namespace(value) or anatomy.slot_names(type(value))):
-            anatomy.set_attributes(value, {})
+        if node[4] is not None and (object_structure.namespace(value) or object_structure.slot_names(type(value))):
+            object_structure.set_attributes(value, {})
         if isinstance(value, dict | list | deque | set):
             value.clear()
 
@@ -319,7 +319,7 @@ def _dtype(text: Any) -> np.dtype[Any]:
 def _new_object(walk: Decoding, node: Node) -> Any:
     """Return what the program has by the name of the object, if it had one (`modules.Sentinels.home_of`); otherwise a new object."""
     cls = walk._class(node[1])
-    home = anatomy.find_global(*node[1][2:]) if len(node[1]) > 2 else anatomy.MISSING
+    home = object_structure.find_global(*node[1][2:]) if len(node[1]) > 2 else object_structure.MISSING
     return home if type(home) is cls else object.__new__(cls)
 
 

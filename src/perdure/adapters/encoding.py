@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from perdure.adapters import anatomy, buffers, set_layout
+from perdure.adapters import buffers, object_structure, set_layout
 from perdure.adapters.buffers import Refused
 from perdure.adapters.extents import Extent, extent, extent_of_buffer, is_mapped_file
 from perdure.adapters.modules import Sentinels
@@ -165,7 +165,7 @@ class Encoding:
 
     def _attributes(self, value: Any, *, ordered: bool = True) -> list[Any]:
         names, cells = [], []
-        found = anatomy.attributes(value)
+        found = object_structure.attributes(value)
         for name, one in found if ordered else sorted(found, key=lambda pair: str(pair[0])):
             names.append(name)
             cells.append(self._cell(one, f".{name.rpartition('.')[2]}"))
@@ -173,7 +173,7 @@ class Encoding:
 
     def _class(self, cls: type, kind: str) -> tuple[str, str]:
         if (kind, cls) not in self.classes:
-            if kind != "reduced" and anatomy.find_global(cls.__module__, cls.__qualname__) is not cls and not self._witness:
+            if kind != "reduced" and object_structure.find_global(cls.__module__, cls.__qualname__) is not cls and not self._witness:
                 raise Refused(
                     f"an object of the class {cls.__qualname__}, which cannot be found as {cls.__module__}.{cls.__qualname__}: "
                     "define the class at the top level of a module"
@@ -187,12 +187,12 @@ class Encoding:
             return ("nan", _NOT_A_NUMBER.get(id(value)) or self._names().constant_of(value) or (), value)
         if cls not in _BUILT_IN and (special := self._special(value)) is not None:
             return special
-        base = anatomy.c_base(cls)
+        base = object_structure.c_base(cls)
         name: tuple[str, ...] = self._class(cls, base.__name__)
         home = self._names().home_of(value) if base is object else self._names().constant_of(value) if cls is tuple else None
         if home is not None:
             name += home
-        elif not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not anatomy.is_constant(value):
+        elif not issubclass(base, tuple | frozenset | int | float | complex | str | bytes) and not object_structure.is_constant(value):
             self.mutable.add(id(value))
         return (base.__name__, name, *_CONTENTS[base](self, value), self._attributes(value))
 
@@ -220,7 +220,7 @@ class Encoding:
             self._bytes_of(value, value)
             self.mutable.add(id(value))
             return ("array.array", value.typecode, value.tobytes())
-        if cls in copyreg.dispatch_table or anatomy.is_reduced(cls):
+        if cls in copyreg.dispatch_table or object_structure.is_reduced(cls):
             return self._reduced(value)
         return None
 
@@ -234,10 +234,10 @@ class Encoding:
             module, name = getattr(value, "__module__", None) or "builtins", value.__qualname__
             if value in (type(None), type(...), type(NotImplemented)):
                 module = "types"
-            if anatomy.find_global(module, name) is not value and not self._witness:
+            if object_structure.find_global(module, name) is not value and not self._witness:
                 raise Refused(f"{name}, which no module has by that name (a lambda or a local function): define it at top level")
             return ("global", module, name)
-        sentinel = self._names().name_of(value) if anatomy.c_base(type(value)) in (object, np.ndarray) else None
+        sentinel = self._names().name_of(value) if object_structure.c_base(type(value)) in (object, np.ndarray) else None
         return None if sentinel is None else ("global", *sentinel, type(value).__qualname__)
 
     def _opaque(self, value: Any, why: str) -> Node:
@@ -283,7 +283,7 @@ class Encoding:
             return self._opaque(value, f"a {type(value).__name__} that cannot be pickled ({error})")
         if isinstance(reduced, str):
             module = pickle.whichmodule(value, reduced)  # type: ignore[attr-defined]
-            if anatomy.find_global(module, reduced) is not value:
+            if object_structure.find_global(module, reduced) is not value:
                 return self._opaque(value, f"{reduced}, which is not {module}.{reduced}")
             return ("global", module, reduced)
         function, arguments, state, elements, pairs = (*reduced, None, None, None)[:5]
@@ -351,8 +351,8 @@ def _hashed_by_address(value: Any) -> bool:
     """Return whether an object's hash follows from an address: its own, or that of what it consists of."""
     if isinstance(value, tuple | frozenset):
         return any(map(_hashed_by_address, value))
-    if anatomy.is_constant(value) and not isinstance(value, int | float | complex | str | bytes):
-        return any(_hashed_by_address(one) for _, one in anatomy.attributes(value))
+    if object_structure.is_constant(value) and not isinstance(value, int | float | complex | str | bytes):
+        return any(_hashed_by_address(one) for _, one in object_structure.attributes(value))
     return value is None or (isinstance(value, type | types.FunctionType) or getattr(type(value), "__hash__", None) is object.__hash__)
 
 

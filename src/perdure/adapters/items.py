@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.adapters import arrays, objects, sharing
-from perdure.adapters.comparing import Memo, copy_changed, stretches
+from perdure.adapters.change_detection import Memo, copy_changed, stretches
 from perdure.adapters.places import Items
 from perdure.adapters.tracking import Flags
 from perdure.core.changes import joined

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CodeType
 from typing import Final
 
-from perdure.adapters.unsetting import all_codes
+from perdure.adapters.unset_variables import all_codes
 
 _ENDS: Final = frozenset(
     {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.adapters import anatomy
+from perdure.adapters import object_structure
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.nodes import IMMUTABLE, Node
 
@@ -122,7 +122,7 @@ class Matching:
 
 def _is_at_home(name: tuple[str, ...]) -> bool:
     """Whether the program still has an object of that class by the name that it had at the commit."""
-    return type(anatomy.find_global(*name[2:])) is anatomy.find_global(*name[:2])
+    return type(object_structure.find_global(*name[2:])) is object_structure.find_global(*name[:2])
 
 
 def _same_place(new: Any, old: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from perdure.adapters import anatomy
+from perdure.adapters import object_structure
 from perdure.runtime.program_threads import PACKAGE
 
 Name = tuple[str, str]
@@ -74,15 +74,15 @@ class Sentinels:
         """Return the name of an object without state; None if it has state, or no module has it."""
         if type(value) is object:
             return self._of_program(value) or _of_bare(value)
-        if anatomy.c_base(type(value)) is not object:
+        if object_structure.c_base(type(value)) is not object:
             return ("numpy.ma", "masked") if value is np.ma.masked else None
         found = self._of_program(value) or self._of_library(value)
-        return None if found is None or any(True for _ in anatomy.attributes(value)) else found
+        return None if found is None or any(True for _ in object_structure.attributes(value)) else found
 
     def home_of(self, value: Any) -> Name | None:
         """Return the constant (a name in capitals) that the program has for an object whose attributes are plain values."""
         found = self._of_program(value)
-        if found is None or not _is_constant(found) or any(type(one) not in PLAIN for _, one in anatomy.attributes(value)):
+        if found is None or not _is_constant(found) or any(type(one) not in PLAIN for _, one in object_structure.attributes(value)):
             return None
         return found
 
@@ -102,7 +102,7 @@ class Sentinels:
         if self._programs is None:
             self._programs = {id(one): (one, name) for module in program_modules() for one, name in _named_in(module)}
         found = self._programs.get(id(value))
-        return found[1] if found is not None and anatomy.find_global(*found[1]) is value else None
+        return found[1] if found is not None and object_structure.find_global(*found[1]) is value else None
 
     def _of_library(self, value: Any) -> Name | None:
         """Return the name that the module of an object's class has for it."""
@@ -111,7 +111,7 @@ class Sentinels:
             module = sys.modules.get(home)
             self._libraries[home] = {id(one): name for name, one in list(vars(module).items())} if module is not None else {}
         name = self._libraries[home].get(id(value))
-        return None if name is None or anatomy.find_global(home, name) is not value else (home, name)
+        return None if name is None or object_structure.find_global(home, name) is not value else (home, name)
 
 
 def _named_in(module: types.ModuleType) -> Iterator[tuple[Any, Name]]:
@@ -133,7 +133,7 @@ def _is_constant(name: Name) -> bool:
 
 
 def _may_be(value: Any) -> bool:
-    return anatomy.c_base(type(value)) is object
+    return object_structure.c_base(type(value)) is object
 
 
 def _of_bare(value: Any) -> Name | None:
@@ -145,4 +145,4 @@ def _of_bare(value: Any) -> Name | None:
                 if type(one) is object:
                     _bare[id(one)] = one, (module.__name__, name)
     found = _bare.get(id(value))
-    return found[1] if found is not None and anatomy.find_global(*found[1]) is value else None
+    return found[1] if found is not None and object_structure.find_global(*found[1]) is value else None

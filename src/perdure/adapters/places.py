@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.adapters import anatomy
+from perdure.adapters import object_structure
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.extents import extent
 
@@ -117,7 +117,7 @@ def at(value: Any, words: tuple[str, ...]) -> Any:
     """Return what stands at a place of an object, or `NOWHERE`."""
     for word in words:
         if word.startswith("."):
-            found = {name.rpartition(".")[2]: one for name, one in anatomy.attributes(value)}
+            found = {name.rpartition(".")[2]: one for name, one in object_structure.attributes(value)}
             value = found.get(word[1:], NOWHERE)
         else:
             try:

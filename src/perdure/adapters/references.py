@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from perdure.adapters import anatomy
+from perdure.adapters import object_structure
 from perdure.adapters.encoding import ATOMS, Encoding, bits_of
 
 STRUCTURES: Final = frozenset(
@@ -52,13 +52,13 @@ def _counts(parts: list[Any]) -> tuple[Counter[int], set[int]]:
     owned: set[int] = set()
     for part in parts:
         counts.update(map(id, _referents(part)))
-        owned.add(id(anatomy.namespace(part)))
+        owned.add(id(object_structure.namespace(part)))
     return counts, owned
 
 
 def _referents(part: Any) -> list[Any]:
     found = gc.get_referents(part)
-    space = anatomy.namespace(part)
+    space = object_structure.namespace(part)
     if space is not None and any(one is space for one in found):
         found += gc.get_referents(space)
     if isinstance(part, np.ndarray):

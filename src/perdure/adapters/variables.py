@@ -8,7 +8,7 @@ with the wrong one. So the places of all parts that variables mean are noted at 
    short lists, tuples and dicts, attributes of objects that are not state, and what bound methods belong to, `DEPTH` steps deep.
 2. A view of an array is a part too: its place is that of the array, with the offset.
 3. A variable that the next superstep writes before it reads it may mean anything. Where the bytecode does not show that (`liveness`), the
-   variable is unset if it can be, and the superstep itself shows it (`unsetting`); the others are refused.
+   variable is unset if it can be, and the superstep itself shows it (`unset_variables`); the others are refused.
 4. An iterator over a part has a position instead (`iterators`).
 5. A variable that meant no part when the loop began must mean none, for nothing gives it back. Elements of lists and dicts and attributes
    may, for they are often caches.
@@ -26,12 +26,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from perdure.adapters import anatomy
+from perdure.adapters import object_structure
 from perdure.adapters.iterators import Position, position_of
 from perdure.adapters.liveness import is_kept_for_the_end, is_read_first, reads_global, writes_global
 from perdure.adapters.modules import PLAIN, program_modules
 from perdure.adapters.places import Items, Place
-from perdure.adapters.unsetting import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
+from perdure.adapters.unset_variables import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
 from perdure.errors import UsageError
 
 DEPTH: Final = 3
@@ -231,8 +231,8 @@ def _inside(value: Any) -> Iterable[tuple[str, Any, bool]]:
         return [(".__self__", value.__self__, False)]
     if cls is functools.partial:
         return [(".func", value.func, False), *((f".args[{number}]", one, False) for number, one in enumerate(value.args))]
-    if anatomy.is_plain(cls) and anatomy.c_base(cls) is object and cls.__module__.partition(".")[0] != "perdure":
-        return [(f".{name.rpartition('.')[2]}", one, True) for name, one in anatomy.attributes(value)]
+    if object_structure.is_plain(cls) and object_structure.c_base(cls) is object and cls.__module__.partition(".")[0] != "perdure":
+        return [(f".{name.rpartition('.')[2]}", one, True) for name, one in object_structure.attributes(value)]
     return []
 
 

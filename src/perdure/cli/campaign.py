@@ -17,9 +17,9 @@ from rich.text import Text
 from perdure.cli.parts import bar, clock
 from perdure.errors import ConfigError
 from perdure.testing.campaign import host_cases
-from perdure.testing.campaign.places import Here
 from perdure.testing.campaign.runner import Campaign, CampaignSpec, Outcome
 from perdure.testing.campaign.tally import Row, Tally
+from perdure.testing.campaign.testbeds import Here
 
 EVERY_S: Final = 10.0
 """Between two lines of progress where there is no terminal."""
@@ -61,9 +61,9 @@ def run_campaign(
 def _campaign(shape: CampaignSpec, options: Sequence[str], namespaced: bool) -> Campaign:
     if not namespaced:
         return Campaign(shape, lambda: Here(options))
-    from perdure.testing.place import NamespacedPlace
+    from perdure.testing.namespaced_testbed import NamespacedTestbed
 
-    return Campaign(shape, lambda: NamespacedPlace(shape.nodes + shape.spares), draw=host_cases.draw)
+    return Campaign(shape, lambda: NamespacedTestbed(shape.nodes + shape.spares), draw=host_cases.draw)
 
 
 def _watched(outcomes: Iterator[Outcome], tally: Tally, runs: int) -> Iterator[Outcome]:

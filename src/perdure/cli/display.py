@@ -12,11 +12,11 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from perdure.cli.above import printed_above
-from perdure.cli.dispensable import dispensable, print_error
+from perdure.cli.best_effort import dispensable, print_error
+from perdure.cli.output_pipe import printed_above
 from perdure.cli.parts import bar, clock, progress_words
 from perdure.cli.watch import Event, Watch
-from perdure.launch.outlet import Outlet
+from perdure.launch.event_queue import EventQueue
 
 USUAL_WIDTH: Final = 80
 """Of a terminal that does not know its size."""
@@ -84,15 +84,15 @@ def _step(event: Event) -> str:
 def display(*, to_terminal: bool) -> Iterator[Callable[[Event], None]]:
     """Give a function that queues events, which a thread shows on standard error; a reader that stops holds up nobody else."""
     if not to_terminal:
-        with Outlet(dispensable("the display", _Lines().take), name="display") as outlet:
-            yield outlet.put
+        with EventQueue(dispensable("the display", _Lines().take), name="display") as queue:
+            yield queue.put
         return
     # rich asks descriptors 0 to 2 for their size, which may all be pipes soon.
     width = None if os.isatty(0) else os.get_terminal_size(2).columns or USUAL_WIDTH
     with os.fdopen(os.dup(2), "w") as terminal:
         shown = _Bar(Console(file=terminal, width=width))
-        with shown.live, printed_above(shown.lines), Outlet(dispensable("the display", shown.take), name="display") as outlet:
-            yield outlet.put
+        with shown.live, printed_above(shown.lines), EventQueue(dispensable("the display", shown.take), name="display") as queue:
+            yield queue.put
 
 
 class _Bar:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perdure.cli.dispensable import dispensable
+from perdure.cli.best_effort import dispensable
 from perdure.cli.display import display
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
@@ -35,7 +35,7 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError
 from perdure.launch import run
-from perdure.launch.outlet import Outlet
+from perdure.launch.event_queue import EventQueue
 from perdure.launch.plain import plain
 from perdure.launch.program import MODULE
 
@@ -223,8 +223,8 @@ def _event_file(path: pathlib.Path | None) -> Iterator[TakeEvent]:
     def write(event: dict[str, Any]) -> None:
         _write_whole(file, json.dumps(plain(event), allow_nan=False).encode() + b"\n")
 
-    with file, Outlet(dispensable(f"--events {path}", write), name="events") as outlet:
-        yield outlet.put
+    with file, EventQueue(dispensable(f"--events {path}", write), name="events") as queue:
+        yield queue.put
 
 
 def _write_whole(file: io.FileIO, line: bytes) -> None:

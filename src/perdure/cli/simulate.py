@@ -103,7 +103,7 @@ def replay_command(
     from perdure.sim.checkers import Broken
     from perdure.sim.cluster import Cluster
     from perdure.sim.scenario import parse
-    from perdure.sim.words import in_words
+    from perdure.sim.transcript import in_words
 
     cluster = Cluster(parse(scenario), log=1_000_000)
     try:

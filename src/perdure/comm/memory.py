@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from perdure.comm.array_interfaces import BufferException, from_dlpack, from_interface
 from perdure.comm.constants import BOTTOM
 from perdure.comm.failures import ErrorClass, TypeException
-from perdure.comm.foreign import BufferException, from_dlpack, from_interface
 
 Bytes = NDArray[np.uint8]
 _NOTHING: Final[Bytes] = np.zeros(0, np.uint8)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from perdure.comm.engine import MessageEngine
 from perdure.comm.transports import GivenUp, Kind, Stream, make, never
-from perdure.comm.transports.strangers import Strangers
+from perdure.comm.transports.refused_connections import RefusedConnections
 from perdure.errors import ProgramExited
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Mesh:
         self.address = self._transport.address
         self._lock = threading.Lock()
         self._engine: MessageEngine | None = None
-        self._strangers = Strangers()
+        self._refused = RefusedConnections()
         self._parked: list[tuple[int, int, int, Stream]] = []
         self._revoked = self._paused = 0
         threading.Thread(target=self._accept, name="comm-accept", daemon=True).start()
@@ -130,7 +130,7 @@ class Mesh:
             greeting, stream = link
             job, generation, rank, incarnation, version = HANDSHAKE.unpack(greeting)
             if not hmac.compare_digest(job, self._job) or version != VERSION:
-                self._strangers.tell(f"elsewhere to rank {self.rank}", "is of another job, or of another version of perdure")
+                self._refused.tell(f"elsewhere to rank {self.rank}", "is of another job, or of another version of perdure")
                 stream.close()
             else:
                 self._hand_over(generation, rank, incarnation, stream)

@@ -28,7 +28,7 @@ from perdure.comm import singleton
 from perdure.core.faults import NOBODY
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
-from perdure.launch.lending import lend
+from perdure.launch.import_hook import lend
 from perdure.launch.program import dump_result, load
 from perdure.launch.script import Script
 from perdure.runtime import nursery

@@ -21,7 +21,7 @@ from typing import Any, Final
 import cloudpickle
 
 from perdure.errors import UsageError
-from perdure.launch.lending import lend, take_back
+from perdure.launch.import_hook import lend, take_back
 from perdure.launch.script import Script, has_job_main, names
 
 Raw = Mapping[str, str | bool] | Sequence[str]

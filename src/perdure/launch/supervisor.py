@@ -19,8 +19,8 @@ from perdure.engines import Engine, Process
 from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, JobSpec, OrchestratorConfig
 from perdure.launch.ending import Ending
-from perdure.launch.entries import STOPPED_S, AgentEntry, OrchestratorEntry, StoppedProcesses, Timer
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler
+from perdure.launch.process_table import STOPPED_S, AgentEntry, OrchestratorEntry, StoppedProcesses, Timer
 from perdure.launch.register import TextRegister
 from perdure.launch.standby import Standby
 from perdure.runtime.posix import descendants, kill_and_wait

@@ -22,10 +22,10 @@ from perdure.adapters.kept_memory import KeptMemory
 from perdure.comm import Mesh, singleton
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
-from perdure.launch.lending import lend, take_back
+from perdure.launch.import_hook import lend, take_back
 from perdure.launch.program import Program, Raw, arguments_of, describe, load, pickled_arguments, split_raw
 from perdure.launch.thread_rendezvous import Declared, Rendezvous, ThreadMonitor, ThreadSession
-from perdure.runtime.raised import as_raised
+from perdure.runtime.program_errors import as_raised
 from perdure.runtime.session import Means
 
 OnEvent = Callable[[dict[str, Any]], None]

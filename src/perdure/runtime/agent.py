@@ -42,8 +42,8 @@ from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.posix import end_descendants, is_stopped, stand_back
 from perdure.runtime.progress_page import ProgressPage
+from perdure.runtime.rank_restore import restore
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
-from perdure.runtime.restoring import restore
 from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.stacks import StackRequest, in_brief
 from perdure.runtime.tasks import Task

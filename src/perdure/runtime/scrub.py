@@ -26,7 +26,7 @@ from perdure.core.snapshot_index import Block, Kind, blocks_from
 from perdure.mapping import Bytes
 from perdure.runtime.exchange import decode_to
 from perdure.runtime.posix import stand_back
-from perdure.runtime.restoring import fetch_replicated
+from perdure.runtime.rank_restore import fetch_replicated
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import NotHeld, Vault, VaultEntry
 from perdure.runtime.vault_protocol import LinkDown

@@ -32,9 +32,9 @@ from perdure.runtime.gate import OutputGate
 from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
 from perdure.runtime.posix import end_process
+from perdure.runtime.program_errors import as_raised, print_raised, where
 from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
 from perdure.runtime.progress_page import FRAMES, ProgressPage
-from perdure.runtime.raised import as_raised, print_raised, where
 from perdure.runtime.session import Base, GenerationSession, Means, Previous
 from perdure.runtime.slots import Slots
 from perdure.runtime.stacks import offer_stacks

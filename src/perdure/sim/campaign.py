@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from perdure.sim.checkers import Broken
 from perdure.sim.cluster import Cluster, Verdict
 from perdure.sim.scenario import Scenario, draw, with_flips
-from perdure.sim.words import in_words
+from perdure.sim.transcript import in_words
 
 LAST_MOMENTS = 60
 

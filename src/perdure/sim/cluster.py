@@ -25,7 +25,7 @@ from perdure.sim.nodes import TICK_S, SimNode
 from perdure.sim.scenario import Scenario
 from perdure.sim.schedule import Schedule
 from perdure.sim.supervisor import Orchestrator, SimSupervisor
-from perdure.sim.words import Moment, name_of
+from perdure.sim.transcript import Moment, name_of
 
 HANG_S: Final = 150.0
 """Virtual time; longer than every deadline of the settings together: a run without an end by then never has one."""

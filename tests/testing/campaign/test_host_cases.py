@@ -8,7 +8,7 @@ from perdure.launch.domains import racks
 from perdure.launch.shapes import shape_of
 from perdure.testing.campaign.baseline import Baseline, baseline_of
 from perdure.testing.campaign.host_cases import draw
-from perdure.testing.campaign.places import KINDS, LOSES_NOBODY, HostFault
+from perdure.testing.campaign.testbeds import KINDS, LOSES_NOBODY, HostFault
 
 
 def baseline(parity: int, rack_count: int = 0) -> Baseline:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from perdure.comm.transports.refused_connections import RefusedConnections, peer_of
 from perdure.comm.transports.resource_limits import check_resources, is_exhausted
-from perdure.comm.transports.strangers import Strangers, peer_of
 from perdure.comm.transports.tcp import PATIENCE_S, tune
 
 PENDING_MAX: Final = 1024
@@ -51,7 +51,7 @@ class PendingConnections:
         self._listener, self._watch, self._unwatch = listener, watch, unwatch
         self._pending: dict[int, PendingConnection] = {}
         """By descriptor, in the order in which they came."""
-        self.strangers = Strangers()
+        self.refused = RefusedConnections()
 
     def let_in(self) -> None:
         """One that waits at the listener. Raises ConfigError when this process has no means for it: nobody could reach it any more. Before
@@ -103,7 +103,7 @@ class PendingConnections:
 
     def refuse(self, pending: PendingConnection, why: str) -> None:
         """One who has left with its first bytes: they are not right."""
-        self.strangers.tell(peer_of(pending.sock), why)
+        self.refused.tell(peer_of(pending.sock), why)
         pending.close()
 
     def expire(self, now: float) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.testing.campaign.baseline import Baseline
-from perdure.testing.campaign.places import HostFault
+from perdure.testing.campaign.testbeds import HostFault
 
 DELAYS_MS: Final = (0, 0, 1, 2, 4)
 """After the instant; what a phase does takes some milliseconds in a small job."""

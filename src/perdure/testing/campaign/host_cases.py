@@ -8,7 +8,7 @@ from typing import Final
 from perdure.testing.campaign import cases
 from perdure.testing.campaign.baseline import Baseline
 from perdure.testing.campaign.cases import AFTER, DOMAIN, NODE, TWICE, Case, Dice, Needs
-from perdure.testing.campaign.places import HostFault
+from perdure.testing.campaign.testbeds import HostFault
 
 SHORT_MS: Final = (300, 900, 1500)
 """Nobody is lost, and nobody pauses."""

@@ -31,7 +31,7 @@ from perdure.launch.shapes import shape_of
 from perdure.testing.campaign import cases
 from perdure.testing.campaign.baseline import Baseline, baseline_of
 from perdure.testing.campaign.cases import Case
-from perdure.testing.campaign.places import Here, HostFault, Listener, MakePlace, Testbed
+from perdure.testing.campaign.testbeds import Here, HostFault, Listener, MakeTestbed, Testbed
 from perdure.testing.leak_check import MARK, end_marked, leaks, marked
 
 Draw = Callable[[int, Baseline], Case]
@@ -157,10 +157,10 @@ class Campaign:
         ConfigError: the shape cannot be, or the program is too short. What ended the undisturbed run is raised as it would be by `run`.
     """
 
-    def __init__(self, shape: CampaignSpec, make_place: MakePlace = Here, *, draw: Draw = cases.draw) -> None:
-        self.shape, self._make_place, self._draw = shape, make_place, draw
+    def __init__(self, shape: CampaignSpec, make_testbed: MakeTestbed = Here, *, draw: Draw = cases.draw) -> None:
+        self.shape, self._make_place, self._draw = shape, make_testbed, draw
         layout = shape.layout()
-        with make_place() as place:
+        with make_testbed() as place:
             words = shape.command((), shape.spares, place.options)
             self._expected = _run(words, place, (), deadline_s=None, environment={"PERDURE_DEBUG": "1"})
         if self._expected.status:

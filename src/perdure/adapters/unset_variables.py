@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from perdure.adapters import anatomy
+from perdure.adapters import object_structure
 
 CAN_UNSET_LOCALS: Final = sys.implementation.name == "cpython" and sys.version_info < (3, 12)
 _ASKING: Final = frozenset({"hasattr", "getattr", "vars", "__dict__", "__getattribute__"})
@@ -118,7 +118,7 @@ def _frame_of(error: BaseException) -> FrameType | None:
 
 def may_unset_attribute(owner: Any, name: str, codes: Iterable[CodeType]) -> bool:
     """Return whether the program, whose functions are `codes`, would notice by an `AttributeError` that an attribute is missing."""
-    own = anatomy.namespace(owner)
+    own = object_structure.namespace(owner)
     cls = type(owner)
     if own is None or name not in own or hasattr(cls, name) or hasattr(cls, "__getattr__"):
         return False

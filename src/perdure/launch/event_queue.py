@@ -20,7 +20,7 @@ PATIENCE_INTERRUPTED_S: Final = 1.0
 Event = dict[str, Any]
 
 
-class Outlet:
+class EventQueue:
     """A queue of events before a function that may block. A context manager: its exit waits for the reader.
 
     `put` never blocks. `take` is called on one thread, with the events in their order, and should raise nothing.
@@ -62,7 +62,7 @@ class Outlet:
         self._thread.join(patience_s)
         return not self._thread.is_alive()
 
-    def __enter__(self) -> Outlet:
+    def __enter__(self) -> EventQueue:
         """See `close`."""
         return self
 

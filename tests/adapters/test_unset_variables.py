@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perdure.adapters.unsetting import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
+from perdure.adapters.unset_variables import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
 
 
 class Holder:

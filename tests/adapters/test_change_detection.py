@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from perdure.adapters import items
-from perdure.adapters.comparing import PROBE_EVERY, Memo, copy_changed, stretches
+from perdure.adapters.change_detection import PROBE_EVERY, Memo, copy_changed, stretches
 from perdure.adapters.items import Entry
 from perdure.coding import copying
 from perdure.core.ids import Label

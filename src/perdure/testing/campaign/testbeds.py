@@ -71,7 +71,7 @@ class Testbed(Protocol):
         """What can be taken back is: the stopped go on, cuts are healed."""
 
 
-MakePlace = Callable[[], AbstractContextManager[Testbed]]
+MakeTestbed = Callable[[], AbstractContextManager[Testbed]]
 
 
 class Here:

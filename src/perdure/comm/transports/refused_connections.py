@@ -6,7 +6,7 @@ import socket
 import sys
 
 
-class Strangers:
+class RefusedConnections:
     """Those of one listener. The first is told of: whoever tries again and again shall not fill a disk."""
 
     def __init__(self) -> None:

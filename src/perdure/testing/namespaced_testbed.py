@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from perdure.testing.campaign.places import HostFault
+from perdure.testing.campaign.testbeds import HostFault
 from perdure.testing.hosts import Hosts
 
 LOSS: Final = 0.02
 SLOW_MBIT: Final = 20.0
 
 
-class NamespacedPlace:
+class NamespacedTestbed:
     """Hosts for so many nodes, and one that the job is started from. Raises HostsUnavailable where namespaces are not allowed."""
 
     def __init__(self, nodes: int) -> None:
@@ -25,7 +25,7 @@ class NamespacedPlace:
         names = ",".join(host.address for host in list(self._hosts)[1:])
         self.options: Sequence[str] = ("--hosts", names, "--shell", shlex.join(Hosts.shell))
 
-    def __enter__(self) -> NamespacedPlace:
+    def __enter__(self) -> NamespacedTestbed:
         return self
 
     def __exit__(self, *_: object) -> None:
