@@ -67,7 +67,7 @@ class Job:
         self._superstep = session.base.superstep if session.base else 0
         self._entries: dict[str, Entry] = {}
         self._random: dict[str, Any] = {}
-        self._memo = Memo(tracker=tracker() if session.tracks_writes else None, check_restore=session.means.check_restore)
+        self._memo = Memo(tracker=tracker() if session.tracks_writes else None, check_restore=session.parameters.check_restore)
         self._extents = Extents()
         self._residence = Residence(session)
         self._loop = "before"
@@ -75,7 +75,7 @@ class Job:
         self._is_over = False
         self._every: int | None = None
         self._rebound = Rebinding()
-        seeds = np.random.SeedSequence(session.means.seed).spawn(session.size)[session.rank]
+        seeds = np.random.SeedSequence(session.parameters.seed).spawn(session.size)[session.rank]
         self._rng = self._random["rng"] = np.random.default_rng(seeds)
         if session.alone:
             random.seed(int(seeds.generate_state(1)[0]))
@@ -286,12 +286,12 @@ class Job:
     def _have_memory(self, what: str, nbytes: int, *, resident: bool = False) -> None:
         """All ranks of the machine together, with what protects them, must fit; told before anything is allocated. `resident`: it will lie
         in the slot."""
-        session = self._session
-        needed = self._residence.needed_bytes([(nbytes, resident), *sizes(self._entries.values())]) * session.means.ranks_on_machine
-        if needed > session.means.available_bytes:
+        given = self._session.parameters
+        needed = self._residence.needed_bytes([(nbytes, resident), *sizes(self._entries.values())]) * given.ranks_on_machine
+        if needed > given.available_bytes:
             raise ConfigError(
-                f"{what} does not fit: {session.means.ranks_on_machine} ranks need {gigabytes(needed)} for live arrays, "
-                f"snapshots and parity, and there are {gigabytes(session.means.available_bytes)}; use a smaller problem, or more machines"
+                f"{what} does not fit: {given.ranks_on_machine} ranks need {gigabytes(needed)} for live arrays, "
+                f"snapshots and parity, and there are {gigabytes(given.available_bytes)}; use a smaller problem, or more machines"
             )
 
     # ---- the loop ---------------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class Job:
         """
         if self._loop != "before":
             raise UsageError("a program has one supersteps loop: put both parts into one")
-        every = self._session.means.commit_every or commit_every
+        every = self._session.parameters.commit_every or commit_every
         if every != "auto" and not (isinstance(every, int) and every >= 1):
             raise UsageError(f"commit_every is a number of supersteps from 1 on, or 'auto', not {every!r}")
         if count is not None and (not isinstance(count, int | np.integer) or count < 0):
@@ -337,7 +337,7 @@ class Job:
     def _begin(self, caller: FrameType | None = None) -> None:
         """The first `next()`: every item becomes the committed state; there is none yet: this state is committed."""
         self._loop = "running"
-        self._session.comm.engine.allows_crossing = self._session.means.on_crossing == "warn"
+        self._session.comm.engine.allows_crossing = self._session.parameters.on_crossing == "warn"
         base = self._session.base
         self._entries[RANDOM] = Entry(name=RANDOM, kind=Kind.PRIVATE, live=self._random)
         if base is None:
@@ -368,7 +368,7 @@ class Job:
     def _commit(self, superstep: int) -> None:
         session = self._session
         transit = NOTHING if superstep == END or self._is_over else in_transit.transit(session.comm.engine)
-        if transit.unfinished and session.means.on_crossing == "stop":
+        if transit.unfinished and session.parameters.on_crossing == "stop":
             raise UsageError(refusal(transit.unfinished, superstep))
         session.begin_snapshot(superstep)
         self._random.update(random_states.taken(self.rng))

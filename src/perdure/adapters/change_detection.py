@@ -50,7 +50,7 @@ class Memo:
         restored: by object, the kinds and classes of parts that a trial has restored.
         names: what the program had names for when the loop began.
         variables: which of them are variables, and of which parts.
-        check_restore: when a restore is tried, as of `Means`.
+        check_restore: when a restore is tried, as of `RankParameters`.
         commits: how many there were.
         tracker: knows what was written; None: nobody does.
     """

@@ -82,7 +82,7 @@ def main() -> None:
         return
     order = json.loads(text)
     config = order["config"]
-    config["means"]["available_bytes"] = available_bytes()
+    config["parameters"]["available_bytes"] = available_bytes()
     os.environ.update(order["environment"])
     with contextlib.suppress(OSError):  # the supervisor's directory need not be here; a program that needs files says so
         os.chdir(order["directory"])

@@ -28,7 +28,7 @@ from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
-from perdure.runtime.session import CHECK_RESTORE, Means
+from perdure.runtime.session import CHECK_RESTORE, RankParameters
 
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
@@ -122,12 +122,12 @@ def run(
         memory=memory or settings.memory,
     )  # fmt: skip
     check_settings(settings)
-    means = Means(
+    parameters = RankParameters(
         seed=seed, commit_every=commit_every, ranks_on_machine=ranks if chosen.shares_memory else ranks_per_node,
         available_bytes=available_bytes(), ranks_per_node=ranks_per_node,
         check_restore=check_restore, on_crossing=settings.on_crossing,
     )  # fmt: skip
-    check_means(means, ranks)
+    check_parameters(parameters, ranks)
     account = Account(name, settings)
 
     def take(event: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ def run(
         if faults or return_after_s is not None:
             raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
         account.report.result = run_threads(
-            main, arguments, raw_arguments, means=means, settings=settings, on_event=take, lends=lend_mpi4py
+            main, arguments, raw_arguments, parameters=parameters, settings=settings, on_event=take, lends=lend_mpi4py
         )  # fmt: skip
         return account.report
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
@@ -154,7 +154,7 @@ def run(
         if choice is not None:
             take({"t": 0.0, "event": "group_size", "size": choice.size, "reason": choice.reason})
     spec = _job_spec(
-        describe(main, arguments, raw_arguments, lends=lend_mpi4py), means, shape, spares, faults, settings,
+        describe(main, arguments, raw_arguments, lends=lend_mpi4py), parameters, shape, spares, faults, settings,
         _transport(transport, chosen), return_after_s,
     )  # fmt: skip
     if chosen.nodes_max is not None and spec.nodes > chosen.nodes_max:
@@ -190,13 +190,13 @@ def _transport(wanted: str | None, engine: Engine) -> Kind:
     return wanted
 
 
-def check_means(means: Means, ranks: int) -> None:
+def check_parameters(parameters: RankParameters, ranks: int) -> None:
     """What every engine needs."""
-    commit_every = means.commit_every
+    commit_every = parameters.commit_every
     if ranks < 1:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
-    if means.check_restore not in CHECK_RESTORE:
-        raise ConfigError(f"--check-restore is {', '.join(CHECK_RESTORE)}, not {means.check_restore!r}")
+    if parameters.check_restore not in CHECK_RESTORE:
+        raise ConfigError(f"--check-restore is {', '.join(CHECK_RESTORE)}, not {parameters.check_restore!r}")
     if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
         raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
 
@@ -215,11 +215,11 @@ def check_settings(settings: Settings) -> None:
 
 
 def _job_spec(
-    program: Program, means: Means, shape: JobShape, spares: int, faults: Sequence[str], settings: Settings, transport: Kind,
+    program: Program, parameters: RankParameters, shape: JobShape, spares: int, faults: Sequence[str], settings: Settings, transport: Kind,
     return_after_s: float | None,
 ) -> JobSpec:  # fmt: skip
     nodes = nodes_with_ranks(shape.ranks, shape.ranks_per_node) + spares
     return JobSpec(
-        program=program, shape=shape, spares=spares, settings=settings, means=means,
+        program=program, shape=shape, spares=spares, settings=settings, parameters=parameters,
         faults=[parse_fault(fault, nodes=nodes, ranks=shape.ranks) for fault in faults], transport=transport, return_after_s=return_after_s,
     )  # fmt: skip

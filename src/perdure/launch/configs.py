@@ -13,7 +13,7 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import Settings
 from perdure.launch.program import Program
-from perdure.runtime.session import Means
+from perdure.runtime.session import RankParameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class JobSpec:
     shape: JobShape
     spares: int
     settings: Settings
-    means: Means
+    parameters: RankParameters
     faults: Sequence[Fault]
     transport: Kind
     return_after_s: float | None
@@ -45,7 +45,7 @@ class AgentConfig(msgspec.Struct, kw_only=True):
     program: Program
     ranks: int
     settings: Settings
-    means: Means
+    parameters: RankParameters
     faults: list[Fault]
     spent: list[int]
     transport: Kind

@@ -112,7 +112,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         injector = Injector(config.faults, spent, control.fileno(), node=config.node, rank=rank)
         place = WorkerContext(
             token=bytes.fromhex(config.token), host=host_of(config.address), rank=rank, incarnation=incarnation, fds=fds,
-            settings=config.settings, means=config.means, injector=injector, transport=config.transport, slots=slots,
+            settings=config.settings, parameters=config.parameters, injector=injector, transport=config.transport, slots=slots,
         )  # fmt: skip
         WorkerProcess(place, run_main).run()
 

@@ -19,14 +19,14 @@ from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
-from perdure.launch import check_means, check_settings
+from perdure.launch import check_parameters, check_settings
 from perdure.launch.program import Raw
 from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.thread_rendezvous import Declaration
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
-from perdure.runtime.session import Means
+from perdure.runtime.session import RankParameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +97,8 @@ def plan(
     Raises:
         UsageError: besides, the program declares nothing.
     """
-    means = Means(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes())
-    check_means(means, ranks)
+    parameters = RankParameters(seed=seed, commit_every=None, ranks_on_machine=ranks, available_bytes=available_bytes())
+    check_parameters(parameters, ranks)
     shape = shape_of(ranks, ranks_per_node, spares, parity_of(parity, ranks), fixed_size(group_size), failure_domains, node_labels)
     settings = settings or Settings()
     settings = replace(settings, memory=memory or settings.memory)
@@ -110,7 +110,7 @@ def plan(
         raise _Seen
 
     try:
-        run_threads(main, arguments, raw_arguments, means=means, settings=settings, on_event=lambda event: None, declared=note)
+        run_threads(main, arguments, raw_arguments, parameters=parameters, settings=settings, on_event=lambda event: None, declared=note)
     except ProgramFailed:
         if not seen:
             raise

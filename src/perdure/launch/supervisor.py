@@ -151,7 +151,7 @@ class Supervisor:
         spec = self._job_spec
         config = AgentConfig(
             token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number, node=node,
-            program=spec.program, ranks=spec.shape.ranks, settings=spec.settings, means=spec.means, faults=list(spec.faults),
+            program=spec.program, ranks=spec.shape.ranks, settings=spec.settings, parameters=spec.parameters, faults=list(spec.faults),
             spent=sorted(self._fault_scheduler.spent), transport=spec.transport,
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))

@@ -25,7 +25,7 @@ from perdure.core.snapshot_index import SnapshotIndex
 from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
 from perdure.mapping import Bytes
 from perdure.runtime.program_threads import any_may_send
-from perdure.runtime.session import Base, Means, Previous
+from perdure.runtime.session import Base, Previous, RankParameters
 
 Tell = Callable[..., None]
 """tell(event, **fields): to whoever runs the job."""
@@ -194,12 +194,19 @@ class ThreadSession:
     tracks_writes = False
 
     def __init__(
-        self, rendezvous: Rendezvous, monitor: ThreadMonitor, comm: Communicator, means: Means, tell: Tell, *, tight: bool = False
+        self,
+        rendezvous: Rendezvous,
+        monitor: ThreadMonitor,
+        comm: Communicator,
+        parameters: RankParameters,
+        tell: Tell,
+        *,
+        tight: bool = False,
     ) -> None:
         """`tight`: arrays are laid out as they would be in a live slot, and no further."""
         self.tight = tight
         self._rendezvous, self._monitor, self._tell = rendezvous, monitor, tell
-        self.comm, self.means = comm, means
+        self.comm, self.parameters = comm, parameters
         self.rank, self.size = comm.rank, comm.size
         self._snapped_since = self._told_at = 0.0
         self._sent_bytes = 0

@@ -26,7 +26,7 @@ from perdure.launch.import_hook import lend, take_back
 from perdure.launch.program import Program, Raw, arguments_of, describe, load, pickled_arguments, split_raw
 from perdure.launch.thread_rendezvous import Declared, Rendezvous, ThreadMonitor, ThreadSession
 from perdure.runtime.program_errors import as_raised
-from perdure.runtime.session import Means
+from perdure.runtime.session import RankParameters
 
 OnEvent = Callable[[dict[str, Any]], None]
 LOOK_EVERY_S: Final = 0.1
@@ -40,7 +40,7 @@ def run_threads(
     arguments: Mapping[str, Any] | None,
     raw: Raw | None,
     *,
-    means: Means,
+    parameters: RankParameters,
     settings: Settings,
     on_event: OnEvent,
     declared: Declared | None = None,
@@ -57,10 +57,10 @@ def run_threads(
                 function, program = main, Program(raw=options, words=words, arguments=pickled_arguments(arguments))
             else:
                 program = describe(main, arguments, raw, lends=lends)
-                lend(size=means.ranks_on_machine, lent=lends)
+                lend(size=parameters.ranks_on_machine, lent=lends)
                 function = load(program)[0]
             arguments_of(function, program)
-            return _Threads(function, program, means, settings, on_event, declared).run()
+            return _Threads(function, program, parameters, settings, on_event, declared).run()
     finally:
         take_back()
 
@@ -69,14 +69,14 @@ class _Threads:
     """One job. Events are handed to the thread that called `run`, which is the one that a Ctrl-C reaches."""
 
     def __init__(
-        self, function: Callable[..., Any], program: Program, means: Means, settings: Settings, on_event: OnEvent,
+        self, function: Callable[..., Any], program: Program, parameters: RankParameters, settings: Settings, on_event: OnEvent,
         declared: Declared | None,
     ) -> None:  # fmt: skip
-        self._function, self._program, self._means, self._settings, self._on_event = function, program, means, settings, on_event
-        self._size = means.ranks_on_machine
+        self._function, self._program, self._parameters, self._settings, self._on_event = function, program, parameters, settings, on_event
+        self._size = parameters.ranks_on_machine
         self._began = time.monotonic()
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._rendezvous = Rendezvous(self._size, self._tell, declared, means.on_crossing)
+        self._rendezvous = Rendezvous(self._size, self._tell, declared, parameters.on_crossing)
         self._monitors = [ThreadMonitor(self._fail) for _ in range(self._size)]
         name = os.urandom(16)
         self._meshes = [
@@ -127,7 +127,9 @@ class _Threads:
             self._rendezvous.check()
             addresses = [mesh.address for mesh in self._meshes]
             comm = self._meshes[rank].enter(generation=1, size=self._size, addresses=addresses, incarnations=[1] * self._size)
-            session = ThreadSession(self._rendezvous, self._monitors[rank], comm, self._means, self._tell, tight=self._settings.is_tight)
+            session = ThreadSession(
+                self._rendezvous, self._monitors[rank], comm, self._parameters, self._tell, tight=self._settings.is_tight
+            )
             arguments = arguments_of(self._function, self._program)
             job.run_main(self._function, arguments, session, KeptMemory(), self._keep_result)
         except GenerationRevoked:

@@ -39,7 +39,7 @@ CHECK_RESTORE = ("off", "first", "always")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class RankParameters:
     """What the job gives each rank, the same in all generations.
 
     Attributes:
@@ -67,7 +67,7 @@ class GenerationSession(Protocol):
     rank: int
     size: int
     generation: int
-    means: Means
+    parameters: RankParameters
     comm: Communicator
     base: Base | None
     previous: Previous | None

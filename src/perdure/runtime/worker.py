@@ -35,7 +35,7 @@ from perdure.runtime.posix import end_process
 from perdure.runtime.program_errors import as_raised, print_raised, where
 from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
 from perdure.runtime.progress_page import FRAMES, ProgressPage
-from perdure.runtime.session import Base, GenerationSession, Means, Previous
+from perdure.runtime.session import Base, GenerationSession, Previous, RankParameters
 from perdure.runtime.slots import Slots
 from perdure.runtime.stacks import offer_stacks
 
@@ -68,7 +68,7 @@ class WorkerContext:
     incarnation: int
     fds: list[int]
     settings: Settings
-    means: Means
+    parameters: RankParameters
     injector: Injector
     transport: Kind
     slots: Slots
@@ -241,7 +241,7 @@ class WorkerSession:
     def __init__(self, worker: WorkerProcess, enter: msg.Enter, comm: Communicator) -> None:
         self._worker, self._heard = worker, worker.heard
         self.rank, self.size, self.generation = worker.place.rank, enter.size, enter.generation
-        self.means, self.comm, self.protection = worker.place.means, comm, enter.protection
+        self.parameters, self.comm, self.protection = worker.place.parameters, comm, enter.protection
         self.tight = worker.place.settings.is_tight
         self.tracks_writes = worker.place.settings.track_writes and not self.tight
         self.base: Base | None = None
@@ -305,7 +305,7 @@ class WorkerSession:
             return superstep + 1
         settings = self._worker.place.settings
         now = time.monotonic()
-        nodes = nodes_with_ranks(self.size, self._worker.place.means.ranks_per_node)
+        nodes = nodes_with_ranks(self.size, self._worker.place.parameters.ranks_per_node)
         failures = failure_interval(nodes=nodes, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
         self._interval = choose_interval(
             superstep_s=(now - self._loop_since - self._commit_s) / self._supersteps if self._supersteps else None,
