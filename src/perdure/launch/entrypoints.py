@@ -70,8 +70,8 @@ def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
         control.send(verdict={"error": "ConfigError", "text": text})
         return
     injector = Injector(config.faults, spent, control.fileno(), node=config.node)
-    seat = AgentContext(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
-    process = AgentProcess(seat, config.settings, listener, control, nursery.NurseryClient(ours, nursery_pid))
+    context = AgentContext(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
+    process = AgentProcess(context, config.settings, listener, control, nursery.NurseryClient(ours, nursery_pid))
     control.send(up=address_of(listener))
     try:
         process.run()
@@ -110,11 +110,11 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
         injector = Injector(config.faults, spent, control.fileno(), node=config.node, rank=rank)
-        place = WorkerContext(
+        context = WorkerContext(
             token=bytes.fromhex(config.token), host=host_of(config.address), rank=rank, incarnation=incarnation, fds=fds,
             settings=config.settings, parameters=config.parameters, injector=injector, transport=config.transport, slots=slots,
         )  # fmt: skip
-        WorkerProcess(place, run_main).run()
+        WorkerProcess(context, run_main).run()
 
     def prepare_worker(live_bytes: int, fds: list[int]) -> None:
         slots.prepare(fds)

@@ -78,14 +78,14 @@ class AgentProcess:
     """One agent. `run` returns when the job is over for this node."""
 
     def __init__(
-        self, seat: AgentContext, settings: Settings, listener: socket.socket, control: ControlStream, nursery: NurseryClient
+        self, context: AgentContext, settings: Settings, listener: socket.socket, control: ControlStream, nursery: NurseryClient
     ) -> None:
-        self._seat = seat
-        self._state = AgentState(me=seat.agent, node=seat.node, settings=settings, orphan_since=time.monotonic())
+        self._context = context
+        self._state = AgentState(me=context.agent, node=context.node, settings=settings, orphan_since=time.monotonic())
         self._nursery, self._control = nursery, control
-        self._injector = seat.injector
+        self._injector = context.injector
         self._vault = Vault()
-        self._links = Links(self._vault, self._geometry_of, self._chunk_stored, seat.admission)
+        self._links = Links(self._vault, self._geometry_of, self._chunk_stored, context.admission)
         self._events: queue.SimpleQueue[ev.AgentEvent] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._loop = Loop()
@@ -98,7 +98,7 @@ class AgentProcess:
         self._nursery_went_on = time.monotonic()
         """When the nursery was last seen not to be stopped by a signal."""
         self._scrubber = Scrubber(self._post)
-        self._reception = Reception(self._loop, listener, seat.admission, self._welcome)
+        self._reception = Reception(self._loop, listener, context.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
         self._loop.watch(nursery.sock, self._nursery_said)
         self._loop.watch(control, self._supervisor_said)
@@ -156,7 +156,7 @@ class AgentProcess:
         if not is_stopped(self._nursery.pid) or since_s > silence_s / 2:  # or this process was stopped itself
             self._nursery_went_on = now
         elif now - self._nursery_went_on > silence_s:
-            print(f"perdure: the nursery of node {self._seat.node} was stopped for {silence_s:g} s: the node ends", file=sys.stderr)
+            print(f"perdure: the nursery of node {self._context.node} was stopped for {silence_s:g} s: the node ends", file=sys.stderr)
             self._end_node()
 
     def _sample(self) -> None:
@@ -314,7 +314,7 @@ class AgentProcess:
             channel = Channel(dial(self._plan().address_of(agent)))
         except OSError:
             return Channel.ended()
-        channel.send_raw(self._seat.admission.hello(PEER, self._state.me))
+        channel.send_raw(self._context.admission.hello(PEER, self._state.me))
         self._loop.read(channel, lambda message: None)
         return channel
 

@@ -77,20 +77,20 @@ class WorkerContext:
 class WorkerProcess:
     """One worker. `run` never returns before the agent says so."""
 
-    def __init__(self, place: WorkerContext, run_main: RunMain) -> None:
-        self.place = place
+    def __init__(self, context: WorkerContext, run_main: RunMain) -> None:
+        self.context = context
         self._run_main = run_main
         self.heard = Heard()
-        self.agent = Channel(socket.socket(fileno=place.fds[0]), blocking=True)
-        self.page = ProgressPage(place.fds[1])
-        offer_stacks(place.fds[1])
+        self.agent = Channel(socket.socket(fileno=context.fds[0]), blocking=True)
+        self.page = ProgressPage(context.fds[1])
+        offer_stacks(context.fds[1])
         self._gate = OutputGate(self.page, lambda: self.heard.revoked)
-        self._slot_fds = place.fds[2:4]
+        self._slot_fds = context.fds[2:4]
         self.started = time.monotonic()
         self.calls = Calls(self)
         self.mesh = Mesh(
-            job=place.token[:16], rank=place.rank, incarnation=place.incarnation, monitor=self.calls, transport=place.transport,
-            host=place.host,
+            job=context.token[:16], rank=context.rank, incarnation=context.incarnation, monitor=self.calls, transport=context.transport,
+            host=context.host,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -98,7 +98,7 @@ class WorkerProcess:
         let_revoked_threads_end()
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         self.agent.send(msg.Loaded(address=self.mesh.address, pid=os.getpid()))
-        self.place.slots.prepare(self._slot_fds)  # while the agent does its part
+        self.context.slots.prepare(self._slot_fds)  # while the agent does its part
         while True:
             with self.heard.changed:
                 self.heard.changed.wait_for(lambda: self.heard.enter is not None)
@@ -113,10 +113,10 @@ class WorkerProcess:
         try:
             comm = self.mesh.enter(generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations)
             if enter.generation > 1:
-                self.place.injector.at("entering", enter.base.superstep if enter.base else 0)
+                self.context.injector.at("entering", enter.base.superstep if enter.base else 0)
             self._run_main(WorkerSession(self, enter, comm))
         except GenerationRevoked:
-            self.place.injector.at("unwinding", -1)
+            self.context.injector.at("unwinding", -1)
         except BaseException as error:
             self.report(enter.generation, error)
             return
@@ -130,7 +130,7 @@ class WorkerProcess:
 
     def report(self, generation: int, error: BaseException) -> None:
         """Print what `main` has raised, and send it to the agent."""
-        place = where(self.place.rank, self.page.superstep)
+        place = where(self.context.rank, self.page.superstep)
         with contextlib.suppress(GenerationRevoked):  # nobody reads standard error, and the generation is over
             print_raised(error, place)
         self._gate.end_lines()
@@ -139,7 +139,7 @@ class WorkerProcess:
 
     def slot(self, index: int, nbytes: int) -> Bytes:
         """Slot `index` as (>= nbytes,) uint8."""
-        return self.place.slots.view(self._slot_fds[index], nbytes)
+        return self.context.slots.view(self._slot_fds[index], nbytes)
 
     # ---- the control thread -----------------------------------------------------------------------------------------------
 
@@ -240,10 +240,10 @@ class WorkerSession:
 
     def __init__(self, worker: WorkerProcess, enter: msg.Enter, comm: Communicator) -> None:
         self._worker, self._heard = worker, worker.heard
-        self.rank, self.size, self.generation = worker.place.rank, enter.size, enter.generation
-        self.parameters, self.comm, self.protection = worker.place.parameters, comm, enter.protection
-        self.tight = worker.place.settings.is_tight
-        self.tracks_writes = worker.place.settings.track_writes and not self.tight
+        self.rank, self.size, self.generation = worker.context.rank, enter.size, enter.generation
+        self.parameters, self.comm, self.protection = worker.context.parameters, comm, enter.protection
+        self.tight = worker.context.settings.is_tight
+        self.tracks_writes = worker.context.settings.track_writes and not self.tight
         self.base: Base | None = None
         if enter.base is not None and enter.offer is not None:
             nbytes = replicated_start(enter.offer.coded_bytes) + enter.offer.replicated_bytes
@@ -303,9 +303,9 @@ class WorkerSession:
         later = sorted(position for position in self._heard.positions if position > superstep)
         if not later:
             return superstep + 1
-        settings = self._worker.place.settings
+        settings = self._worker.context.settings
         now = time.monotonic()
-        nodes = nodes_with_ranks(self.size, self._worker.place.parameters.ranks_per_node)
+        nodes = nodes_with_ranks(self.size, self._worker.context.parameters.ranks_per_node)
         failures = failure_interval(nodes=nodes, elapsed_s=now - self._worker.started, failures=self.generation - 1, settings=settings)
         self._interval = choose_interval(
             superstep_s=(now - self._loop_since - self._commit_s) / self._supersteps if self._supersteps else None,
@@ -325,7 +325,7 @@ class WorkerSession:
         self._slot, since = self._heard.may_copy[label]
         offer = self._offers.pop(since, None) if since else None
         self.previous = Previous(label=since, offer=offer) if since and offer else None
-        self._worker.place.injector.at("copying", superstep)
+        self._worker.context.injector.at("copying", superstep)
 
     def slot(self, nbytes: int) -> Bytes:
         return self._worker.slot(self._slot, nbytes)
@@ -364,7 +364,7 @@ class WorkerSession:
             self._worker.slot(1 - self._slot, len(self._worker.slot(self._slot, 0)))
 
     def _wait_for_commit(self, label: Label) -> None:
-        self._worker.place.injector.at("waiting", label.superstep)
+        self._worker.context.injector.at("waiting", label.superstep)
         with self.inside(AT_THE_END if label.superstep == END else "supersteps"):
             self._wait(lambda: self._is_over(label))
 
@@ -389,4 +389,4 @@ class WorkerSession:
         page.superstep, page.count = superstep, -1 if count is None else int(count)
         page.write()
         self._supersteps += 1
-        self._worker.place.injector.at("", superstep)
+        self._worker.context.injector.at("", superstep)
