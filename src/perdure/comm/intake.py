@@ -31,7 +31,7 @@ class Receiver(Protocol):
 
 
 class Intake:
-    """Takes what comes on the links of one generation. `revoked`: nothing more is taken. `interval`: as of `Engine`."""
+    """Takes what comes on the links of one generation. `revoked`: nothing more is taken. `interval`: as of `MessageEngine`."""
 
     def __init__(self, generation: int, receiver: Receiver, monitor: Monitor) -> None:
         self.revoked = False

@@ -2,7 +2,7 @@
 
 A frame is a head and the bytes that follow it. Heads carry the generation and a sequence number of their channel, so that a frame of an
 older generation, or a lost or repeated one, is found and refused; and so that messages can be logged and replayed later. They carry the
-sender's commit interval too, the number of commit positions that it has passed: see `Engine.pass_commit`.
+sender's commit interval too, the number of commit positions that it has passed: see `MessageEngine.pass_commit`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the ranks of a process share when each is a thread: the rendezvous at which they meet at commits, and a `Session` for each of them.
+"""What ranks share that are threads of one process: the rendezvous at commits, and a `GenerationSession` for each rank.
 
 A commit here protects nothing: no loss of a thread can be survived. It is what the ranks agree on: the same items, equal where they are
 replicated, and an end in the same superstep, as of processes; and its digests say whether two runs are the same. All ranks wait for one
@@ -183,7 +183,7 @@ class ThreadMonitor:
 
 
 class ThreadSession:
-    """`Session` of a rank that is a thread."""
+    """`GenerationSession` of a rank that is a thread."""
 
     generation = 1
     base: Base | None = None

@@ -33,11 +33,11 @@ class NamespacedTestbed:
         self._hosts.close()
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-        """See `Place`: from the host without a node."""
+        """See `Testbed`: from the host without a node."""
         return self._hosts[0].popen(command, **options)
 
     def strike(self, fault: HostFault) -> None:
-        """See `Place`."""
+        """See `Testbed`."""
         host = self._hosts[fault.host + 1]
         back = {"stop_all": host.cont, "link_down": host.link_up, "cut": host.heal, "lossy": host.heal}.get(fault.kind)
         match fault.kind:
@@ -65,7 +65,7 @@ class NamespacedTestbed:
             self._to_take_back.append(back)
 
     def settle(self) -> None:
-        """See `Place`."""
+        """See `Testbed`."""
         for timer in self._timers:
             timer.join()
         self._timers.clear()

@@ -318,7 +318,7 @@ def is_of_use(slot: Slot) -> bool:
 
 
 def reports(state: AgentState) -> tuple[RankReport, ...]:
-    """All that this agent holds of the ranks that live here, for `Sealed` and `Status`."""
+    """All that this agent holds of the ranks that live here, for `Sealed` and `AgentStatus`."""
     return _reports(state, state.hosted.values())
 
 
