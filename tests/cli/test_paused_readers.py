@@ -115,4 +115,4 @@ def test_events_that_do_not_fit_are_counted_in_their_place() -> None:
     reads.set()
     assert queue.close()
     assert [event.get("superstep") for event in taken] == [0, 1, 2, 3, None]
-    assert taken[-1] == {"t": 9.0, "event": "events_dropped", "count": 6}
+    assert taken[-1] == {"v": 1, "t": 9.0, "event": "events_dropped", "count": 6}

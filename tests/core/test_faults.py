@@ -10,8 +10,10 @@ from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.faults import NOBODY, Fault, orchestrator_instant, parse_fault
 from perdure.core.ids import Ballot
+from perdure.core.job_events import ProposedEvent, ResumedEvent
 from perdure.core.planner import Seat, first_plan
 from perdure.errors import ConfigError
+from tests.job_event_examples import committed
 
 SEATS = [Seat(agent=number, node=number, address="a") for number in (1, 2, 3)]
 
@@ -96,8 +98,8 @@ def test_the_first_orchestrator_hands_nothing_over() -> None:
 def test_instants_of_the_orchestrator() -> None:
     seal = do.TellAgent(agent=1, message=msg.Seal(ballot=Ballot(1, 1), generation=1))
     assert orchestrator_instant(seal, 1) == ("sealing", -1)
-    assert orchestrator_instant(do.Publish(event="committed", fields={"superstep": 6}), 1) == ("committing", 6)
-    assert orchestrator_instant(do.Publish(event="resumed", fields={"superstep": 6}), 1) == ("", -1)
+    assert orchestrator_instant(do.Publish(event=committed(6)), 1) == ("committing", 6)
+    assert orchestrator_instant(do.Publish(event=ResumedEvent(superstep=6, generation=2)), 1) == ("", -1)
 
 
 def test_the_first_plan_is_no_recovery() -> None:
@@ -114,5 +116,5 @@ def test_instants_of_a_decision_by_votes() -> None:
     """The orchestrator has asked one agent, all of them, and has told the register what they have chosen."""
     plan = first_plan(SEATS, 3, 1, 3, 1)
     accept = do.TellAgent(agent=1, message=msg.Accept(ballot=Ballot(1, 1), generation=2, change=plan.change_to(plan)))
-    told = (accept, do.Publish(event="proposed", fields={"generation": 2}), do.Note(plan=plan))
+    told = (accept, do.Publish(event=ProposedEvent(generation=2)), do.Note(plan=plan))
     assert [orchestrator_instant(command, 1) for command in told] == [("accepting", -1), ("choosing", -1), ("chosen", -1)]

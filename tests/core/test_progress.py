@@ -9,6 +9,7 @@ import pytest
 from perdure.core import agent, progress
 from perdure.core import commands as do
 from perdure.core import events as ev
+from perdure.core.job_events import ProgressEvent
 from perdure.core.multicast_tree import head_above, split
 from perdure.core.orchestrator import GenerationPhase
 from tests.core.large import AGENTS, RANKS, SETTINGS, Job
@@ -32,7 +33,7 @@ def test_the_farthest_superstep_is_shown(job: Job) -> None:
     job.live(3.0)
     job.hosted(RANKS - 1).superstep = 4
     job.live(4.0)
-    assert job.of(do.Publish)[-1].fields == {"superstep": 4, "count": 9}
+    assert job.of(do.Publish)[-1].event == ProgressEvent(superstep=4, count=9)
 
 
 def test_w4_a_deadlock_of_a_large_job_names_some_of_its_ranks(job: Job) -> None:

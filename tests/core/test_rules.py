@@ -14,6 +14,7 @@ from perdure.core import messages as msg
 from perdure.core.agent import AgentState
 from perdure.core.agent.state import WorkerPhase
 from perdure.core.ids import END, Ballot, Label
+from perdure.core.job_events import CommittedEvent, JobEvent
 from perdure.core.orchestrator import GenerationPhase, JobShape, OrchestratorState
 from perdure.core.plan import Placement, Plan
 from perdure.core.settings import Settings
@@ -545,9 +546,9 @@ def test_c10_an_end_that_is_committed_during_a_seal_waits_for_the_next_generatio
 def test_c10_an_end_that_a_lost_node_had_prepared_is_published_when_its_rank_is_back(chief: Chief) -> None:
     """All survivors have the end, and the lost node's own word is lost with it: the report would have no supersteps and no digests."""
 
-    def published(number: int, message: msg.FromAgent) -> list[tuple[str, object]]:
+    def published(number: int, message: msg.FromAgent) -> list[tuple[type[JobEvent], object]]:
         answer = orchestrator.step(chief.state, ev.AgentSaid(agent=number, message=message), chief.now)
-        return [(one.event, one.fields.get("end")) for one in answer if isinstance(one, do.Publish)]
+        return [(type(one.event), getattr(one.event, "end", None)) for one in answer if isinstance(one, do.Publish)]
 
     end = Label(1, END)
     chief.said(2, prepared(end, 1))
@@ -561,7 +562,7 @@ def test_c10_an_end_that_a_lost_node_had_prepared_is_published_when_its_rank_is_
     chief.said(2, msg.Ready(generation=2, rank=0, address="w0"))
     assert chief.said(2, msg.Ready(generation=2, rank=1, address="w1")) == [do.TellAgent(agent=2, message=msg.AskResult(label=end))]
     assert published(2, prepared(end, 0)) == []
-    assert published(2, prepared(end, 1)) == [("committed", True)]
+    assert published(2, prepared(end, 1)) == [(CommittedEvent, True)]
     assert published(2, prepared(end, 1)) == [], "once"
 
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import supervisor, trace
+from perdure.core.job_events import (
+    AgentStartedEvent,
+    FinishedEvent,
+    JobEvent,
+    NodeLostEvent,
+    NodeReturnedEvent,
+    OrchestratorLostEvent,
+    OrchestratorStartedEvent,
+    ResumedEvent,
+    StartedEvent,
+)
 from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.core.supervisor import SupervisorState
 from perdure.core.supervisor.state import END_TIMEOUT_S, HEARTBEAT_TIMEOUT_S, LAST_WORDS_S, MAX_RESTARTS, STOPPED_S
+from tests.job_event_examples import committed
 
 START_S = 5.0
 PLAN: Plan = first_plan([Seat(agent=number, node=number - 1, address=f"a{number}") for number in (1, 2)], 2, 1, 2, 1)
-COMMITTED = {"generation": 1, "end": False, "superstep": 3}
+COMMITTED = msg.Publish(event=committed(3))
 
 
 class Job:
@@ -67,8 +77,8 @@ class Job:
         self.up(*range(1, nodes + 1))
         self.loads()
 
-    def published(self) -> list[tuple[str, dict[str, Any]]]:
-        return [(command.event, command.fields) for command in self.done if isinstance(command, do.Publish)]
+    def published(self) -> list[JobEvent]:
+        return [command.event for command in self.done if isinstance(command, do.Publish)]
 
     def told(self, number: int = 1) -> list[msg.ToOrchestrator]:
         return [command.message for command in self.done if isinstance(command, do.SendToOrchestrator) and command.orchestrator == number]
@@ -82,7 +92,7 @@ class Job:
 def test_a_job_begins_with_an_agent_on_each_node_and_one_orchestrator() -> None:
     job = Job(nodes=2)
     assert job.done == [
-        do.Publish(event="started", fields={"job": "j"}),
+        do.Publish(event=StartedEvent(job="j")),
         do.StartNode(agent=1, node=0, spent=()),
         do.StartNode(agent=2, node=1, spent=()),
         do.StartOrchestrator(orchestrator=1),
@@ -99,7 +109,7 @@ def test_l1_the_start_is_over_when_each_node_is_up_or_lost() -> None:
     assert job.told() == [msg.AgentUp(agent=1, node=0, address="a1", pid=11)]
     assert job.loads() == []
     job.take(ev.NodeEnded(agent=2, how="was killed by SIGKILL"))
-    assert job.published() == [("node_lost", {"node": 1, "reason": "was killed by SIGKILL before it was up"})]
+    assert job.published() == [NodeLostEvent(node=1, reason="was killed by SIGKILL before it was up")]
     assert job.told() == [msg.NoMoreNodes()]
 
 
@@ -110,7 +120,7 @@ def test_l1_a_node_that_never_comes_up_is_given_up_whether_or_not_its_end_is_rep
     job.loads()
     assert job.tick(START_S - 0.1) == []
     assert do.EndNode(agent=2) in job.tick(0.1)
-    assert job.published() == [("node_lost", {"node": 1, "reason": "not up after 5 s"})]
+    assert job.published() == [NodeLostEvent(node=1, reason="not up after 5 s")]
     assert job.told() == [msg.NoMoreNodes()]
     assert job.take(ev.NodeEnded(agent=2, how="was killed by SIGKILL")) == []
     assert job.node(2, msg.NodeListens(address="a2")) == [], "it comes too late"
@@ -120,7 +130,7 @@ def test_l2_a_program_that_cannot_be_loaded_ends_the_job() -> None:
     job = Job()
     job.node(2, msg.ProgramJudged(error="UsageError", text="no main"))
     assert job.end() == ("UsageError", "no main")
-    assert job.published() == [("finished", {"status": "UsageError"})]
+    assert job.published() == [FinishedEvent(status="UsageError")]
     assert job.loads() == [], "it is over"
 
 
@@ -151,7 +161,7 @@ def test_l1_a_starting_node_that_a_signal_stops_is_given_up() -> None:
         assert job.take(stopped) == []
         job.now += 0.5
     assert do.EndNode(agent=2) in job.take(stopped)
-    assert job.published() == [("node_lost", {"node": 1, "reason": "stopped for 3 s before it was up"})]
+    assert job.published() == [NodeLostEvent(node=1, reason="stopped for 3 s before it was up")]
 
 
 def test_l1_after_a_pause_of_the_supervisor_itself_a_stopped_node_has_its_time_again() -> None:
@@ -190,20 +200,20 @@ def test_l3_a_new_orchestrator_learns_of_ends_too() -> None:
 def test_l3_the_standby_begins_at_once_and_is_prepared_once() -> None:
     job = Job()
     job.runs()
-    assert job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))[0] == do.StartOrchestrator(orchestrator=2)
-    job.orchestrator(1, msg.Publish(event="committed", fields={**COMMITTED, "superstep": 4}))
+    assert job.orchestrator(1, COMMITTED)[0] == do.StartOrchestrator(orchestrator=2)
+    job.orchestrator(1, msg.Publish(event=committed(4)))
     assert not any(isinstance(command, do.StartOrchestrator) for command in job.done)
     job.take(ev.OrchestratorStarted(orchestrator=2, pid=1002))
     assert job.done == [], "it waits"
     job.ends(1)
-    assert job.published() == [("orchestrator_lost", {"reason": "was killed by SIGKILL"}), ("orchestrator_started", {"pid": 1002})]
+    assert job.published() == [OrchestratorLostEvent(reason="was killed by SIGKILL"), OrchestratorStartedEvent(pid=1002)]
     assert job.told(2) == [msg.BeginRound(round=2, spent=())]
 
 
 def test_l3_a_standby_that_ends_is_not_missed() -> None:
     job = Job()
     job.runs()
-    job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))
+    job.orchestrator(1, COMMITTED)
     job.take(ev.OrchestratorStarted(orchestrator=2, pid=1002))
     assert job.ends(2) == []
     assert do.StartOrchestrator(orchestrator=3) in job.ends(1)
@@ -212,7 +222,7 @@ def test_l3_a_standby_that_ends_is_not_missed() -> None:
 def test_l3_a_standby_that_is_stopped_does_not_begin() -> None:
     job = Job()
     job.runs()
-    job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))
+    job.orchestrator(1, COMMITTED)
     job.take(ev.OrchestratorStarted(orchestrator=2, pid=1002))
     job.take(ev.StoppedFound(agents=(), orchestrators=(2,)))
     job.ends(1)
@@ -222,7 +232,7 @@ def test_l3_a_standby_that_is_stopped_does_not_begin() -> None:
 def test_l3_a_standby_that_cannot_be_started_stops_nobody() -> None:
     job = Job()
     job.runs()
-    job.orchestrator(1, msg.Publish(event="committed", fields=COMMITTED))
+    job.orchestrator(1, COMMITTED)
     assert job.take(ev.OrchestratorNotStarted(orchestrator=2, text="no memory")) == []
     assert do.StartOrchestrator(orchestrator=3) in job.ends(1)
     job.take(ev.OrchestratorNotStarted(orchestrator=3, text="no memory"))
@@ -288,7 +298,7 @@ def test_l4_a_commit_shows_that_the_orchestrator_works() -> None:
     job = Job()
     job.runs()
     for number in range(1, 2 * MAX_RESTARTS):
-        job.orchestrator(number, msg.Publish(event="committed", fields=COMMITTED))
+        job.orchestrator(number, COMMITTED)
         standby = job.state.standby
         assert standby is not None
         job.take(ev.OrchestratorStarted(orchestrator=standby.number, pid=1))
@@ -313,8 +323,8 @@ def test_l5_the_register_is_open_to_every_orchestrator() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        msg.Finish(error="Unrecoverable", text="", payload=b""), msg.KillAgent(agent=1), msg.Publish(event="resumed", fields={}),
-        msg.ResultPiece(data=b"x"), msg.OrchestratorAlive(),
+        msg.Finish(error="Unrecoverable", text="", payload=b""), msg.KillAgent(agent=1),
+        msg.Publish(event=ResumedEvent(superstep=3, generation=2)), msg.ResultPiece(data=b"x"), msg.OrchestratorAlive(),
     ],
     ids=lambda message: type(message).__name__,
 )  # fmt: skip
@@ -340,16 +350,16 @@ def test_l5_the_result_comes_in_pieces_of_one_orchestrator() -> None:
     for piece in (b"a whole", b" result"):
         job.orchestrator(2, msg.ResultPiece(data=piece))
     job.orchestrator(2, msg.Finish(error="", text="", payload=b""))
-    assert job.done == [do.Publish(event="finished", fields={"status": "ok"}), do.Finish(error="", text="", payload=b"a whole result")]
+    assert job.done == [do.Publish(event=FinishedEvent(status="ok")), do.Finish(error="", text="", payload=b"a whole result")]
 
 
 def test_l6_events_that_a_new_orchestrator_repeats_are_published_once() -> None:
     job = Job()
     job.runs()
     events = [
-        msg.Publish(event="agent_started", fields={"node": 0, "pid": 11}),
-        msg.Publish(event="committed", fields=COMMITTED),
-        msg.Publish(event="node_lost", fields={"node": 0, "reason": "was killed"}),
+        msg.Publish(event=AgentStartedEvent(node=0, pid=11)),
+        COMMITTED,
+        msg.Publish(event=NodeLostEvent(node=0, reason="was killed")),
     ]
     for event in events:
         assert event in job.orchestrator(1, event)
@@ -357,7 +367,7 @@ def test_l6_events_that_a_new_orchestrator_repeats_are_published_once() -> None:
     job.serves(2)
     for event in events:
         assert event not in job.orchestrator(2, event)
-    older = msg.Publish(event="committed", fields={**COMMITTED, "superstep": 2})
+    older = msg.Publish(event=committed(2))
     assert older not in job.orchestrator(2, older)
 
 
@@ -365,8 +375,8 @@ def test_l6_the_loss_of_a_node_that_had_come_back_is_published_again() -> None:
     job = Job()
     job.runs()
     for pid in (11, 12):
-        for event in ("agent_started", "node_lost"):
-            publish = msg.Publish(event=event, fields={"node": 0, "pid": pid})
+        for event in (AgentStartedEvent(node=0, pid=pid), NodeLostEvent(node=0, reason="was killed")):
+            publish = msg.Publish(event=event)
             assert job.orchestrator(1, publish) == [publish]
 
 
@@ -404,8 +414,8 @@ def test_a_lost_node_returns_as_a_new_agent() -> None:
         job.take(ev.NodeEnded(agent=agent, how="was killed"))
     job.tick(1.0)
     assert job.done == [
-        do.StartNode(agent=3, node=0, spent=()), do.Publish(event="node_returned", fields={"node": 0}),
-        do.StartNode(agent=4, node=1, spent=()), do.Publish(event="node_returned", fields={"node": 1}),
+        do.StartNode(agent=3, node=0, spent=()), do.Publish(event=NodeReturnedEvent(node=0)),
+        do.StartNode(agent=4, node=1, spent=()), do.Publish(event=NodeReturnedEvent(node=1)),
     ]  # fmt: skip
 
 

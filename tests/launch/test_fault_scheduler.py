@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from perdure.core.faults import parse_fault
+from perdure.core.job_events import FaultEvent
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler
 
 
@@ -20,7 +21,7 @@ class Scene:
         self.due: list[tuple[float, Callable[[], None]]] = []
         self.started: list[int] = []
         actions = FaultActions(
-            tell=lambda event, **fields: self.done.append((event, fields)),
+            publish=lambda event, t: self.done.append((event, t)),
             after=lambda seconds, action: self.due.append((seconds, action)),
             spend=lambda index: self.done.append(("spend", index)),
             end_node=lambda node: self.done.append(("end node", node)),
@@ -50,7 +51,7 @@ def test_a_fault_is_told_once_with_its_time_and_every_node_hears_of_it() -> None
     scene = Scene("crash:rank=1,superstep=3", "kill:node=2,superstep=5")
     for struck_at in (7.25, 7.5):
         scene.fault_scheduler.noticed(1, struck_at)
-    assert scene.done == [("spend", 1), ("fault", {"fault": "kill:node=2,superstep=5", "t": 7.25})]
+    assert scene.done == [("spend", 1), (FaultEvent(fault="kill:node=2,superstep=5"), 7.25)]
     assert scene.fault_scheduler.spent == {1}
 
 
@@ -61,7 +62,7 @@ def test_a_delayed_fault_is_told_when_it_strikes_and_not_before() -> None:
     [(seconds, strike)] = scene.due
     strike()
     assert seconds == 0.004
-    assert scene.done[1:] == [("fault", {"fault": "kill:node=2,phase=sealed,delay_ms=4"}), ("end node", 2)]
+    assert scene.done[1:] == [(FaultEvent(fault="kill:node=2,phase=sealed,delay_ms=4"), None), ("end node", 2)]
 
 
 @pytest.mark.parametrize("delay", ["", ",delay_ms=4"])
@@ -89,6 +90,6 @@ def test_any_process_is_one_of_the_job(sleeper: Callable[[], subprocess.Popen[by
     scene.fault_scheduler.start()
     for _, strike in scene.due:
         strike()
-    assert {fields["pid"] for _, fields in scene.done} == {ours.pid}
+    assert {event.pid for event, _ in scene.done} == {ours.pid}
     assert ours.wait() < 0
     assert another.poll() is None

@@ -24,6 +24,7 @@ from typing import Final
 
 from perdure.core import commands as do
 from perdure.core import messages as msg
+from perdure.core.job_events import CommittedEvent, ProposedEvent
 from perdure.errors import ConfigError
 
 WORKER_PHASES: Final = ("copying", "waiting", "unwinding", "entering")
@@ -118,13 +119,13 @@ class Fault:
 def orchestrator_instant(command: do.OrchestratorCommand, orchestrator: int) -> tuple[str, int]:
     """The phase, and the superstep or -1, of the instant after a command; an empty phase for most. `orchestrator`: 1 for the first."""
     match command:
-        case do.Publish(event="committed", fields={"superstep": int(superstep)}):
+        case do.Publish(event=CommittedEvent(superstep=superstep)):
             return "committing", superstep
         case do.TellAgent(message=msg.Accept()):
             return "accepting", -1
         case do.Propose(plan=plan) if plan.generation == 1:
             return "starting", -1
-        case do.Propose() | do.Publish(event="proposed"):
+        case do.Propose() | do.Publish(event=ProposedEvent()):
             return "choosing", -1
         case do.Note():
             return "chosen", -1

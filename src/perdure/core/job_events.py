@@ -159,7 +159,7 @@ class NodeHeardEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLostEvent:
-    """A node is lost for good. A new orchestrator may publish a loss again."""
+    """A node is lost for good. Where it comes back, it is a new agent with nothing."""
 
     node: Node
     reason: Reason

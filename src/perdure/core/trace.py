@@ -19,7 +19,21 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
-from perdure.core import agent, commands, events, ids, messages, orchestrator, plan, settings, snapshot_index, supervisor
+from perdure.core import (
+    agent,
+    commands,
+    events,
+    ids,
+    imbalance,
+    interval,
+    job_events,
+    messages,
+    orchestrator,
+    plan,
+    settings,
+    snapshot_index,
+    supervisor,
+)
 from perdure.core.agent import AgentState
 from perdure.core.orchestrator import JobShape, OrchestratorState
 from perdure.core.supervisor import SupervisorState
@@ -148,7 +162,7 @@ def _types(*modules: ModuleType) -> dict[str, type]:
 
 
 _TYPES = {
-    **_types(ids, snapshot_index, plan, settings, messages, events, commands),
+    **_types(ids, snapshot_index, plan, settings, messages, events, commands, job_events, imbalance, interval),
     **{one.__name__: one for one in (JobShape, AgentBorn, OrchestratorBorn, SupervisorBorn, Step)},
 }
 

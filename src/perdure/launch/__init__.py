@@ -12,6 +12,7 @@ import numpy as np
 from perdure.adapters import objects
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.core.faults import parse_fault
+from perdure.core.job_events import GroupSizeEvent, TimedEvent, UnprotectedEvent
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import MEMORY_MODES, ON_CROSSING, ON_DIVERGENCE, Settings
@@ -29,6 +30,7 @@ from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import CHECK_RESTORE, RankParameters
+from perdure.wire.event_json import to_json
 
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
@@ -85,8 +87,8 @@ def run(
         raw_arguments: the same as text, converted by the annotations of `main`: a dict, or words as typed, which a script gets in
             `sys.argv`.
         faults: see `perdure.testing`.
-        on_event: called with each event, a dict with `t` (s since the start) and `event`, on the calling thread: while it blocks, nothing
-            is recovered.
+        on_event: called with each event, on the calling thread: while it blocks, nothing is recovered. An event is a dict with `t` (s since
+            the start), `event` (its name) and its fields, which `docs/events.md` describes.
         settings: times and limits.
         seed: of `job.rng`.
         transport: between ranks: "shared" (memory), "unix", or "tcp"; None: the best that the engine's nodes have.
@@ -130,10 +132,11 @@ def run(
     check_parameters(parameters, ranks)
     account = Account(name, settings)
 
-    def take(event: dict[str, Any]) -> None:
-        account.take(event)
+    def take(timed: TimedEvent) -> None:
+        line = to_json(timed)
+        account.take(line)
         if on_event is not None:
-            on_event(event)
+            on_event(line)
 
     if engine == "threads":
         if faults or return_after_s is not None:
@@ -146,13 +149,13 @@ def run(
     labels = joined(dict(enumerate(chosen.labels[:nodes])), node_labels or {})
     shape = shape_of(ranks, ranks_per_node, spares, parity_of(parity, ranks), fixed_size(group_size), failure_domains, labels)
     if parity is None and not shape.parity:
-        take({"t": 0.0, "event": "unprotected", "reason": ALONE})
+        take(TimedEvent(t=0.0, event=UnprotectedEvent(reason=ALONE)))
     if group_size == AUTO:
         share = available_bytes() // (nodes if chosen.shares_memory else 1)
         node_bytes = share if node_memory_bytes is None else node_memory_bytes
         shape, choice = sized(shape, spares, settings, state_bytes=None, node_bytes=node_bytes)
         if choice is not None:
-            take({"t": 0.0, "event": "group_size", "size": choice.size, "reason": choice.reason})
+            take(TimedEvent(t=0.0, event=GroupSizeEvent(size=choice.size, reason=choice.reason)))
     spec = _job_spec(
         describe(main, arguments, raw_arguments, lends=lend_mpi4py), parameters, shape, spares, faults, settings,
         _transport(transport, chosen), return_after_s,

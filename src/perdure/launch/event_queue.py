@@ -11,6 +11,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
+from perdure.core.job_events import EventsDroppedEvent, TimedEvent
+from perdure.wire.event_json import to_json
+
 EVENTS_MAX: Final = 10_000
 """Events that wait for a reader: some megabytes, and at ten events a second a quarter of an hour. Arbitrary."""
 PATIENCE_S: Final = 30.0
@@ -73,7 +76,7 @@ class EventQueue:
 
     def _mark_the_gap(self) -> None:
         if self._dropped:
-            self._waiting.append({"t": self._dropped_at, "event": "events_dropped", "count": self._dropped})
+            self._waiting.append(to_json(TimedEvent(t=self._dropped_at, event=EventsDroppedEvent(count=self._dropped))))
             self._dropped = 0
             self._changed.notify_all()
 

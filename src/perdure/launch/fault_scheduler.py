@@ -11,9 +11,10 @@ import random
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from perdure.core.faults import Fault
+from perdure.core.job_events import FaultEvent, JobEvent
 from perdure.runtime.posix import descendants
 
 TRY_AGAIN_S: Final = 0.5
@@ -24,11 +25,11 @@ _PARTS: Final = ("the process of a node or the orchestrator", "a nursery", "a wo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultActions:
-    """The supervisor's callbacks. `tell` takes an event and its fields, `t` (s, monotonic) among them if it is not now; `spend` lets all
-    nodes know that a fault has happened; `can_be_lost` gives the nodes with ranks that the parity covers, one at a time;
-    `processes` those that an engine has started here, by their process ids."""
+    """The supervisor's callbacks. `publish` takes an event, and when it happened (s, monotonic) or None: now; `spend` lets all nodes
+    know that a fault has happened; `can_be_lost` gives the nodes with ranks that the parity covers, one at a time; `processes`
+    those that an engine has started here, by their process ids."""
 
-    tell: Callable[..., None]
+    publish: Callable[[JobEvent, float | None], None]
     after: Callable[[float, Callable[[], None]], None]
     spend: Callable[[int], None]
     end_node: Callable[[int], None]
@@ -65,14 +66,14 @@ class FaultScheduler:
         if fault.delay_ms:
             self._actions.after(fault.delay_ms / 1000, lambda: self._strike_late(fault))
             return
-        self._actions.tell("fault", fault=str(fault), t=struck_at)
+        self._actions.publish(FaultEvent(fault=str(fault)), struck_at)
         if fault.kind == "orchestrator" and not fault.phase:
             self._actions.end_orchestrator()
         if fault.others:
             self._end_nodes(fault)
 
     def _strike_late(self, fault: Fault) -> None:
-        self._actions.tell("fault", fault=str(fault))
+        self._actions.publish(FaultEvent(fault=str(fault)), None)
         if fault.kind == "orchestrator":
             self._actions.end_orchestrator()
         else:
@@ -88,7 +89,7 @@ class FaultScheduler:
         victims = self._actions.can_be_lost() if self.undisturbed else []
         if victims:
             node = dice.choice(victims)
-            self._actions.tell("fault", fault=f"kill:node={node}")
+            self._actions.publish(FaultEvent(fault=f"kill:node={node}"), None)
             self.undisturbed = False
             self._actions.end_node(node)
         self._actions.after(fault.every_s if victims or not self.undisturbed else TRY_AGAIN_S, lambda: self._strike_again(fault, dice))
@@ -104,8 +105,8 @@ class FaultScheduler:
             if not processes:
                 return  # all have just ended, which the supervisor is about to hear
             pid = random.Random(fault.seed).choice(sorted(processes))
-            fields: dict[str, Any] = {"fault": str(fault), "pid": pid, "what": _PARTS[min(processes[pid], len(_PARTS)) - 1]}
-            self._actions.tell("fault", **fields)
+            what = _PARTS[min(processes[pid], len(_PARTS)) - 1]
+            self._actions.publish(FaultEvent(fault=str(fault), pid=pid, what=what), None)
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(pid, sign)
 

@@ -15,6 +15,21 @@ from typing import Any, Final
 
 import msgspec
 
+from perdure.core.job_events import (
+    AgentStartedEvent,
+    CommittedEvent,
+    FinishedEvent,
+    GenerationStartedEvent,
+    JobEvent,
+    NodeLostEvent,
+    NodeReturnedEvent,
+    OrchestratorLostEvent,
+    OrchestratorStartedEvent,
+    ShellOutputEvent,
+    StartedEvent,
+    TimedEvent,
+    WorkerLostEvent,
+)
 from perdure.engines import Engine, Process
 from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, JobSpec, OrchestratorConfig
@@ -24,6 +39,7 @@ from perdure.launch.process_table import STOPPED_S, AgentEntry, OrchestratorEntr
 from perdure.launch.register import TextRegister
 from perdure.launch.standby import Standby
 from perdure.runtime.posix import descendants, kill_and_wait
+from perdure.wire.event_json import event_of
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
 """An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
@@ -35,7 +51,7 @@ LAST_WORDS_S: Final = 2.0
 """How long an orchestrator may be silent after the last node has ended. Arbitrary."""
 MAX_RESTARTS: Final = 20
 """Of the orchestrator without a superstep in between; arbitrary."""
-OnEvent = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[TimedEvent], None]
 
 
 class Supervisor:
@@ -60,7 +76,7 @@ class Supervisor:
         self._payload = bytearray()
         """Of the result, as far as the orchestrator has sent it."""
         actions = FaultActions(
-            tell=self._emit, after=self._after, spend=self._spend, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
+            publish=self._emit, after=self._after, spend=self._spend, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
             can_be_lost=self._can_be_lost, processes=self._processes,
         )  # fmt: skip
         self._fault_scheduler = FaultScheduler(spec.faults, actions)
@@ -72,7 +88,7 @@ class Supervisor:
     def run(self) -> Ending:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
-            self._emit("started", job=self._job)
+            self._emit(StartedEvent(job=self._job))
             for node in range(self._job_spec.nodes):
                 self._start_agent(node)
             self._start_orchestrator()
@@ -117,14 +133,14 @@ class Supervisor:
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._clocks.append(Timer(time.monotonic() + seconds, action))
 
-    def _emit(self, event: str, *, t: float | None = None, **fields: Any) -> None:
+    def _emit(self, event: JobEvent, t: float | None = None) -> None:
         """`t` (s, monotonic): when it happened, if that is not now."""
         since = (time.monotonic() if t is None else t) - self._began
-        self._on_event({"t": round(since, 6), "event": event, **fields})
+        self._on_event(TimedEvent(t=round(since, 6), event=event))
 
     def _finish(self, error: str, text: str, payload: bytes = b"") -> None:
         self._ending = Ending(error, text, payload, over=True)
-        self._emit("finished", status=error or "ok")
+        self._emit(FinishedEvent(status=error or "ok"))
 
     def _end_everything(self) -> None:
         processes = [agent.process for agent in self._agents.values() if not agent.ended]
@@ -184,7 +200,7 @@ class Supervisor:
                 case {"ended": str(how)}:
                     self._agent_ended(agent, how)
                 case other:  # of a login shell, most likely
-                    self._emit("shell_output", node=agent.node, text=str(other))
+                    self._emit(ShellOutputEvent(node=agent.node, text=str(other)))
         return agent.process.control.received
 
     def _agent_up(self, agent: AgentEntry, address: str) -> None:
@@ -220,7 +236,7 @@ class Supervisor:
         else:
             why = f"stopped for {STOPPED_S:g} s" if agent.was_stopped else agent.ended
             late = f"not up after {self._job_spec.settings.start_timeout_s:g} s"
-            self._emit("node_lost", node=agent.node, reason=late if agent.late else f"{why} before it was up")
+            self._emit(NodeLostEvent(node=agent.node, reason=late if agent.late else f"{why} before it was up"))
         self._perhaps_no_more_nodes()
         if not self._judged and all(other.ended for other in self._agents.values()):
             self._never_judged()
@@ -240,7 +256,7 @@ class Supervisor:
 
     def _return_node(self, node: int) -> None:
         self._start_agent(node)
-        self._emit("node_returned", node=node)
+        self._emit(NodeReturnedEvent(node=node))
 
     def _program_judged(self, verdict: dict[str, str]) -> None:
         """A node has tried to import the program: a bad one ends the job before it began. All try, for any of them may be lost."""
@@ -274,7 +290,7 @@ class Supervisor:
         self._orchestrator = OrchestratorEntry(process, time.monotonic() + patience_s)  # a new one imports everything before its first word
         self._watch(process.control, self._orchestrator_said)
         self._watch(process, self._orchestrator_ended)
-        self._emit("orchestrator_started", pid=process.pid)
+        self._emit(OrchestratorStartedEvent(pid=process.pid))
         self._tell(what="register", plan=self._register.text)
         for agent in list(self._agents.values()):
             if agent.up:
@@ -296,7 +312,7 @@ class Supervisor:
         self._orchestrator = None
         if self._ending.over:
             return
-        self._emit("orchestrator_lost", reason=how)
+        self._emit(OrchestratorLostEvent(reason=how))
         self._restarts += 1
         if self._restarts > MAX_RESTARTS:
             return self._finish("EngineFailed", f"the orchestrator ended {self._restarts} times, the last time it {how}")
@@ -330,8 +346,8 @@ class Supervisor:
                 self._register.note(plan)
             case {"what": "kill", "agent": agent}:
                 self._engine.kill(self._agents[agent].process)
-            case {"what": "event", "event": event, "fields": told}:
-                self._publish(event, told)
+            case {"what": "event", "event": name, "fields": published}:
+                self._publish(event_of(name, published))
             case {"what": "payload", "piece": piece}:
                 self._payload += base64.b64decode(piece)
             case {"what": "finish", "error": error, "text": text}:
@@ -341,23 +357,23 @@ class Supervisor:
             case other:
                 raise InternalError(f"the orchestrator said {other!r}")
 
-    def _publish(self, event: str, fields: dict[str, Any]) -> None:
+    def _publish(self, event: JobEvent) -> None:
         """Events go out once, although a new orchestrator learns of everything again."""
-        if event == "agent_started":
-            seen = (fields["node"], fields["pid"])
-            if seen in self._announced:
-                return
-            self._announced.add(seen)
         is_new = True
-        if event == "committed":
-            self._restarts = 0
-            self._standby.prepare()
-            label = (fields["generation"], fields["end"], fields["superstep"])
-            is_new, self._newest = label > self._newest, max(label, self._newest)
-        if event in ("committed", "node_lost", "worker_lost", "generation_started"):
-            self._fault_scheduler.undisturbed = event == "committed"
+        match event:
+            case AgentStartedEvent(node=node, pid=pid):
+                is_new = (node, pid) not in self._announced
+                self._announced.add((node, pid))
+            case CommittedEvent():
+                self._restarts = 0
+                self._standby.prepare()
+                self._fault_scheduler.undisturbed = True
+                label = (event.generation, event.end, event.superstep)
+                is_new, self._newest = label > self._newest, max(label, self._newest)
+            case NodeLostEvent() | WorkerLostEvent() | GenerationStartedEvent():
+                self._fault_scheduler.undisturbed = False
         if is_new:
-            self._emit(event, **fields)
+            self._emit(event)
 
     # ---- faults -----------------------------------------------------------------------------------------------------------
 

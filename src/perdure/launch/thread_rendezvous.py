@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from perdure.comm import Communicator
 from perdure.core import agreement, channel_sums
 from perdure.core.ids import END
 from perdure.core.interval import GROWTH
+from perdure.core.job_events import CommittedEvent, CrossingEvent, JobEvent, ProgressEvent
 from perdure.core.progress import AT_THE_END
 from perdure.core.snapshot_index import SnapshotIndex
 from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
@@ -27,8 +28,8 @@ from perdure.mapping import Bytes
 from perdure.runtime.program_threads import any_may_send
 from perdure.runtime.session import Base, Previous, RankParameters
 
-Tell = Callable[..., None]
-"""tell(event, **fields): to whoever runs the job."""
+PublishEvent = Callable[[JobEvent], None]
+"""Gives an event to the thread that runs the job."""
 Declared = Callable[[list["Declaration"]], None]
 """Told once, of all ranks in order, when the first commit is complete."""
 PROGRESS_EVERY_S: Final = 0.1
@@ -49,8 +50,8 @@ class Declaration:
 class Rendezvous:
     """Shared by all ranks; every method may be called by any thread."""
 
-    def __init__(self, size: int, tell: Tell, declared: Declared | None = None, on_crossing: str = "stop") -> None:
-        self._size, self._tell, self._declared, self._on_crossing = size, tell, declared, on_crossing
+    def __init__(self, size: int, publish: PublishEvent, declared: Declared | None = None, on_crossing: str = "stop") -> None:
+        self._size, self._publish, self._declared, self._on_crossing = size, publish, declared, on_crossing
         self._changed = threading.Condition()
         self._snapshots: dict[int, Declaration] = {}
         self._superstep = self._committed = -1
@@ -86,7 +87,7 @@ class Rendezvous:
             self._look_for_crossing(superstep)
             if self._declared is not None and self._committed < 0:
                 self._declared([self._snapshots[rank] for rank in range(self._size)])
-            self._tell("committed", **_fields(superstep, self._snapshots))
+            self._publish(_committed(superstep, self._snapshots))
             self.positions.add(self._snapshots[0].offer.next_position)
             self._committed = superstep
             self._snapshots.clear()
@@ -98,7 +99,7 @@ class Rendezvous:
         if crossing and self._on_crossing == "stop":
             raise UsageError(channel_sums.refusal(crossing, superstep))
         if crossing:
-            self._tell("crossing", superstep=superstep, what=crossing)
+            self._publish(CrossingEvent(superstep=superstep, what=crossing))
 
     def _refuse(self, superstep: int, offer: SnapshotIndex) -> None:
         """Who waits at another place waits for ever."""
@@ -111,23 +112,25 @@ class Rendezvous:
         raise UsageError(f"{' and '.join(words)}: {agreement.SAME_END}")
 
 
-def _fields(superstep: int, snapshots: dict[int, Declaration]) -> dict[str, Any]:
-    """Of the event; as the orchestrator publishes it."""
+def _committed(superstep: int, snapshots: dict[int, Declaration]) -> CommittedEvent:
+    """Return the event of a complete label. There are no snapshots after it, and no parity."""
     ranks = [snapshots[rank] for rank in sorted(snapshots)]
     items = [{item.name: item for item in one.offer.items} for one in ranks]
     names = [name for name in items[0] if not name.startswith("__")]
-    return {
-        "superstep": ranks[0].offer.ended_at if superstep == END else superstep,
-        "generation": 1,
-        "digests": {name: [f"{of_rank[name].digest:016x}" for of_rank in items] for name in names},
-        "end": superstep == END,
-        "protect_s": time.monotonic() - max(one.since for one in ranks),
-        "application_bytes": sum(one.sent_bytes for one in ranks),
-        "live_bytes": sum(one.live_bytes for one in ranks),
-        "resident_bytes": 0,
-        "snapshot_bytes": 0,
-        "parity_bytes": 0,
-    }
+    return CommittedEvent(
+        superstep=ranks[0].offer.ended_at if superstep == END else superstep,
+        generation=1,
+        digests={name: tuple(f"{of_rank[name].digest:016x}" for of_rank in items) for name in names},
+        end=superstep == END,
+        protect_s=time.monotonic() - max(one.since for one in ranks),
+        application_bytes=sum(one.sent_bytes for one in ranks),
+        live_bytes=sum(one.live_bytes for one in ranks),
+        resident_bytes=0,
+        snapshot_bytes=0,
+        parity_bytes=0,
+        uneven=None,
+        interval=None,
+    )
 
 
 class ThreadMonitor:
@@ -199,13 +202,13 @@ class ThreadSession:
         monitor: ThreadMonitor,
         comm: Communicator,
         parameters: RankParameters,
-        tell: Tell,
+        publish: PublishEvent,
         *,
         tight: bool = False,
     ) -> None:
         """`tight`: arrays are laid out as they would be in a live slot, and no further."""
         self.tight = tight
-        self._rendezvous, self._monitor, self._tell = rendezvous, monitor, tell
+        self._rendezvous, self._monitor, self._publish = rendezvous, monitor, publish
         self.comm, self.parameters = comm, parameters
         self.rank, self.size = comm.rank, comm.size
         self._snapped_since = self._told_at = 0.0
@@ -264,4 +267,4 @@ class ThreadSession:
         now = time.monotonic()
         if self.rank == 0 and now - self._told_at >= PROGRESS_EVERY_S:
             self._told_at = now
-            self._tell("progress", superstep=superstep, **({} if count is None else {"count": int(count)}))
+            self._publish(ProgressEvent(superstep=superstep, count=None if count is None else int(count)))

@@ -20,6 +20,7 @@ import cloudpickle
 from perdure import job
 from perdure.adapters.kept_memory import KeptMemory
 from perdure.comm import Mesh, singleton
+from perdure.core.job_events import FinishedEvent, GenerationStartedEvent, JobEvent, ResumedEvent, TimedEvent
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
 from perdure.launch.import_hook import lend, take_back
@@ -28,7 +29,7 @@ from perdure.launch.thread_rendezvous import Declared, Rendezvous, ThreadMonitor
 from perdure.runtime.program_errors import as_raised
 from perdure.runtime.session import RankParameters
 
-OnEvent = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[TimedEvent], None]
 LOOK_EVERY_S: Final = 0.1
 """Between two looks whether anything moves."""
 UNWIND_TIMEOUT_S: Final = 2.0
@@ -75,8 +76,8 @@ class _Threads:
         self._function, self._program, self._parameters, self._settings, self._on_event = function, program, parameters, settings, on_event
         self._size = parameters.ranks_on_machine
         self._began = time.monotonic()
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._rendezvous = Rendezvous(self._size, self._tell, declared, parameters.on_crossing)
+        self._events: queue.SimpleQueue[TimedEvent | None] = queue.SimpleQueue()
+        self._rendezvous = Rendezvous(self._size, self._publish, declared, parameters.on_crossing)
         self._monitors = [ThreadMonitor(self._fail) for _ in range(self._size)]
         name = os.urandom(16)
         self._meshes = [
@@ -91,8 +92,9 @@ class _Threads:
 
     def run(self) -> Any:
         """See `run_threads`."""
-        self._tell("generation_started", generation=1, placement=dict.fromkeys(map(str, range(self._size)), 0), degraded=False)
-        self._tell("resumed", generation=1, superstep=0)
+        placement = dict.fromkeys(range(self._size), 0)
+        self._publish(GenerationStartedEvent(generation=1, placement=placement, degraded=False, why="", risk=""))
+        self._publish(ResumedEvent(generation=1, superstep=0))
         try:
             for monitor, own in zip(self._monitors, self._threads, strict=True):
                 monitor.others = {*threading.enumerate(), *self._threads} - {own}
@@ -103,15 +105,15 @@ class _Threads:
                 self._look_for_a_deadlock()
         finally:
             self._stop()
-        self._tell("finished", status="ok" if self._error is None else as_raised(1, self._error).error)
+        self._publish(FinishedEvent(status="ok" if self._error is None else as_raised(1, self._error).error))
         while not self._events.empty():
             self._take_event(0.0)
         if self._error is not None:
             self._raise(self._error)
         return pickle.loads(self._result)
 
-    def _tell(self, event: str, **fields: Any) -> None:
-        self._events.put({"t": round(time.monotonic() - self._began, 6), "event": event, **fields})
+    def _publish(self, event: JobEvent) -> None:
+        self._events.put(TimedEvent(t=round(time.monotonic() - self._began, 6), event=event))
 
     def _take_event(self, timeout_s: float) -> None:
         try:
@@ -128,7 +130,7 @@ class _Threads:
             addresses = [mesh.address for mesh in self._meshes]
             comm = self._meshes[rank].enter(generation=1, size=self._size, addresses=addresses, incarnations=[1] * self._size)
             session = ThreadSession(
-                self._rendezvous, self._monitors[rank], comm, self._parameters, self._tell, tight=self._settings.is_tight
+                self._rendezvous, self._monitors[rank], comm, self._parameters, self._publish, tight=self._settings.is_tight
             )
             arguments = arguments_of(self._function, self._program)
             job.run_main(self._function, arguments, session, KeptMemory(), self._keep_result)

@@ -20,6 +20,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import orchestrator as machine
 from perdure.core.faults import orchestrator_instant
+from perdure.core.job_events import name_of
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
@@ -29,6 +30,7 @@ from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.loop import Loop
 from perdure.runtime.reception import ORCHESTRATOR, Admission
+from perdure.wire.event_json import fields_of
 
 
 def plan_to_json(plan: Plan) -> Any:
@@ -112,8 +114,8 @@ class OrchestratorProcess:
                 self._tell(what="note", plan=plan_to_json(plan))
             case do.KillAgent(agent=agent):
                 self._tell(what="kill", agent=agent)
-            case do.Publish(event=name, fields=fields):
-                self._tell(what="event", event=name, fields=fields)
+            case do.Publish(event=event):
+                self._tell(what="event", event=name_of(event), fields=fields_of(event))
             case do.Finish(error=error, text=text, payload=payload):
                 for start in range(0, len(payload), PIECE_BYTES):
                     self._tell(what="payload", piece=base64.b64encode(payload[start : start + PIECE_BYTES]).decode())

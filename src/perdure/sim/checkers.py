@@ -15,6 +15,7 @@ from perdure.core import messages as msg
 from perdure.core.agent.state import MembershipPhase, Stage
 from perdure.core.domains import fullest, risk
 from perdure.core.ids import END, Label
+from perdure.core.job_events import CommittedEvent, JobEvent, NodeLostEvent
 from perdure.core.orchestrator.state import NodeState
 from perdure.core.plan import Plan
 from perdure.core.snapshot_index import SnapshotIndex
@@ -129,19 +130,26 @@ class Checkers:
                     or (node.state is NodeState.EXCLUDED and not isinstance(command.message, msg.Seal | msg.Install | msg.EndJob))
                 )
                 self.require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
-            self.end_is_told |= isinstance(command, do.Publish) and command.event == "committed" and bool(command.fields["end"])
-            if isinstance(command, do.Publish) and command.event == "node_lost" and orchestrator is self.cluster.supervisor.current:
-                number, reason = int(str(command.fields["node"])) + 1, command.fields["reason"]
-                self.lost_at_s.setdefault(number, self.cluster.schedule.now)
-                if not any(plan.ranks_of(number) for plan in self.cluster.decisions.chosen):
-                    self.useless_at_s.setdefault(number, self.cluster.schedule.now)
-                self.require(number in self.cluster.touched, "false alarm", f"node {number - 1} is called lost: {reason}")
+            if isinstance(command, do.Publish):
+                self._published(orchestrator, command.event)
         if state.committed is not None:
             self._note_useless(state.committed)
             self.past.committed.add(state.committed)
             if self.newest is None or state.committed > self.newest:
                 self._committed(state.committed)
         self._now_and_then()
+
+    def _published(self, orchestrator: Orchestrator, event: JobEvent) -> None:
+        """Note the end, and the nodes that are called lost: something was done to each of them."""
+        match event:
+            case CommittedEvent(end=True):
+                self.end_is_told = True
+            case NodeLostEvent(node=node, reason=reason) if orchestrator is self.cluster.supervisor.current:
+                number = node + 1
+                self.lost_at_s.setdefault(number, self.cluster.schedule.now)
+                if not any(plan.ranks_of(number) for plan in self.cluster.decisions.chosen):
+                    self.useless_at_s.setdefault(number, self.cluster.schedule.now)
+                self.require(number in self.cluster.touched, "false alarm", f"node {node} is called lost: {reason}")
 
     def _note_useless(self, committed: Label) -> None:
         """D6: what an orchestrator knows to be committed is enough without those whom its plan goes on without."""

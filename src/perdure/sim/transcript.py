@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from perdure.core import commands as do
 from perdure.core import events as ev
+from perdure.core import job_events
 from perdure.core import messages as msg
 from perdure.core.plan import Plan
 
@@ -70,7 +71,7 @@ def _done(command: Any) -> str:
         case do.KillAgent(agent=agent):
             return f"KillAgent {agent}"
         case do.Publish(event=event):
-            return f"publishes {event}"
+            return f"publishes {job_events.name_of(event)}"
         case do.Decode(tasks=tasks):
             return f"Decode {_tasks(tasks)}"
         case _:

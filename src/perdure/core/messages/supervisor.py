@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perdure.core.job_events import JobEvent
 from perdure.core.plan import Plan
 
 # ---- from a node ----------------------------------------------------------------------------------------------------------
@@ -98,10 +99,9 @@ class KillAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """A line for the job's event stream."""
+    """Publish an event of the job to its readers."""
 
-    event: str
-    fields: dict[str, object]
+    event: JobEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

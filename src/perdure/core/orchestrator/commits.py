@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-
 from perdure.core import agreement, channel_sums
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
 from perdure.core.imbalance import imbalance_of
+from perdure.core.job_events import CommittedEvent, CrossingEvent, DivergedEvent
 from perdure.core.orchestrator import exclusion, moves, plan_distribution, recovery
 from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 from perdure.core.plan import Plan
@@ -33,7 +31,7 @@ def prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Comman
     crossing = agreement.crossing(known.values())
     if crossing and state.settings.on_crossing == "stop":
         return recovery.finish(state, "UsageError", channel_sums.refusal(crossing, fact.label.superstep))
-    warned: Commands = [do.Publish(event="crossing", fields={"superstep": fact.label.superstep, "what": crossing})] if crossing else []
+    warned: Commands = [do.Publish(event=CrossingEvent(superstep=fact.label.superstep, what=crossing))] if crossing else []
     diverged = agreement.divergences(known.values())
     told = warned + _told_diverged(state, fact.label, diverged)
     if not diverged or state.settings.on_divergence == "report":
@@ -61,9 +59,9 @@ def _told_diverged(state: OrchestratorState, label: Label, diverged: tuple[agree
     if diverged == state.diverged:
         return []
     state.diverged = diverged
-    where: dict[str, object] = {"superstep": label.superstep, "end": label.superstep == END}
+    superstep, end = label.superstep, label.superstep == END
     return [
-        do.Publish(event="diverged", fields={**where, "item": one.item, "ranks": list(one.ranks), "majority": one.majority})
+        do.Publish(event=DivergedEvent(superstep=superstep, end=end, item=one.item, ranks=one.ranks, majority=one.majority))
         for one in diverged
     ]
 
@@ -103,25 +101,21 @@ def _publish(state: OrchestratorState, plan: Plan, label: Label) -> do.Publish:
     facts = state.prepared[label]
     names_of = [item.name for item in facts[0].digests if not item.name.startswith("__")]
     digests = {
-        name: [f"{next((i.digest for i in facts[rank].digests if i.name == name), 0):016x}" for rank in sorted(facts)] for name in names_of
+        name: tuple(f"{next((i.digest for i in facts[rank].digests if i.name == name), 0):016x}" for rank in sorted(facts))
+        for name in names_of
     }
-    fields: dict[str, object] = {
-        "superstep": facts[0].ended_at if label.superstep == END else label.superstep,
-        "generation": label.generation,
-        "digests": digests,
-        "end": label.superstep == END,
-        "protect_s": max(fact.costs.protect_s for fact in facts.values()),
-        "application_bytes": sum(fact.costs.application_bytes for fact in facts.values()),
-        "live_bytes": sum(fact.costs.live_bytes for fact in facts.values()),
-        "resident_bytes": sum(fact.costs.resident_bytes for fact in facts.values()),
-        "snapshot_bytes": sum(fact.snapshot_bytes for fact in facts.values()),
-        "parity_bytes": sum(fact.parity_bytes for fact in facts.values()),
-        "uneven": _uneven(plan, facts),
-        "interval": asdict(choice) if (choice := facts[0].costs.interval) else None,
-    }
-    return do.Publish(event="committed", fields=fields)
-
-
-def _uneven(plan: Plan, facts: Mapping[int, msg.Prepared]) -> dict[str, int] | None:
-    found = imbalance_of(plan.groups, plan.parity, [facts[rank].coded_bytes for rank in range(plan.size)])
-    return asdict(found) if found else None
+    committed = CommittedEvent(
+        superstep=facts[0].ended_at if label.superstep == END else label.superstep,
+        generation=label.generation,
+        digests=digests,
+        end=label.superstep == END,
+        protect_s=max(fact.costs.protect_s for fact in facts.values()),
+        application_bytes=sum(fact.costs.application_bytes for fact in facts.values()),
+        live_bytes=sum(fact.costs.live_bytes for fact in facts.values()),
+        resident_bytes=sum(fact.costs.resident_bytes for fact in facts.values()),
+        snapshot_bytes=sum(fact.snapshot_bytes for fact in facts.values()),
+        parity_bytes=sum(fact.parity_bytes for fact in facts.values()),
+        uneven=imbalance_of(plan.groups, plan.parity, [facts[rank].coded_bytes for rank in range(plan.size)]),
+        interval=facts[0].costs.interval,
+    )
+    return do.Publish(event=committed)

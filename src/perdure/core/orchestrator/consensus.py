@@ -10,6 +10,7 @@ import dataclasses
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core import planner, seating, votes
+from perdure.core.job_events import ProposedEvent
 from perdure.core.multicast_tree import Milestone
 from perdure.core.orchestrator import broadcast, exclusion
 from perdure.core.orchestrator.state import Node, OrchestratorState
@@ -63,7 +64,7 @@ def ask(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     if state.plan is None or not is_by_votes(state):
         return [do.Propose(plan=plan)]
     accept = msg.Accept(ballot=state.ballot, generation=plan.generation, change=state.plan.change_to(plan))
-    proposed = do.Publish(event="proposed", fields={"generation": plan.generation})
+    proposed = do.Publish(event=ProposedEvent(generation=plan.generation))
     if not broadcast.is_large(state):
         return [*(do.TellAgent(agent=agent, message=accept) for agent in state.members()), proposed]
     one_by_one = sorted(broadcast.not_by_the_tree(state, state.plan) | state.silences)

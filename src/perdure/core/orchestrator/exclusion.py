@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END
+from perdure.core.job_events import CustodianEvent
 from perdure.core.orchestrator.state import Excluded, GenerationPhase, Node, NodeState, OrchestratorState
 from perdure.core.plan import Plan
 
@@ -87,9 +88,10 @@ def heard(state: OrchestratorState, node: Node, message: msg.FromAgent) -> Comma
         return []
     is_new = excluded.custody is None or excluded.custody.ranks != message.ranks
     excluded.custody = message
-    where: dict[str, object] = {"superstep": plan.base.superstep, "end": plan.base.superstep == END}
-    fields = {"node": node.node, "ranks": [report.rank for report in message.ranks], **where}
-    return [do.Publish(event="custodian", fields=fields)] if is_new else []
+    if not is_new:
+        return []
+    ranks, superstep = tuple(report.rank for report in message.ranks), plan.base.superstep
+    return [do.Publish(event=CustodianEvent(node=node.node, ranks=ranks, superstep=superstep, end=superstep == END))]
 
 
 def kept(state: OrchestratorState) -> tuple[tuple[msg.Custodian, msg.RankReport], ...]:

@@ -8,6 +8,19 @@ from perdure.core import agreement, progress
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
+from perdure.core.job_events import (
+    ChunkRepairedEvent,
+    ChunksLostEvent,
+    ChunkUnrepairedEvent,
+    ChunkWrongEvent,
+    LinkLostEvent,
+    NodeHeardEvent,
+    ProgressEvent,
+    RebuiltEvent,
+    TrafficEvent,
+    WorkerLostEvent,
+    WorkerStartedEvent,
+)
 from perdure.core.orchestrator import broadcast, commits, exclusion, failure_detector, plan_catchup, plan_distribution, recovery
 from perdure.core.orchestrator.state import GenerationPhase, LostLink, Node, NodeState, OrchestratorState, PendingError
 
@@ -38,7 +51,7 @@ def _heard_again(state: OrchestratorState, node: Node, now: float) -> Commands:
     state.silences.discard(node.agent)
     for complaint in state.unheard.get(node.agent, {}).values():
         complaint.since = now
-    return [do.Publish(event="node_heard", fields={"node": node.node})]
+    return [do.Publish(event=NodeHeardEvent(node=node.node))]
 
 
 def _take(state: OrchestratorState, node: Node, agent: int, message: msg.FromAgent, now: float) -> Commands:
@@ -116,8 +129,10 @@ def _of_workers(
     """W3, W5, T8: processes begin and end, `main` raises, connections end."""
     match message:
         case msg.WorkerStarted():
-            started = {"rank": message.rank, "node": node.node, "pid": message.pid, "incarnation": message.incarnation}
-            return [do.Publish(event="worker_started", fields={**started, "generation": generation})]
+            started = WorkerStartedEvent(
+                rank=message.rank, node=node.node, pid=message.pid, incarnation=message.incarnation, generation=generation
+            )  # fmt: skip
+            return [do.Publish(event=started)]
         case msg.WorkerLost():
             return _worker_lost(state, message, now)
         case msg.RankLinkEnded() if message.generation == generation and state.lost_link is None:
@@ -143,15 +158,14 @@ def _of_chunks(
     """R3, R5, S2, S4: memory is rebuilt, lost, wrong, repaired."""
     match message:
         case msg.Rebuilt(parity=parity) if not parity:
-            fields: dict[str, object] = {"rank": message.rank, "bytes": message.nbytes, "seconds": round(message.seconds, 6)}
-            return [do.Publish(event="rebuilt", fields=fields)]
+            return [do.Publish(event=RebuiltEvent(rank=message.rank, bytes=message.nbytes, seconds=round(message.seconds, 6)))]
         case msg.ChunksLost() if message.generation == generation and state.phase in _HEARS_OF_LOSSES:
             return _chunks_lost(state, message, now)
         case msg.ChunksWrong() if message.generation == generation:
-            return _named("chunk_wrong", message.rank, message.label, message.wrong)
+            return _named(ChunkWrongEvent, message.rank, message.label, message.wrong)
         case msg.ChunksRepaired() if message.generation == generation:
-            back = _named("chunk_repaired", message.rank, message.label, message.repaired)
-            return back + _named("chunk_unrepaired", message.rank, message.label, message.left)
+            back = _named(ChunkRepairedEvent, message.rank, message.label, message.repaired)
+            return back + _named(ChunkUnrepairedEvent, message.rank, message.label, message.left)
         case _:
             return []
 
@@ -209,8 +223,8 @@ def _result_is_whole(state: OrchestratorState) -> Commands:
     if len(state.traffic) < len(state.members()) or any(agent not in state.traffic for agent in state.members()):
         return []
     parity, rebuild = (sum(getattr(said, what) for said in state.traffic.values()) for what in ("parity", "rebuild"))
-    traffic = do.Publish(event="traffic", fields={"parity": parity, "rebuild": rebuild})
-    return [traffic, *recovery.finish(state, "", "", state.result)]
+    traffic = TrafficEvent(parity=parity, rebuild=rebuild)
+    return [do.Publish(event=traffic), *recovery.finish(state, "", "", state.result)]
 
 
 def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) -> Commands:
@@ -221,7 +235,7 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
         return []
     state.workers_gone[message.rank] = message.incarnation
     state.crashes[message.rank] = state.crashes.get(message.rank, 0) + 1
-    lost: Commands = [do.Publish(event="worker_lost", fields={"rank": message.rank, "reason": message.reason})]
+    lost: Commands = [do.Publish(event=WorkerLostEvent(rank=message.rank, reason=message.reason))]
     if state.committed != state.crash_base:
         state.crashes = {message.rank: 1}
         state.crash_base = state.committed
@@ -236,7 +250,7 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
 
 def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) -> Commands:
     """R5: an erasure found late is a new decision. The same rank again and again from one base: these bytes can never be right."""
-    named = _named("chunk_wrong", message.rank, message.label, message.wrong)
+    named = _named(ChunkWrongEvent, message.rank, message.label, message.wrong)
     key = (message.rank, bool(message.wrong))
     if state.phase is GenerationPhase.GREETING and key in state.chunk_losses:
         return []  # it was asked twice
@@ -245,14 +259,16 @@ def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) 
         chunks = ", ".join(f"{what} {number}" for what, number in message.wrong.named())
         text = f"rank {message.rank}: chunks of {message.label} do not have their digests ({chunks}), {times} times over"
         return named + recovery.finish(state, "InternalError", f"{text}: please report this")
-    told = [*named, do.Publish(event="chunks_lost", fields={"rank": message.rank})]
+    told = [*named, do.Publish(event=ChunksLostEvent(rank=message.rank))]
     return told + (recovery.start_seal(state, now) if state.phase is not GenerationPhase.GREETING else [])
 
 
-def _named(event: str, rank: int, label: Label, chunks: msg.Chunks) -> Commands:
-    """S2, S4: an event for each chunk."""
-    where: dict[str, object] = {"rank": rank, "superstep": label.superstep, "end": label.superstep == END}
-    return [do.Publish(event=event, fields={**where, "what": what, "chunk": number}) for what, number in chunks.named()]
+def _named(
+    kind: type[ChunkWrongEvent] | type[ChunkRepairedEvent] | type[ChunkUnrepairedEvent], rank: int, label: Label, chunks: msg.Chunks
+) -> Commands:
+    """S2, S4: an event of this kind for each chunk."""
+    superstep, end = label.superstep, label.superstep == END
+    return [do.Publish(event=kind(rank=rank, superstep=superstep, end=end, what=what, chunk=number)) for what, number in chunks.named()]
 
 
 def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:
@@ -284,8 +300,8 @@ def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: 
         state.frames, state.frames_moved_at = frames, now
     if message.superstep < 0:
         return []
-    of = {} if message.count < 0 else {"count": message.count}
-    return [do.Publish(event="progress", fields={"superstep": message.superstep, **of})]
+    count = message.count if message.count >= 0 else None
+    return [do.Publish(event=ProgressEvent(superstep=message.superstep, count=count))]
 
 
 def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
@@ -306,7 +322,7 @@ def _lost_link(state: OrchestratorState, now: float) -> Commands:
             f"the connection of rank {link.rank} with rank {link.other} has ended, and both live; so it went {where}: see to their network"
         )
         return recovery.finish(state, "EngineFailed", text)
-    return [do.Publish(event="link_lost", fields={"rank": link.rank, "other": link.other}), *recovery.start_seal(state, now)]
+    return [do.Publish(event=LinkLostEvent(rank=link.rank, other=link.other)), *recovery.start_seal(state, now)]
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:

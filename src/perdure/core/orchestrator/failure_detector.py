@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
+from perdure.core.job_events import NodeSuspectedEvent
 from perdure.core.multicast_tree import split
 from perdure.core.orchestrator import broadcast, recovery
 from perdure.core.orchestrator.state import Complaint, GenerationPhase, OrchestratorState, Probe
@@ -103,7 +104,7 @@ def _look_at(state: OrchestratorState, agent: int, now: float) -> Commands:
     doubtful_s = settings.suspect_s if _speaks(state, agent) else settings.late_timer_s
     if not node.suspected and node.status is not None and _unheard_s(state, agent, now) > doubtful_s:
         node.suspected = True
-        out.append(do.Publish(event="node_suspected", fields={"node": node.node}))
+        out.append(do.Publish(event=NodeSuspectedEvent(node=node.node)))
     if not node.silent and _is_silent(state, agent, now):
         out += recovery.agent_silent(state, agent, now)
     return out

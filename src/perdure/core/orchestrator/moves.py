@@ -13,6 +13,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import messages as msg
 from perdure.core.ids import END, Label
+from perdure.core.job_events import HoldEvent
 from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 
 Commands = list[do.OrchestratorCommand]
@@ -39,7 +40,7 @@ def hold(state: OrchestratorState) -> Commands:
     if not why and state.holding is None:
         members = tuple(agent for agent in members if (status := state.nodes[agent].status) is not None and status.holds)
     state.holding = bool(why)
-    told: Commands = [do.Publish(event="hold", fields={"why": why})] if why else []
+    told: Commands = [do.Publish(event=HoldEvent(why=why))] if why else []
     committed, generation = state.committed, state.plan.generation
     newest = committed if committed is not None and committed.generation == generation else Label(generation, -1)
     word = msg.Hold(generation=generation, after=newest if why else None)

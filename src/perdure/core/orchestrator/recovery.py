@@ -8,6 +8,7 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.domains import fatal_loss, why_degraded
 from perdure.core.ids import END, Ballot, Label
+from perdure.core.job_events import AgentStartedEvent, GenerationStartedEvent, NodeLostEvent, ResumedEvent, WaitingEvent
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.multicast_tree import Milestone
 from perdure.core.orchestrator import broadcast, consensus, exclusion, moves, plan_distribution
@@ -30,7 +31,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
     state.started_at = now
     return [
         do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
-        do.Publish(event="agent_started", fields={"node": event.node, "pid": event.pid}),
+        do.Publish(event=AgentStartedEvent(node=event.node, pid=event.pid)),
         *plan_distribution.reserve(state),
     ]
 
@@ -55,10 +56,8 @@ def agent_excluded(state: OrchestratorState, agent: int, reason: str, now: float
 
 def _go_on_without(state: OrchestratorState, node: Node, reason: str, now: float) -> Commands:
     agent = node.agent
-    fields: dict[str, object] = {"node": node.node, "reason": reason}
-    if reason == _silent_for(state):
-        fields["silent_s"] = state.settings.silence_s
-    out: Commands = [do.Publish(event="node_lost", fields=fields)]
+    silent_s = state.settings.silence_s if reason == _silent_for(state) else None
+    out: Commands = [do.Publish(event=NodeLostEvent(node=node.node, reason=reason, silent_s=silent_s))]
     if (
         state.plan
         and agent in state.plan.agents()
@@ -186,16 +185,14 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
     def home(rank: int) -> int:
         return plan.placements[rank].node
 
-    fields: dict[str, object] = {
-        "generation": plan.generation,
-        "placement": {
-            str(place.rank): place.node for place in (change.placements if change and broadcast.is_large(state) else plan.placements)
-        },
-        "degraded": bool(plan.crowded_groups()),
-        "why": why_degraded([plan.groups[index] for index in sorted(plan.crowded_groups())], home),
-        "risk": fatal_loss(plan.groups, home, plan.parity, state.shape.domains),
-    }
-    out: Commands = [do.Publish(event="generation_started", fields=fields), *plan_distribution.installs(state, plan, before, change, now)]
+    started = GenerationStartedEvent(
+        generation=plan.generation,
+        placement={place.rank: place.node for place in (change.placements if change and broadcast.is_large(state) else plan.placements)},
+        degraded=bool(plan.crowded_groups()),
+        why=why_degraded([plan.groups[index] for index in sorted(plan.crowded_groups())], home),
+        risk=fatal_loss(plan.groups, home, plan.parity, state.shape.domains),
+    )
+    out: Commands = [do.Publish(event=started), *plan_distribution.installs(state, plan, before, change, now)]
     known = all(map(state.nodes.__contains__, plan.agents()))
     if state.workers_gone or not known or state.silences or any(plan.ranks_of(agent) for agent in state.lost):
         out += start_seal(state, now)
@@ -305,10 +302,8 @@ def _wait_for(state: OrchestratorState, absent: list[int]) -> Commands:
     if state.patience_told:
         return []
     state.patience_told = True
-    fields: dict[str, object] = {
-        "nodes": [state.nodes[agent].node for agent in absent], "patience_s": state.settings.unreachable_timeout_s,
-    }  # fmt: skip
-    return [do.Publish(event="waiting", fields=fields)]
+    nodes = tuple(state.nodes[agent].node for agent in absent)
+    return [do.Publish(event=WaitingEvent(nodes=nodes, patience_s=state.settings.unreachable_timeout_s))]
 
 
 def _move_on(state: OrchestratorState, now: float) -> Commands:
@@ -342,11 +337,7 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     state.frames_moved_at = 0.0
     out += plan_distribution.resumes(state, plan, now)
     superstep = plan.base.superstep if plan.base else 0
-    return [
-        *out,
-        do.Publish(event="resumed", fields={"superstep": superstep, "generation": plan.generation}),
-        *plan_distribution.reserve(state),
-    ]
+    return [*out, do.Publish(event=ResumedEvent(superstep=superstep, generation=plan.generation)), *plan_distribution.reserve(state)]
 
 
 def end_if_committed(state: OrchestratorState) -> Commands:

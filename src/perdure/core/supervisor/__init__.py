@@ -13,6 +13,7 @@ from typing import assert_never
 
 from perdure.core import commands as do
 from perdure.core import events as ev
+from perdure.core.job_events import StartedEvent
 from perdure.core.supervisor import nodes, orchestrators
 from perdure.core.supervisor.state import HEARTBEAT_TIMEOUT_S, STOPPED_S, AgentPhase, OrchestratorPhase, Phase, SupervisorState, finish
 
@@ -57,7 +58,7 @@ def step(state: SupervisorState, event: ev.SupervisorEvent, now: float) -> Comma
 
 
 def _begin(state: SupervisorState, event: ev.JobBegun, now: float) -> Commands:
-    out: Commands = [do.Publish(event="started", fields={"job": event.job})]
+    out: Commands = [do.Publish(event=StartedEvent(job=event.job))]
     for node in event.nodes:
         out += nodes.start(state, node, now)
     return out + orchestrators.begin_next(state, now)

@@ -7,6 +7,7 @@ from typing import assert_never
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.job_events import NodeLostEvent, NodeReturnedEvent, ShellOutputEvent
 from perdure.core.supervisor import injected, orchestrators
 from perdure.core.supervisor.state import LAST_WORDS_S, AgentPhase, Phase, SupervisedAgent, SupervisorState, finish
 
@@ -33,7 +34,7 @@ def reported(state: SupervisorState, agent: SupervisedAgent, message: msg.FromNo
         case msg.NodeExited(how=how):
             return ended(state, agent, how, now)
         case msg.StrayOutput(text=text):
-            return [do.Publish(event="shell_output", fields={"node": agent.node, "text": text})]
+            return [do.Publish(event=ShellOutputEvent(node=agent.node, text=text))]
         case msg.FaultStruck(index=index, at=at):
             return injected.struck(state, index, at)
         case _:
@@ -75,7 +76,7 @@ def ended(state: SupervisorState, agent: SupervisedAgent, how: str, now: float) 
         out = orchestrators.tell(state, msg.AgentEnded(agent=agent.agent, how=how))
     else:
         reason = how if agent.late else f"{how} before it was up"
-        out = [do.Publish(event="node_lost", fields={"node": agent.node, "reason": reason})]
+        out = [do.Publish(event=NodeLostEvent(node=agent.node, reason=reason))]
     agent.become(AgentPhase.ENDED)
     agent.how = how
     out = [do.EndNode(agent=agent.agent), *out, *_settle(state)]
@@ -110,7 +111,7 @@ def tick(state: SupervisorState, now: float) -> Commands:
             return out
     for due, node in [one for one in state.returns if one[0] <= now]:
         state.returns.remove((due, node))
-        out += [*start(state, node, now), do.Publish(event="node_returned", fields={"node": node})]
+        out += [*start(state, node, now), do.Publish(event=NodeReturnedEvent(node=node))]
     return out + _last_words(state, now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
+from perdure.core.job_events import CommittedEvent, JobEvent, OrchestratorLostEvent, OrchestratorStartedEvent
 from perdure.core.supervisor import injected, publishing
 from perdure.core.supervisor.state import (
     AFTER_A_LATE_TICK_S,
@@ -53,7 +54,7 @@ def _begin(state: SupervisorState, one: SupervisedOrchestrator) -> Commands:
     begin = msg.BeginRound(round=one.number, spent=tuple(sorted(state.spent)))
     return [
         do.SendToOrchestrator(orchestrator=one.number, message=begin),
-        do.Publish(event="orchestrator_started", fields={"pid": one.pid}),
+        do.Publish(event=OrchestratorStartedEvent(pid=one.pid)),
         do.ReadRegister(orchestrator=one.number),
     ]
 
@@ -140,7 +141,7 @@ def _obey(state: SupervisorState, one: SupervisedOrchestrator, message: msg.From
         case msg.KillAgent(agent=agent):
             return [do.EndNode(agent=agent)]
         case msg.Publish():
-            return _published(state, one, message)
+            return _published(state, one, message.event)
         case msg.ResultPiece(data=data):
             one.result.append(data)
             one.result_bytes += len(data)
@@ -151,13 +152,13 @@ def _obey(state: SupervisorState, one: SupervisedOrchestrator, message: msg.From
             return []
 
 
-def _published(state: SupervisorState, one: SupervisedOrchestrator, event: msg.Publish) -> Commands:
+def _published(state: SupervisorState, one: SupervisedOrchestrator, event: JobEvent) -> Commands:
     """L4, L6: a commit shows that the orchestrator works, also where an earlier one has published it."""
     out: Commands = []
-    if event.event == "committed":
+    if isinstance(event, CommittedEvent):
         state.restarts = 0
         out = prepare(state)
-    return [*out, event] if publishing.is_new(state, one, event) else out
+    return [*out, do.Publish(event=event)] if publishing.is_new(state, one, event) else out
 
 
 def heard(state: SupervisorState, event: ev.OrchestratorHeard, now: float) -> Commands:
@@ -179,7 +180,7 @@ def ended(state: SupervisorState, event: ev.OrchestratorEnded, now: float) -> Co
 def _replace(state: SupervisorState, one: SupervisedOrchestrator, how: str, now: float) -> Commands:
     """L4: restarts without a commit in between have a limit."""
     one.become(OrchestratorPhase.ENDED)
-    lost = do.Publish(event="orchestrator_lost", fields={"reason": how})
+    lost = do.Publish(event=OrchestratorLostEvent(reason=how))
     state.restarts += 1
     if state.restarts > MAX_RESTARTS:
         return [lost, *finish(state, "EngineFailed", f"the orchestrator ended {state.restarts} times, the last time it {how}")]

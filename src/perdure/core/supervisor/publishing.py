@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from perdure.core import commands as do
+from perdure.core.job_events import AgentStartedEvent, CommittedEvent, JobEvent, NodeLostEvent
 from perdure.core.supervisor.state import SupervisedOrchestrator, SupervisorState
 
 
-def is_new(state: SupervisorState, one: SupervisedOrchestrator, event: do.Publish) -> bool:
+def is_new(state: SupervisorState, one: SupervisedOrchestrator, event: JobEvent) -> bool:
     """L6: has neither an earlier orchestrator nor this one published it? The answer is remembered."""
     match event:
-        case do.Publish(event="agent_started", fields={"node": int(node), "pid": int(pid)}):
+        case AgentStartedEvent(node=node, pid=pid):
             one.pids[node] = pid
             return _is_first(state.announced, (node, pid))
-        case do.Publish(event="node_lost", fields={"node": int(node)}):
+        case NodeLostEvent(node=node):
             return _is_first(state.lost, (node, one.pids.get(node, 0)))
-        case do.Publish(event="committed", fields={"generation": int(generation), "end": bool(end), "superstep": int(superstep)}):
+        case CommittedEvent(generation=generation, end=end, superstep=superstep):
             label, newest = (generation, end, superstep), state.newest
             state.newest = max(label, newest)
             return label > newest

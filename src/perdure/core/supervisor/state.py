@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core import commands as do
+from perdure.core.job_events import FinishedEvent
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
 
@@ -186,4 +187,4 @@ class SupervisorState:
 def finish(state: SupervisorState, error: str, text: str, payload: bytes = b"") -> list[do.SupervisorCommand]:
     """The job is over: nothing that happens later changes that."""
     state.become(Phase.ENDED)
-    return [do.Publish(event="finished", fields={"status": error or "ok"}), do.Finish(error=error, text=text, payload=payload)]
+    return [do.Publish(event=FinishedEvent(status=error or "ok")), do.Finish(error=error, text=text, payload=payload)]
