@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pathlib
 import re
@@ -11,11 +10,14 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.job_event_examples import committed
 
 import perdure.cli.demo as package
 from perdure.cli.demo import DemoOptions, example, summary
@@ -25,8 +27,23 @@ from perdure.cli.demo.stage import TITLES, DemoStage
 from perdure.cli.demo.verdict import judge
 from perdure.cli.parts import bar, clock
 from perdure.cli.watch import NodeViewState, Watch
+from perdure.core.job_events import (
+    AgentStartedEvent,
+    CommittedEvent,
+    FaultEvent,
+    FinishedEvent,
+    GenerationStartedEvent,
+    JobEvent,
+    NodeLostEvent,
+    ProgressEvent,
+    RebuiltEvent,
+    ResumedEvent,
+    TimedEvent,
+    WorkerStartedEvent,
+)
 from perdure.errors import ConfigError
 from perdure.launch import Report
+from perdure.wire.event_json import to_json
 
 SHORT = ["--coarsen", "2", "--hours", "6", "--every", "0.3"]
 
@@ -113,43 +130,36 @@ def _children(pid: int) -> list[int]:
 COUNT = 20
 
 
-def story(killed: bool = True) -> list[dict[str, Any]]:
-    """The events of a short job with two ranks and a spare, of which node 1 is killed, as the supervising process tells them."""
-    digests = {"eta": ["aa", "bb"], "u": ["cc", "dd"]}
-    commit = {
-        "protect_s": 0.01, "application_bytes": 0, "live_bytes": 8, "snapshot_bytes": 8, "parity_bytes": 8, "generation": 1,
-        "digests": digests,
-    }  # fmt: skip
-    before = [
-        *({"event": "agent_started", "node": node, "pid": 10 + node} for node in range(3)),
-        {"event": "generation_started", "generation": 1, "placement": {"0": 0, "1": 1}, "degraded": False},
-        *({"event": "worker_started", "rank": rank, "node": rank, "pid": 20 + rank, "incarnation": 1} for rank in range(2)),
-        {"event": "resumed", "superstep": 0, "generation": 1},
-        {"event": "committed", "superstep": 0, "end": False, **commit},
-        {"event": "progress", "superstep": 5},
+def story(killed: bool = True) -> list[TimedEvent]:
+    """The events of a short job with two ranks and a spare, of which node 1 is killed, as the supervising process publishes them."""
+    digests = {"eta": ("aa", "bb"), "u": ("cc", "dd")}
+    commit: dict[str, Any] = {"protect_s": 0.01, "live_bytes": 8, "snapshot_bytes": 8, "parity_bytes": 8, "digests": digests}
+    before: list[JobEvent] = [
+        *(AgentStartedEvent(node=node, pid=10 + node) for node in range(3)),
+        GenerationStartedEvent(generation=1, placement={0: 0, 1: 1}, degraded=False, why="", risk=""),
+        *(WorkerStartedEvent(rank=rank, node=rank, pid=20 + rank, incarnation=1, generation=1) for rank in range(2)),
+        ResumedEvent(superstep=0, generation=1),
+        committed(0, **commit),
+        ProgressEvent(superstep=5),
     ]
-    loss = [
-        {"event": "fault", "fault": "kill:node=1"},
-        {"event": "node_lost", "node": 1, "reason": "killed by SIGKILL"},
-        {"event": "generation_started", "generation": 2, "placement": {"0": 0, "1": 2}, "degraded": False},
-        {"event": "worker_started", "rank": 1, "node": 2, "pid": 31, "incarnation": 2},
-        {"event": "rebuilt", "rank": 1, "bytes": 1000, "seconds": 0.025},
-        {"event": "resumed", "superstep": 5, "generation": 2},
+    loss: list[JobEvent] = [
+        FaultEvent(fault="kill:node=1"),
+        NodeLostEvent(node=1, reason="killed by SIGKILL"),
+        GenerationStartedEvent(generation=2, placement={0: 0, 1: 2}, degraded=False, why="", risk=""),
+        WorkerStartedEvent(rank=1, node=2, pid=31, incarnation=2, generation=2),
+        RebuiltEvent(rank=1, bytes=1000, seconds=0.025),
+        ResumedEvent(superstep=5, generation=2),
     ]
-    after = [
-        {"event": "committed", "superstep": 10, "end": False, **commit},
-        {"event": "committed", "superstep": COUNT, "end": True, **commit},
-        {"event": "finished", "status": "ok"},
-    ]
+    after: list[JobEvent] = [committed(10, **commit), committed(COUNT, end=True, **commit), FinishedEvent(status="ok")]
     events = [*before, *(loss if killed else []), *after]
-    return [{"t": float(second), **copy.deepcopy(event)} for second, event in enumerate(events)]
+    return [TimedEvent(t=float(second), event=event) for second, event in enumerate(events)]
 
 
-def told(events: list[dict[str, Any]], before: DemoStage | None = None) -> tuple[DemoStage, Report]:
+def told(events: list[TimedEvent], before: DemoStage | None = None) -> tuple[DemoStage, Report]:
     """A stage that has taken the events, and what the report would be."""
-    stage = DemoStage(TITLES[1] if before else TITLES[0], COUNT, before=before, clock=lambda: events[-1]["t"])
-    for event in events:
-        stage.take(event)
+    stage = DemoStage(TITLES[1] if before else TITLES[0], COUNT, before=before, clock=lambda: events[-1].t)
+    for timed in events:
+        stage.take(timed)
     return stage, Report(result={"highest_m": 1.5}, supersteps=COUNT, losses=stage.watch.losses, digests={"eta": "x", "u": "y"})
 
 
@@ -163,25 +173,31 @@ def test_equal_runs_are_identical() -> None:
     assert second.status == "3 commits the same"
 
 
-def _another_bit(events: list[dict[str, Any]], report: Report) -> None:
-    committed = next(event for event in events if event["event"] == "committed" and event["superstep"] == 10)
-    committed["digests"]["u"][1] = "00"
+def _changed(events: list[TimedEvent], change: Callable[[CommittedEvent], CommittedEvent]) -> None:
+    """Each commit among the events is exchanged for what `change` makes of it."""
+    events[:] = [replace(timed, event=change(timed.event)) if isinstance(timed.event, CommittedEvent) else timed for timed in events]
 
 
-def _an_item_less(events: list[dict[str, Any]], report: Report) -> None:
-    for event in events:
-        event.get("digests", {}).pop("u", None)
+def _another_bit(events: list[TimedEvent], report: Report) -> None:
+    def change(commit: CommittedEvent) -> CommittedEvent:
+        return replace(commit, digests={**commit.digests, "u": ("cc", "00")}) if commit.superstep == 10 else commit
+
+    _changed(events, change)
 
 
-def _another_end(events: list[dict[str, Any]], report: Report) -> None:
+def _an_item_less(events: list[TimedEvent], report: Report) -> None:
+    _changed(events, lambda commit: replace(commit, digests={"eta": commit.digests["eta"]}))
+
+
+def _another_end(events: list[TimedEvent], report: Report) -> None:
     report.supersteps = COUNT - 1
 
 
-def _another_result(events: list[dict[str, Any]], report: Report) -> None:
+def _another_result(events: list[TimedEvent], report: Report) -> None:
     report.result = {"highest_m": np.nextafter(1.5, 2.0)}
 
 
-def _another_digest_at_the_end(events: list[dict[str, Any]], report: Report) -> None:
+def _another_digest_at_the_end(events: list[TimedEvent], report: Report) -> None:
     report.digests = {"eta": "x", "u": "z"}
 
 
@@ -215,10 +231,10 @@ def test_the_demo_answers_false_when_the_runs_differ(
 
     def run(*_: Any, on_event: Any, **__: Any) -> Report:
         events = next(runs)
-        if not any(event["event"] == "fault" for event in events):
+        if not any(isinstance(timed.event, FaultEvent) for timed in events):
             _another_bit(events, Report())
-        for event in events:
-            on_event(event)
+        for timed in events:
+            on_event(to_json(timed))
         return Report(supersteps=COUNT, losses=1, digests={"eta": "x"})
 
     monkeypatch.setattr(package, "run", run)
@@ -231,20 +247,20 @@ def test_the_demo_answers_false_when_the_runs_differ(
 def test_a_watch_knows_who_is_where_and_what_is_left() -> None:
     events, now = story(), 0.0
     watch = Watch(lambda: now, COUNT)
-    seen: dict[str, list[NodeViewState]] = {}
-    for event in events:
-        now = event["t"]
-        watch.take(event)
-        seen[event["event"]] = [watch.nodes[node].state for node in sorted(watch.nodes)]
-        if event["event"] == "progress":
-            assert watch.time_left_s == pytest.approx((now - events[7]["t"]) / 5 * 15)
+    seen: dict[type[JobEvent], list[NodeViewState]] = {}
+    for timed in events:
+        now = timed.t
+        watch.take(timed)
+        seen[type(timed.event)] = [watch.nodes[node].state for node in sorted(watch.nodes)]
+        if isinstance(timed.event, ProgressEvent):
+            assert watch.time_left_s == pytest.approx((now - events[7].t) / 5 * 15)
     running, spare, lost, rebuilding = NodeViewState.RUNNING, NodeViewState.SPARE, NodeViewState.LOST, NodeViewState.REBUILDING
-    assert seen["progress"] == [running, running, spare]
-    assert seen["node_lost"] == [running, lost, spare]
-    assert seen["rebuilt"] == [running, lost, rebuilding]
-    assert seen["finished"] == [running, lost, running]
+    assert seen[ProgressEvent] == [running, running, spare]
+    assert seen[NodeLostEvent] == [running, lost, spare]
+    assert seen[RebuiltEvent] == [running, lost, rebuilding]
+    assert seen[FinishedEvent] == [running, lost, running]
     assert (watch.nodes[2].ranks, watch.workers[1].incarnation, watch.generation, watch.losses) == ([1], 2, 2, 1)
-    assert sum(watch.seconds.values()) == pytest.approx(events[-1]["t"] - events[6]["t"])
+    assert sum(watch.seconds.values()) == pytest.approx(events[-1].t - events[6].t)
     assert (watch.share, watch.time_left_s) == (1.0, 0.0)
 
 
@@ -256,9 +272,9 @@ def test_the_view_fills_the_terminal_and_no_line_is_too_long(width: int, height:
     with Screen(console, f"perdure-test-{time.monotonic_ns()}", live=False) as screen:
         stage = DemoStage(TITLES[0], COUNT, clock=lambda: now)
         screen.begin(stage)
-        for event in events[:-3]:
-            now = event["t"]
-            screen.take(event)
+        for timed in events[:-3]:
+            now = timed.t
+            screen.take(timed)
         frames = example.module("tsunami_view")
         cells = np.zeros((60, 360), np.int8)
         screen._canvas.put(frames.Frame(rank=1, superstep=7, supersteps=COUNT, seconds=7500.0, first_row=0, rows_of_whole=60, cells=cells))

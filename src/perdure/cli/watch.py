@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
+from perdure.core.job_events import (
+    AgentStartedEvent,
+    CommittedEvent,
+    FinishedEvent,
+    GenerationStartedEvent,
+    NodeLostEvent,
+    NodeReturnedEvent,
+    ProgressEvent,
+    RebuiltEvent,
+    ResumedEvent,
+    TimedEvent,
+    WorkerStartedEvent,
+)
 from perdure.launch.report import Account
-
-Event = dict[str, Any]
 
 
 class NodeViewState(Enum):
@@ -103,14 +113,40 @@ class Watch:
             return None
         return (self.t - self._began) / self.superstep * max(0, self.count - self.superstep)
 
-    def take(self, event: Event) -> None:
-        """One event."""
+    def take(self, timed: TimedEvent) -> None:
+        """One event. Those that are not named here change nothing that is shown."""
+        t = timed.t
         if self._zero is None:
-            self._zero = self._clock() - event["t"]
-        self._account.take(event)
-        handler = getattr(self, f"_on_{event['event']}", None)
-        if handler is not None:
-            handler(event)
+            self._zero = self._clock() - t
+        self._account.take(timed)
+        match timed.event:
+            case AgentStartedEvent(node=number):
+                node = self.nodes.get(number)
+                if node is None or not node.ranks:
+                    self._become(number, NodeViewState.SPARE, t)
+            case NodeReturnedEvent(node=number):
+                self._become(number, NodeViewState.STARTING, t)
+            case NodeLostEvent(node=number):
+                node = self._become(number, NodeViewState.LOST, t)
+                node.ranks = []
+                node.losses += 1
+            case GenerationStartedEvent() as event:
+                self._on_generation_started(event, t)
+            case WorkerStartedEvent() as event:
+                self.workers[event.rank] = WorkerView(pid=event.pid, incarnation=event.incarnation)
+            case RebuiltEvent(rank=rank, seconds=seconds):
+                worker = self.workers.get(rank)
+                if worker is not None:
+                    worker.rebuilt_ms, worker.rebuilt_at = seconds * 1000, t
+            case ResumedEvent(superstep=superstep):
+                self._on_resumed(superstep, t)
+            case ProgressEvent(superstep=superstep, count=count):
+                self.superstep = max(self.superstep, superstep)
+                self.count = self.count if count is None else count
+            case CommittedEvent(superstep=superstep):
+                self._on_committed(superstep, t)
+            case FinishedEvent():
+                self.finished = t
 
     def _become(self, number: int, state: NodeViewState, t: float) -> NodeView:
         node = self.nodes.setdefault(number, NodeView(state=state, since=t))
@@ -118,23 +154,10 @@ class Watch:
             node.state, node.since = state, t
         return node
 
-    def _on_agent_started(self, event: Event) -> None:
-        node = self.nodes.get(event["node"])
-        if node is None or not node.ranks:
-            self._become(event["node"], NodeViewState.SPARE, event["t"])
-
-    def _on_node_returned(self, event: Event) -> None:
-        self._become(event["node"], NodeViewState.STARTING, event["t"])
-
-    def _on_node_lost(self, event: Event) -> None:
-        node = self._become(event["node"], NodeViewState.LOST, event["t"])
-        node.ranks = []
-        node.losses += 1
-
-    def _on_generation_started(self, event: Event) -> None:
-        self.generation, self.degraded = event["generation"], event["degraded"]
-        self.why_degraded = event.get("why") or "nodes are missing"
-        self._placement.update((int(rank), number) for rank, number in event["placement"].items())
+    def _on_generation_started(self, event: GenerationStartedEvent, t: float) -> None:
+        self.generation, self.degraded = event.generation, event.degraded
+        self.why_degraded = event.why or "nodes are missing"
+        self._placement.update(event.placement)
         found: dict[int, list[int]] = {}
         for rank, number in sorted(self._placement.items()):
             found.setdefault(number, []).append(rank)
@@ -142,34 +165,19 @@ class Watch:
             before = self.nodes.get(number)
             held = before.ranks if before else []
             state = NodeViewState.RUNNING if ranks == held else NodeViewState.REBUILDING
-            self._become(number, state, event["t"]).ranks = ranks
+            self._become(number, state, t).ranks = ranks
 
-    def _on_worker_started(self, event: Event) -> None:
-        self.workers[event["rank"]] = WorkerView(pid=event["pid"], incarnation=event["incarnation"])
-
-    def _on_rebuilt(self, event: Event) -> None:
-        worker = self.workers.get(event["rank"])
-        if worker is not None:
-            worker.rebuilt_ms, worker.rebuilt_at = event["seconds"] * 1000, event["t"]
-
-    def _on_resumed(self, event: Event) -> None:
+    def _on_resumed(self, superstep: int, t: float) -> None:
         if self._resumed is None:
-            self._resumed = event["t"]
-        self.superstep = event["superstep"]
+            self._resumed = t
+        self.superstep = superstep
         for number, node in self.nodes.items():
             if node.state is NodeViewState.REBUILDING:
-                self._become(number, NodeViewState.RUNNING, event["t"])
+                self._become(number, NodeViewState.RUNNING, t)
 
-    def _on_progress(self, event: Event) -> None:
-        self.superstep = max(self.superstep, event["superstep"])
-        self.count = event.get("count", self.count)
-
-    def _on_committed(self, event: Event) -> None:
+    def _on_committed(self, superstep: int, t: float) -> None:
         if self._began is None:
-            self._began = event["t"]
+            self._began = t
         self.commits += 1
-        self.committed = event["superstep"]
+        self.committed = superstep
         self.superstep = max(self.superstep, self.committed)
-
-    def _on_finished(self, event: Event) -> None:
-        self.finished = event["t"]

@@ -133,10 +133,9 @@ def run(
     account = Account(name, settings)
 
     def take(timed: TimedEvent) -> None:
-        line = to_json(timed)
-        account.take(line)
+        account.take(timed)
         if on_event is not None:
-            on_event(line)
+            on_event(to_json(timed))
 
     if engine == "threads":
         if faults or return_after_s is not None:

@@ -13,13 +13,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from perdure.core.job_events import CommittedEvent
 from perdure.core.layout import nodes_with_ranks
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import Report, run
 from perdure.launch.domains import domains_of
 from perdure.launch.shapes import homes_of, parity_of
+from perdure.wire.event_json import from_json
 
-Digests = dict[int, dict[str, list[str]]]
+Digests = dict[int, dict[str, tuple[str, ...]]]
 """Superstep -> item -> digest by rank; the end counts as the superstep after the last."""
 Watched = Callable[[], AbstractContextManager[Callable[[dict[str, Any]], None]]]
 """Opens what shows the events of one run."""
@@ -127,8 +129,9 @@ def _recorded(
 
     def note(event: dict[str, Any]) -> None:
         show(event)
-        if event["event"] == "committed":
-            digests[event["superstep"]] = event["digests"]
+        match from_json(event).event:
+            case CommittedEvent(superstep=superstep, digests=of_items):
+                digests[superstep] = of_items
 
     with watch() as show:
         report = run(main, commit_every=commit_every, faults=faults, on_event=note, **options)
@@ -144,7 +147,7 @@ def first_difference(expected: Digests, found: Digests, fault: str) -> Differenc
     """The first that is not the same, of all items and ranks at the common commits; one that is missing differs."""
     for superstep in sorted(expected.keys() & found.keys()):
         for item in expected[superstep] | found[superstep]:
-            both = (digests[superstep].get(item, []) for digests in (expected, found))
+            both = (digests[superstep].get(item, ()) for digests in (expected, found))
             for rank, (ours, theirs) in enumerate(itertools.zip_longest(*both)):
                 if ours != theirs:
                     return Difference(fault=fault, superstep=superstep, item=item, rank=rank)

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import xxhash
 
 from perdure.core.interval import Choice, every, explained
+from perdure.core.job_events import (
+    AgentStartedEvent,
+    CommittedEvent,
+    CrossingEvent,
+    FaultEvent,
+    FinishedEvent,
+    GenerationStartedEvent,
+    NodeLostEvent,
+    ProgressEvent,
+    ResumedEvent,
+    TimedEvent,
+    TrafficEvent,
+    UnprotectedEvent,
+    WorkerLostEvent,
+)
 from perdure.core.layout import COPIES
 from perdure.core.settings import Settings
 from perdure.launch.plain import plain
 
-Event = dict[str, Any]
 NO_LOOP = (
     "the program declares items and ran no superstep, so a loss would have started it again from the top: "
     "put its work into `for superstep in job.supersteps(count):`"
@@ -84,13 +99,13 @@ class Account:
     def __init__(self, engine: str = "local", settings: Settings | None = None) -> None:
         self.report = Report(engine=engine, started=datetime.now(UTC).isoformat(timespec="milliseconds"))
         self._unprotected = ""
-        self._crossings: list[Event] = []
+        self._crossings: list[CrossingEvent] = []
         self._settings = settings or Settings()
         self._positions: list[int] = []
         self._commits = 0
         self._committed = 0
         """The newest superstep that is committed, or from which a generation has begun."""
-        self._started = self._resumed = 0.0
+        self._started = 0.0
         self._trouble_since = 0.0
         self._lost_at = 0.0
         self._reformed_at = 0.0
@@ -99,92 +114,111 @@ class Account:
         self._agents: dict[int, int] = {}
         self._lost: set[tuple[int, int | None]] = set()
 
-    def take(self, event: Event) -> None:
-        """One event."""
-        handler = getattr(self, f"_on_{event['event']}", None)
-        if handler is not None:
-            handler(event)
+    def take(self, timed: TimedEvent) -> None:
+        """One event. Those that are not named here change nothing in the report."""
+        t = timed.t
+        match timed.event:
+            case FaultEvent():
+                self._trouble_since = self._trouble_since or t
+            case AgentStartedEvent(node=node, pid=pid):
+                self._agents[node] = pid
+            case NodeLostEvent() as event:
+                self._on_node_lost(event, t)
+            case WorkerLostEvent(rank=rank, reason=reason):
+                self._on_loss({"t": t, "rank": rank, "reason": reason}, t)
+            case UnprotectedEvent(reason=reason):
+                self._unprotected = reason
+            case GenerationStartedEvent() as event:
+                self._on_generation_started(event, t)
+            case ResumedEvent() as event:
+                self._on_resumed(event, t)
+            case ProgressEvent(superstep=superstep):
+                self._reach(superstep, t)
+            case CommittedEvent() as event:
+                self._on_committed(event, t)
+            case CrossingEvent() as event:
+                self._on_crossing(event)
+            case TrafficEvent(parity=parity, rebuild=rebuild):
+                self.report.bytes |= {"parity": parity, "rebuild": rebuild}
+            case FinishedEvent():
+                self._on_finished(t)
 
-    def _on_fault(self, event: Event) -> None:
-        self._trouble_since = self._trouble_since or event["t"]
-
-    def _on_loss(self, event: Event) -> None:
-        self.report.losses += 1
-        self.report.lost.append({name: event[name] for name in ("t", "node", "rank", "reason") if name in event})
-        if not self._lost_at:
-            since = self._trouble_since or event["t"] - event.get("silent_s", 0.0)
-            self.report.seconds["detect"] += event["t"] - since
-            self._lost_at = event["t"]
-            self._end_replay(since)
-        self._trouble_since = 0.0
-
-    _on_worker_lost = _on_loss
-
-    def _on_agent_started(self, event: Event) -> None:
-        self._agents[event["node"]] = event["pid"]
-
-    def _on_node_lost(self, event: Event) -> None:
+    def _on_node_lost(self, event: NodeLostEvent, t: float) -> None:
         """Each process of a node once: an orchestrator that takes over says it again of those that it finds lost."""
-        process = (event["node"], self._agents.get(event["node"]))
+        process = (event.node, self._agents.get(event.node))
         if process in self._lost:
             self._trouble_since = 0.0
             return
         self._lost.add(process)
-        self._on_loss(event)
+        self._on_loss({"t": t, "node": event.node, "reason": event.reason}, t, event.silent_s or 0.0)
 
-    def _on_unprotected(self, event: Event) -> None:
-        self._unprotected = event["reason"]
+    def _on_loss(self, loss: dict[str, Any], t: float, silent_s: float = 0.0) -> None:
+        self.report.losses += 1
+        self.report.lost.append(loss)
+        self._on_trouble(t, silent_s)
 
-    def _on_generation_started(self, event: Event) -> None:
-        self.report.generations = event["generation"]
-        self.report.degraded = event["degraded"]
-        self.report.why_degraded = event.get("why", "")
-        self.report.risk = event.get("risk") or self._unprotected
+    def _on_trouble(self, t: float, silent_s: float = 0.0) -> None:
+        """A generation is over, and the next one is not formed."""
+        if not self._lost_at:
+            since = self._trouble_since or t - silent_s
+            self.report.seconds["detect"] += t - since
+            self._lost_at = t
+            self._end_replay(since)
+        self._trouble_since = 0.0
+
+    def _on_generation_started(self, event: GenerationStartedEvent, t: float) -> None:
+        self.report.generations = event.generation
+        self.report.degraded = event.degraded
+        self.report.why_degraded = event.why
+        self.report.risk = event.risk or self._unprotected
         if self._lost_at:
-            self.report.seconds["reform"] += event["t"] - self._lost_at
-        self._reformed_at, self._lost_at = event["t"], 0.0
+            self.report.seconds["reform"] += t - self._lost_at
+        self._reformed_at, self._lost_at = t, 0.0
 
-    def _on_resumed(self, event: Event) -> None:
-        if event["generation"] == 1:
-            self._started = event["t"]
+    def _on_resumed(self, event: ResumedEvent, t: float) -> None:
+        if event.generation == 1:
+            self._started = t
             return
-        if event["superstep"] > self._committed:  # all survivors had prepared it, and the lost node's own word was lost with it
-            self._committed = event["superstep"]
+        if event.superstep > self._committed:  # all survivors had prepared it, and the lost node's own word was lost with it
+            self._committed = event.superstep
             self.report.commits += 1
-        self.report.seconds["rebuild"] += event["t"] - self._reformed_at
-        self._replaying_since = event["t"] if event["superstep"] < self._farthest else 0.0
+        self.report.seconds["rebuild"] += t - self._reformed_at
+        self._replaying_since = t if event.superstep < self._farthest else 0.0
 
     def _end_replay(self, t: float) -> None:
         if self._replaying_since:
             self.report.seconds["replay"] += t - self._replaying_since
         self._replaying_since = 0.0
 
-    def _on_progress(self, event: Event) -> None:
-        if event["superstep"] >= self._farthest:
-            self._farthest = event["superstep"]
-            self._end_replay(event["t"])
+    def _reach(self, superstep: int, t: float) -> None:
+        if superstep >= self._farthest:
+            self._farthest = superstep
+            self._end_replay(t)
 
-    def _on_committed(self, event: Event) -> None:
+    def _on_committed(self, event: CommittedEvent, t: float) -> None:
         report = self.report
-        self._on_progress(event)
+        self._reach(event.superstep, t)
         report.commits += 1
-        self._committed = max(self._committed, event["superstep"])
-        report.seconds["protect"] += event["protect_s"]
-        report.bytes["application"] += event["application_bytes"]
+        self._committed = max(self._committed, event.superstep)
+        report.seconds["protect"] += event.protect_s
+        report.bytes["application"] += event.application_bytes
         report.memory_bytes = {
-            "live": event["live_bytes"],
-            "snapshots": COPIES * event["snapshot_bytes"] - event.get("resident_bytes", 0),
-            "parity": COPIES * event["parity_bytes"],
+            "live": event.live_bytes,
+            "snapshots": COPIES * event.snapshot_bytes - event.resident_bytes,
+            "parity": COPIES * event.parity_bytes,
         }
-        report.uneven = event.get("uneven") or {}
-        self._take_interval(event)
-        if event["end"]:
-            report.supersteps = event["superstep"]
-            report.digests = {name: _together(ranks) for name, ranks in event["digests"].items()}
-            if not report.supersteps and any(not name.startswith("__") for name in report.digests):
-                report.warnings.append(NO_LOOP)
+        report.uneven = asdict(event.uneven) if event.uneven else {}
+        if not event.end:
+            self._commits += 1
+            self._positions = [*self._positions[-1:], event.superstep]
+            report.interval_numbers = asdict(event.interval) if event.interval else {}
+            return
+        report.supersteps = event.superstep
+        report.digests = {name: _together(ranks) for name, ranks in event.digests.items()}
+        if not report.supersteps and any(not name.startswith("__") for name in report.digests):
+            report.warnings.append(NO_LOOP)
 
-    def _on_crossing(self, event: Event) -> None:
+    def _on_crossing(self, event: CrossingEvent) -> None:
         """The first one is named, with how many followed."""
         before = self._crossing_in_words()
         self._crossings.append(event)
@@ -195,14 +229,7 @@ class Account:
             return ""
         first, count = self._crossings[0], len(self._crossings)
         others = f", and at {count - 1} other commits" if count > 1 else ""
-        return f"{first['what']} at the commit of superstep {first['superstep']}{others}: a recovery from there ends the job"
-
-    def _take_interval(self, event: Event) -> None:
-        if event["end"]:
-            return
-        self._commits += 1
-        self._positions = [*self._positions[-1:], event["superstep"]]
-        self.report.interval_numbers = event.get("interval") or {}
+        return f"{first.what} at the commit of superstep {first.superstep}{others}: a recovery from there ends the job"
 
     def _explain_interval(self) -> None:
         """Nothing is protected by threads, so nothing is explained."""
@@ -219,18 +246,15 @@ class Account:
         elif len(self._positions) == 2:
             report.interval = f"{every(self._positions[1] - self._positions[0])}, as was asked for"
 
-    def _on_traffic(self, event: Event) -> None:
-        self.report.bytes |= {"parity": event["parity"], "rebuild": event["rebuild"]}
-
-    def _on_finished(self, event: Event) -> None:
-        self._end_replay(event["t"])
+    def _on_finished(self, t: float) -> None:
+        self._end_replay(t)
         seconds = self.report.seconds
         others = sum(seconds[cause] for cause in CAUSES if cause != "compute")
-        seconds["compute"] = max(0.0, event["t"] - self._started - others)
+        seconds["compute"] = max(0.0, t - self._started - others)
         self.report.seconds = {cause: round(value, 6) for cause, value in seconds.items()}
         self._explain_interval()
 
 
-def _together(digests: list[str]) -> str:
+def _together(digests: Sequence[str]) -> str:
     """One digest for an item out of those of its ranks."""
     return f"{xxhash.xxh3_64_intdigest(''.join(digests).encode()):016x}"

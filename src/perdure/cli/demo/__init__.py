@@ -19,10 +19,11 @@ from perdure.cli.demo.lines import Lines
 from perdure.cli.demo.screen import SMALLEST, Screen
 from perdure.cli.demo.stage import RANKS, SPARES, TITLES, DemoStage, killed
 from perdure.cli.demo.verdict import DemoVerdict, judge
-from perdure.cli.watch import Event
+from perdure.core.job_events import TimedEvent
 from perdure.core.settings import OVERLAP
 from perdure.errors import ConfigError
 from perdure.launch import Report, run
+from perdure.wire.event_json import on_json
 
 COMMIT_EVERY = 3
 """Supersteps: three or four commits a second at the demo's size on two cores, so a loss costs a fraction of a second of work."""
@@ -40,7 +41,7 @@ class Viewer(Protocol):
     def begin(self, stage: DemoStage) -> None:
         """The next stage: its events come from now on."""
 
-    def take(self, event: Event) -> None:
+    def take(self, timed: TimedEvent) -> None:
         """One event of the stage that runs."""
 
 
@@ -95,7 +96,7 @@ def _run(stage: DemoStage, viewer: Viewer, wish: DemoOptions, *, picture: str, f
     arguments: dict[str, Any] = {"coarsen": wish.coarsen, "hours": wish.hours, "view": viewer.view, "map": picture}
     return run(
         str(example.directory() / "tsunami.py"), ranks=RANKS, spares=SPARES, parity=1, commit_every=COMMIT_EVERY, arguments=arguments,
-        faults=faults, memory=wish.memory, on_event=viewer.take, return_after_s=RETURN_AFTER_S if faults else None,
+        faults=faults, memory=wish.memory, on_event=on_json(viewer.take), return_after_s=RETURN_AFTER_S if faults else None,
     )  # fmt: skip
 
 

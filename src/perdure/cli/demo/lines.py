@@ -9,7 +9,7 @@ from typing import Final, Self
 from perdure.cli.demo.stage import DemoStage
 from perdure.cli.display import in_words
 from perdure.cli.parts import clock, progress_words
-from perdure.cli.watch import Event
+from perdure.core.job_events import ProgressEvent, TimedEvent
 
 EVERY_S: Final = 2.0
 """Between two lines of progress."""
@@ -37,14 +37,14 @@ class Lines:
         self._stage, self._next = stage, 0.0
         self._write(f"{stage.title}: {stage.watch.count} supersteps")
 
-    def take(self, event: Event) -> None:
+    def take(self, timed: TimedEvent) -> None:
         """One event of the stage that runs."""
         assert self._stage is not None
-        self._stage.take(event)
-        words = in_words(event)
+        self._stage.take(timed)
+        words = in_words(timed.event)
         if words:
-            self._write(f"{event['t']:8.2f} s  {words}")
-        if event["event"] == "progress" and self._clock() >= self._next:
+            self._write(f"{timed.t:8.2f} s  {words}")
+        if isinstance(timed.event, ProgressEvent) and self._clock() >= self._next:
             self._next = self._clock() + EVERY_S
             stage = self._stage
-            self._write(f"{event['t']:8.2f} s  {progress_words(stage.watch)}, {stage.status}; {clock(stage.time_left_s)} left")
+            self._write(f"{timed.t:8.2f} s  {progress_words(stage.watch)}, {stage.status}; {clock(stage.time_left_s)} left")

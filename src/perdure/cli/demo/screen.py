@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import threading
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,7 +22,7 @@ from perdure.cli.demo.picture import HalfBlocks
 from perdure.cli.demo.stage import RANKS, SPARES, TITLES, DemoStage
 from perdure.cli.display import in_words
 from perdure.cli.parts import WARM, bar, causes_table, clock, is_fresh, nodes_table, rank_style
-from perdure.cli.watch import Event
+from perdure.core.job_events import FaultEvent, JobEvent, NodeLostEvent, NodeReturnedEvent, RebuiltEvent, ResumedEvent, TimedEvent
 
 SMALLEST = (80, 24)
 SIDE = 33
@@ -73,13 +73,13 @@ class Screen:
             self._stages.append(stage)
             self._log.append(Text(f"{stage.title} begins", style="bold"))
 
-    def take(self, event: Event) -> None:
+    def take(self, timed: TimedEvent) -> None:
         """One event of the stage that runs."""
         with self._lock:
-            self._stages[-1].take(event)
-            words = in_words(event)
+            self._stages[-1].take(timed)
+            words = in_words(timed.event)
             if words:
-                self._log.append(Text.assemble((f"{event['t']:7.2f} s  ", "dim"), (words, _STYLES.get(event["event"], ""))))
+                self._log.append(Text.assemble((f"{timed.t:7.2f} s  ", "dim"), (words, _STYLES.get(type(timed.event), ""))))
 
     def render(self) -> RenderableType:
         """The whole terminal, as it is now."""
@@ -156,7 +156,9 @@ class Screen:
         return lines
 
 
-_STYLES = {"fault": "bold red", "node_lost": "red", "rebuilt": "yellow", "resumed": "green", "node_returned": "cyan"}
+_STYLES: Final[dict[type[JobEvent], str]] = {
+    FaultEvent: "bold red", NodeLostEvent: "red", RebuiltEvent: "yellow", ResumedEvent: "green", NodeReturnedEvent: "cyan",
+}  # fmt: skip
 
 
 def picture_size(width: int, height: int, aspect: float) -> tuple[int, int]:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from perdure.cli.watch import Event, Watch
+from perdure.cli.watch import Watch
+from perdure.core.job_events import CommittedEvent, TimedEvent
 from perdure.launch.rehearsal import Difference, Digests, first_difference
 
 TITLES: Final = ("with losses", "undisturbed")
@@ -28,15 +29,15 @@ class DemoStage:
         self.digests: Digests = {}
         self.difference: Difference | None = None
 
-    def take(self, event: Event) -> None:
+    def take(self, timed: TimedEvent) -> None:
         """One event."""
-        self.watch.take(event)
-        if event["event"] == "committed":
-            superstep = event["superstep"]
-            self.digests[superstep] = event["digests"]
-            if self.before is not None and self.difference is None and superstep in self.before.digests:
-                ours, theirs = {superstep: event["digests"]}, {superstep: self.before.digests[superstep]}
-                self.difference = first_difference(ours, theirs, "the losses")
+        self.watch.take(timed)
+        match timed.event:
+            case CommittedEvent(superstep=superstep, digests=digests):
+                self.digests[superstep] = digests
+                if self.before is not None and self.difference is None and superstep in self.before.digests:
+                    ours, theirs = {superstep: digests}, {superstep: self.before.digests[superstep]}
+                    self.difference = first_difference(ours, theirs, "the losses")
 
     @property
     def compared(self) -> int:
