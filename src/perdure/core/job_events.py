@@ -355,15 +355,15 @@ class TimedEvent:
     event: JobEvent
 
 
-def _name_of(kind: type[JobEvent]) -> str:
+def name_of(event: JobEvent) -> str:
+    """Return the name of the event in the JSON form."""
+    return name_of_type(type(event))
+
+
+def name_of_type(kind: type[JobEvent]) -> str:
+    """Return the name in the JSON form of the events of this class."""
     return re.sub("(?<!^)(?=[A-Z])", "_", kind.__name__.removesuffix("Event")).lower()
 
 
-EVENT_TYPES: Final[dict[str, type[JobEvent]]] = {_name_of(kind): kind for kind in typing.get_args(JobEvent)}
+EVENT_TYPES: Final[dict[str, type[JobEvent]]] = {name_of_type(kind): kind for kind in typing.get_args(JobEvent)}
 """The classes by the names of their events, in the order of `docs/events.md`."""
-_NAMES: Final = {kind: name for name, kind in EVENT_TYPES.items()}
-
-
-def name_of(event: JobEvent) -> str:
-    """Return the name of the event in the JSON form."""
-    return _NAMES[type(event)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from perdure.core.job_events import NodeLostEvent, ProgressEvent
 from perdure.launch.domains import racks
 from perdure.launch.shapes import shape_of
 from perdure.testing.campaign.baseline import Baseline, baseline_of
@@ -43,16 +44,16 @@ def test_the_power_of_a_whole_rack_goes_where_parity_gives_it_back() -> None:
 
 def test_a_fault_is_due_at_its_superstep_or_its_event() -> None:
     at_progress = HostFault(kind="power_off", host=2, superstep=9)
-    assert [at_progress.is_due({"event": "progress", "superstep": superstep}) for superstep in (8, 9, 11)] == [False, True, True]
-    assert not at_progress.is_due({"event": "node_lost", "node": 2})
-    in_recovery = HostFault(kind="power_off", host=2, event="node_lost")
-    assert in_recovery.is_due({"event": "node_lost", "node": 1})
-    assert not in_recovery.is_due({"event": "progress", "superstep": 50})
+    assert [at_progress.is_due(ProgressEvent(superstep=superstep)) for superstep in (8, 9, 11)] == [False, True, True]
+    assert not at_progress.is_due(NodeLostEvent(node=2, reason=""))
+    in_recovery = HostFault(kind="power_off", host=2, event=NodeLostEvent)
+    assert in_recovery.is_due(NodeLostEvent(node=1, reason=""))
+    assert not in_recovery.is_due(ProgressEvent(superstep=50))
     assert (str(at_progress), str(in_recovery)) == ("power_off:host=2,superstep=9", "power_off:host=2,event=node_lost")
 
 
 def test_one_end_of_a_cut_is_lost_and_nobody_by_what_is_soon_over() -> None:
-    lost = {"event": "node_lost", "node": 3}
+    lost = NodeLostEvent(node=3, reason="killed by SIGKILL")
     assert HostFault(kind="cut", host=2, to=3, superstep=9).explains(lost)
     assert not HostFault(kind="power_off", host=2, superstep=9).explains(lost)
     assert not HostFault(kind="link_down", host=3, superstep=9, ms=300).explains(lost)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from perdure.core.job_events import (
+    FaultEvent,
+    JobEvent,
+    NodeLostEvent,
+    OrchestratorLostEvent,
+    ResumedEvent,
+    TimedEvent,
+    WorkerLostEvent,
+)
 from perdure.testing.campaign.cases import Case
 from perdure.testing.campaign.runner import Outcome, Timing, timing
 from perdure.testing.campaign.tally import Tally, percentile
+from tests.job_event_examples import committed
 
 
 def outcome(*timings: Timing, phase: str = "copying", **what: str) -> Outcome:
@@ -40,20 +54,39 @@ def test_percentiles_by_nearest_rank() -> None:
     assert percentile([float(value) for value in range(1, 101)], 95) == 95.0
 
 
+LOST = NodeLostEvent(node=2, reason="killed by SIGKILL")
+RESUMED = ResumedEvent(superstep=3, generation=2)
+
+
+def timed(*events: tuple[float, JobEvent]) -> list[TimedEvent]:
+    return [TimedEvent(t=t, event=event) for t, event in events]
+
+
 def test_a_timing_begins_with_the_strike_and_is_of_that_node() -> None:
-    fault = {"t": 1.0, "event": "fault", "fault": "kill:node=2,superstep=5"}
-    events = [
-        {"t": 0.2, "event": "resumed"},
-        fault,
-        {"t": 1.1, "event": "node_lost", "node": 1},
-        {"t": 1.25, "event": "node_lost", "node": 2},
-        {"t": 1.75, "event": "resumed"},
-    ]
-    assert timing(fault, events) == Timing(detect_s=0.25, recover_s=0.5)
-    assert timing(fault, events[:3]) == Timing(detect_s=None, recover_s=None)
+    another = replace(LOST, node=1)
+    events = timed((0.2, RESUMED), (1.0, FaultEvent(fault="kill:node=2,superstep=5")), (1.1, another), (1.25, LOST), (1.75, RESUMED))
+    assert timing(events[1], events) == Timing(detect_s=0.25, recover_s=0.5)
+    assert timing(events[1], events[:3]) == Timing(detect_s=None, recover_s=None)
 
 
 def test_nobody_waits_for_an_orchestrator_so_the_next_commit_counts() -> None:
-    fault = {"t": 1.0, "event": "fault", "fault": "orchestrator:superstep=5"}
-    events = [fault, {"t": 1.5, "event": "orchestrator_lost"}, {"t": 2.0, "event": "resumed"}, {"t": 2.5, "event": "committed"}]
-    assert timing(fault, events) == Timing(detect_s=0.5, recover_s=1.0)
+    fault, lost = FaultEvent(fault="orchestrator:superstep=5"), OrchestratorLostEvent(reason="killed by SIGKILL")
+    events = timed((1.0, fault), (1.5, lost), (2.0, RESUMED), (2.5, committed(6)))
+    assert timing(events[0], events) == Timing(detect_s=0.5, recover_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "event", "explains"),
+    [
+        ("kill:node=2+4,superstep=5", NodeLostEvent(node=4, reason=""), True),
+        ("stop:node=2,superstep=5", WorkerLostEvent(rank=2, reason=""), False),
+        ("crash:rank=1,superstep=5", WorkerLostEvent(rank=1, reason=""), True),
+        ("hang:rank=1,superstep=5", WorkerLostEvent(rank=2, reason=""), False),
+        ("orchestrator:superstep=5", OrchestratorLostEvent(reason=""), True),
+        ("process:after=1s,seed=7", OrchestratorLostEvent(reason=""), True),
+        ("process:after=1s,seed=7", RESUMED, False),
+    ],
+)
+def test_a_fault_is_known_by_the_loss_of_what_it_strikes(fault: str, event: JobEvent, explains: bool) -> None:
+    events = timed((1.0, FaultEvent(fault=fault)), (1.5, event))
+    assert (timing(events[0], events).detect_s == 0.5) is explains

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from perdure.core.job_events import GenerationStartedEvent, JobEvent, NodeLostEvent, OrchestratorLostEvent, WorkerLostEvent
 from perdure.testing.campaign import cases
 from perdure.testing.campaign.baseline import Baseline
 from perdure.testing.campaign.cases import AFTER, DOMAIN, NODE, TWICE, Case, Dice, Needs
@@ -48,7 +49,7 @@ def _cut(dice: Dice) -> tuple[tuple[str, ...], tuple[HostFault, ...]]:
     return (), (HostFault(kind="cut", host=dice.node(), to=dice.node(), superstep=dice.superstep),)
 
 
-def _after(first: str, event: str, kind: str) -> Recipe:
+def _after(first: str, event: type[JobEvent], kind: str) -> Recipe:
     """The host goes in the recovery from `first`, or in the hand-over."""
     return lambda dice: ((cases.fill(first, dice),), (HostFault(kind=kind, host=dice.node(), event=event),))
 
@@ -61,13 +62,13 @@ _RECIPES: Final[list[tuple[str, str, Needs, Recipe]]] = [
     ("kill host", "superstep", NODE, _losses("kill_all")),
     ("power off domain", "superstep", DOMAIN, _domain("power_off")),
     ("link down", "for a moment", NODE, _one("link_down", SHORT_MS)),
-    ("power off", "recovery: sealing", AFTER, _after(cases.CRASH, "worker_lost", "power_off")),
+    ("power off", "recovery: sealing", AFTER, _after(cases.CRASH, WorkerLostEvent, "power_off")),
     ("link down", "superstep", NODE, _losses("link_down")),
     ("lossy link", "superstep", NODE, _one("lossy")),
-    ("power off", "recovery: rebuilding", TWICE, _after(cases.KILL, "generation_started", "power_off")),
-    ("stop host", "hand-over: away", NODE, _after(cases.LEAVES, "orchestrator_lost", "stop_all")),
+    ("power off", "recovery: rebuilding", TWICE, _after(cases.KILL, GenerationStartedEvent, "power_off")),
+    ("stop host", "hand-over: away", NODE, _after(cases.LEAVES, OrchestratorLostEvent, "stop_all")),
     ("link down", "until it pauses", NODE, _one("link_down", (LONGER_MS,))),
     ("slow link", "superstep", NODE, _one("slow")),
-    ("kill host", "recovery: sealing", TWICE, _after(cases.KILL, "node_lost", "kill_all")),
-    ("power off", "hand-over: away", NODE, _after(cases.LEAVES, "orchestrator_lost", "power_off")),
+    ("kill host", "recovery: sealing", TWICE, _after(cases.KILL, NodeLostEvent, "kill_all")),
+    ("power off", "hand-over: away", NODE, _after(cases.LEAVES, OrchestratorLostEvent, "power_off")),
 ]

@@ -21,6 +21,18 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from perdure.core.job_events import (
+    CommittedEvent,
+    FaultEvent,
+    JobEvent,
+    NodeLostEvent,
+    OrchestratorLostEvent,
+    ProgressEvent,
+    ResumedEvent,
+    StartedEvent,
+    TimedEvent,
+    WorkerLostEvent,
+)
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.orchestrator import JobShape
 from perdure.core.settings import OVERLAP, TIGHT, Settings
@@ -33,6 +45,7 @@ from perdure.testing.campaign.baseline import Baseline, baseline_of
 from perdure.testing.campaign.cases import Case
 from perdure.testing.campaign.testbeds import Here, HostFault, Listener, MakeTestbed, Testbed
 from perdure.testing.leak_check import MARK, end_marked, leaks, marked
+from perdure.wire.event_json import to_json
 
 Draw = Callable[[int, Baseline], Case]
 """The case of a seed."""
@@ -102,19 +115,20 @@ class Run:
 
     status: int | None
     report: dict[str, Any]
-    events: list[dict[str, Any]]
+    events: list[TimedEvent]
     said: str
     left: list[str]
 
     @property
     def digests(self) -> Digests:
         """Of all its commits; of one that was made again after a loss, the later ones."""
-        return {event["superstep"]: event["digests"] for event in self.events if event["event"] == "committed"}
+        commits = (timed.event for timed in self.events if isinstance(timed.event, CommittedEvent))
+        return {commit.superstep: commit.digests for commit in commits}
 
     @property
     def wall_s(self) -> float:
         """Its time, without that of the command."""
-        return max((float(event["t"]) for event in self.events), default=0.0)
+        return max((timed.t for timed in self.events), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +207,11 @@ class Campaign:
         else:
             outcome.wrong = self._difference(run)
         about = {*case.faults, *map(str, case.strikes)}
-        struck = [event for event in run.events if event["event"] == "fault" and event["fault"] in about]
+        struck = [timed for timed in run.events if isinstance(timed.event, FaultEvent) and timed.event.fault in about]
         outcome.struck = len(struck)
-        outcome.timings = [timing(fault, run.events, case.strikes) for fault in struck]
+        outcome.timings = [timing(strike, run.events, case.strikes) for strike in struck]
         if not outcome.survived or run.left:
-            events = [json.dumps(event) for event in run.events if event["event"] != "progress"]
+            events = [json.dumps(to_json(timed)) for timed in run.events if not isinstance(timed.event, ProgressEvent)]
             outcome.story = "\n".join([*run.said.splitlines()[-LAST_LINES:], *events[-LAST_LINES:]])
         return outcome
 
@@ -211,32 +225,35 @@ class Campaign:
         return ""
 
 
-def timing(fault: Mapping[str, Any], events: Sequence[Mapping[str, Any]], strikes: Sequence[HostFault] = ()) -> Timing:
-    """From the strike until it was known, and from then until `main` was entered again; after the end of an orchestrator, until the next
-    commit, for nobody waits for it. Of several nodes, the first that is known. `strikes`: what it may be besides faults of processes."""
-    of_a_host = next((one for one in strikes if str(one) == fault["fault"]), None)
-    tells = of_a_host.explains if of_a_host else partial(_tells_of, fault=str(fault["fault"]))
-    known = next((event for event in events if event["t"] >= fault["t"] and tells(event)), None)
+def timing(strike: TimedEvent, events: Sequence[TimedEvent], strikes: Sequence[HostFault] = ()) -> Timing:
+    """From the strike, an event of a fault, until it was known, and from then until `main` was entered again; after the end of an
+    orchestrator, until the next commit, for nobody waits for it. Of several nodes, the first that is known. `strikes`: what it may be
+    besides faults of processes."""
+    assert isinstance(strike.event, FaultEvent)
+    fault = strike.event.fault
+    of_a_host = next((one for one in strikes if str(one) == fault), None)
+    explains = of_a_host.explains if of_a_host else partial(_explains, fault=fault)
+    known = next((timed for timed in events if timed.t >= strike.t and explains(timed.event)), None)
     if known is None:
         return Timing(detect_s=None, recover_s=None)
-    end = "committed" if known["event"] == "orchestrator_lost" else "resumed"
-    again = next((event["t"] - known["t"] for event in events if event["t"] >= known["t"] and event["event"] == end), None)
-    return Timing(detect_s=known["t"] - fault["t"], recover_s=again)
+    end = CommittedEvent if isinstance(known.event, OrchestratorLostEvent) else ResumedEvent
+    again = next((timed.t - known.t for timed in events if timed.t >= known.t and isinstance(timed.event, end)), None)
+    return Timing(detect_s=known.t - strike.t, recover_s=again)
 
 
-def _tells_of(event: Mapping[str, Any], fault: str) -> bool:
-    name = str(event["event"])
+def _explains(event: JobEvent, fault: str) -> bool:
+    """Is that event the job's knowledge of this fault, which is one of processes?"""
     kind, _, rest = fault.partition(":")
     wanted = dict(part.split("=") for part in rest.split(","))
     match kind:
         case "kill" | "stop":
-            return name == "node_lost" and str(event["node"]) in wanted["node"].split("+")
+            return isinstance(event, NodeLostEvent) and str(event.node) in wanted["node"].split("+")
         case "crash" | "hang":
-            return name == "worker_lost" and str(event["rank"]) == wanted["rank"]
+            return isinstance(event, WorkerLostEvent) and str(event.rank) == wanted["rank"]
         case "orchestrator":
-            return name == "orchestrator_lost"
+            return isinstance(event, OrchestratorLostEvent)
         case _:
-            return name in ("node_lost", "worker_lost", "orchestrator_lost")
+            return isinstance(event, NodeLostEvent | WorkerLostEvent | OrchestratorLostEvent)
 
 
 def _run(
@@ -266,7 +283,7 @@ def _run(
                 end_marked(mark, signal.SIGKILL)
         report = json.loads(out.splitlines()[-1]) if status == 0 else {}
         place.settle()
-        job = next((event["job"] for event in listener.events if event["event"] == "started"), "")
+        job = next((timed.event.job for timed in listener.events if isinstance(timed.event, StartedEvent)), "")
         left = leaks(mark, job, room)
         end_marked(mark, signal.SIGKILL)
         events = listener.finish()

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from perdure.errors import PerdureError
+from perdure.core.job_events import CommittedEvent, FaultEvent, JobEvent, NodeLostEvent, ProgressEvent, TimedEvent, name_of_type
+from perdure.errors import InternalError, PerdureError
+from perdure.wire import WireError
+from perdure.wire.event_json import from_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,7 @@ class HostFault:
     Attributes:
         kind: one of `KINDS`.
         host: the node whose host it is; `to`: the other end of a cut; -1: all.
-        superstep: it strikes when progress has come so far; -1: at `event` instead, the first of this name.
+        superstep: it strikes when progress has come so far; -1: at the first `event` instead, an event of this class.
         ms: after so many milliseconds it is taken back; 0: when the run is over.
     """
 
@@ -29,24 +32,26 @@ class HostFault:
     host: int
     to: int = -1
     superstep: int = -1
-    event: str = ""
+    event: type[JobEvent] | None = None
     ms: int = 0
 
     def __str__(self) -> str:
         to, ms = f",to={self.to}" if self.to >= 0 else "", f",ms={self.ms}" if self.ms else ""
-        return f"{self.kind}:host={self.host}{to}{ms}," + (f"event={self.event}" if self.event else f"superstep={self.superstep}")
+        return f"{self.kind}:host={self.host}{to}{ms}," + (
+            f"event={name_of_type(self.event)}" if self.event else f"superstep={self.superstep}"
+        )
 
-    def is_due(self, event: Mapping[str, Any]) -> bool:
+    def is_due(self, event: JobEvent) -> bool:
         """Now that this was told."""
         if self.event:
-            return bool(event["event"] == self.event)
-        return event["event"] in ("progress", "committed") and event["superstep"] >= self.superstep
+            return isinstance(event, self.event)
+        return isinstance(event, ProgressEvent | CommittedEvent) and event.superstep >= self.superstep
 
-    def explains(self, event: Mapping[str, Any]) -> bool:
+    def explains(self, event: JobEvent) -> bool:
         """Is that event the job's knowledge of this fault?"""
-        if event["event"] != "node_lost" or self.kind in LOSES_NOBODY or self.ms:
+        if not isinstance(event, NodeLostEvent) or self.kind in LOSES_NOBODY or self.ms:
             return False
-        return event["node"] in ((self.host, self.to) if self.kind == "cut" else (self.host,))
+        return event.node in ((self.host, self.to) if self.kind == "cut" else (self.host,))
 
 
 LOSES_NOBODY = ("lossy", "slow")
@@ -108,7 +113,7 @@ class Listener(threading.Thread):
         self._failed: BaseException | None = None
         self.path = f"/dev/fd/{self.write_fd}"
         """Where the run is to write."""
-        self.events: list[dict[str, Any]] = []
+        self.events: list[TimedEvent] = []
 
     def start(self) -> None:
         """Once the run has its end of the pipe, or has failed to begin."""
@@ -121,20 +126,24 @@ class Listener(threading.Thread):
             for line in pipe:
                 if not line.endswith("\n"):
                     return  # cut short: its writer was killed
-                event = json.loads(line)
-                self.events.append(event)
-                for fault in [fault for fault in self._waiting if fault.is_due(event)]:
+                try:
+                    timed = from_json(json.loads(line))
+                except WireError as error:
+                    self._failed = InternalError(f"the run has written {error}")
+                    return
+                self.events.append(timed)
+                for fault in [fault for fault in self._waiting if fault.is_due(timed.event)]:
                     self._waiting.remove(fault)
-                    self._strike(fault, event["t"])
+                    self._strike(fault, timed.t)
 
     def _strike(self, fault: HostFault, now: float) -> None:
-        self.events.append({"t": now, "event": "fault", "fault": str(fault)})
+        self.events.append(TimedEvent(t=now, event=FaultEvent(fault=str(fault))))
         try:
             self._place.strike(fault)
         except PerdureError as error:
             self._failed = error
 
-    def finish(self) -> list[dict[str, Any]]:
+    def finish(self) -> list[TimedEvent]:
         """All events. Raises what kept it from striking."""
         self.join()
         if self._failed is not None:
