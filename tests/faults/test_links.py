@@ -20,7 +20,7 @@ def test_the_ranks_connect_anew_and_the_result_is_the_same(transport: str) -> No
     undisturbed = perdure.run(PROGRAM, ranks=3, spares=0, transport=transport, arguments={"generations": 0})
     report = perdure.run(PROGRAM, ranks=3, spares=0, transport=transport, settings=QUICK, on_event=events.append)
     assert (report.result, report.digests) == (undisturbed.result, undisturbed.digests)
-    assert (report.generations, report.losses) == (2, 0)
+    assert (report.generations, report.losses, report.links_lost) == (2, 0, [{"ranks": [1, 2], "times": 1}])
     assert [{event["rank"], event["other"]} for event in events if event["event"] == "link_lost"] == [{1, 2}]
 
 

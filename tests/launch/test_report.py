@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from tests.job_event_examples import committed
 
+from perdure.cli.summary import in_words
 from perdure.core.job_events import (
     AgentStartedEvent,
+    FinishedEvent,
     GenerationStartedEvent,
     JobEvent,
+    LinkLostEvent,
     NodeLostEvent,
     OrchestratorLostEvent,
     ResumedEvent,
@@ -59,3 +62,17 @@ def test_a_silence_counts_from_its_beginning() -> None:
     account = told(generation(1), ResumedEvent(generation=1, superstep=0), *[committed(0)] * 5, silent, generation(2))
     assert (account.report.seconds["detect"], account.report.seconds["reform"]) == (3.0, 1.0)
     assert account.report.lost == [{"t": 7.0, "node": 1, "reason": "silent for 3 s"}]
+
+
+def test_links_that_were_lost_are_named_with_how_often() -> None:
+    """Nobody was lost, and yet the job has spent time on it: whoever reads the report must know which network to look at."""
+    recovery = [generation(2), ResumedEvent(generation=2, superstep=0)]
+    account = told(
+        generation(1), ResumedEvent(generation=1, superstep=0), LinkLostEvent(rank=2, other=1), *recovery, LinkLostEvent(rank=1, other=2),
+        *recovery, LinkLostEvent(rank=0, other=2), *recovery, FinishedEvent(status="ok"),
+    )  # fmt: skip
+    report = account.report
+    assert report.losses == 0
+    assert report.links_lost == [{"ranks": [1, 2], "times": 2}, {"ranks": [0, 2], "times": 1}]
+    assert (report.seconds["reform"], report.seconds["rebuild"]) == (3.0, 3.0)
+    assert "links lost   between ranks 1 and 2 (2 times), 0 and 2, although both lived" in in_words(report).splitlines()

@@ -20,6 +20,9 @@ def in_words(report: Report) -> str:
         f"generations  {report.generations}, after {report.losses} losses{degraded}",
         f"seconds      {seconds}",
     ]
+    if report.links_lost:
+        failed = ", ".join(f"{ranks} ({times} times)" if times > 1 else ranks for ranks, times in _links(report))
+        lines.append(f"links lost   between ranks {failed}, although both lived")
     if report.interval:
         lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
     if report.uneven:
@@ -28,3 +31,8 @@ def in_words(report: Report) -> str:
     if report.engine == "threads":
         lines.append("engine       threads: nothing was protected, and no loss would have been survived")
     return "\n".join(lines)
+
+
+def _links(report: Report) -> list[tuple[str, int]]:
+    """Each pair of ranks that lost its connection, as "1 and 2", with how often."""
+    return [(" and ".join(map(str, link["ranks"])), link["times"]) for link in report.links_lost]

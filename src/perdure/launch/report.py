@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from perdure.core.job_events import (
     FaultEvent,
     FinishedEvent,
     GenerationStartedEvent,
+    LinkLostEvent,
     NodeLostEvent,
     ProgressEvent,
     ResumedEvent,
@@ -65,6 +67,7 @@ class Report:
         commits: labels that were committed, with the state before the first superstep and the end; those made again count again. One from
             which a loss made the job go on counts too: all survivors had it, before the lost node could say so.
         lost: each loss in order: `t` (s since the start), `reason`, and `node` or `rank`.
+        links_lost: connections between two ranks that failed although both lived: `ranks`, the lower one first, and `times`.
         warnings: what the operator should know of the program, as sentences.
     """
 
@@ -86,6 +89,7 @@ class Report:
     started: str = ""
     commits: int = 0
     lost: list[dict[str, Any]] = field(default_factory=list)
+    links_lost: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
@@ -113,6 +117,7 @@ class Account:
         self._replaying_since = 0.0
         self._agents: dict[int, int] = {}
         self._lost: set[tuple[int, int | None]] = set()
+        self._links: Counter[tuple[int, int]] = Counter()
 
     def take(self, timed: TimedEvent) -> None:
         """One event. Those that are not named here change nothing in the report."""
@@ -126,6 +131,8 @@ class Account:
                 self._on_node_lost(event, t)
             case WorkerLostEvent(rank=rank, reason=reason):
                 self._on_loss({"t": t, "rank": rank, "reason": reason}, t)
+            case LinkLostEvent() as event:
+                self._on_link_lost(event, t)
             case UnprotectedEvent(reason=reason):
                 self._unprotected = reason
             case GenerationStartedEvent() as event:
@@ -156,6 +163,13 @@ class Account:
         self.report.losses += 1
         self.report.lost.append(loss)
         self._on_trouble(t, silent_s)
+
+    def _on_link_lost(self, event: LinkLostEvent, t: float) -> None:
+        """Either of the two ranks may have reported it."""
+        low, high = sorted((event.rank, event.other))
+        self._links[low, high] += 1
+        self.report.links_lost = [{"ranks": list(ranks), "times": times} for ranks, times in self._links.items()]
+        self._on_trouble(t)
 
     def _on_trouble(self, t: float, silent_s: float = 0.0) -> None:
         """A generation is over, and the next one is not formed."""
@@ -239,7 +253,8 @@ class Account:
         if report.interval_numbers:
             seconds = report.seconds
             trouble_s = seconds["detect"] + seconds["reform"] + seconds["rebuild"]
-            recovery_s = trouble_s / report.losses if report.losses else None
+            recoveries = report.losses + self._links.total()
+            recovery_s = trouble_s / recoveries if recoveries else None
             why = explained(Choice(**report.interval_numbers), recovery_s, self._settings)
             report.interval = f"{self._commits} of them; the last choice was {why}"
             report.interval_numbers = {**report.interval_numbers, "recovery_s": recovery_s}
