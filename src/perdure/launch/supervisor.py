@@ -39,6 +39,7 @@ from perdure.launch.process_table import STOPPED_S, AgentEntry, OrchestratorEntr
 from perdure.launch.register import TextRegister
 from perdure.launch.standby import Standby
 from perdure.runtime.posix import descendants, kill_and_wait
+from perdure.wire import WireError
 from perdure.wire.event_json import event_of
 
 HEARTBEAT_TIMEOUT_S: Final = 3.0
@@ -332,8 +333,11 @@ class Supervisor:
             self._selector.unregister(orchestrator.process.control)
             return False
         orchestrator.heard_at = time.monotonic()
-        for line in lines:
-            self._obey(line)
+        try:
+            for line in lines:
+                self._obey(line)
+        except WireError as error:
+            raise InternalError(f"the orchestrator has published {error}: please report this") from error
         return orchestrator.process.control.received
 
     def _obey(self, fields: dict[str, Any]) -> None:
