@@ -7,7 +7,6 @@ the next. The loop's first `next()` sets every item to the committed state, so w
 from __future__ import annotations
 
 import itertools
-import math
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -18,16 +17,19 @@ import numpy as np
 import numpy.random  # NumPy imports it at its first use, which would be in the middle of a recovery
 from numpy.typing import NDArray
 
-from perdure.adapters import items, objects, random_states, sharing
+from perdure.adapters import items, sharing
+from perdure.adapters.adapter import MISSING, DeclaredItem, ItemDeclaration
+from perdure.adapters.array_items import ArrayItem
 from perdure.adapters.change_detection import Memo
-from perdure.adapters.declarations import gigabytes, held_by_nobody, plain, sizes, split, what_to_write
+from perdure.adapters.declarations import gigabytes, plain, split
 from perdure.adapters.encoding import Encoding
-from perdure.adapters.extents import Extents, extent
-from perdure.adapters.items import Entry
 from perdure.adapters.kept_memory import KeptMemory
+from perdure.adapters.memory_claims import MemoryClaims
+from perdure.adapters.object_items import ObjectItem
 from perdure.adapters.places import Items
+from perdure.adapters.random_items import RandomItem
 from perdure.adapters.rebinding import Rebinding
-from perdure.adapters.residence import Residence
+from perdure.adapters.registry import adapter_of, adapter_of_form
 from perdure.adapters.sharing import RANDOM
 from perdure.adapters.tracking import tracker
 from perdure.comm import Communicator, in_transit
@@ -35,18 +37,18 @@ from perdure.comm.communicator import bound
 from perdure.comm.scoped import Scoped
 from perdure.core.channel_sums import NOTHING, refusal
 from perdure.core.ids import END, Label
-from perdure.core.snapshot_index import Form, Item, Kind
-from perdure.errors import ConfigError, UsageError
+from perdure.core.snapshot_index import Item, Kind
+from perdure.errors import UsageError
 from perdure.runtime.digests import of_blocks
 from perdure.runtime.session import GenerationSession
 
 Array = NDArray[Any]
 Index = tuple[slice, ...]
+RESERVED = "__"
+"""Begins the names of items that are not the program's."""
 RESULT = "__result__"
 RESULT_BYTES_MAX = 1 << 30
 """A result is copied by each process that it goes through."""
-_MISSING: Any = object()
-
 
 _running: Scoped[Job] = Scoped()
 
@@ -65,18 +67,17 @@ class Job:
     def __init__(self, session: GenerationSession, memory: KeptMemory) -> None:
         self._session, self._memory = session, memory
         self._superstep = session.base.superstep if session.base else 0
-        self._entries: dict[str, Entry] = {}
-        self._random: dict[str, Any] = {}
+        self._entries: dict[str, DeclaredItem] = {}
         self._memo = Memo(tracker=tracker() if session.tracks_writes else None, check_restore=session.parameters.check_restore)
-        self._extents = Extents()
-        self._residence = Residence(session)
+        self._claims = MemoryClaims(session, self._entries)
         self._loop = "before"
         self._ended_at = 0
         self._is_over = False
         self._every: int | None = None
         self._rebound = Rebinding()
         seeds = np.random.SeedSequence(session.parameters.seed).spawn(session.size)[session.rank]
-        self._rng = self._random["rng"] = np.random.default_rng(seeds)
+        self._rng = np.random.default_rng(seeds)
+        self._random = RandomItem(RANDOM, self._rng)
         if session.alone:
             random.seed(int(seeds.generate_state(1)[0]))
             np.random.seed(seeds.generate_state(4))
@@ -143,20 +144,18 @@ class Job:
         rows = index[axis].stop - index[axis].start
         local = (*shape[:axis], rows + 2 * halo, *shape[axis + 1 :])
         inner = (slice(None),) * axis + (slice(halo, halo + rows),)
-        is_resident = self._residence.takes(local, rows, axis if halo else 0)
-        self._have_memory(f"the item {name!r}", math.prod(local) * dtype.itemsize, resident=is_resident)
-        live, start = self._residence.array(local, dtype) if is_resident else (self._memory.array(name, local, dtype), 0)
+        is_resident = self._claims.residence.takes(local, rows, axis if halo else 0)
+        live, start = self._claims.make(name, local, dtype, self._memory, is_resident=is_resident)
         own = live[inner] if halo else live
-        place = start + halo * live.strides[axis] if is_resident else None
-        entry = Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo, place=place)
+        place = None if start is None else start + halo * live.strides[axis]
+        entry = ArrayItem(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, axis=axis, halo=halo, place=place)
         self._entries[name] = entry
-        self._extents.add(extent(live), name)
         if self._session.base is None:
             own[...] = init(index) if callable(init) else init
-        items.spoil_ghosts(entry)
+        entry.spoil_ghosts()
         return live
 
-    def replicated(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, recover: Any = None) -> Any:
+    def replicated(self, name: str, value: Any = MISSING, *, init: Any = MISSING, recover: Any = None) -> Any:
         """Declare an array or an object that is the same on every rank: it costs no parity, and a lost rank gets it from any other.
 
         Args:
@@ -173,7 +172,7 @@ class Job:
         self._may_declare(name, recover)
         return self._declare(name, Kind.REPLICATED, value, init)
 
-    def private(self, name: str, value: Any = _MISSING, *, init: Any = _MISSING, resize: Any = None, recover: Any = None) -> Any:
+    def private(self, name: str, value: Any = MISSING, *, init: Any = MISSING, resize: Any = None, recover: Any = None) -> Any:
         """Declares an array or an object of this rank's own; protected by parity. Arguments as of `replicated`."""
         self._may_declare(name, recover)
         if resize is not None:
@@ -199,7 +198,7 @@ class Job:
         """The whole array of a sharded item, on rank 0; None elsewhere. All ranks call it; it blocks."""
         self.index(name)
         entry = self._entries[name]
-        assert entry.own is not None
+        assert isinstance(entry, ArrayItem)
         blocks = self.comm.gather(np.ascontiguousarray(entry.own))
         return None if blocks is None else np.concatenate(blocks, axis=entry.axis)
 
@@ -215,7 +214,7 @@ class Job:
         self._session.check()
         if recover is not None:
             raise UsageError(f"the item {name!r}: recover= comes in a later version; parity rebuilds it")
-        if not isinstance(name, str) or not name or name.startswith("__"):
+        if not isinstance(name, str) or not name or name.startswith(RESERVED):
             raise UsageError(f"an item's name is a word that does not begin with two underscores, not {name!r}")
         if self._loop != "before":
             raise UsageError(f"the item {name!r} is declared after the loop began (superstep {self.superstep}): declare it before")
@@ -223,76 +222,37 @@ class Job:
             raise UsageError(f"the item {name!r} is declared twice: give each item a name of its own")
 
     def _declare(self, name: str, kind: Kind, value: Any, init: Any) -> Any:
-        if (value is _MISSING) == (init is _MISSING):
+        if (value is MISSING) == (init is MISSING):
             raise UsageError(f"the item {name!r} needs a value or init=, and not both")
-        is_made_here = value is _MISSING
-        committed = self._committed_object(name, kind)
+        is_made_here = value is MISSING
+        committed = self._committed(name, kind)
         if committed is not None:
-            value = self._restored(committed, kind, value)
-        elif is_made_here:
+            value = adapter_of_form(committed[0].form).revive(name, kind, committed[1], value)
+        if value is MISSING:
             value = init() if callable(init) else init
-        if isinstance(value, np.ndarray):
-            plain(name, value.dtype)
-            if type(value) is not np.ndarray:
-                raise UsageError(
-                    f"the item {name!r} is a {type(value).__name__}, which is more than an array: declare a dict that holds it"
-                )
-            if not value.flags.writeable:
-                raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in an object (a dict)")
-            self._shares_nothing(name, value)
-            is_resident = init is not _MISSING and kind is Kind.PRIVATE and self._residence.takes_over(value)
-            self._have_memory(f"the item {name!r}", value.nbytes, resident=is_resident)
-            value, place = self._residence.moved_in(value) if is_resident else (value, None)
-            self._extents.add(extent(value), name)
-            self._entries[name] = Entry(name=name, kind=kind, live=value, own=value, place=place)
-        elif objects.is_object(value):
-            if any(entry.live is value for entry in self._entries.values()):
-                raise UsageError(f"the item {name!r} is the same object as another item: declare it once")
-            entry = self._entries[name] = Entry(name=name, kind=kind, live=value)
-            if is_made_here and callable(init) and committed is None:
-                held_by_nobody(entry)
-        else:
-            raise UsageError(what_to_write(name, value))
-        return value
+        adapter = adapter_of(name, value)
+        may_move = init is not MISSING and kind is Kind.PRIVATE and self._claims.residence.takes_over(value)
+        item = adapter.declare(
+            ItemDeclaration(
+                name=name, kind=kind, value=value, is_made_now=is_made_here and callable(init) and committed is None, may_move=may_move,
+                items=self._entries, claim=self._claims.claim,
+            )
+        )  # fmt: skip
+        self._entries[name] = item
+        return item.live
 
-    def _committed_object(self, name: str, kind: Kind) -> tuple[Item, Array] | None:
-        """The item of that name, if it is an object that was committed, and its bytes, which were checked."""
+    def _committed(self, name: str, kind: Kind) -> tuple[Item, Array] | None:
+        """Return the item of that name that was committed, and its bytes, which were checked; None: there is none to be revived now."""
         base = self._session.base
-        item = (
-            next((one for one in base.offer.items if one.name == name and one.kind is kind and one.form is Form.OBJECT), None)
-            if base
-            else None
-        )
-        if base is None or item is None:
+        if base is None:
+            return None
+        item = next((one for one in base.offer.items if one.name == name and one.kind is kind), None)
+        if item is None or not adapter_of_form(item.form).revives:
             return None
         source = items.bytes_of(item, base.offer, base.slot)
         if of_blocks(source) != item.blocks:
             self._session.base_is_wrong()
         return item, source
-
-    def _restored(self, committed: tuple[Item, Array], kind: Kind, value: Any) -> Any:
-        """The committed object: `value` itself, restored in place, or a new one. So what the program names of it is the real thing."""
-        item, source = committed
-        if value is _MISSING:
-            return objects.thaw(item.name, source)
-        if objects.is_object(value):
-            objects.restore(item.name, source, value, by_value=kind is Kind.REPLICATED)
-        return value
-
-    def _shares_nothing(self, name: str, array: Array) -> None:
-        if other := self._extents.overlapping(extent(array)):
-            raise UsageError(f"the items {other!r} and {name!r} share memory: declare a copy, or the whole array once")
-
-    def _have_memory(self, what: str, nbytes: int, *, resident: bool = False) -> None:
-        """All ranks of the machine together, with what protects them, must fit; told before anything is allocated. `resident`: it will lie
-        in the slot."""
-        given = self._session.parameters
-        needed = self._residence.needed_bytes([(nbytes, resident), *sizes(self._entries.values())]) * given.ranks_on_machine
-        if needed > given.available_bytes:
-            raise ConfigError(
-                f"{what} does not fit: {given.ranks_on_machine} ranks need {gigabytes(needed)} for live arrays, "
-                f"snapshots and parity, and there are {gigabytes(given.available_bytes)}; use a smaller problem, or more machines"
-            )
 
     # ---- the loop ---------------------------------------------------------------------------------------------------------
 
@@ -339,13 +299,12 @@ class Job:
         self._loop = "running"
         self._session.comm.engine.allows_crossing = self._session.parameters.on_crossing == "warn"
         base = self._session.base
-        self._entries[RANDOM] = Entry(name=RANDOM, kind=Kind.PRIVATE, live=self._random)
+        self._entries[RANDOM] = self._random
         if base is None:
             self._commit(0)
         elif not items.unpack(self._entries.values(), base.offer, base.slot):
             self._session.base_is_wrong()
         else:
-            random_states.put_back(self._random)
             self._session.comm.engine.pass_commit(base.superstep)
         self._note_names(caller)
 
@@ -353,7 +312,7 @@ class Job:
         """What the program has names for now is looked at again at each commit."""
         found: list[tuple[str, Array | Encoding]] = []
         for entry in self._entries.values():
-            found.append((entry.name, entry.live if entry.own is not None else entry.freeze().encoding))
+            found.append((entry.name, entry.parts()))
             if isinstance(encoding := found[-1][1], Encoding) and entry.name != RANDOM:
                 self._memo.names.note(encoding)
         sharing.check_derived(self._memory.derived, found)
@@ -371,26 +330,23 @@ class Job:
         if transit.unfinished and session.parameters.on_crossing == "stop":
             raise UsageError(refusal(transit.unfinished, superstep))
         session.begin_snapshot(superstep)
-        self._random.update(random_states.taken(self.rng))
-        self._entries[RANDOM].fingerprint = random_states.fingerprint(self._random)
         position = session.next_position(superstep) if self.rank == 0 and self._every is None and superstep != END else -1
         ended_at = self._ended_at if superstep == END else -1
         offer = items.pack(
             self._entries.values(), self._slot, rank=self.rank, next_position=position, ended_at=ended_at,
-            previous=session.previous, memo=self._memo, resident_bytes=self._residence.nbytes,
+            previous=session.previous, memo=self._memo, resident_bytes=self._claims.residence.nbytes,
             label=Label(self.generation, superstep), transit=transit,
         )  # fmt: skip
-        arrays = [entry for entry in self._entries.values() if entry.own is not None]
-        object_bytes = sum(item.nbytes for item in offer.items if item.form is Form.OBJECT and item.name not in (RANDOM, RESULT))
-        live, resident = (sum(entry.live.nbytes for entry in some) for some in (arrays, [one for one in arrays if one.place is not None]))
+        programs = [one for one in offer.items if not one.name.startswith(RESERVED)]
+        live = sum(self._entries[one.name].live_nbytes(one) for one in programs)
+        resident = sum(self._entries[one.name].live_nbytes(one) for one in programs if self._entries[one.name].place is not None)
         session.comm.engine.pass_commit(superstep)
-        session.finish_snapshot(superstep, offer, live + object_bytes, resident)
+        session.finish_snapshot(superstep, offer, live, resident)
 
     def _slot(self, nbytes: int) -> Array:
         """Where a snapshot is copied to. At the first commit the sizes of objects are known, and looked at."""
         if self._session.base is None and self.superstep == 0:
-            arrays = sum(entry.own.nbytes for entry in self._entries.values() if entry.own is not None)
-            self._have_memory("what the declared objects hold", max(0, nbytes - arrays))
+            self._claims.check_objects(nbytes)
         return self._session.slot(nbytes)
 
     def _finish(self, result: bytes) -> None:
@@ -405,7 +361,7 @@ class Job:
         if self._loop in ("before", "declared"):
             self._begin()
         self._loop = "over"
-        self._entries[RESULT] = Entry(name=RESULT, kind=Kind.PRIVATE, live={"result": result} if self.rank == 0 else {})
+        self._entries[RESULT] = ObjectItem(name=RESULT, kind=Kind.PRIVATE, live={"result": result} if self.rank == 0 else {})
         self._commit(END)
 
     def _keep(self) -> None:

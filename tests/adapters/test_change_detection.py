@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from perdure.adapters import items
+from perdure.adapters.array_items import ArrayItem
 from perdure.adapters.change_detection import PROBE_EVERY, Memo, copy_changed, stretches
-from perdure.adapters.items import Entry
+from perdure.adapters.object_items import ObjectItem
 from perdure.coding import copying
 from perdure.core.ids import Label
 from perdure.core.snapshot_index import BLOCK_BYTES, Kind, SnapshotIndex
@@ -94,11 +95,11 @@ class Rank:
         self.shared = np.arange(3.0 * BLOCK_BYTES)
         self.wide = np.zeros((4, BLOCK_BYTES))
         self.entries = [
-            Entry(name="field", kind=Kind.SHARDED, live=self.field, own=self.field),
-            Entry(name="box", kind=Kind.PRIVATE, live=self.box),
-            Entry(name="table", kind=Kind.PRIVATE, live=self.table, own=self.table),
-            Entry(name="shared", kind=Kind.REPLICATED, live=self.shared, own=self.shared),
-            Entry(name="wide", kind=Kind.PRIVATE, live=self.wide, own=self.wide[:, 1:-1]),
+            ArrayItem(name="field", kind=Kind.SHARDED, live=self.field, own=self.field),
+            ObjectItem(name="box", kind=Kind.PRIVATE, live=self.box),
+            ArrayItem(name="table", kind=Kind.PRIVATE, live=self.table, own=self.table),
+            ArrayItem(name="shared", kind=Kind.REPLICATED, live=self.shared, own=self.shared),
+            ArrayItem(name="wide", kind=Kind.PRIVATE, live=self.wide, own=self.wide[:, 1:-1]),
         ]
         self.memo = Memo()
         self.slot = np.full(1 << 25, 0xEE, np.uint8)
@@ -169,5 +170,5 @@ def test_what_lies_between_items_is_zero_whatever_was_there() -> None:
 def test_another_item_is_a_whole_copy() -> None:
     rank = Rank()
     rank.pack()
-    rank.entries.append(Entry(name="more", kind=Kind.PRIVATE, live={}))
+    rank.entries.append(ObjectItem(name="more", kind=Kind.PRIVATE, live={}))
     assert rank.pack().since is None

@@ -9,22 +9,24 @@ import numpy as np
 import pytest
 
 from perdure.adapters import items, objects
-from perdure.adapters.items import Entry
+from perdure.adapters.adapter import DeclaredItem
+from perdure.adapters.array_items import ArrayItem
+from perdure.adapters.object_items import ObjectItem
 from perdure.core.snapshot_index import ALIGNMENT, Form, Kind, SnapshotIndex, replicated_start
 from perdure.errors import UsageError
 
 
-def array(name: str, live: np.ndarray, kind: Kind = Kind.SHARDED, halo: int = 0, axis: int = 0) -> Entry:
+def array(name: str, live: np.ndarray, kind: Kind = Kind.SHARDED, halo: int = 0, axis: int = 0) -> ArrayItem:
     rows = live.shape[axis] - 2 * halo if live.ndim else 0
     own = live[(slice(None),) * axis + (slice(halo, halo + rows),)] if halo else live
-    return Entry(name=name, kind=kind, live=live, own=own, global_shape=live.shape, axis=axis, halo=halo)
+    return ArrayItem(name=name, kind=kind, live=live, own=own, global_shape=live.shape, axis=axis, halo=halo)
 
 
-def box(name: str, live: Any, kind: Kind = Kind.PRIVATE) -> Entry:
-    return Entry(name=name, kind=kind, live=live)
+def box(name: str, live: Any, kind: Kind = Kind.PRIVATE) -> ObjectItem:
+    return ObjectItem(name=name, kind=kind, live=live)
 
 
-def pack(*entries: Entry) -> tuple[SnapshotIndex, np.ndarray]:
+def pack(*entries: DeclaredItem) -> tuple[SnapshotIndex, np.ndarray]:
     made: list[np.ndarray] = []
 
     def slot(nbytes: int) -> np.ndarray:
@@ -35,7 +37,7 @@ def pack(*entries: Entry) -> tuple[SnapshotIndex, np.ndarray]:
     return offer, made[0]
 
 
-def everything() -> list[Entry]:
+def everything() -> list[DeclaredItem]:
     return [
         array("plate", np.arange(30.0).reshape(6, 5), halo=1),
         box("settings", {"a": 1, "table": np.arange(1000)}),
@@ -50,7 +52,7 @@ def test_everything_comes_back_into_the_same_objects() -> None:
     before, now = everything(), everything()
     offer, slot = pack(*before)
     for entry in now:
-        if entry.own is not None:
+        if isinstance(entry, ArrayItem):
             entry.own[...] = 0
         else:
             entry.live.clear()
@@ -58,7 +60,7 @@ def test_everything_comes_back_into_the_same_objects() -> None:
     assert items.unpack(now, offer, slot)
     for old, new, live in zip(before, now, lives, strict=True):
         assert new.live is live
-        if old.own is not None and new.own is not None:
+        if isinstance(old, ArrayItem) and isinstance(new, ArrayItem):
             assert new.own.tobytes() == old.own.tobytes()
         else:
             assert objects.freeze("x", new.live).digest() == objects.freeze("x", old.live).digest()
@@ -96,7 +98,6 @@ def test_ghost_rows_hold_nothing_that_could_pass_for_a_value(dtype: Any, axis: i
     ghosts = np.concatenate([np.take(entry.live, range(2), axis), np.take(entry.live, range(4, 6), axis)], axis)
     zero = np.zeros((), entry.live.dtype)
     assert not any(ghost.tobytes() == zero.tobytes() for ghost in ghosts.ravel())
-    assert entry.own is not None
     assert (entry.own == zero).all()
     if entry.live.dtype.kind in "fc":
         assert np.isnan(ghosts).all()
@@ -119,12 +120,12 @@ def test_an_item_that_cannot_be_copied_is_named() -> None:
     ],
     ids=["missing", "new", "another kind", "another form", "another shape", "another dtype"],
 )
-def test_declarations_that_differ_from_the_snapshot(declared: list[Entry], what: str) -> None:
+def test_declarations_that_differ_from_the_snapshot(declared: list[DeclaredItem], what: str) -> None:
     offer, slot = pack(array("plate", np.arange(4.0)))
     with pytest.raises(UsageError, match=what):
         items.unpack(declared, offer, slot)
 
 
-def test_an_entry_is_an_array_or_a_box() -> None:
+def test_each_adapter_has_a_form() -> None:
     assert array("a", np.zeros(1)).form is Form.ARRAY
     assert box("b", {}).form is Form.OBJECT

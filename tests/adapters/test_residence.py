@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from perdure.adapters import items
-from perdure.adapters.items import Entry
+from perdure.adapters.adapter import DeclaredItem
+from perdure.adapters.array_items import ArrayItem
+from perdure.adapters.object_items import ObjectItem
 from perdure.adapters.residence import Residence
 from perdure.core.snapshot_index import ALIGNMENT, Kind, SnapshotIndex, replicated_start
 
@@ -24,12 +26,14 @@ class Slot:
         self.session: Any = SimpleNamespace(tight=tight, protection=2.0, live=lambda start, nbytes: self.bytes[start : start + nbytes])
         self.residence = Residence(self.session)
 
-    def sharded(self, name: str, shape: tuple[int, ...], halo: int = 0) -> Entry:
+    def sharded(self, name: str, shape: tuple[int, ...], halo: int = 0) -> ArrayItem:
         live, start = self.residence.array(shape, np.dtype(float))
         own = live[halo : shape[0] - halo]
-        return Entry(name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, halo=halo, place=start + halo * live.strides[0])
+        return ArrayItem(
+            name=name, kind=Kind.SHARDED, live=live, own=own, global_shape=shape, halo=halo, place=start + halo * live.strides[0]
+        )
 
-    def pack(self, *entries: Entry) -> SnapshotIndex:
+    def pack(self, *entries: DeclaredItem) -> SnapshotIndex:
         return items.pack(entries, lambda nbytes: self.bytes, rank=0, next_position=-1, ended_at=-1, resident_bytes=self.residence.nbytes)
 
 
@@ -39,10 +43,12 @@ def test_all_items_come_back_from_a_copy_of_the_slot() -> None:
     brought, common = np.arange(9), np.arange(5.0)
     flat = slot.sharded("flat", (11,))
     entries = [
-        plate, Entry(name="box", kind=Kind.PRIVATE, live=box), flat, Entry(name="brought", kind=Kind.PRIVATE, live=brought, own=brought),
-        Entry(name="common", kind=Kind.REPLICATED, live=common, own=common),
-    ]  # fmt: skip
-    assert plate.own is not None
+        plate,
+        ObjectItem(name="box", kind=Kind.PRIVATE, live=box),
+        flat,
+        ArrayItem(name="brought", kind=Kind.PRIVATE, live=brought, own=brought),
+        ArrayItem(name="common", kind=Kind.REPLICATED, live=common, own=common),
+    ]
     plate.own[...], flat.live[...] = np.arange(15.0).reshape(5, 3), 7.0
     offer = slot.pack(*entries)
     assert [item.name for item in offer.items] == [entry.name for entry in entries]
@@ -65,7 +71,7 @@ def test_what_lies_in_the_slot_stays_and_nothing_else_is_laid_over_it() -> None:
     plate = slot.sharded("plate", (6, 3), halo=1)
     plate.live[...] = 5.0
     brought = np.full(100, 9, np.uint8)
-    offer = slot.pack(plate, Entry(name="brought", kind=Kind.PRIVATE, live=brought, own=brought))
+    offer = slot.pack(plate, ArrayItem(name="brought", kind=Kind.PRIVATE, live=brought, own=brought))
     assert (plate.live == 5.0).all(), "ghost rows too: they are the program's between two exchanges"
     first, second = offer.items
     assert (first.offset, second.offset % ALIGNMENT) == (24, 0)

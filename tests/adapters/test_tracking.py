@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from perdure.adapters import items
+from perdure.adapters import array_items, items
+from perdure.adapters.array_items import ArrayItem
 from perdure.adapters.arrays import as_bytes
 from perdure.adapters.change_detection import Memo
-from perdure.adapters.items import Entry
+from perdure.adapters.object_items import ObjectItem
 from perdure.adapters.tracking import WATCH_FROM_BYTES, Tracker, tracker
 from perdure.core.ids import Label
 from perdure.core.snapshot_index import BLOCK_BYTES, Kind, SnapshotIndex, replicated_start
@@ -200,11 +201,11 @@ class Rank:
         lives = {"first": halves[0], "second": halves[1], "rows": wide[1:], "columns": wide[0, ::2], "box": {"n": 1}}
         kinds = {"second": Kind.REPLICATED}
         self.entries = [
-            Entry(
-                name=name, kind=kinds.get(name, Kind.PRIVATE), live=live, own=live if isinstance(live, np.ndarray) else None,
-            )
+            ArrayItem(name=name, kind=kinds.get(name, Kind.PRIVATE), live=live, own=live)
+            if isinstance(live, np.ndarray)
+            else ObjectItem(name=name, kind=Kind.PRIVATE, live=live)
             for name, live in lives.items()
-        ]  # fmt: skip
+        ]
         self.memo = Memo(tracker=tracker())
         self.slots = [np.full(1 << 23, 0xEE, np.uint8) for _ in range(2)]
         self.offers: dict[Label, SnapshotIndex] = {}
@@ -277,13 +278,13 @@ def test_what_was_not_written_is_not_read(monkeypatch: pytest.MonkeyPatch) -> No
     for _ in range(5):
         rank.commit(compare=True)
     read: list[int] = []
-    ours = items.copy_changed
+    ours = array_items.copy_changed
 
     def noted(*given: Any) -> tuple[bytes, bytes]:
         read.append(int(given[-1].sum()) if given[-1] is not None else -1)
         return ours(*given)
 
-    monkeypatch.setattr(items, "copy_changed", noted)
+    monkeypatch.setattr(array_items, "copy_changed", noted)
     rank.array.live[3 * BLOCK_BYTES] += np.uint8(1)
     rank.commit(compare=True)
     first, second, rows = read

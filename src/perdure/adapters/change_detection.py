@@ -13,12 +13,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from perdure.adapters.names import Names
-from perdure.adapters.objects import Frozen
 from perdure.adapters.tracking import Flags, Tracker
 from perdure.adapters.variables import Variables
 from perdure.coding.copying import STREAM_BYTES, StreamingCopy
@@ -46,7 +45,6 @@ class Memo:
         hot: by item, for each block, 1 if it had changed at the last commit.
         rooms: by object, the bytes that are kept for it.
         values: by object, its length, the digests of its blocks and of its value at the last commit: equal bytes are an equal value.
-        frozen: by object that has a fingerprint, that and the object taken apart.
         restored: by object, the kinds and classes of parts that a trial has restored.
         names: what the program had names for when the loop began.
         variables: which of them are variables, and of which parts.
@@ -58,7 +56,6 @@ class Memo:
     hot: dict[str, bytes] = field(default_factory=dict)
     rooms: dict[str, int] = field(default_factory=dict)
     values: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
-    frozen: dict[str, tuple[Any, Frozen]] = field(default_factory=dict)
     restored: dict[str, set[tuple[str, type]]] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
     variables: Variables = field(default_factory=Variables)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from perdure.adapters.items import Entry
-from perdure.adapters.references import named_outside
 from perdure.errors import UsageError
 
 
@@ -30,17 +27,6 @@ def what_to_write(name: str, value: Any) -> str:
     return f"the item {name!r} is a {kind}, which cannot change in place: {instead}"
 
 
-def held_by_nobody(entry: Entry) -> None:
-    """Refuse an object that `init` made of what the program holds by another name: `init` is not called after a loss."""
-    encoding = entry.freeze().encoding
-    named = named_outside(encoding)
-    if named:
-        raise UsageError(
-            f"init of the item {entry.name!r} returns at {encoding.path(named[0])} an object that the program has elsewhere, and init is "
-            f"not called after a loss: pass the object itself, job.{entry.kind}({entry.name!r}, value), or make it inside init"
-        )
-
-
 def gigabytes(nbytes: int) -> str:
     """Return a size in words."""
     return f"{nbytes / 1e9:.1f} GB"
@@ -52,8 +38,3 @@ def split(shape: tuple[int, ...], axis: int, size: int, rank: int) -> tuple[slic
     start = rank * rows + min(rank, extra)
     stop = start + rows + (rank < extra)
     return tuple(slice(start, stop) if dim == axis else slice(0, length) for dim, length in enumerate(shape))
-
-
-def sizes(entries: Iterable[Entry]) -> list[tuple[int, bool]]:
-    """Of each array, its bytes that count, and whether it lies in the slot."""
-    return [(entry.own.nbytes, entry.place is not None) for entry in entries if entry.own is not None]

@@ -6,7 +6,7 @@ from types import FrameType
 
 import numpy as np
 
-from perdure.adapters.items import Entry
+from perdure.adapters.adapter import DeclaredItem
 from perdure.errors import UsageError
 
 
@@ -20,13 +20,13 @@ class Rebinding:
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
 
-    def note(self, frame: FrameType, entries: dict[str, Entry]) -> None:
+    def note(self, frame: FrameType, entries: dict[str, DeclaredItem]) -> None:
         """At the first `next()`."""
         local = frame.f_locals
         for entry in entries.values():
             self._names[entry.name] = [name for name, value in local.items() if value is entry.live]
 
-    def check(self, frame: FrameType, entries: dict[str, Entry], superstep: int) -> None:
+    def check(self, frame: FrameType, entries: dict[str, DeclaredItem], superstep: int) -> None:
         """At a commit. UsageError names the variable and the item."""
         local = frame.f_locals
         for item, names in self._names.items():
