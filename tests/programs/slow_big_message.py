@@ -40,7 +40,7 @@ def slowly(kind, name):
 if comm.rank == 1:
     engine.BLOCK_BYTES = PIECE_BYTES
     slowly(ring.Ring, "read_into")
-    slowly(sockets.SocketStream, "recv_into")
+    slowly(sockets.StreamEnd, "recv_into")
     slowly(threads._End, "recv_into")
     if "copied" in sys.argv:
         direct.Reader.read = lambda *arguments: False

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from perdure.comm.matching import Arrival, Receive
-from perdure.comm.transports import Stream
+from perdure.comm.transports import OneWayStream
 from perdure.comm.transports.shared import RingReceiver, RingSender
 from perdure.errors import InternalError
 
@@ -55,7 +55,7 @@ class Outward:
     """The sending end: frames that there was no room for wait in `pending`. `near`: the stream, if it is a ring in memory."""
 
     rank: int
-    stream: Stream
+    stream: OneWayStream
     direct: bool
     sequence: int = 0
     pending: collections.deque[tuple[list[memoryview | bytes], Send | None]] = field(default_factory=collections.deque)
@@ -93,7 +93,7 @@ class Inward:
     """The receiving end. While a frame is half read, `arrival` is it and `target` is where its bytes go. `near`: as of `Outward`."""
 
     rank: int
-    stream: Stream
+    stream: OneWayStream
     sequence: int = 0
     head: bytearray = field(default_factory=lambda: bytearray(HEAD_BYTES))
     view: memoryview = field(init=False)

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from perdure.comm.engine import MessageEngine
-from perdure.comm.transports import GivenUp, Kind, Stream, make, never
+from perdure.comm.transports import GivenUp, Kind, OneWayStream, make, never
 from perdure.comm.transports.refused_connections import RefusedConnections
 from perdure.errors import ProgramExited
 
@@ -70,7 +70,7 @@ class Mesh:
         self._lock = threading.Lock()
         self._engine: MessageEngine | None = None
         self._refused = RefusedConnections()
-        self._parked: list[tuple[int, int, int, Stream]] = []
+        self._parked: list[tuple[int, int, int, OneWayStream]] = []
         self._revoked = self._paused = 0
         threading.Thread(target=self._accept, name="comm-accept", daemon=True).start()
 
@@ -115,7 +115,7 @@ class Mesh:
             for _, _, _, stream in self._parked:
                 stream.close()
 
-    def dial(self, generation: int, address: str, given_up: GivenUp = never) -> Stream:
+    def dial(self, generation: int, address: str, given_up: GivenUp = never) -> OneWayStream:
         """A link to a rank of this generation; LinkRefused when nobody listens there, or it was given up."""
         return self._transport.dial(address, HANDSHAKE.pack(self._job, generation, self.rank, self.incarnation, VERSION), given_up)
 
@@ -135,7 +135,7 @@ class Mesh:
             else:
                 self._hand_over(generation, rank, incarnation, stream)
 
-    def _hand_over(self, generation: int, rank: int, incarnation: int, stream: Stream) -> None:
+    def _hand_over(self, generation: int, rank: int, incarnation: int, stream: OneWayStream) -> None:
         with self._lock:
             engine = self._engine
             if engine is None or generation > engine.generation:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from perdure.comm.intake import Intake, Receiver
 from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
 from perdure.comm.matching import Receive
-from perdure.comm.transports import LinkRefused, Stream
+from perdure.comm.transports import LinkRefused, OneWayStream
 from perdure.comm.turns import Turns
 from perdure.errors import GenerationRevoked, InternalError
 
@@ -59,7 +59,7 @@ class MessageTraffic:
         self._poll = select.poll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._watch(self._wake, select.POLLIN, lambda: None)
-        self._new: list[tuple[int, Stream]] = []
+        self._new: list[tuple[int, OneWayStream]] = []
         self._lock = threading.Lock()
         self.turns = Turns(self.look_again)
         self._lost_at: float | None = None
@@ -106,7 +106,7 @@ class MessageTraffic:
             else:
                 self._may_go.set()
 
-    def accepted(self, rank: int, stream: Stream) -> None:
+    def accepted(self, rank: int, stream: OneWayStream) -> None:
         """A link on which `rank` sends to this one."""
         with self._lock:
             if self._wake < 0:
@@ -309,7 +309,7 @@ class MessageTraffic:
         """Do all these ranks have memory in common?"""
         return all(self._addresses[rank].startswith("shared:") for rank in ranks)
 
-    def inward(self, rank: int) -> Stream:
+    def inward(self, rank: int) -> OneWayStream:
         """The stream on which a rank sends, which it has begun."""
         return self._in[rank].stream
 

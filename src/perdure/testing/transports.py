@@ -16,11 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from perdure.comm.transports import LinkRefused, Stream, Transport
+from perdure.comm.transports import LinkRefused, OneWayStream, Transport
 
 DEADLINE_S = 20.0
 GREETING = b"sixteen bytes..."
-Pair = tuple[Stream, Stream]
+Pair = tuple[OneWayStream, OneWayStream]
 """The sending end, and the receiving end."""
 
 
@@ -175,12 +175,12 @@ def connected(here: Transport, there: Transport) -> Pair:
     return sender, link[1]
 
 
-def receive(receiver: Stream, count: int) -> bytes:
+def receive(receiver: OneWayStream, count: int) -> bytes:
     """So many bytes, with a deadline."""
     return exchange(None, receiver, [], count)
 
 
-def exchange(sender: Stream | None, receiver: Stream, pieces: list[bytes], count: int) -> bytes:
+def exchange(sender: OneWayStream | None, receiver: OneWayStream, pieces: list[bytes], count: int) -> bytes:
     """Sends the pieces while the other end is read."""
     left = [memoryview(piece) for piece in pieces if piece]
     data, filled = memoryview(bytearray(count)), 0
@@ -201,12 +201,12 @@ def exchange(sender: Stream | None, receiver: Stream, pieces: list[bytes], count
     return bytes(data)
 
 
-def ended(receiver: Stream) -> bool:
+def ended(receiver: OneWayStream) -> bool:
     """Has the receiver seen the end?"""
     return receiver.recv_into(memoryview(bytearray(1))) == 0 or (readable(receiver) and not receiver.hear())
 
 
-def refuses(sender: Stream) -> bool:
+def refuses(sender: OneWayStream) -> bool:
     """Has the sender seen that nobody reads?"""
     try:
         sender.send([b"x"])
@@ -215,7 +215,7 @@ def refuses(sender: Stream) -> bool:
     return sender.in_memory and readable(sender) and not sender.hear()
 
 
-def readable(stream: Stream) -> bool:
+def readable(stream: OneWayStream) -> bool:
     """Would a poll of it return?"""
     return bool(select.select([stream.fd], [], [], 0)[0])
 

@@ -1,6 +1,6 @@
 """How do bytes get from one rank to another?
 
-A `Transport` belongs to one process: it has an address that others dial, and it dials theirs. What a dial gives is a `Stream`, a one-way
+A `Transport` belongs to one process: it has an address that others dial, and it dials theirs. A dial gives a `OneWayStream`, a one-way
 channel of bytes in order, whose first bytes are a greeting. Sockets (Unix, TCP), shared memory between processes of one host, and plain
 memory between threads of one process all look like this to the engine, so what a rank computes cannot depend on which of them it is.
 
@@ -32,7 +32,7 @@ class LinkRefused(ConnectionError):
     """Nobody listens at an address, or whoever does wants nothing of us."""
 
 
-class Stream(Protocol):
+class OneWayStream(Protocol):
     """One end of a one-way channel. Used by one thread; nothing here blocks.
 
     Attributes:
@@ -75,10 +75,10 @@ class Transport(Protocol):
 
     address: str
 
-    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> OneWayStream:
         """The sending end of a new stream. Blocks for a few seconds at most, and not once `given_up()`; LinkRefused: nobody is there."""
 
-    def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+    def accept(self, greeting_bytes: int) -> tuple[bytes, OneWayStream] | None:
         """The next greeting of that length, and the receiving end. Blocks until one comes; None once the transport is closed."""
 
     def close(self) -> None:

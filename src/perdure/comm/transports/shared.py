@@ -13,11 +13,11 @@ import select
 import socket
 from collections.abc import Sequence
 
-from perdure.comm.transports import GivenUp, LinkRefused, Stream, direct, never
+from perdure.comm.transports import GivenUp, LinkRefused, OneWayStream, direct, never
 from perdure.comm.transports.pending_connections import PendingConnection, peer_credentials
 from perdure.comm.transports.resource_limits import check_resources
 from perdure.comm.transports.ring import Ring, allocate, available
-from perdure.comm.transports.sockets import SocketStream, UnixTransport, connected
+from perdure.comm.transports.sockets import StreamEnd, UnixTransport, connected
 
 
 class _RingStream:
@@ -119,12 +119,12 @@ class SharedTransport(UnixTransport):
         super().__init__(name)
         self.address = "shared:" + name
 
-    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> OneWayStream:
         sock = connected(address.removeprefix("shared:"), given_up)
         try:
             if not available():
                 socket.send_fds(sock, [greeting], [])
-                return SocketStream(sock)
+                return StreamEnd(sock)
             fd = allocate()
             try:
                 ring = Ring(fd)
@@ -137,9 +137,9 @@ class SharedTransport(UnixTransport):
             raise LinkRefused(str(error)) from None
         return RingSender(sock, ring)
 
-    def _stream(self, pending: PendingConnection) -> Stream:
+    def _stream(self, pending: PendingConnection) -> OneWayStream:
         if not pending.fds:
-            return SocketStream(pending.sock)
+            return StreamEnd(pending.sock)
         try:
             return RingReceiver(pending.sock, Ring(pending.fds[0]), peer_credentials(pending.sock)[0])
         finally:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
+from perdure.comm.transports import GivenUp, LinkRefused, OneWayStream, never
 from perdure.comm.transports.pending_connections import PendingConnection, PendingConnections
 from perdure.comm.transports.tcp import FOR_EVER_S, PATIENCE_S, tune
 
@@ -26,7 +26,7 @@ BACKLOG: Final = 1024
 """A dial of a Unix socket blocks when so many wait to be accepted; more ranks than this on one host are not expected."""
 
 
-class SocketStream:
+class StreamEnd:
     """Either end of a connected socket."""
 
     in_memory = False
@@ -83,7 +83,7 @@ class _Listener:
         self._pending = PendingConnections(listener, lambda sock: self._poll.register(sock, select.POLLIN), self._poll.unregister)
         listener.listen(BACKLOG)
 
-    def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+    def accept(self, greeting_bytes: int) -> tuple[bytes, OneWayStream] | None:
         while not self._closed:
             for fd, _ in self._poll.poll():
                 if fd == self._fd:
@@ -93,9 +93,9 @@ class _Listener:
         self._pending.close()
         return None
 
-    def _stream(self, pending: PendingConnection) -> Stream:
+    def _stream(self, pending: PendingConnection) -> OneWayStream:
         pending.drop_files()
-        return SocketStream(pending.sock)
+        return StreamEnd(pending.sock)
 
     def close(self) -> None:
         self._closed = True
@@ -110,14 +110,14 @@ class UnixTransport(_Listener):
     def __init__(self, name: str) -> None:
         super().__init__(bound(name), "unix:" + name)
 
-    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> OneWayStream:
         sock = connected(address.removeprefix("unix:"), given_up)
         try:
             sock.sendall(greeting)
         except OSError as error:
             sock.close()
             raise LinkRefused(str(error)) from None
-        return SocketStream(sock)
+        return StreamEnd(sock)
 
 
 class TcpTransport(_Listener):
@@ -128,7 +128,7 @@ class TcpTransport(_Listener):
         listener = socket.create_server((host, 0), family=family)
         super().__init__(listener, f"tcp:{host}:{listener.getsockname()[1]}")
 
-    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> OneWayStream:
         host, _, port = address.removeprefix("tcp:").rpartition(":")
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
@@ -137,7 +137,7 @@ class TcpTransport(_Listener):
         except OSError as error:
             sock.close()
             raise LinkRefused(str(error)) from None
-        return SocketStream(sock)
+        return StreamEnd(sock)
 
 
 def bound(name: str) -> socket.socket:

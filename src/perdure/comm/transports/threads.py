@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.transports import GivenUp, LinkRefused, Stream, never
+from perdure.comm.transports import GivenUp, LinkRefused, OneWayStream, never
 
 CAPACITY: Final = 4 << 20
 """Bytes in flight between two ranks; arbitrary. A sender waits when there are more."""
@@ -108,10 +108,10 @@ class ThreadTransport:
 
     def __init__(self, name: str) -> None:
         self.address = "threads:" + name
-        self._dialled: queue.SimpleQueue[tuple[bytes, Stream] | None] = queue.SimpleQueue()
+        self._dialled: queue.SimpleQueue[tuple[bytes, OneWayStream] | None] = queue.SimpleQueue()
         _listening[self.address] = self
 
-    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> Stream:
+    def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> OneWayStream:
         other = _listening.get(address)
         if other is None:
             raise LinkRefused(f"nobody listens at {address}")
@@ -119,7 +119,7 @@ class ThreadTransport:
         other._dialled.put((greeting, _End(pipe, 1)))
         return _End(pipe, 0)
 
-    def accept(self, greeting_bytes: int) -> tuple[bytes, Stream] | None:
+    def accept(self, greeting_bytes: int) -> tuple[bytes, OneWayStream] | None:
         while True:
             link = self._dialled.get()
             if link is None or len(link[0]) == greeting_bytes:
