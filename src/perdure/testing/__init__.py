@@ -5,6 +5,7 @@ The grammar of faults is in `perdure.core.faults`; `perdure.run(..., faults=["ki
 
 from perdure.core.faults import GRAMMAR, PHASES, Fault, parse_fault
 from perdure.launch.rehearsal import Difference, Rehearsal, rehearse
+from perdure.testing.streams import StreamTests
 from perdure.testing.transports import TransportTests
 
-__all__ = ["GRAMMAR", "PHASES", "Difference", "Fault", "Rehearsal", "TransportTests", "parse_fault", "rehearse"]
+__all__ = ["GRAMMAR", "PHASES", "Difference", "Fault", "Rehearsal", "StreamTests", "TransportTests", "parse_fault", "rehearse"]

@@ -43,7 +43,7 @@ from perdure.launch.shapes import shape_of
 from perdure.testing.campaign import cases
 from perdure.testing.campaign.baseline import Baseline, baseline_of
 from perdure.testing.campaign.cases import Case
-from perdure.testing.campaign.testbeds import Here, HostFault, Listener, MakeTestbed, Testbed
+from perdure.testing.campaign.testbeds import Here, HostFault, HostFaultInjector, MakeTestbed, Testbed
 from perdure.testing.leak_check import MARK, end_marked, leaks, marked
 from perdure.wire.event_json import to_json
 
@@ -263,15 +263,15 @@ def _run(
     mark = os.urandom(8).hex()
     with tempfile.TemporaryDirectory(prefix="perdure-campaign-") as folder:
         room = pathlib.Path(folder)
-        listener = Listener(place, strikes)
+        injector = HostFaultInjector(place, strikes)
         try:
             process = place.popen(
-                [sys.executable, "-m", "perdure", *_with_output(words, listener.path)],
+                [sys.executable, "-m", "perdure", *_with_output(words, injector.path)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                pass_fds=(listener.write_fd,), env={**os.environ, "TMPDIR": str(room), MARK: mark, **environment},
+                pass_fds=(injector.write_fd,), env={**os.environ, "TMPDIR": str(room), MARK: mark, **environment},
             )  # fmt: skip
         finally:
-            listener.start()
+            injector.start()
         status: int | None = None
         try:
             out, err = process.communicate(timeout=deadline_s)
@@ -283,10 +283,10 @@ def _run(
                 end_marked(mark, signal.SIGKILL)
         report = json.loads(out.splitlines()[-1]) if status == 0 else {}
         place.settle()
-        job = next((timed.event.job for timed in listener.events if isinstance(timed.event, StartedEvent)), "")
+        job = next((timed.event.job for timed in injector.events if isinstance(timed.event, StartedEvent)), "")
         left = leaks(mark, job, room)
         end_marked(mark, signal.SIGKILL)
-        events = listener.finish()
+        events = injector.finish()
     return Run(status=status, report=report, events=events, said=err, left=left)
 
 

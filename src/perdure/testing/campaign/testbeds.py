@@ -103,11 +103,11 @@ class Here:
         """See `Testbed`."""
 
 
-class Listener(threading.Thread):
-    """Hears the events of a run through a pipe, and strikes when it is time. What it strikes it adds to the events."""
+class HostFaultInjector(threading.Thread):
+    """A thread that reads the events of a run from a pipe, makes each host fault happen when it is due, and adds it to the events."""
 
     def __init__(self, place: Testbed, strikes: Sequence[HostFault]) -> None:
-        super().__init__(name="listener", daemon=True)
+        super().__init__(name="host-faults", daemon=True)
         self._place, self._waiting = place, list(strikes)
         self._read_fd, self.write_fd = os.pipe()
         self._failed: BaseException | None = None
