@@ -30,6 +30,7 @@ from perdure.errors import ConfigError, PerdureError
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.import_hook import lend
 from perdure.launch.program import dump_result, load
+from perdure.launch.reentry import Reentry
 from perdure.launch.script import Script
 from perdure.runtime import nursery
 from perdure.runtime.addresses import address_of, host_of, listen
@@ -83,7 +84,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     write_whole_lines(alone=config.ranks == 1)
-    memory, slots = KeptMemory(), Slots()
+    memory, slots, reentry = KeptMemory(), Slots(), Reentry()
     verdict: dict[str, str] = {}
     singleton.forbid()
     lend(size=config.ranks, lent=config.program.lends)
@@ -106,6 +107,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         return result
 
     def run_main(session: GenerationSession) -> None:
+        reentry.begin()
         job.run_main(whole_main, arguments, session, memory, lambda result: dump_result(main, result))
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
