@@ -25,18 +25,31 @@ def where(rank: int, superstep: int) -> str:
     return f"rank {rank}, {f'superstep {superstep}' if superstep >= 0 else 'before its first superstep'}"
 
 
-def print_raised(error: BaseException, place: str) -> None:
-    """Write the traceback to standard error, with `place` before it. The end of a program by its exit status has none."""
+def print_raised(error: BaseException, place: str, hint: str = "") -> None:
+    """Write the traceback to standard error, with `place` before it and `hint` after it.
+
+    The end of a program by its exit status has no traceback.
+    """
     if not isinstance(error, ProgramExited):
-        print_error(f"perdure: {place}:\n{_traceback_of(error)}\n")
+        print_error("\n".join([f"perdure: {place}:", _traceback_of(error), *([f"perdure: {hint}"] if hint else []), ""]))
 
 
-def as_raised(generation: int, error: BaseException, place: str = "") -> msg.MainRaised:
-    """Return what `main` raised, in words: an error of ours, or a summary and a traceback of the program's own frames."""
+def reentry_hint(error: BaseException, generation: int, superstep: int) -> str:
+    """Return what an error before the loop may come from, if `main` was entered again; empty where that explains nothing."""
+    if generation == 1 or superstep >= 0 or isinstance(error, PerdureError):
+        return ""
+    return (
+        f"main was entered again after a loss, in generation {generation}: what it does before its loop must be repeatable, also in a "
+        "process that has done it before"
+    )
+
+
+def as_raised(generation: int, error: BaseException, place: str = "", hint: str = "") -> msg.MainRaised:
+    """Return what `main` raised, in words: an error of ours, or a summary and a traceback of the program's own frames, `hint` between."""
     if isinstance(error, PerdureError):
         known = next(cls.__name__ for cls in type(error).__mro__ if cls.__name__ in BY_NAME)
         return msg.MainRaised(generation=generation, error=known, text=_sendable(_placed(str(error), error, place)))
-    text = f"{_summary(error, place)}\n{_traceback_of(error)}"
+    text = "\n".join([_summary(error, place), *([hint] if hint else []), _traceback_of(error)])
     return msg.MainRaised(generation=generation, error="ProgramFailed", text=_sendable(text))
 
 

@@ -32,7 +32,7 @@ from perdure.runtime.gate import OutputGate
 from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
 from perdure.runtime.posix import end_process
-from perdure.runtime.program_errors import as_raised, print_raised, where
+from perdure.runtime.program_errors import as_raised, print_raised, reentry_hint, where
 from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
 from perdure.runtime.progress_page import FRAMES, ProgressPage
 from perdure.runtime.session import Base, GenerationSession, Previous, RankParameters
@@ -131,11 +131,12 @@ class WorkerProcess:
     def report(self, generation: int, error: BaseException) -> None:
         """Print what `main` has raised, and send it to the agent."""
         place = where(self.context.rank, self.page.superstep)
+        hint = reentry_hint(error, generation, self.page.superstep)
         with contextlib.suppress(GenerationRevoked):  # nobody reads standard error, and the generation is over
-            print_raised(error, place)
+            print_raised(error, place, hint)
         self._gate.end_lines()
         self.page.enter("waiting")
-        self.agent.send(as_raised(generation, error, place))
+        self.agent.send(as_raised(generation, error, place, hint))
 
     def slot(self, index: int, nbytes: int) -> Bytes:
         """Slot `index` as (>= nbytes,) uint8."""
