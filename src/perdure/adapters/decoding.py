@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from perdure.adapters import object_structure, set_layout
 from perdure.adapters.encoding import Encoding
-from perdure.adapters.matching import Matching
+from perdure.adapters.matching import Matching, is_refilled
 from perdure.adapters.nodes import IMMUTABLE, Node, children
 from perdure.errors import UsageError
 
@@ -171,7 +171,7 @@ class Decoding:
                 self._made[index] = self._class(node[1])(self._get(node[2]))
         elif self._made[index] is _UNMADE and not self._lacks(node[:4]):
             self._made[index] = self._get(node[2])(*self._get(node[3]))
-        elif self._made[index] is not _UNMADE:
+        elif self._made[index] is not _UNMADE and not is_refilled(self._made[index]):
             self._clear(self._made[index], node)
 
     def _complete(self, index: int) -> None:
@@ -181,6 +181,9 @@ class Decoding:
         elif node[0] == "reduced":
             if value is _UNMADE:
                 self._construct(index, node)
+            elif is_refilled(value):
+                self._refill_attributes(value, node)
+                return
             self._set_state(self._made[index], node)
         elif node[0] == "ndarray":
             self._fill_array(index, value, node)
@@ -189,6 +192,12 @@ class Decoding:
             _FILLERS[node[0]](self, value, node)
             if node[0] not in ("bits", "array.array", "rng"):
                 self._set_attributes(value, node[-1])
+
+    def _refill_attributes(self, value: Any, node: Node) -> None:
+        """Give an object that stays the attributes of one that is made as it says."""
+        made = self._get(node[2])(*self._get(node[3]))
+        self._set_state(made, node)
+        object_structure.set_attributes(value, dict(object_structure.attributes(made)))
 
     def _set_attributes(self, value: Any, found: Any) -> None:
         names, cells = found or ((), ())

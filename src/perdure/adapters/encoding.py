@@ -291,7 +291,7 @@ class Encoding:
             state = None  # an exception has one as soon as somebody has looked at its __dict__
         if len(reduced) > 5:
             return self._opaque(value, f"a {type(value).__name__} with a state setter of its own")
-        if state is not None or elements is not None or pairs is not None:
+        if state is not None or elements is not None or pairs is not None or object_structure.may_change(value):
             self.mutable.add(id(value))
         node = (
             "reduced", self._class(type(value), "reduced"), self._cell(function, ""), self._cell(tuple(arguments), ""),

@@ -25,6 +25,7 @@ class Matching:
     def __init__(self, nodes: list[Node], buffers: list[Bytes], onto: Encoding) -> None:
         self._nodes, self._buffers, self._onto = nodes, buffers, onto
         self.old: dict[int, int] = {}
+        self._constants: dict[str, int] | None = None
         self._match()
 
     def _match(self) -> None:
@@ -39,6 +40,10 @@ class Matching:
                 if new_node[0] != "tuple" or new_node[1] != old_node[1]:
                     continue
             elif is_part and (old in taken or not self._may_keep(index, old)):
+                constant = self._equal_constant(new_node)
+                if constant is not None and constant not in taken:
+                    taken.add(constant)
+                    self.old[index] = constant
                 continue
             if is_part:
                 taken.add(old)
@@ -50,6 +55,8 @@ class Matching:
     def _may_keep(self, index: int, old: int) -> bool:
         new, was = self._nodes[index], self._onto.nodes[old]
         match new[0]:
+            case "object" if not self._is_same_constant(index, old):
+                return False
             case "object":
                 return bool(new[1][:2] == was[1][:2] and (new[1][2:] in ((), was[1][2:]) or not _is_at_home(new[1])))
             case "ndarray" if new[1:5] != was[1:5] or new[-2] != was[-2] or not _same_place(new[5], was[5]):
@@ -61,7 +68,8 @@ class Matching:
             case "rng":
                 return bool(new[1] == was[1] and self._nodes[new[2][0]][1] == self._onto.nodes[was[2][0]][1])
             case "reduced":
-                return bool(new[1] == was[1] and self._is_made_alike(index, old) and (new[4] is not None or was[4] is None))
+                is_alike = self._is_made_alike(index, old) and (new[4] is not None or was[4] is None)
+                return bool(new[1] == was[1] and (is_alike or is_refilled(self._onto.parts[old])))
             case _:
                 return bool(new[1] == was[1])
 
@@ -70,6 +78,25 @@ class Matching:
         if new[2] == "O" or new[5] == ("none",):
             return bool(new[2] != "O")
         return bool(self._buffers[new[5][1]].tobytes() == self._onto.buffers[was[5][1]].tobytes())
+
+    def _equal_constant(self, node: Node) -> int | None:
+        """Return a frozen object anywhere in `onto` that equals a committed one: the program may compare it by `is`."""
+        if node[0] != "object" or not object_structure.is_frozen(object_structure.find_global(*node[1][:2])):
+            return None
+        if self._constants is None:
+            self._constants = {}
+            for old, (one, part) in enumerate(zip(self._onto.nodes, self._onto.parts, strict=True)):
+                if one[0] == "object" and object_structure.is_frozen(type(part)):
+                    self._constants.setdefault(repr((one[1], _plain_tree(self._onto.nodes, one[-1]))), old)
+        tree = _plain_tree(self._nodes, node[-1])
+        return None if tree is None else self._constants.get(repr((node[1], tree)))
+
+    def _is_same_constant(self, index: int, old: int) -> bool:
+        """Whether an object of a frozen class has the attributes that were committed, as far as they are plain. Others can be set."""
+        if not object_structure.is_frozen(type(self._onto.parts[old])):
+            return True
+        new = _plain_tree(self._nodes, self._nodes[index][-1])
+        return new is None or bool(new == _plain_tree(self._onto.nodes, self._onto.nodes[old][-1]))
 
     def _is_made_alike(self, index: int, old: int) -> bool:
         """Whether an object that says how it is made is made of the same values: then only its state has to be set."""
@@ -118,6 +145,19 @@ class Matching:
             there = dict(zip(*old[-1], strict=True))
             _both(((cell, there.get(name)) for name, cell in zip(*new[-1], strict=True)), found)
         return found
+
+
+def is_refilled(part: Any) -> bool:
+    """Return whether an object that says how it is made can take the attributes of another one: all of it is attributes."""
+    return object_structure.is_plain(type(part)) and object_structure.c_base(type(part)) is object
+
+
+def is_made_anew(encoding: Encoding, index: int) -> bool:
+    """Return whether a recovery cannot set the contents of a part, when they have changed."""
+    node = encoding.nodes[index]
+    if node[0] != "reduced" or is_refilled(encoding.parts[index]):
+        return False
+    return node[4] is None or _plain_tree(encoding.nodes, node[2:4]) is None
 
 
 def _is_at_home(name: tuple[str, ...]) -> bool:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from perdure.adapters.encoding import Encoding
+from perdure.adapters.matching import is_made_anew
 from perdure.adapters.places import at
-from perdure.adapters.references import names_outside
+from perdure.adapters.references import names_outside, references_of
 from perdure.errors import UsageError
 
 
@@ -33,10 +34,21 @@ class Names:
         self._named: dict[str, list[_Named]] = {}
 
     def note(self, encoding: Encoding) -> None:
-        """Note the named parts of an item, at the loop's first `next()`."""
-        self._named[encoding.item] = [
-            _Named(index, encoding.words(index), encoding.parts[index]) for index in names_outside(encoding)
-        ]  # fmt: skip
+        """Note the named parts of an item, at the loop's first `next()`.
+
+        UsageError: the program has a name for a part that a recovery makes anew, for nothing can set the contents of the part that the name
+        means.
+        """
+        named = names_outside(encoding)
+        for index in named:
+            if is_made_anew(encoding, index):
+                part = encoding.parts[index]
+                raise UsageError(
+                    f"the item {encoding.item!r} holds at {encoding.path(index)} a {type(part).__name__}, which a recovery makes anew, so "
+                    "that another name for it would mean the old one after a loss: take it from the item in each superstep, and delete the "
+                    "other name (del name) before the loop"
+                )
+        self._named[encoding.item] = [_Named(index, encoding.words(index), encoding.parts[index]) for index in named]
 
     def check(self, encoding: Encoding, references: Callable[[], Counter[int]]) -> None:
         """Refuse, at a commit, a part that has left its place while the program still has a name for it.
@@ -56,7 +68,7 @@ class Names:
         for one in moved:
             index = there.get(id(one.part))
             # besides variables and notes there is the call itself
-            names = held.get(index, 0) if index is not None else sys.getrefcount(one.part) - 1
+            names = held.get(index, 0) if index is not None else sys.getrefcount(one.part) - 1 - references_of(one.part)
             if names > variables[id(one.part)] + self._noted(one.part):
                 raise UsageError(
                     f"the part {''.join(one.words)} of the item {encoding.item!r} has left its place, and the program has a name for it "

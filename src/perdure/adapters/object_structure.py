@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import operator
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ STRUCTURAL: Final = (
     collections.OrderedDict, collections.defaultdict, collections.deque,
 )  # fmt: skip
 """Bases whose contents `encoding` reads and `decoding` sets."""
+_NEVER_CHANGE: Final = (slice, operator.itemgetter, operator.attrgetter, operator.methodcaller)
 _PICKLING: Final = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
 MISSING: Final = object()
 _Answer = TypeVar("_Answer")
@@ -129,11 +131,22 @@ def _has(member: Any, value: Any) -> bool:
     return True
 
 
+def may_change(value: Any) -> bool:
+    """Return whether an object that says how it is made may change: one that nothing changes is hashed by its value."""
+    hashed: Any = type(value).__hash__
+    return (hashed is None or hashed is object.__hash__) and not isinstance(value, _NEVER_CHANGE)
+
+
+@_cached
+def is_frozen(cls: type) -> bool:
+    """Return whether a class is a frozen dataclass."""
+    parameters = getattr(cls, "__dataclass_params__", None)
+    return bool(parameters is not None and parameters.frozen)
+
+
 def is_constant(value: Any) -> bool:
     """Return whether an object is one that nothing changes: two items may share it."""
-    cls = type(value)
-    parameters = getattr(cls, "__dataclass_params__", None)
-    return (parameters is not None and parameters.frozen) or isinstance(value, tuple | frozenset | int | float | complex | str | bytes)
+    return is_frozen(type(value)) or isinstance(value, tuple | frozenset | int | float | complex | str | bytes)
 
 
 def find_global(module: str, qualname: str) -> Any:

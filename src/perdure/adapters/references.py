@@ -34,16 +34,32 @@ def named_outside(encoding: Encoding, among: Iterable[int] | None = None) -> lis
 def names_outside(encoding: Encoding, among: Iterable[int] | None = None) -> dict[int, int]:
     """Return the parts of `named_outside`, and how many references to each come from outside."""
     counts, owned = _counts(encoding.parts)
-    nodes, parts = encoding.nodes, encoding.parts
+    parts = encoding.parts
     found = {}
     for index in range(1, len(parts)) if among is None else among:
-        if nodes[index][0] not in STRUCTURES or id(parts[index]) in owned:
+        if not _may_be_named(encoding, index) or id(parts[index]) in owned:
             continue
         # one of the list of parts, one of the call itself
         names = sys.getrefcount(parts[index]) - counts[id(parts[index])] - 2
         if names > 0:
             found[index] = names
     return found
+
+
+def _may_be_named(encoding: Encoding, index: int) -> bool:
+    """Return whether it matters that the program has a name for a part: it can change, and its identity is no matter of its value."""
+    kind, name, *_ = encoding.nodes[index]
+    if kind == "object":
+        return len(name) == 2 and not object_structure.is_constant(encoding.parts[index])  # longer: a constant of the program
+    return kind in STRUCTURES or (kind == "reduced" and id(encoding.parts[index]) in encoding.mutable)
+
+
+def references_of(part: Any) -> int:
+    """Return how many references to a part come from what it refers to itself: `child.parent`, for example."""
+    inner = list(reachable(part))
+    spaces = {id(object_structure.namespace(one)) for one in inner}
+    counts, _ = _counts([one for one in inner if id(one) not in spaces])
+    return counts[id(part)]
 
 
 def _counts(parts: list[Any]) -> tuple[Counter[int], set[int]]:
