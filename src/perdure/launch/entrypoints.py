@@ -27,6 +27,7 @@ from perdure.coding import copying
 from perdure.comm import singleton
 from perdure.core.faults import NOBODY
 from perdure.errors import ConfigError, PerdureError
+from perdure.launch import by_value
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
 from perdure.launch.import_hook import lend
 from perdure.launch.program import dump_result, load
@@ -90,6 +91,8 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     lend(size=config.ranks, lent=config.program.lends)
     try:
         main, arguments = load(config.program)
+        if config.program.pickled:
+            by_value.place(main)
         main = replace(main, stdin=os.dup(0)) if isinstance(main, Script) else main
     except PerdureError as error:
         verdict = {"error": type(error).__name__, "text": str(error)[-VERDICT_CHARACTERS:]}

@@ -21,6 +21,7 @@ from typing import Any, Final
 import cloudpickle
 
 from perdure.errors import UsageError
+from perdure.launch import by_value
 from perdure.launch.import_hook import lend, take_back
 from perdure.launch.script import Script, has_job_main, names
 
@@ -117,7 +118,9 @@ def load(program: Program) -> tuple[Callable[..., Any], dict[str, Any]]:
 
 def dump_result(function: Callable[..., Any], result: Any) -> bytes:
     """Pickle what `main` returned. Classes of the program's file, and of modules beside it, go by value: the process that started the job
-    has not imported them."""
+    has not imported them. It has those of a function that was sent by value."""
+    if isinstance(sys.modules["__main__"], by_value.ModuleByValue):
+        return by_value.dump(result)
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
     beside = [module for module in list(sys.modules.values()) if file and _lies_beside(module, pathlib.Path(file).parent)]
     added = [module for module in beside if module.__name__ not in cloudpickle.list_registry_pickle_by_value()]
