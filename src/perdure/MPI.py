@@ -71,7 +71,10 @@ from perdure.comm.constants import (
     VERSION,
     WEIGHTS_EMPTY,
     WTIME_IS_GLOBAL,
+    BottomType,
+    BufferAutomaticType,
     Combiner,
+    InPlaceType,
 )  # fmt: skip
 from perdure.comm.constants import Marker as _Marker
 from perdure.comm.datatypes import DATATYPE_NULL, Datatype
@@ -118,7 +121,10 @@ from perdure.comm.requests import REQUEST_NULL, Request
 from perdure.comm.status import Status
 from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
 from perdure.comm.topologies import balanced as _balanced
-from perdure.comm.unsupported import CONSTANTS, FILE_NULL, SESSION_NULL, WIN_NULL, File, Session, Win
+from perdure.comm.type_codes import all_types as _typedict
+from perdure.comm.type_codes import c_types as _typedict_c
+from perdure.comm.type_codes import fortran_types as _typedict_f
+from perdure.comm.unsupported import CONSTANTS, FILE_NULL, FUNCTIONS, SESSION_NULL, WIN_NULL, File, Session, Win
 from perdure.comm.utility_names import comm_lock as _comm_lock
 from perdure.comm.utility_names import context_of_intercomm as _commctx_inter
 from perdure.comm.utility_names import context_of_intracomm as _commctx_intra
@@ -127,6 +133,11 @@ from perdure.comm.utility_names import typecode as _typecode
 
 memory = buffer
 SUCCESS: Final = 0
+F_SOURCE: Final = 0
+F_TAG: Final = 1
+F_ERROR: Final = 2
+F_STATUS_SIZE: Final = 5
+"""Where the fields are in the list of `Status.py2f`, and how many it has."""
 
 
 def __getattr__(name: str) -> Any:
@@ -137,6 +148,8 @@ def __getattr__(name: str) -> Any:
         return DATATYPE_NULL
     if name in CONSTANTS:
         return CONSTANTS[name]
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
     if name.startswith("ERR_") and name[4:] in ErrorClass.__members__:
         return int(ErrorClass[name[4:]])
     if name.startswith("COMBINER_") and name[9:] in Combiner.__members__:
@@ -148,7 +161,7 @@ def __dir__() -> list[str]:
     """All names, also those that are found by `__getattr__`."""
     errors = [f"ERR_{one.name}" for one in ErrorClass if one]
     combiners = [f"COMBINER_{one.name}" for one in Combiner]
-    return sorted({*globals(), *_datatypes.named, *_datatypes.NULLS, *CONSTANTS, *errors, *combiners})
+    return sorted({*globals(), *_datatypes.named, *_datatypes.NULLS, *CONSTANTS, *FUNCTIONS, *errors, *combiners})
 
 
 # ---- what is asked of the library itself ------------------------------------------------------------------------------------
@@ -164,6 +177,19 @@ def Get_library_version() -> str:
     from perdure import __version__
 
     return f"perdure {__version__}"
+
+
+def Get_abi_version() -> tuple[int, int]:
+    """Return (-1, -1), as mpi4py does for a library without the standard's binary interface: this one is not called from C."""
+    return -1, -1
+
+
+def Get_abi_info() -> Info:
+    """Return an empty `Info`: there is no binary interface."""
+    return Info.Create()  # type: ignore[no-any-return]
+
+
+Get_abi_fortran_info = Get_abi_info
 
 
 def get_vendor() -> tuple[str, tuple[int, int, int]]:
@@ -228,6 +254,10 @@ def Wtick() -> float:
 def Get_hw_resource_info() -> Info:
     """Nothing is known."""
     return Info.Create()  # type: ignore[no-any-return]
+
+
+def _set_abort_status(status: int) -> None:
+    """Has nothing to do: an error that is not caught ends the job with its status."""
 
 
 def Pcontrol(level: int) -> None:

@@ -79,8 +79,20 @@ class Marker(int):
         return self.name not in ("BOTTOM", "BUFFER_AUTOMATIC")
 
 
-BOTTOM: Final = Marker(0, "BOTTOM")
-IN_PLACE: Final = Marker(-1, "IN_PLACE")
-BUFFER_AUTOMATIC: Final = Marker(-2, "BUFFER_AUTOMATIC")
+class BottomType(Marker):
+    """The class of `BOTTOM`."""
+
+
+class InPlaceType(Marker):
+    """The class of `IN_PLACE`."""
+
+
+class BufferAutomaticType(Marker):
+    """The class of `BUFFER_AUTOMATIC`."""
+
+
+BOTTOM: Final = BottomType(0, "BOTTOM")
+IN_PLACE: Final = InPlaceType(-1, "IN_PLACE")
+BUFFER_AUTOMATIC: Final = BufferAutomaticType(-2, "BUFFER_AUTOMATIC")
 UNWEIGHTED: Final = Marker(-10, "UNWEIGHTED")
 WEIGHTS_EMPTY: Final = Marker(-11, "WEIGHTS_EMPTY")

@@ -264,6 +264,8 @@ def _define_all() -> None:
     by_code.update({code: named[name] for code, name in preferred.items()})
     by_code.update({"Zf": named["C_FLOAT_COMPLEX"], "Zd": named["C_DOUBLE_COMPLEX"], "Zg": named["C_LONG_DOUBLE_COMPLEX"]})
     by_code.update({"n": named["COUNT"], "N": named["UNSIGNED_LONG"], "P": named["AINT"], "u": named["WCHAR"], "w": named["WCHAR"]})
+    by_code.update({code: named["CHAR"] for code in ("a", "S", "s", "1s")} | {"1u": named["WCHAR"], "1w": named["WCHAR"]})
+    by_code.update({code: named["INT64_T"] for code in ("M", "M8", "m", "m8")})
     by_code.update({"S1": named["CHAR"], "U1": named["WCHAR"], "b1": named["C_BOOL"], "e": named["FLOAT16_T"]})
     for synonym, name in SYNONYMS.items():
         named[synonym] = named[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from perdure.comm import integers
 from perdure.comm.failures import ErrorClass, MPIException, ValueException
 
 Thing = TypeVar("Thing")
@@ -87,22 +88,28 @@ class Handle(Generic[Thing]):
         return cls() if handle == 0 else cls.of(_by_number[handle])
 
     def toint(self) -> int:
-        """As an integer; -1: there is none."""
-        return -1
+        """Return a small number for it in this process; 0 for the null handle."""
+        return 0 if self.thing is None else integers.number_of(self.thing, type(self).base())
 
     @classmethod
     def fromint(cls, arg: int) -> Any:
-        """From an integer."""
-        return cls.fromhandle(arg)
+        """Return a handle of the object that `toint` gave the number to. `MPI.Exception`: there is none, or it is of another class."""
+        if arg == 0:
+            return cls()
+        base = cls.base()
+        thing = integers.thing_of(arg, base)
+        if thing is None:
+            raise MPIException(cls.null_class, f"this process has no {base.__name__} of the number {arg}")
+        return cls.of(thing)
 
     def py2f(self) -> int:
-        """As a Fortran handle; -1: there is none."""
-        return -1
+        """Return the number of `toint`: there is no Fortran that could use it."""
+        return self.toint()
 
     @classmethod
     def f2py(cls, arg: int) -> Any:
-        """From a Fortran handle."""
-        return cls.fromhandle(arg)
+        """Return the same as `fromint`."""
+        return cls.fromint(arg)
 
     def Free(self) -> None:
         """Gives it up; this handle is null afterwards. Constants stay."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from perdure.comm import constants as c
 from perdure.comm.attributes import Attributed
@@ -237,6 +237,26 @@ class Management(Attributed):
     def Agree(self, flag: int) -> int:
         """Not here."""
         raise left_out("Comm.Agree", "use allreduce; a lost rank unwinds all of them")
+
+    def Is_revoked(self) -> bool:
+        """Not here: a revoke unwinds `main`."""
+        raise left_out("Comm.Is_revoked", "a revoked generation unwinds main; what runs is not revoked")
+
+    def Get_failed(self) -> NoReturn:
+        """Not here: lost ranks are replaced."""
+        raise left_out("Comm.Get_failed", "perdure replaces lost ranks by itself")
+
+    def Ack_failed(self, num_to_ack: int | None = None) -> int:
+        """Not here."""
+        raise left_out("Comm.Ack_failed", "perdure replaces lost ranks by itself")
+
+    def Iagree(self, flag: Any) -> Request:
+        """Not here."""
+        raise left_out("Comm.Iagree", "use Iallreduce; a lost rank unwinds all of them")
+
+    def Ishrink(self) -> NoReturn:
+        """Not here."""
+        raise left_out("Comm.Ishrink", "perdure replaces lost ranks by itself")
 
     @classmethod
     def Join(cls, fd: int) -> None:

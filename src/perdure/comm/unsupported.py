@@ -5,7 +5,8 @@ Each class has its null handle, so that a program can name and compare it; whate
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
 
 from perdure.comm.failures import ErrorClass, left_out
 from perdure.comm.handles import Handle
@@ -76,9 +77,34 @@ CONSTANTS: Final = {
             "MODE_CREATE", "MODE_EXCL", "MODE_DELETE_ON_CLOSE", "MODE_UNIQUE_OPEN", "MODE_SEQUENTIAL", "MODE_APPEND", "SEEK_SET",
             "SEEK_CUR", "SEEK_END", "LOCK_EXCLUSIVE", "LOCK_SHARED", "WIN_BASE", "WIN_SIZE", "WIN_DISP_UNIT", "WIN_CREATE_FLAVOR",
             "WIN_MODEL", "WIN_FLAVOR_CREATE", "WIN_FLAVOR_ALLOCATE", "WIN_FLAVOR_DYNAMIC", "WIN_FLAVOR_SHARED", "WIN_SEPARATE",
-            "WIN_UNIFIED", "DISPLACEMENT_CURRENT", "MAX_PSET_NAME_LEN",
+            "WIN_UNIFIED", "DISPLACEMENT_CURRENT", "MAX_PSET_NAME_LEN", "DISP_CUR", "WIN_FLAVOR",
         ),
         start=1,
     )
 }  # fmt: skip
 """Their constants, so that a program that names one can be imported."""
+_NO_C: Final = "its objects are Python's, without a handle or an address of C"
+_NO_PORTS: Final = "there are no dynamic processes"
+_FUNCTIONS: Final = {
+    "_sizeof": _NO_C,
+    "_addressof": _NO_C,
+    "_handleof": _NO_C,
+    "_datatype_create": "use Datatype.Create_...",
+    "_datatype_decode": "use Datatype.decode",
+    "_comm_lock_table": "use _comm_lock",
+    "Close_port": _NO_PORTS,
+    "Unpublish_name": _NO_PORTS,
+    "Register_datarep": "it is for files, which are left out",
+}
+
+
+def _refusing(name: str, why: str) -> Callable[..., NoReturn]:
+    def refuse(*arguments: Any, **options: Any) -> NoReturn:
+        raise left_out(name, why)
+
+    refuse.__name__ = refuse.__qualname__ = name
+    return refuse
+
+
+FUNCTIONS: Final = {name: _refusing(name, why) for name, why in _FUNCTIONS.items()}
+"""Functions of the module that raise when they are called."""

@@ -1,8 +1,8 @@
 """`mpi4py.MPI` is `perdure.MPI` in a program: an import hook, set before the program is loaded.
 
 Where mpi4py is not installed, a package `mpi4py` with `rc` takes its place. MPI itself is never loaded. `mpi4py.util.pkl5`,
-`mpi4py.util.dtlib` and `mpi4py.run` are modules of `perdure.lent`, whether mpi4py is installed or not. A module that needs a call which is
-left out is refused when it is imported.
+`mpi4py.util.dtlib`, `mpi4py.run` and `mpi4py.typing` are modules of `perdure.lent`, whether mpi4py is installed or not. A module that needs
+a call which is left out is refused when it is imported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import types
 import warnings
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from perdure.errors import UsageError
 
@@ -31,7 +31,7 @@ RC: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "errors": ("exception", ("exception", "default", "abort", "fatal")),
 }
 """The options of mpi4py 4.1 that programs set before they import `MPI`: their defaults and values. Only `initialize` has a meaning here."""
-PARTS: Final = {"mpi4py.util.pkl5": "pkl5.py", "mpi4py.util.dtlib": "dtlib.py", "mpi4py.run": "run.py"}
+PARTS: Final = {"mpi4py.util.pkl5": "pkl5.py", "mpi4py.util.dtlib": "dtlib.py", "mpi4py.run": "run.py", "mpi4py.typing": "typing.py"}
 """Module -> its file in `perdure/lent`."""
 REFUSED: Final = {
     "mpi4py.futures": "it needs intercommunicators; let rank 0 send tasks to the other ranks, or use concurrent.futures in a rank",
@@ -39,6 +39,8 @@ REFUSED: Final = {
     "mpi4py.util.sync": "its counters and locks need one-sided communication; let one rank answer messages",
 }
 """Module -> why there is none, and what to do."""
+WITHOUT_MPI4PY: Final = {"mpi4py.bench": "install mpi4py, whose benchmarks run here too, or measure with `perdure bench comm`"}
+"""Module -> what to do where mpi4py is not installed."""
 _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
 
@@ -78,6 +80,8 @@ class Finder(importlib.abc.Loader):
             return importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parents[1] / "lent" / PARTS[name])
         if name == "mpi4py.MPI":
             return importlib.machinery.ModuleSpec(name, self)
+        if name in WITHOUT_MPI4PY and not _installed(self):
+            raise ImportError(f"{name} is not in perdure: {WITHOUT_MPI4PY[name]}", name=name)
         if name in ("mpi4py", "mpi4py.util") and not _installed(self):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
@@ -95,7 +99,9 @@ class Finder(importlib.abc.Loader):
             read_options(getattr(sys.modules.get("mpi4py"), "rc", None))
         elif module.__name__ == "mpi4py":
             rc = sys.modules["mpi4py.rc"] = Options("mpi4py.rc")
-            module.__dict__.update(rc=rc, __version__="4.1.0", get_config=dict, profile=lambda *args, **options: None)
+            module.__dict__.update(
+                rc=rc, __version__="4.1.0", get_config=dict, profile=lambda *args, **options: None, get_include=_get_include
+            )  # fmt: skip
 
 
 class Options(types.ModuleType):
@@ -111,6 +117,10 @@ class Options(types.ModuleType):
             if option not in RC:
                 raise TypeError(f"there is no option mpi4py.rc.{option}: there are {', '.join(RC)}")
             setattr(self, option, value)
+
+
+def _get_include() -> NoReturn:
+    raise NotImplementedError("mpi4py.get_include is not in perdure: there are no headers of C; install mpi4py to build against it")
 
 
 def read_options(rc: Any) -> None:
