@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from perdure.adapters.decoding import Decoding
 from perdure.adapters.encoding import Encoding
+from perdure.adapters.modules import program_modules
 from perdure.adapters.references import named_outside
 from perdure.core.snapshot_index import ALIGNMENT
 from perdure.errors import UsageError
@@ -85,10 +86,21 @@ class Frozen:
             return
         differing = (index for index, (one, two) in enumerate(zip(original.nodes, again.nodes, strict=False)) if _differ(one, two))
         at = next(differing, 0)
+        cls = type(original.parts[at])
         raise UsageError(
-            f"the item {encoding.item!r} holds at {original.path(at)} a {type(original.parts[at]).__name__} that pickling does not restore "
-            f"exactly{_what(original.nodes[at], again.nodes[at])}: keep all of its state in __getstate__, or leave the object out"
+            f"the item {encoding.item!r} holds at {original.path(at)} a {cls.__name__} that pickling does not restore "
+            f"exactly{_what(original.nodes[at], again.nodes[at])}: {_advice(cls)}"
         )
+
+
+def _advice(cls: type) -> str:
+    """Return what to do about a class whose objects pickling does not restore exactly."""
+    if any(module.__name__ == cls.__module__ for module in program_modules()):
+        return "keep all of its state in __getstate__, or leave the object out"
+    return (
+        f"{cls.__qualname__} is a class of the library {cls.__module__.partition('.')[0]}, so keep what it is made of in the item instead "
+        "(its attributes as arrays, for example), and make the object in the superstep"
+    )
 
 
 def _differ(one: Any, two: Any) -> bool:
