@@ -16,6 +16,7 @@ import mmap
 import random
 import re
 import threading
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,8 @@ VALUES = {
     "random.Random": lambda: random.Random(3),
     "generator": lambda: np.random.default_rng(3),
     "old random state": lambda: np.random.RandomState(3),
+    "seed sequence": lambda: np.random.SeedSequence([3, 4], spawn_key=(1,), n_children_spawned=2),
+    "namespace": lambda: types.SimpleNamespace(b=[1], a=2),
     "partial": lambda: functools.partial(math.pow, 2),
     "bound method": lambda: Cached(3).__init__,  # type: ignore[misc]
     "decimal": lambda: decimal.Decimal("1.10"),

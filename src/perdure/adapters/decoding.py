@@ -190,7 +190,7 @@ class Decoding:
             self._set_attributes(value, node[-1])
         else:
             _FILLERS[node[0]](self, value, node)
-            if node[0] not in ("bits", "array.array", "rng"):
+            if node[0] not in ("bits", "array.array", "rng", "seeds"):
                 self._set_attributes(value, node[-1])
 
     def _refill_attributes(self, value: Any, node: Node) -> None:
@@ -213,9 +213,6 @@ class Decoding:
                 return self._global(node)
             case "scalar":
                 return np.frombuffer(node[2], _dtype(node[1]))[0] if node[2] else _dtype(node[1]).type()
-            case "seeds":
-                entropy, spawn_key = self._all(node[1])
-                return np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=node[2], n_children_spawned=node[3])
             case "opaque":
                 return None
         cls = self._class(node[1])
@@ -286,8 +283,12 @@ class Decoding:
 
     def _clear(self, value: Any, node: Node) -> None:
         """Empty an object whose state is set next. One that has no state is what it is made of, an enum member for example."""
-        if node[4] is not None and (object_structure.namespace(value) or object_structure.slot_names(type(value))):
-            object_structure.set_attributes(value, {})
+        if node[4] is not None:
+            if object_structure.slot_names(type(value)):
+                object_structure.set_attributes(value, {})
+            own = getattr(value, "__dict__", None) if type(value).__dictoffset__ else None
+            if isinstance(own, dict):
+                own.clear()
         if isinstance(value, dict | list | deque | set):
             value.clear()
 
@@ -377,6 +378,12 @@ def _fill_bits(walk: Decoding, value: Any, node: Node) -> None:
     value.__setstate__((walk._get(node[2]), walk._get(node[3])))
 
 
+def _fill_seeds(walk: Decoding, value: Any, node: Node) -> None:
+    """Make a `SeedSequence` another one: its constructor sets all that it has."""
+    entropy, spawn_key = walk._all(node[1])
+    np.random.SeedSequence.__init__(value, entropy, spawn_key=spawn_key, pool_size=node[2], n_children_spawned=node[3])
+
+
 def _fill_rng(walk: Decoding, value: Any, node: Node) -> None:
     bits = walk._get(node[2])
     if value._bit_generator is not bits:
@@ -392,9 +399,10 @@ _SHELLS: Final[dict[str, Callable[[Decoding, Node], Any]]] = {
     "object": _new_object, "dict": _empty(dict), "OrderedDict": _empty(OrderedDict), "defaultdict": _empty(defaultdict),
     "list": _empty(list), "set": _empty(set), "bytearray": _empty(bytearray), "deque": _new_deque, "ndarray": Decoding._array,
     "array.array": lambda walk, node: array.array(node[1]), "bits": _new_bits,
+    "seeds": lambda walk, node: np.random.SeedSequence(0),
 }  # fmt: skip
 _FILLERS: Final[dict[str, Callable[[Decoding, Any, Node], None]]] = {
     "object": lambda walk, value, node: None, "dict": _fill_dict(dict), "OrderedDict": _fill_dict(OrderedDict),
     "defaultdict": _fill_default, "list": _fill_list, "set": Decoding._set, "bytearray": _fill_bytes, "deque": _fill_deque,
-    "array.array": _fill_bytes, "bits": _fill_bits, "rng": _fill_rng,
+    "array.array": _fill_bytes, "bits": _fill_bits, "rng": _fill_rng, "seeds": _fill_seeds,
 }  # fmt: skip

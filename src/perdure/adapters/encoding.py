@@ -257,6 +257,7 @@ class Encoding:
     def _reduced(self, value: Any) -> Node:
         """Return the node of an object that says itself how it is made."""
         if isinstance(value, np.random.SeedSequence):
+            self.mutable.add(id(value))
             state = value.state
             return ("seeds", [self._cell(state["entropy"], ".entropy"), self._cell(state["spawn_key"], ".spawn_key")],
                     state["pool_size"], state["n_children_spawned"])  # fmt: skip

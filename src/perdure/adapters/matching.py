@@ -70,6 +70,8 @@ class Matching:
             case "reduced":
                 is_alike = self._is_made_alike(index, old) and (new[4] is not None or was[4] is None)
                 return bool(new[1] == was[1] and (is_alike or is_refilled(self._onto.parts[old])))
+            case "seeds":
+                return True
             case _:
                 return bool(new[1] == was[1])
 
@@ -139,7 +141,10 @@ class Matching:
                 return found
             case "rng":
                 return [(new[2][0], old[2][0])]
-            case "bits" | "seeds" | "array.array":
+            case "bits":
+                _both([(new[3], old[3])], found)
+                return found
+            case "seeds" | "array.array":
                 return found
         if new[-1] and old[-1]:
             there = dict(zip(*old[-1], strict=True))

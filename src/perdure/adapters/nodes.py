@@ -6,9 +6,7 @@ from typing import Any, Final
 
 Node = tuple[Any, ...]
 """(kind, class, cells ...)."""
-IMMUTABLE: Final = frozenset(
-    {"tuple", "frozenset", "int", "float", "complex", "str", "bytes", "nan", "global", "scalar", "seeds", "opaque"}
-)
+IMMUTABLE: Final = frozenset({"tuple", "frozenset", "int", "float", "complex", "str", "bytes", "nan", "global", "scalar", "opaque"})
 """Kinds of parts that are made at once, of parts that are there."""
 
 

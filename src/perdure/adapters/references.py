@@ -19,7 +19,7 @@ from perdure.adapters import object_structure
 from perdure.adapters.encoding import ATOMS, Encoding, bits_of
 
 STRUCTURES: Final = frozenset(
-    {"object", "dict", "OrderedDict", "defaultdict", "list", "set", "deque", "bytearray", "ndarray", "array.array", "rng", "bits"}
+    ("object", "dict", "OrderedDict", "defaultdict", "list", "set", "deque", "bytearray", "ndarray", "array.array", "rng", "bits", "seeds")
 )
 """Kinds of parts that can change, and that stand for what the program has; others are made by the walk itself."""
 WALK_MAX: Final = 200_000
