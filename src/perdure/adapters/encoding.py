@@ -28,6 +28,7 @@ import numpy as np
 from perdure.adapters import buffers, object_structure, set_layout
 from perdure.adapters.buffers import Refused
 from perdure.adapters.extents import Extent, extent, extent_of_buffer, is_mapped_file
+from perdure.adapters.keys import Keys, pairs_of
 from perdure.adapters.modules import Sentinels
 from perdure.adapters.nodes import Node
 from perdure.errors import UsageError
@@ -73,10 +74,12 @@ class Encoding:
         self.arrays: list[tuple[int, Extent]] = []
         self.classes: set[tuple[str, type]] = set()
         self._index: dict[int, int] = {}
-        self._from: list[tuple[int, str]] = []
+        self._from: list[tuple[int, str | int]] = []
         self._todo: list[int] = []
         self._large_keys: dict[int, int] = {}
         self._sentinels: Sentinels | None = None
+        self._keys = Keys(self.nodes)
+        self._key_words: dict[int, list[str]] = {}
         self._at = 0
         try:
             self._cell(value, "")
@@ -112,12 +115,28 @@ class Encoding:
         found = []
         while index > 0:
             index, word = self._from[index]
-            found.append(word)
+            found.append(word if isinstance(word, str) else self._key_word(index, word))
         return tuple(reversed(found))
+
+    def key_words(self, index: int) -> list[str]:
+        """Return the step from a node to what stands under each of its keys, in order."""
+        if index not in self._key_words:
+            self._key_words[index] = self._keys.words(pairs_of(self.nodes[index])[0], self.parts)
+        return self._key_words[index]
+
+    def parent(self, index: int) -> int:
+        """Return the node before the last of the steps to a node; -1 for the object itself."""
+        return self._from[index][0] if index else -1
+
+    def _key_word(self, index: int, number: int) -> str:
+        """Return the step from a node to the value under a key, by its number, or to the key itself, by the complement of that."""
+        cell = pairs_of(self.nodes[index])[0][max(number, ~number)]
+        word = self.key_words(index)[max(number, ~number)] if type(cell) is tuple else f"[{cell!r}]"
+        return word if number >= 0 else f".key{word}"
 
     # ---- cells and nodes ----------------------------------------------------------------------------------------------------
 
-    def _cell(self, value: Any, word: str) -> Any:
+    def _cell(self, value: Any, word: str | int) -> Any:
         """Return the cell of a part: itself, or the number of its node, which is made later."""
         cls = type(value)
         if cls in ATOMS and (cls not in FLOATS or value == value or self.by_value):
@@ -144,10 +163,9 @@ class Encoding:
         values: list[Any] = []
         pairs = list(pairs)
         self._may_be_ids(key for key, _ in pairs)
-        for key, value in pairs:
-            word = f"[{key!r}]" if type(key) in (str, int, bool, float) else f"[<{type(key).__name__}>]"
-            keys.append(self._cell(key, f".key{word}"))
-            values.append(self._cell(value, word))
+        for number, (key, value) in enumerate(pairs):
+            keys.append(self._cell(key, ~number))
+            values.append(self._cell(value, number))
         return [keys, values]
 
     def _may_be_ids(self, keys: Iterable[Any]) -> None:

@@ -1,11 +1,13 @@
 """Which part of an object that the program holds stands for which node of a table that is to be restored into it?
 
-The one at the same place: under the same key, index or attribute, if it is of the same kind and class and can take the node's contents. A
-part stands for one node at most. What has no counterpart is made anew.
+The one at the same place: under the same key (`keys`), index or attribute, if it is of the same kind and class and can take the node's
+contents. A part stands for one node at most; of several places the one that `Encoding.words` returns goes first. What has no counterpart
+is made anew.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from perdure.adapters import object_structure
 from perdure.adapters.encoding import Encoding
+from perdure.adapters.keys import Keys, pairs_of
 from perdure.adapters.nodes import IMMUTABLE, Node
 
 Bytes = NDArray[np.uint8]
@@ -24,15 +27,16 @@ class Matching:
 
     def __init__(self, nodes: list[Node], buffers: list[Bytes], onto: Encoding) -> None:
         self._nodes, self._buffers, self._onto = nodes, buffers, onto
+        self._keys, self._old_keys = Keys(nodes), Keys(onto.nodes)
         self.old: dict[int, int] = {}
         self._constants: dict[str, int] | None = None
         self._match()
 
     def _match(self) -> None:
         taken: set[int] = set()
-        todo = [(0, 0, True)]
-        while todo:
-            index, old, is_part = todo.pop()
+        todo, later = [(0, 0, True)], deque[tuple[int, int, bool]]()
+        while todo or later:
+            index, old, is_part = todo.pop() if todo else later.popleft()
             new_node, old_node = self._nodes[index], self._onto.nodes[old]
             if index in self.old or new_node[0] != old_node[0]:
                 continue
@@ -48,8 +52,12 @@ class Matching:
             if is_part:
                 taken.add(old)
                 self.old[index] = old
-            is_state = new_node[0] == "reduced" or (not is_part and new_node[0] == "tuple")
-            todo += [(*pair, not (is_state and number < 2)) for number, pair in enumerate(self._pairs(new_node, old_node))][::-1]
+            states = 2 if new_node[0] == "tuple" and not is_part else 0
+            if new_node[0] == "reduced" and type(new_node[4]) is type(old_node[4]) is tuple:
+                states = 1
+            for number, pair in reversed([*enumerate(self._pairs(new_node, old_node))]):
+                # `names` looks for a part at the place where the walk has found it first, so that place decides
+                (todo if self._onto.parent(pair[1]) == old else later).append((*pair, number >= states))
         self._drop_torn_segments()
 
     def _may_keep(self, index: int, old: int) -> bool:
@@ -123,13 +131,7 @@ class Matching:
         found: list[tuple[int, int]] = []
         match new[0]:
             case "dict" | "OrderedDict" | "defaultdict":
-                there = {
-                    repr(_plain_tree(self._onto.nodes, key)): cell
-                    for key, cell in zip(*old[2], strict=True)
-                    if _is_known(self._onto.nodes, key)
-                }
-                mine = [(key, cell) for key, cell in zip(*new[2], strict=True) if _is_known(self._nodes, key)]
-                _both(((cell, there.get(repr(_plain_tree(self._nodes, key)))) for key, cell in mine), found)
+                _both(self._under_keys(new, old), found)
             case "list" | "tuple" | "deque":
                 _both(zip(new[2], old[2], strict=False), found)
             case "ndarray":
@@ -138,6 +140,7 @@ class Matching:
             case "reduced":
                 _both(((new[4], old[4]),), found)
                 _both(zip(new[5], old[5], strict=False), found)
+                _both(self._under_keys(new, old), found)
                 return found
             case "rng":
                 return [(new[2][0], old[2][0])]
@@ -150,6 +153,13 @@ class Matching:
             there = dict(zip(*old[-1], strict=True))
             _both(((cell, there.get(name)) for name, cell in zip(*new[-1], strict=True)), found)
         return found
+
+    def _under_keys(self, new: Node, old: Node) -> Iterable[tuple[Any, Any]]:
+        """Yield the keys of the same name, and the values under them."""
+        there = dict(zip(self._old_keys.names(pairs_of(old)[0]), zip(*pairs_of(old), strict=True), strict=True))
+        for name, mine in zip(self._keys.names(pairs_of(new)[0]), zip(*pairs_of(new), strict=True), strict=True):
+            if name in there:
+                yield from zip(mine, there[name], strict=True)
 
 
 def is_refilled(part: Any) -> bool:
@@ -189,11 +199,6 @@ def _plain_tree(nodes: list[Node], cells: Any, depth: int = 0) -> Any:
         parts = [_plain_tree(nodes, part, depth + 1) for part in cells]
         return None if any(part is None and was is not None for part, was in zip(parts, cells, strict=True)) else parts
     return cells
-
-
-def _is_known(nodes: list[Node], key: Any) -> bool:
-    """Whether a key is a plain value, or one made of them."""
-    return key is None or _plain_tree(nodes, key) is not None
 
 
 def _both(pairs: Iterable[tuple[Any, Any]], found: list[tuple[int, int]]) -> None:

@@ -58,7 +58,7 @@ class Names:
         moved = [
             one for one in self._named.get(encoding.item, ())
             if not (one.index < len(encoding.parts) and encoding.parts[one.index] is one.part and encoding.words(one.index) == one.words)
-            and at(encoding.parts[0], one.words) is not one.part
+            and at(encoding, one.words) is not one.part
         ]  # fmt: skip
         if not moved:
             return

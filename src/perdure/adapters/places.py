@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import array
-import ast
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.adapters import object_structure
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.extents import extent
+from perdure.adapters.keys import pairs_of
+from perdure.adapters.nodes import NOWHERE, child
 
 Array = NDArray[Any]
-NOWHERE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Items:
         """Return whether what stands at a place now is `value`."""
         item = self._items.get(place.item)
         if isinstance(item, Encoding):
-            there = at(item.parts[0], place.words)
+            there = at(item, place.words)
             if there is NOWHERE and place.index < len(item.parts) and item.words(place.index) == place.words:
                 there = item.parts[place.index]
         else:
@@ -113,15 +112,23 @@ def _view(part: Array, value: Array) -> tuple[int, tuple[int, ...], tuple[int, .
     return offset, value.shape, value.strides, value.dtype.str
 
 
-def at(value: Any, words: tuple[str, ...]) -> Any:
+def at(item: Encoding, words: tuple[str, ...]) -> Any:
     """Return what stands at a place of an object, or `NOWHERE`."""
+    cell: Any = (0,)
     for word in words:
-        if word.startswith("."):
-            found = {name.rpartition(".")[2]: one for name, one in object_structure.attributes(value)}
-            value = found.get(word[1:], NOWHERE)
-        else:
-            try:
-                value = value[ast.literal_eval(word[1:-1])]
-            except (ValueError, SyntaxError, LookupError, TypeError):
-                return NOWHERE
-    return value
+        if type(cell) is not tuple:
+            return NOWHERE
+        cell = _under_key(item, cell[0], word) if word.startswith(("[", ".key[")) else child(item.nodes[cell[0]], word)
+    return item.parts[cell[0]] if type(cell) is tuple else cell
+
+
+def _under_key(item: Encoding, index: int, word: str) -> Any:
+    """Return the cell under the key of a dict, that key's own one, or that at an index of anything else."""
+    keys, values = pairs_of(item.nodes[index])
+    if not keys:
+        return child(item.nodes[index], word)
+    step = word.removeprefix(".key")
+    words = item.key_words(index)
+    if step not in words:
+        return child(item.nodes[index], word)
+    return (values if step is word else keys)[words.index(step)]
