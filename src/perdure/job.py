@@ -24,6 +24,7 @@ from perdure.adapters.change_detection import Memo
 from perdure.adapters.declarations import gigabytes, plain, split
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.kept_memory import KeptMemory
+from perdure.adapters.loop_frames import loop_frames
 from perdure.adapters.memory_claims import MemoryClaims
 from perdure.adapters.object_items import ObjectItem
 from perdure.adapters.places import Items
@@ -278,8 +279,9 @@ class Job:
         return self._run_loop(count, sys._getframe(1))
 
     def _run_loop(self, count: int | None, caller: FrameType) -> Iterator[int]:
-        self._begin(caller)
-        self._rebound.note(caller, self._entries)
+        frames = loop_frames(sys._getframe(1), caller)
+        self._begin(frames)
+        self._rebound.note(frames, self._entries)
         first = self.superstep
         for superstep in itertools.count(first):
             self._superstep = superstep
@@ -287,14 +289,14 @@ class Job:
             if count is not None and superstep >= count:
                 break
             if superstep != first and self._is_position(superstep):
-                self._rebound.check(caller, self._entries, superstep)
+                self._rebound.check(self._entries, superstep)
                 self._commit(superstep)
             self._session.superstep_reached(superstep, count)
             yield superstep
             self._session.check()
         self._loop = "over"
 
-    def _begin(self, caller: FrameType | None = None) -> None:
+    def _begin(self, frames: list[FrameType] | None = None) -> None:
         """The first `next()`: every item becomes the committed state; there is none yet: this state is committed."""
         self._loop = "running"
         self._session.comm.engine.allows_crossing = self._session.parameters.on_crossing == "warn"
@@ -306,9 +308,9 @@ class Job:
             self._session.base_is_wrong()
         else:
             self._session.comm.engine.pass_commit(base.superstep)
-        self._note_names(caller)
+        self._note_names(frames)
 
-    def _note_names(self, caller: FrameType | None) -> None:
+    def _note_names(self, frames: list[FrameType] | None) -> None:
         """What the program has names for now is looked at again at each commit."""
         found: list[tuple[str, Array | Encoding]] = []
         for entry in self._entries.values():
@@ -316,8 +318,8 @@ class Job:
             if isinstance(encoding := found[-1][1], Encoding) and entry.name != RANDOM:
                 self._memo.names.note(encoding)
         sharing.check_derived(self._memory.derived, found)
-        if caller is not None:
-            self._memo.variables.note(caller, Items(found), owns_modules=self._session.alone)
+        if frames is not None:
+            self._memo.variables.note(frames, Items(found), owns_modules=self._session.alone)
 
     def _is_position(self, superstep: int) -> bool:
         if self._every is not None:
@@ -353,6 +355,7 @@ class Job:
         """After `main` returned: commits the end, with `result` on rank 0. Blocks until it is committed (rule C10)."""
         self._is_over = True
         self._memo.variables.forget()
+        self._rebound.forget()
         if len(result) > RESULT_BYTES_MAX:
             raise UsageError(
                 f"main returned {gigabytes(len(result))} on rank 0, and a result has at most {gigabytes(RESULT_BYTES_MAX)}: return less, "
@@ -367,6 +370,7 @@ class Job:
     def _keep(self) -> None:
         """Leaves the arrays to the next generation of this process; notes writes to them, and looks at the caller's variables, no more."""
         self._memo.variables.forget()
+        self._rebound.forget()
         if self._memo.tracker is not None:
             self._memo.tracker.close()
         kept = [entry for entry in self._entries.values() if entry.kind is Kind.SHARDED and entry.place is None]

@@ -18,7 +18,7 @@ RIGHT = [
     "identities:sentinel", "identities:reduced_by_copyreg", "identities:taken_inside",
     "identities:swapped_everywhere",
     "variables:global_taken_inside", "variables:attribute_taken_inside", "variables:blocks",
-    "variables:iterators_made_inside",
+    "variables:iterators_made_inside", "variables:namespace_taken_inside", "variables:captured_taken_inside",
 ]  # fmt: skip
 RIGHT += ["variables:same_condition"] if CAN_UNSET_LOCALS else []
 REFUSED = {
@@ -45,6 +45,10 @@ REFUSED = {
     "variables:attribute_kept": r"the variable 'self.current' meant the part \['layers'\]\[0\] .* and means the part \['layers'\]\[1\]",
     "variables:iterator_advanced": r"the variable 'todo' is an iterator over the part \['todo'\] of the item 'state' from before the loop",
     "variables:generator_advanced": r"the variable 'turns' is an iterator over the part \['layers'\].* from before the loop",
+    "variables:captured_swapped": r"the variable .*u'.* meant the item 'u' when the loop began and means the item 'prev' now",
+    "variables:swapped_around_a_generator": "the variable 'u' meant the item 'u' when the loop began and means the item 'prev' now",
+    "variables:rebound_around_a_generator": "the variable 'u' was the item 'u' and is another object at superstep 2",
+    "variables:swapped_class_attributes": r"the variable 'Grid\.u' of the module .* meant the item 'u' .* and means the item 'prev'",
     "variables:kept_for_the_end": r"the variable 'best' means the part \['layers'\]\[1\].* since the loop began",
 }
 

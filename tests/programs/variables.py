@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,40 @@ class Picker:
 
 def attribute_taken_inside(job: perdure.Job, count: int) -> float:
     return Picker(job).run(count)
+
+
+def namespace_taken_inside(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+    space = SimpleNamespace(current=state["layers"][0])
+    for superstep in _progress(job, count):
+        job.comm.barrier()
+        space.current = state["layers"][superstep % 4]
+        space.current += superstep
+    return _total(state)
+
+
+def _progress(job: perdure.Job, count: int) -> Iterator[int]:
+    """A progress bar is a generator around the loop."""
+    yield from job.supersteps(count, commit_every=EVERY)
+
+
+def captured_taken_inside(job: perdure.Job, count: int) -> float:
+    state = job.private("state", init=_layers)
+    current = state["layers"][0]
+
+    def step(superstep: int) -> None:
+        nonlocal current
+        current = state["layers"][superstep % 4]
+        current += superstep
+
+    _drive(job, count, step)
+    return _total(state) + float(current.sum())
+
+
+def _drive(job: perdure.Job, count: int, step: Callable[[int], None]) -> None:
+    for superstep in _progress(job, count):
+        job.comm.barrier()
+        step(superstep)
 
 
 def blocks(job: perdure.Job, count: int) -> float:
@@ -206,11 +241,63 @@ def _turns(layers: list[Any]) -> Iterator[Any]:
         yield from layers
 
 
+def captured_swapped(job: perdure.Job, count: int) -> float:
+    u, prev = job.private("u", np.ones(4)), job.private("prev", np.ones(4))
+
+    def step(superstep: int) -> None:
+        nonlocal u, prev
+        prev[:] = 2 * u - prev + superstep
+        if superstep % 4 != 3:
+            u, prev = prev, u
+
+    _drive(job, count, step)
+    return float(u.sum())
+
+
+def swapped_around_a_generator(job: perdure.Job, count: int) -> float:
+    u, prev = job.private("u", np.ones(4)), job.private("prev", np.ones(4))
+    for superstep in _progress(job, count):
+        job.comm.barrier()
+        if superstep % 4 != 3:
+            prev[:] = 2 * u - prev + superstep
+            u, prev = prev, u
+    return float(u.sum())
+
+
+def rebound_around_a_generator(job: perdure.Job, count: int) -> float:
+    u = job.private("u", np.ones(4))
+    for superstep in _progress(job, count):
+        job.comm.barrier()
+        u = u + superstep
+    return float(u.sum())
+
+
+class Grid:
+    """A class whose attributes are the fields."""
+
+    u: Any = None
+    prev: Any = None
+
+    @classmethod
+    def step(cls, superstep: int) -> None:
+        cls.prev[:] = 2 * cls.u - cls.prev + superstep
+        cls.u, cls.prev = cls.prev, cls.u
+
+
+def swapped_class_attributes(job: perdure.Job, count: int) -> float:
+    Grid.u, Grid.prev = job.private("u", np.ones(4)), job.private("prev", np.ones(4))
+    for superstep in job.supersteps(count, commit_every=3):
+        job.comm.barrier()
+        Grid.step(superstep)
+    return float(Grid.u.sum())
+
+
 KINDS: dict[str, Callable[[perdure.Job, int], float]] = {
     made.__name__: made
     for made in (
         global_taken_inside, attribute_taken_inside, blocks, global_kept, local_kept, captured_kept, attribute_kept, kept_for_the_end,
-        iterator_advanced, generator_advanced, iterators_made_inside, same_condition,
+        iterator_advanced, generator_advanced, iterators_made_inside, same_condition, namespace_taken_inside, captured_taken_inside,
+        captured_swapped, swapped_around_a_generator, rebound_around_a_generator, swapped_class_attributes,
     )
 }  # fmt: skip
 

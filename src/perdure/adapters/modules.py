@@ -62,6 +62,11 @@ def _is_programs(module: types.ModuleType) -> bool:
     return isinstance(file, str) and not file.startswith(_INSTALLED)
 
 
+def is_of_program(file: str) -> bool:
+    """Return whether code of that file is the program's: neither installed nor Python's own nor perdure's."""
+    return not file.startswith((*_INSTALLED, PACKAGE, "<frozen "))
+
+
 class Sentinels:
     """The objects that modules have by name, as they are now: looked up by identity."""
 

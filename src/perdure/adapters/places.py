@@ -63,9 +63,8 @@ class Items:
         """Return whether what stands at a place now is `value`."""
         item = self._items.get(place.item)
         if isinstance(item, Encoding):
-            there = at(item, place.words)
-            if there is NOWHERE and place.index < len(item.parts) and item.words(place.index) == place.words:
-                there = item.parts[place.index]
+            is_found = place.index < len(item.parts) and item.words(place.index) == place.words
+            there = item.parts[place.index] if is_found else at(item, place.words)
         else:
             there = item
         if place.view is None:

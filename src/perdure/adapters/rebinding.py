@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+import sys
 from types import FrameType
 
 import numpy as np
 
 from perdure.adapters.adapter import DeclaredItem
+from perdure.adapters.loop_frames import running
 from perdure.errors import UsageError
 
 
 class Rebinding:
     """Finds `plate = plate + 1` where `plate[...] = plate + 1` was meant.
 
-    At the loop's first `next()` it notes which local variables of the looping function are items. An item that no variable is any more,
-    while one of its old names means another object of the same type, was rebound: what the program computes with is not protected.
+    At the loop's first `next()` it notes which local variables of the functions that wait for the loop are items. An item that no
+    variable is any more, while one of its old names means another object of the same type, was rebound: what the program computes with is
+    not protected.
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
+        self._frames: list[FrameType] = []
+        self._names: dict[str, list[tuple[FrameType, str]]] = {}
 
-    def note(self, frame: FrameType, entries: dict[str, DeclaredItem]) -> None:
-        """At the first `next()`."""
-        local = frame.f_locals
+    def note(self, frames: list[FrameType], entries: dict[str, DeclaredItem]) -> None:
+        """Note the names, at the loop's first `next()`, for which `frames` wait: the innermost first."""
+        self._frames = frames
+        local = [(frame, name, value) for frame in frames for name, value in frame.f_locals.items()]
         for entry in entries.values():
-            self._names[entry.name] = [name for name, value in local.items() if value is entry.live]
+            self._names[entry.name] = [(frame, name) for frame, name, value in local if value is entry.live]
 
-    def check(self, frame: FrameType, entries: dict[str, DeclaredItem], superstep: int) -> None:
+    def forget(self) -> None:
+        """The loop is over, and frames that are kept would keep all that their variables mean."""
+        self._frames, self._names = [], {}
+
+    def check(self, entries: dict[str, DeclaredItem], superstep: int) -> None:
         """At a commit. UsageError names the variable and the item."""
-        local = frame.f_locals
+        local = {frame: frame.f_locals for frame in running(self._frames, sys._getframe(1))}
+        held = {id(value) for names in local.values() for value in names.values()}
         for item, names in self._names.items():
             live = entries[item].live
-            if not names or any(value is live for value in local.values()):
+            if not names or id(live) in held:
                 continue
-            name = next((name for name in names if type(local.get(name)) is type(live)), None)
+            found = (name for frame, name in names if frame in local and type(local[frame].get(name)) is type(live))
+            name = next(found, None)
             if name is not None:
                 write = f"{name}[...] = value" if isinstance(live, np.ndarray) else "change it in place"
                 raise UsageError(

@@ -9,7 +9,8 @@ What can be unset:
 1. A global: its name is removed from its module.
 2. A local variable of the looping function that was unbound when the loop began, in Python 3.11. Later versions give the variable None
    instead, or nothing at all; there it is refused, unless only an exception or an empty `for` makes a superstep read it first.
-3. An attribute in an object's `__dict__`, if its class has nothing by that name and no `__getattr__`, and the program asks nowhere whether
+3. A variable that a function captured, in the function's cell.
+4. An attribute in an object's `__dict__`, if its class has nothing by that name and no `__getattr__`, and the program asks nowhere whether
    an object has an attribute (`hasattr`, `getattr`, `vars`, `__dict__`).
 """
 
@@ -20,7 +21,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import CellType, CodeType, FrameType, SimpleNamespace
 from typing import Any, Final
 
 from perdure.adapters import object_structure
@@ -35,7 +36,7 @@ class _Unset:
     """One variable without its value.
 
     Attributes:
-        holder: the module's names, the object whose attribute it is, or the frame.
+        holder: the module's names, the object whose attribute it is, the frame, or the cell.
         value: what is put back at the loop's end.
         why: the error that a read before a write means.
     """
@@ -65,6 +66,12 @@ class Unsetting:
         ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(1))
         self._note(frame, name, None, why)
 
+    def unset_captured(self, cell: CellType, name: str, why: str) -> None:
+        """Empty the cell of a captured variable."""
+        value = cell.cell_contents
+        del cell.cell_contents
+        self._note(cell, name, value, why)
+
     def unset_attribute(self, owner: Any, name: str, why: str) -> None:
         """Remove an attribute for which `may_unset_attribute` holds."""
         value = owner.__dict__.pop(name)
@@ -86,6 +93,8 @@ class Unsetting:
         for one in self._unset:
             if isinstance(one.holder, dict):
                 one.holder.setdefault(one.name, one.value)
+            elif isinstance(one.holder, CellType):
+                _put_into(one.holder, one.value)
             elif not isinstance(one.holder, FrameType):
                 one.holder.__dict__.setdefault(one.name, one.value)
         self._unset = []
@@ -93,6 +102,13 @@ class Unsetting:
     def _note(self, holder: Any, name: str, value: Any, why: str) -> None:
         self._unset = [one for one in self._unset if not (one.holder is holder and one.name == name)]
         self._unset.append(_Unset(holder, name, value, why))
+
+
+def _put_into(cell: CellType, value: Any) -> None:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:  # it is empty still
+        cell.cell_contents = value
 
 
 def _is_read_of(error: BaseException, one: _Unset) -> bool:
@@ -103,6 +119,8 @@ def _is_read_of(error: BaseException, one: _Unset) -> bool:
     frame = _frame_of(error)
     if frame is None or one.name not in (error.name, *_QUOTED.findall(str(error))):
         return False
+    if isinstance(one.holder, CellType):
+        return one.name in frame.f_code.co_freevars + frame.f_code.co_cellvars
     if isinstance(one.holder, FrameType):
         return frame is one.holder or one.name in frame.f_code.co_freevars
     return frame.f_globals is one.holder
@@ -118,8 +136,8 @@ def _frame_of(error: BaseException) -> FrameType | None:
 
 def may_unset_attribute(owner: Any, name: str, codes: Iterable[CodeType]) -> bool:
     """Return whether the program, whose functions are `codes`, would notice by an `AttributeError` that an attribute is missing."""
-    own = object_structure.namespace(owner)
     cls = type(owner)
+    own = vars(owner) if cls is SimpleNamespace else object_structure.namespace(owner)
     if own is None or name not in own or hasattr(cls, name) or hasattr(cls, "__getattr__"):
         return False
     return not any(_ASKING & set(one.co_names) for code in codes for one in all_codes(code))
