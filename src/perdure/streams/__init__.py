@@ -1,9 +1,9 @@
 """How do bytes get from one process to another, and what may a caller ask of a connection?
 
 A `Stream` is one end of a connection: bytes in order, in both directions. A `Listener` accepts them at an address, whose text names a
-`Scheme`: `unix:NAME` for a name on this host that lies in no file system, `tcp:HOST:PORT` between hosts. Only this package uses sockets
-(`tests/test_raw_sockets.py`). A caller asks what a stream can do (`is_local`, `passes_files`, `reads_ahead`) and never which kind it is,
-so an encrypted stream is one more scheme: a module here, and a line in `SCHEMES`.
+`Scheme`: `unix:NAME` for a name on this host that lies in no file system, `tcp:HOST:PORT` between hosts. A caller asks what a stream can
+do (`is_local`, `passes_files`, `reads_ahead`) and never which kind it is, so an encrypted stream is one more scheme: a module here, and a
+line in `SCHEMES`. The connections of ranks and agents (`comm.transports`, `runtime.reception`) do not use this package yet.
 
     protocol    what callers may rely on
     addresses   the text of addresses
