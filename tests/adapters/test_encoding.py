@@ -326,11 +326,38 @@ def _nodes(value: Any) -> Node:
     return made
 
 
+class Named:
+    """It is hashed by its name, and holds a dict in which it is a key."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.near = {self: name}
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Named) and other.name == self.name
+
+
+KEYS = st.sampled_from(
+    [
+        Colour.RED,
+        datetime.date(2026, 1, 1),
+        decimal.Decimal("1.5"),
+        Constant((1, 2)),
+        (Colour.RED, 1),
+        np.int64(7),
+        frozenset("ab"),
+        Node,
+        None,
+    ]
+) | st.sampled_from("abc").flatmap(lambda name: st.builds(Named, st.just(name)) | st.builds(Node, st.just(name)))
 NESTED = st.recursive(
     ATOMS | st.sampled_from(list(VALUES)).filter(lambda name: name != "deep").map(lambda name: VALUES[name]()),
     lambda inner: (
         st.lists(inner, max_size=4).flatmap(lambda some: st.just(some + some[:1]))  # the same part twice
-        | st.dictionaries(st.text(max_size=3) | st.integers(0, 99), inner, max_size=4)
+        | st.dictionaries(st.text(max_size=3) | st.integers(0, 99) | KEYS, inner, max_size=4)
         | st.tuples(inner, inner)
         | inner.map(_nodes)
         | st.lists(inner, max_size=3).map(collections.deque)

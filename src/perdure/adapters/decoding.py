@@ -3,8 +3,8 @@
 In place means: a part of the object that stands where a committed part of the same kind and class stood gets its contents and keeps its
 identity, so a name that the program has for it goes on meaning it. Parts that have no such place are made anew.
 
-Order. First every part that can exist without its contents is there (`_shells`). Then the table is walked depth first, so that what an
-immutable part or the key of a dict needs is complete before it is made; a cycle is closed at the end.
+Order. First every part that can exist without its contents is there (`_shells`). Then the parts get their contents, in the order of
+`fill_order`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from perdure.adapters import object_structure, set_layout
 from perdure.adapters.encoding import Encoding
+from perdure.adapters.fill_order import UNMADE, FillOrder
 from perdure.adapters.matching import Matching, is_refilled
-from perdure.adapters.nodes import IMMUTABLE, Node, children
+from perdure.adapters.nodes import IMMUTABLE, Node
 from perdure.errors import UsageError
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
-_UNMADE: Final = object()
 
 
 class Decoding:
@@ -45,7 +45,8 @@ class Decoding:
             UsageError: a class is not there any more, or not what it was.
         """
         self._item, self._nodes, self._buffers, self._copy = item, nodes, buffers, copy
-        self._made: list[Any] = [_UNMADE] * len(nodes)
+        self._made: list[Any] = [UNMADE] * len(nodes)
+        self._order = FillOrder(nodes, self._made)
         self._segments: dict[int, Bytes] = {}
         self._old: dict[int, int] = {}
         self._onto = onto
@@ -54,7 +55,7 @@ class Decoding:
             for index, old in self._old.items():
                 if nodes[index][0] not in IMMUTABLE:
                     self._made[index] = onto.parts[old]
-        self.kept = {id(one) for index, one in enumerate(self._made) if one is not _UNMADE}
+        self.kept = {id(one) for index, one in enumerate(self._made) if one is not UNMADE}
         self._shells()
         self._fill_all()
         self.value = self._made[0]
@@ -77,7 +78,7 @@ class Decoding:
 
     def _shells(self) -> None:
         for index, node in enumerate(self._nodes):
-            if self._made[index] is not _UNMADE:
+            if self._made[index] is not UNMADE:
                 continue
             make = _SHELLS.get(node[0])
             if make is not None:
@@ -122,56 +123,20 @@ class Decoding:
     # ---- contents ------------------------------------------------------------------------------------------------------------
 
     def _fill_all(self) -> None:
-        """Fill depth first; what has to wait for a part in a cycle is filled at the end."""
-        done, entered = bytearray(len(self._nodes)), bytearray(len(self._nodes))
-        late: list[int] = []
-        todo = [0]
-        while todo:
-            index = todo[-1]
-            node = self._nodes[index]
-            if not entered[index]:
-                entered[index] = 1
-                first = node[:4] if node[0] == "reduced" else node
-                todo += [child for child in children(first) if not entered[child]]
-                continue
-            if entered[index] == 1 and node[0] in ("reduced", "rng"):
-                entered[index] = 2
-                self._construct(index, node)
-                todo += [child for child in children(node) if not entered[child]]
-                continue
-            todo.pop()
-            if done[index]:
-                continue
-            done[index] = 1
-            if self._lacks(node):
-                late.append(index)
-            else:
-                self._complete(index)
-        for _ in range(len(late) + 1):
-            if not late:
-                return
-            late, before = [], late
-            for index in before:
-                if self._lacks(self._nodes[index]):
-                    late.append(index)
-                else:
-                    self._complete(index)
-        raise UsageError(
-            f"the item {self._item!r} holds an immutable object that refers to itself through the objects that it is made of: "
-            "keep one of the references outside of it"
-        )
-
-    def _lacks(self, node: Node) -> bool:
-        return any(self._made[child] is _UNMADE for child in children(node))
+        if not self._order.run(lambda index: self._construct(index, self._nodes[index]), self._complete):
+            raise UsageError(
+                f"the item {self._item!r} holds an immutable object that refers to itself through the objects that it is made of: "
+                "keep one of the references outside of it"
+            )
 
     def _construct(self, index: int, node: Node) -> None:
         """Make an object that says how it is made, as soon as what it is made of is there; its state comes later."""
         if node[0] == "rng":
-            if self._made[index] is _UNMADE:
+            if self._made[index] is UNMADE:
                 self._made[index] = self._class(node[1])(self._get(node[2]))
-        elif self._made[index] is _UNMADE and not self._lacks(node[:4]):
+        elif self._made[index] is UNMADE and not self._order.lacks(node[:4]):
             self._made[index] = self._get(node[2])(*self._get(node[3]))
-        elif self._made[index] is not _UNMADE and not is_refilled(self._made[index]):
+        elif self._made[index] is not UNMADE and not is_refilled(self._made[index]):
             self._clear(self._made[index], node)
 
     def _complete(self, index: int) -> None:
@@ -179,7 +144,7 @@ class Decoding:
         if node[0] in IMMUTABLE:
             self._made[index] = self._immutable(index, node)
         elif node[0] == "reduced":
-            if value is _UNMADE:
+            if value is UNMADE:
                 self._construct(index, node)
             elif is_refilled(value):
                 self._refill_attributes(value, node)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from perdure.adapters.decoding import Decoding
 from perdure.adapters.encoding import Encoding
+from perdure.adapters.fill_order import Unhashable
 from perdure.adapters.modules import program_modules
 from perdure.adapters.references import named_outside
 from perdure.core.snapshot_index import ALIGNMENT
@@ -74,6 +75,8 @@ class Frozen:
         buffers = [np.frombuffer(buffer, np.uint8) for buffer in encoding.buffers]
         try:
             scratch = Decoding(encoding.item, encoding.nodes, buffers, copy=is_reduced).value
+        except Unhashable as error:
+            raise UsageError(f"the item {encoding.item!r} holds at {encoding.path(error.index)} {error}") from error
         except UsageError:
             raise
         except Exception as error:
