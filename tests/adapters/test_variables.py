@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from perdure.adapters import variables
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.loop_frames import loop_frames
 from perdure.adapters.places import Items
@@ -418,6 +419,33 @@ def functions_that_refer_to_one_another(loop: Loop) -> None:
 )  # fmt: skip
 def test_what_is_the_same_after_a_loss_is_accepted(program: Callable[[Loop], None]) -> None:
     program(Loop())
+
+
+class Constant:
+    """An object that a class has by name, and that an item holds."""
+
+    def __init__(self) -> None:
+        self.name, self.field = "one", np.zeros(2)
+
+
+class Constants:
+    """A class with an object as an attribute."""
+
+    ONE = Constant()
+    TWO = Constant()
+
+
+def test_an_attribute_of_what_an_item_holds_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset, it would be missing in the next commit."""
+    monkeypatch.setattr(variables, "may_unset_attribute", lambda *_: True)
+    loop = Loop()
+    loop.state["used"] = [Constants.ONE, Constants.TWO]
+    supersteps = loop.supersteps()
+    next(supersteps)
+    loop.state["used"].reverse()
+    with pytest.raises(UsageError, match=r"'Constants\.(ONE|TWO)\.field' of the module"):
+        next(supersteps)
+    assert "field" in vars(Constants.ONE)
 
 
 def test_an_unset_captured_variable_is_put_back() -> None:

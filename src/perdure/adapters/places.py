@@ -59,6 +59,10 @@ class Items:
         seen = _as_array(value)
         return self._place_of_view(seen) if seen is not None and seen.size else None
 
+    def hold(self, value: Any) -> bool:
+        """Return whether an object of the program is in an item, even as a part that cannot change."""
+        return any(isinstance(item, Encoding) and any(part is value for part in item.parts) for item in self._items.values())
+
     def stands_at(self, place: Place, value: Any) -> bool:
         """Return whether what stands at a place now is `value`."""
         item = self._items.get(place.item)

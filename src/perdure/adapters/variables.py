@@ -226,11 +226,11 @@ class Variables:
         if noted is not None and noted.meant is not None:
             if _is_still(noted.meant, noted.held, value, items):
                 return
-            return self._differs(spot, value, noted, items.place_of(value) or position_of(value, items))
+            return self._differs(spot, value, noted, items.place_of(value) or position_of(value, items), items)
         if not spot.lasting:
             here = items.place_of(value) or position_of(value, items)
             if here is not None:
-                return self._differs(spot, value, noted, here)
+                return self._differs(spot, value, noted, here, items)
         if noted is not None:
             aliases = spot.aliases | noted.aliases
             for step, known in noted.inner.items():
@@ -263,19 +263,20 @@ class Variables:
         for step, known in noted.inner.items():
             self._is_missing(spot._replace(steps=(*spot.steps, (MISSING, step)), aliases=spot.aliases | noted.aliases), known)
 
-    def _differs(self, spot: _Spot, value: Any, noted: _Noted | None, here: Place | Position | None) -> None:
+    def _differs(self, spot: _Spot, value: Any, noted: _Noted | None, here: Place | Position | None, items: Items) -> None:
         """Unset a variable that means another part, or refuse it, if the next superstep may read it."""
         if not self._is_read(spot, is_new=noted is None or noted.meant is None):
             return
         meant = noted.meant if noted is not None else None
         why = refusal(self._name(spot), meant, here, is_same=meant is not None and noted is not None and noted.held == id(value))
-        if not (self._unset_behind(spot, noted, why) if spot.steps else self._unset(spot.root, value, why)):
+        if not (self._unset_behind(spot, noted, why, items) if spot.steps else self._unset(spot.root, value, why)):
             raise UsageError(why)
 
-    def _unset_behind(self, spot: _Spot, noted: _Noted | None, why: str) -> bool:
+    def _unset_behind(self, spot: _Spot, noted: _Noted | None, why: str, items: Items) -> bool:
         """Unset an attribute or a captured variable, if that can be done: then a read before a write fails with `why`."""
         holder, (kind, key) = spot.steps[-1]
-        if self._spaces[spot.root.space].frame is None and not self._owns_modules:
+        is_shared = self._spaces[spot.root.space].frame is None and not self._owns_modules
+        if is_shared or items.hold(holder):  # unset, it would be missing in other ranks, or in the next commit
             return False
         if kind == "cell":
             self._unsetting.unset_captured(holder.__closure__[key[0]], key[1], why)
