@@ -32,13 +32,22 @@ class Species:
 
 
 class Material:
-    def __init__(self, *density: float) -> None:
-        self.density = np.array(density)
+    def __init__(self, density: float) -> None:
+        self.density = density
 
 
 class Materials:
-    water = Material(1.0, 0.0)
-    rock = Material(2.5, 0.1)
+    water = Material(1.0)
+    rock = Material(2.5)
+
+
+class Values:
+    def __init__(self) -> None:
+        self.values = np.arange(3.0)
+
+
+class Rows:
+    first = Values()
 
 
 class Tree:
@@ -103,9 +112,15 @@ def test_an_attribute_of_a_class_comes_back_as_itself() -> None:
     objects.restore("item", slot, state)
     assert state["cells"][0] is Materials.rock
     assert state["cells"][1] is Materials.water
-    assert Materials.rock.density.tolist() == [2.5, 0.1]
+    assert Materials.rock.density == 2.5
     made = objects.thaw("item", slot)
     assert made["cells"][0] is Materials.rock
+
+
+def test_a_trial_restore_leaves_what_a_class_has_as_it_is() -> None:
+    rows = Rows.first.values
+    objects.freeze("item", {"rows": [Rows.first]}).try_restore()
+    assert Rows.first.values is rows
 
 
 def test_a_part_that_only_its_own_children_refer_to_may_leave_the_item() -> None:

@@ -87,13 +87,12 @@ class Sentinels:
     def home_of(self, value: Any) -> Name | None:
         """Return the name of a constant of the program: an object that a class has as an attribute, or a module by a name in capitals.
 
-        An object of a module has only plain attributes then, for other names in capitals may be state.
+        Its attributes are plain values: others would be set anew in the object that the program goes on using, by a trial restore too.
         """
         found = self._of_program(value)
-        if found is None or "." in found[1]:
-            return found
-        is_plain = all(type(one) in PLAIN for _, one in object_structure.attributes(value))
-        return found if _is_constant(found) and is_plain else None
+        if found is None or not (_is_constant(found) or "." in found[1]):
+            return None
+        return found if all(type(one) in PLAIN for _, one in object_structure.attributes(value)) else None
 
     def constant_of(self, value: Any) -> Name | None:
         """Return the constant of the program that is this flat tuple or NaN, which the program may compare by `is`."""
