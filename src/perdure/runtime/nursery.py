@@ -65,8 +65,10 @@ def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
         os._exit(0)
 
     call_when_orphaned(orphaned)
-    _Nursery(sock, run, prepare, own_fd).serve()
-    end_descendants()
+    try:
+        _Nursery(sock, run, prepare, own_fd).serve()
+    finally:  # an agent that is killed with unread words in its socket ends the stream with an error
+        end_descendants()
 
 
 @dataclass(slots=True)
