@@ -7,6 +7,7 @@ import re
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -421,11 +422,11 @@ def test_what_is_the_same_after_a_loss_is_accepted(program: Callable[[Loop], Non
     program(Loop())
 
 
+@dataclass(frozen=True, eq=False)
 class Constant:
-    """An object that a class has by name, and that an item holds."""
+    """An object that a class has by name, and that an item holds: nothing changes it, but what its attribute means can change."""
 
-    def __init__(self) -> None:
-        self.name, self.field = "one", np.zeros(2)
+    field: Any = field(default_factory=lambda: np.zeros(2))
 
 
 class Constants:
