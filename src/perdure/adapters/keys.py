@@ -95,7 +95,7 @@ class Keys:
             found += [None if None in elements else repr(sorted(map(str, elements))), self._all(node[-1], depth)]
         elif kind == "reduced" and (node[4] is None or _has_own_hash(node)):
             found += [self._all(list(node[2:4]), depth), self._state(node[4], depth), self._all(node[5], depth), self._all(node[6], depth)]
-        elif kind == "object" and _is_frozen(node):
+        elif kind == "object" and object_structure.is_frozen(object_structure.find_global(*node[1][:2])):
             found.append(self._all(node[-1], depth))
         else:
             return None
@@ -120,8 +120,3 @@ def _is_node(cell: Any) -> bool:
 
 def _has_own_hash(node: Node) -> bool:
     return getattr(object_structure.find_global(*node[1][:2]), "__hash__", None) is not object.__hash__
-
-
-def _is_frozen(node: Node) -> bool:
-    parameters = getattr(object_structure.find_global(*node[1][:2]), "__dataclass_params__", None)
-    return parameters is not None and bool(parameters.frozen)

@@ -15,7 +15,7 @@ from typing import Any
 
 from perdure.adapters.encoding import Encoding
 from perdure.adapters.matching import is_made_anew
-from perdure.adapters.places import at
+from perdure.adapters.places import standing
 from perdure.adapters.references import names_outside, references_of
 from perdure.errors import UsageError
 
@@ -55,11 +55,7 @@ class Names:
 
         `references` counts the references of variables, by id, which `variables` looks after.
         """
-        moved = [
-            one for one in self._named.get(encoding.item, ())
-            if not (one.index < len(encoding.parts) and encoding.parts[one.index] is one.part and encoding.words(one.index) == one.words)
-            and at(encoding, one.words) is not one.part
-        ]  # fmt: skip
+        moved = [one for one in self._named.get(encoding.item, ()) if standing(encoding, one.index, one.words) is not one.part]
         if not moved:
             return
         there = {id(part): index for index, part in enumerate(encoding.parts)}

@@ -67,8 +67,7 @@ class Items:
         """Return whether what stands at a place now is `value`."""
         item = self._items.get(place.item)
         if isinstance(item, Encoding):
-            is_found = place.index < len(item.parts) and item.words(place.index) == place.words
-            there = item.parts[place.index] if is_found else at(item, place.words)
+            there = standing(item, place.index, place.words)
         else:
             there = item
         if place.view is None:
@@ -113,6 +112,12 @@ def _as_array(value: Any) -> Array | None:
 def _view(part: Array, value: Array) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
     offset = int(value.__array_interface__["data"][0]) - int(part.__array_interface__["data"][0])
     return offset, value.shape, value.strides, value.dtype.str
+
+
+def standing(item: Encoding, index: int, words: tuple[str, ...]) -> Any:
+    """Return what stands at a place of an object, or `NOWHERE`. `index`: the node that stood there, which often still does."""
+    is_found = index < len(item.parts) and item.words(index) == words
+    return item.parts[index] if is_found else at(item, words)
 
 
 def at(item: Encoding, words: tuple[str, ...]) -> Any:

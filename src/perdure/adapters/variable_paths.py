@@ -34,7 +34,8 @@ FIXED_MAX: Final = 64
 """Elements of a tuple that are looked at in each commit, whatever they were before. Arbitrary, for that takes a microsecond each."""
 MISSING: Final = object_structure.MISSING
 _BUILT_IN_METHODS: Final = (BuiltinFunctionType, MethodWrapperType)
-_OPAQUE: Final = ATOMS | {ModuleType}
+OPAQUE: Final = ATOMS | {ModuleType}
+"""Types of values that are no part and hold nothing."""
 
 
 def walk(
@@ -58,7 +59,7 @@ def walk(
             seen[id(value)] = trail, value  # which keeps a value alive that was made for this, and so its id
             held = contents(value, modules)
             budget -= len(held) // 8
-            todo += [((trail, step), one, depth + 1) for step, one in held if type(one) not in _OPAQUE]
+            todo += [((trail, step), one, depth + 1) for step, one in held if type(one) not in OPAQUE]
 
 
 def root_of(trail: Trail) -> Any:

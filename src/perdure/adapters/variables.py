@@ -30,7 +30,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from perdure.adapters.encoding import ATOMS
 from perdure.adapters.iterators import Position, position_of
 from perdure.adapters.liveness import is_kept_for_the_end, is_read_first, reads_global, writes_global
 from perdure.adapters.loop_frames import running
@@ -38,12 +37,11 @@ from perdure.adapters.modules import PLAIN, program_modules
 from perdure.adapters.places import Items, Place
 from perdure.adapters.unset_variables import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
 from perdure.adapters.variable_errors import refusal
-from perdure.adapters.variable_paths import DEPTH, FIXED, MISSING, Step, Trail, fixed, follow, root_of, walk, word
+from perdure.adapters.variable_paths import DEPTH, FIXED, MISSING, OPAQUE, Step, Trail, fixed, follow, root_of, walk, word
 from perdure.errors import UsageError
 
 _SNAPSHOT: Final = sys.version_info < (3, 13)
 """Whether `frame.f_locals` is a dict that refers to the values too."""
-_OPAQUE: Final = ATOMS | {ModuleType}
 _OF_IMPORT: Final = frozenset({"__builtins__", "__loader__", "__spec__"})
 """Variables that Python gives a module, and that hold nothing of the program."""
 
@@ -351,7 +349,7 @@ class Variables:
         """Yield the variables that may hold something, and their values."""
         for number, space in enumerate(self._spaces):
             for name, value in list(space.now().items()):
-                if name not in _OF_IMPORT and type(value) not in _OPAQUE:
+                if name not in _OF_IMPORT and type(value) not in OPAQUE:
                     yield Root(number, name), value
 
     def _noted_at(self, trail: Trail) -> _Noted:
@@ -379,7 +377,7 @@ def _is_opaque(value: Any) -> bool:
         return value.__closure__ is None
     if cls is BuiltinFunctionType:
         return value.__self__ is None or type(value.__self__) is ModuleType
-    return cls in _OPAQUE or isinstance(value, type)
+    return cls in OPAQUE or isinstance(value, type)
 
 
 def _is_still(meant: Place | Position, held: int, value: Any, items: Items) -> bool:
