@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.core.supervisor.state import STOPPED_S
 from perdure.engines import Process
 from perdure.runtime.posix import is_stopped
 
-STOPPED_S: Final = 3.0
-"""A process that is stopped by a signal (SIGSTOP) for so long is ended, as a node that is silent for so long (`Settings.silence_s`)."""
 LOOK_EVERY_S: Final = 0.5
 """Between two looks at processes that say nothing yet. Arbitrary."""
 

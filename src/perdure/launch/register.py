@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.core.plan import Plan
+from perdure.core.register import MemoryRegister
 from perdure.runtime.orchestrator import plan_from_json
 
 
@@ -16,7 +16,7 @@ class TextRegister:
     """Holds the newest plan; `text` is that plan as orchestrators write it, None before the first."""
 
     def __init__(self) -> None:
-        self._plan: Plan | None = None
+        self._register = MemoryRegister()
         self.text: Any = None
 
     def propose(self, text: Any) -> Any:
@@ -29,12 +29,12 @@ class TextRegister:
         """A plan that was chosen. One that is not newer says nothing."""
         plan = plan_from_json(text)
         assert plan is not None
-        if self._plan is None or plan.generation > self._plan.generation:
-            self._plan, self.text = plan, text
+        if self._register.create(plan) is plan:
+            self.text = text
 
     def can_spare(self, agent: int) -> bool:
         """Does it hold ranks, and would the others have what they need without it?"""
-        plan = self._plan
+        plan = self._register.read()
         if plan is None or agent not in plan.agents() or len(plan.agents()) < 2:
             return False
         return all(sum(plan.agent_of(rank) == agent for rank in group) <= plan.parity for group in plan.groups)

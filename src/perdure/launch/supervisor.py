@@ -30,28 +30,23 @@ from perdure.core.job_events import (
     TimedEvent,
     WorkerLostEvent,
 )
+from perdure.core.supervisor.state import HEARTBEAT_TIMEOUT_S, LAST_WORDS_S, MAX_RESTARTS, STOPPED_S
 from perdure.engines import Engine, Process
 from perdure.errors import InternalError
 from perdure.launch.configs import AgentConfig, JobSpec, OrchestratorConfig
 from perdure.launch.ending import Ending
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler
-from perdure.launch.process_table import STOPPED_S, AgentEntry, OrchestratorEntry, StoppedProcesses, Timer
+from perdure.launch.process_table import AgentEntry, OrchestratorEntry, StoppedProcesses, Timer
 from perdure.launch.register import TextRegister
 from perdure.launch.standby import Standby
 from perdure.runtime.posix import descendants, kill_and_wait
 from perdure.wire import WireError
 from perdure.wire.event_json import event_of
 
-HEARTBEAT_TIMEOUT_S: Final = 3.0
-"""An orchestrator that says nothing for so long is replaced; it says something every 0.1 s."""
 LATE_TURN_S: Final = 1.0
 """After a turn of the supervisor that took so long, the orchestrator has as long again to be heard. A usual turn takes 0.5 s at most."""
 REAP_AFTER_S: Final = 5.0
 """A node that has ended leaves a zombie and a descriptor until then; to reap it at once would wait for its memory to be freed."""
-LAST_WORDS_S: Final = 2.0
-"""How long an orchestrator may be silent after the last node has ended. Arbitrary."""
-MAX_RESTARTS: Final = 20
-"""Of the orchestrator without a superstep in between; arbitrary."""
 OnEvent = Callable[[TimedEvent], None]
 
 
