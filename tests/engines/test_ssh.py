@@ -13,7 +13,8 @@ import pytest
 
 from perdure.engines.hosts import SSH, HostsEngine
 from perdure.errors import ConfigError
-from perdure.runtime.addresses import address_of, dial, host_of, listen, tcp_address
+from perdure.runtime.addresses import address_of, dial, listen
+from perdure.streams.addresses import host_of, tcp_address
 from perdure.testing.hosts import Hosts
 from tests.faults.conftest import PROGRAM, undisturbed
 

@@ -20,7 +20,7 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
-from perdure.runtime.addresses import address_of, listen, tcp_address
+from perdure.runtime.addresses import address_of, listen
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.links import Links
 from perdure.runtime.rank_restore import restore
@@ -30,6 +30,7 @@ from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 from perdure.runtime.vault_client import ask_confirm, confirmed
 from perdure.runtime.vault_protocol import FINISH, READ, RING, TAKE, TILE_BYTES, WRITE, LinkDown, receive_into, request, send
+from perdure.streams.addresses import tcp_address
 from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
 
 Bytes = NDArray[np.uint8]

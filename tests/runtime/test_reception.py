@@ -13,11 +13,12 @@ from collections.abc import Iterator
 import pytest
 
 from perdure.comm.transports import pending_connections
-from perdure.comm.transports.tcp import PATIENCE_S
 from perdure.errors import ConfigError
-from perdure.runtime.addresses import address_of, dial, listen, tcp_address, unix_address
+from perdure.runtime.addresses import address_of, dial, listen
 from perdure.runtime.loop import Loop
 from perdure.runtime.reception import HELLO, PEER, Admission, Reception
+from perdure.streams.addresses import tcp_address, unix_address
+from perdure.streams.protocol import PATIENCE_S
 
 ADMISSION = Admission(os.urandom(32))
 DEADLINE_S = 5.0

@@ -15,9 +15,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from perdure.comm.engine import MessageEngine
-from perdure.comm.transports import GivenUp, Kind, OneWayStream, make, never
+from perdure.comm.transports import Kind, OneWayStream, make
 from perdure.comm.transports.refused_connections import RefusedConnections
 from perdure.errors import ProgramExited
+from perdure.streams.protocol import GivenUp, never
 
 if TYPE_CHECKING:
     from perdure.comm.communicator import Communicator

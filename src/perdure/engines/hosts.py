@@ -32,9 +32,9 @@ from perdure.comm.transports import Kind
 from perdure.engines import Process, job_environment
 from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError, EngineFailed
-from perdure.runtime.addresses import tcp_address
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import how_it_ended
+from perdure.streams.addresses import tcp_address
 
 SSH: Final = (
     "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "{host}",

@@ -17,9 +17,9 @@ from typing import Final
 from perdure.comm.transports import BETWEEN_PROCESSES, Kind
 from perdure.engines import NODE_MARK, Process, job_environment
 from perdure.errors import EngineFailed
-from perdure.runtime.addresses import unix_address
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import ending, how_it_ended, kill_and_wait, processes_with
+from perdure.streams.addresses import unix_address
 
 LOOK_AGAIN_S: Final = 0.001
 """A process that was sent SIGKILL begins to end as soon as a core is free for it."""

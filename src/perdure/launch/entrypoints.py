@@ -34,7 +34,7 @@ from perdure.launch.program import dump_result, load
 from perdure.launch.reentry import Reentry
 from perdure.launch.script import Script
 from perdure.runtime import nursery
-from perdure.runtime.addresses import address_of, host_of, listen
+from perdure.runtime.addresses import address_of, listen
 from perdure.runtime.agent import AgentContext, AgentProcess
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector, ledger
@@ -45,6 +45,7 @@ from perdure.runtime.reception import Admission
 from perdure.runtime.session import GenerationSession
 from perdure.runtime.slots import Slots
 from perdure.runtime.worker import WorkerContext, WorkerProcess
+from perdure.streams.addresses import host_of
 
 VERDICT_CHARACTERS: Final = 5_000
 """Of the text of an error, from its end; so a verdict is one piece on the stream."""

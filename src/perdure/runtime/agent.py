@@ -33,7 +33,7 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError, InternalError
 from perdure.runtime import exchange
-from perdure.runtime.addresses import dial, on_one_host
+from perdure.runtime.addresses import dial
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
@@ -48,6 +48,7 @@ from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.stacks import StackRequest, in_brief
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault, is_right
+from perdure.streams.addresses import on_one_host
 
 
 @dataclass(slots=True)

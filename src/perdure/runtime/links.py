@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.comm.transports.resource_limits import check_resources
-from perdure.comm.transports.tcp import give_way
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.runtime.addresses import dial
@@ -32,6 +31,7 @@ from perdure.runtime.vault import NotHeld, Vault
 from perdure.runtime.vault_client import PeerMaps
 from perdure.runtime.vault_protocol import LinkDown
 from perdure.runtime.vault_server import VaultServer
+from perdure.streams.tcp_options import give_way
 
 SOCKET_BUFFER: Final = 4 << 20
 """Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from perdure.streams.connecting import connect_in_steps
 from perdure.streams.protocol import Bytes, Credentials, EndOfStream, GivenUp, Parcel
 
 CALL_BYTES: Final = 16 << 20
@@ -19,8 +18,6 @@ CALL_BYTES: Final = 16 << 20
 and a revoke would wait for it. The kernel takes less than 2 GiB at once anyway."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted: every agent and every worker of a job may dial at the same moment."""
-LOOK_AGAIN_S: Final = 0.005
-"""How often a caller that waits for a connection is asked whether it still wants it: a revoke must be noticed within 50 ms."""
 _BULK: Final = 2
 """TC_PRIO_BULK: the last band of the usual queues of a network card (tc-prio(8))."""
 _FILES: Final = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
@@ -212,27 +209,11 @@ class SocketListener:
 
 
 def connect(sock: socket.socket, target: Any, given_up: GivenUp, timeout_s: float) -> SocketStream:
-    """Connect in small steps. OSError: refused, too late, or given up. A Unix socket says EAGAIN while too many wait to be accepted."""
+    """See `connect_in_steps`; the socket is closed if that fails."""
     try:
-        _connect(sock, target, given_up, timeout_s)
+        connect_in_steps(sock, target, given_up, timeout_s)
     except OSError:
         sock.close()
         raise
     sock.settimeout(None)
     return SocketStream(sock)
-
-
-def _connect(sock: socket.socket, target: Any, given_up: GivenUp, timeout_s: float) -> None:
-    sock.setblocking(False)
-    taken = select.poll()  # not `select`, which takes no descriptor above 1023
-    taken.register(sock, select.POLLOUT)
-    deadline = time.monotonic() + timeout_s
-    while (code := sock.connect_ex(target)) not in (0, errno.EISCONN):
-        if code not in (errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY):
-            raise OSError(code, os.strerror(code))
-        if given_up() or time.monotonic() > deadline:
-            raise TimeoutError("the generation is over" if given_up() else "nobody accepts")
-        if code == errno.EAGAIN:  # not even queued, so no event follows
-            time.sleep(LOOK_AGAIN_S)
-        else:
-            taken.poll(LOOK_AGAIN_S * 1e3)

@@ -1,25 +1,16 @@
-"""Streams between hosts: TCP, and what every TCP connection of a job is set to.
-
-TCP decides nothing here. Heartbeats decide who is lost, and a connection that gives up while the job still waits for a silent node
-(rule T5) would lose what was sent on it: its patience is longer than the detector's.
-"""
+"""Streams between hosts: TCP."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
-from typing import Final
 
 from perdure.streams import _sockets
 from perdure.streams._sockets import SocketListener, SocketStream
 from perdure.streams.addresses import host_and_port, tcp_address
 from perdure.streams.protocol import PATIENCE_S, GivenUp
-
-REPEAT_MS: Final = 1000
-"""The longest pause between two repetitions, so that a link that is back is used at once. Linux 6.15 and later; before it they double."""
-_TCP_RTO_MAX_MS: Final = 44
+from perdure.streams.tcp_options import tune
 
 
 class TcpScheme:
@@ -57,14 +48,3 @@ class TcpScheme:
 
 def _new(host: str) -> socket.socket:
     return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-
-
-def tune(sock: socket.socket) -> None:
-    """Set what every connection has."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PATIENCE_S // 3)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PATIENCE_S // 9)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PATIENCE_S * 1000)
-    with contextlib.suppress(OSError):  # an older kernel
-        sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, REPEAT_MS)

@@ -9,23 +9,15 @@ memory between threads of one process all look like this to the engine, so what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from perdure.errors import InternalError
+from perdure.streams.protocol import GivenUp, never
 
 Kind = Literal["shared", "unix", "tcp", "threads"]
 KINDS: tuple[Kind, ...] = ("shared", "unix", "tcp", "threads")
 BETWEEN_PROCESSES: tuple[Kind, ...] = ("shared", "unix", "tcp")
-
-
-GivenUp = Callable[[], bool]
-"""Asked every few milliseconds by who waits for a link: is it wanted no more, because the generation was revoked?"""
-
-
-def never() -> bool:
-    """Nobody gives up."""
-    return False
 
 
 class LinkRefused(ConnectionError):

@@ -16,7 +16,8 @@ from typing import Final
 
 from perdure.comm.transports.refused_connections import RefusedConnections, peer_of
 from perdure.comm.transports.resource_limits import check_resources, is_exhausted
-from perdure.comm.transports.tcp import PATIENCE_S, tune
+from perdure.streams.protocol import PATIENCE_S
+from perdure.streams.tcp_options import tune
 
 PENDING_MAX: Final = 1024
 """Of one listener. Arbitrary, above what a job's own dials can be."""

@@ -13,11 +13,12 @@ import select
 import socket
 from collections.abc import Sequence
 
-from perdure.comm.transports import GivenUp, LinkRefused, OneWayStream, direct, never
+from perdure.comm.transports import LinkRefused, OneWayStream, direct
 from perdure.comm.transports.pending_connections import PendingConnection, peer_credentials
 from perdure.comm.transports.resource_limits import check_resources
 from perdure.comm.transports.ring import Ring, allocate, available
 from perdure.comm.transports.sockets import StreamEnd, UnixTransport, connected
+from perdure.streams.protocol import GivenUp, never
 
 
 class _RingStream:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import select
 import socket
-import time
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.transports import GivenUp, LinkRefused, OneWayStream, never
+from perdure.comm.transports import LinkRefused, OneWayStream
 from perdure.comm.transports.pending_connections import PendingConnection, PendingConnections
-from perdure.comm.transports.tcp import FOR_EVER_S, PATIENCE_S, tune
+from perdure.streams.connecting import connect_in_steps
+from perdure.streams.protocol import FOR_EVER_S, PATIENCE_S, GivenUp, never
+from perdure.streams.tcp_options import tune
 
 DIAL_TIMEOUT_S: Final = 2.0
 """For a Unix socket that nobody accepts, and for the greeting's first bytes to be taken by the kernel."""
-LOOK_AGAIN_S: Final = 0.005
-"""Who waits for a link to be taken asks so often whether it is still wanted: a revoke must be heard within 50 ms."""
 CALL_BYTES: Final = 16 << 20
 """At most so many go through one system call (arbitrary): with a peer that keeps up, one call would last as long as the message, and a
 revoke would wait for it. The kernel takes less than 2 GiB at once anyway."""
@@ -159,18 +156,6 @@ def connected(name: str, given_up: GivenUp = never) -> socket.socket:
 
 
 def _connect(sock: socket.socket, address: str | tuple[str, int], given_up: GivenUp, timeout_s: float = DIAL_TIMEOUT_S) -> None:
-    """Connects in small steps. OSError: refused, too late, or given up. A Unix socket says EAGAIN while too many wait to be accepted."""
-    sock.setblocking(False)
-    taken = select.poll()  # not `select`, which knows no descriptor above 1023
-    taken.register(sock, select.POLLOUT)
-    deadline = time.monotonic() + timeout_s
-    while (code := sock.connect_ex(address)) not in (0, errno.EISCONN):
-        if code not in (errno.EAGAIN, errno.EINPROGRESS, errno.EALREADY):
-            raise OSError(code, os.strerror(code))
-        if given_up() or time.monotonic() > deadline:
-            raise TimeoutError("the generation is over" if given_up() else "nobody accepts")
-        if code == errno.EAGAIN:  # not even queued, so there is nothing to be told of
-            time.sleep(LOOK_AGAIN_S)
-        else:
-            taken.poll(LOOK_AGAIN_S * 1e3)
+    """See `connect_in_steps`; what is sent next may block for a while."""
+    connect_in_steps(sock, address, given_up, timeout_s)
     sock.settimeout(DIAL_TIMEOUT_S)

@@ -10,7 +10,8 @@ import weakref
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.transports import GivenUp, LinkRefused, OneWayStream, never
+from perdure.comm.transports import LinkRefused, OneWayStream
+from perdure.streams.protocol import GivenUp, never
 
 CAPACITY: Final = 4 << 20
 """Bytes in flight between two ranks; arbitrary. A sender waits when there are more."""

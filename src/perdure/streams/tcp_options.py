@@ -10,12 +10,10 @@ import contextlib
 import socket
 from typing import Final
 
-PATIENCE_S: Final = 90
-"""How long TCP repeats what nobody acknowledges: more than `unreachable_timeout_s` and `silence_s` together."""
+from perdure.streams.protocol import PATIENCE_S
+
 REPEAT_MS: Final = 1000
 """The longest pause between two repetitions, so that a link that is back is used at once. Linux 6.15 and later; before it they double."""
-FOR_EVER_S: Final = 20 * 86400
-"""For ranks: TCP counts a receiver that is full as one that does not acknowledge, and a rank may compute for hours before it receives."""
 _TCP_RTO_MAX_MS: Final = 44
 _BULK: Final = 2
 """TC_PRIO_BULK: the last band of the usual queues of a network card (tc-prio(8))."""
