@@ -16,7 +16,6 @@ from perdure.coding._llvm import LlvmKernel
 from perdure.coding._numpy import NumpyKernel
 from perdure.coding.cores import PIECE_BYTES, SharedKernel, to_spare
 from perdure.coding.kernels import Kernel
-from perdure.runtime.addresses import on_one_host
 
 CORES = [max(os.sched_getaffinity(0))] * 3
 ALONE: list[Kernel] = [NumpyKernel(), LlvmKernel()]
@@ -150,11 +149,3 @@ def test_who_works_while_the_cores_change_goes_on() -> None:
 def test_a_rank_has_a_core_first(cores: int, ranks: int, agents: int, expected: int) -> None:
     spare = to_spare(range(cores), ranks, agents, at_most=3)
     assert spare == tuple(range(cores - expected, cores))
-
-
-def test_agents_of_one_host() -> None:
-    near, far = "tcp:10.0.0.1:5", "tcp:10.0.0.11:5"
-    addresses = [(1, near), (2, "tcp:10.0.0.1:6"), (3, far), (4, "unix:job-4")]
-    assert on_one_host(addresses, near) == [1, 2]
-    assert on_one_host(addresses, far) == [3]
-    assert on_one_host(addresses, "unix:job-9") == [4]
