@@ -101,17 +101,23 @@ def has_ended(pid: int) -> bool:
 
 
 def descendants(*ancestors: int) -> dict[int, int]:
-    """The living processes below some: process id -> how far below, 1 for children."""
+    """Return the living processes below some: process id -> how far below, 1 for children.
+
+    A process whose main thread has ended counts as ended here, but may still have children: its other threads have not ended yet, and
+    until then Linux gives the children to them. So the search goes on below ended processes too.
+    """
     parents: dict[int, int] = {}
+    ended = set()
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
-            if state not in "ZX":
-                parents[int(entry.name)] = int(parent)
+            parents[int(entry.name)] = int(parent)
+            if state in "ZX":
+                ended.add(int(entry.name))
     found: dict[int, int] = {}
     level, depth = set(ancestors), 1
     while level := {pid for pid, parent in parents.items() if parent in level}:
-        found |= dict.fromkeys(level, depth)
+        found |= dict.fromkeys(level - ended, depth)
         depth += 1
     return found
 
