@@ -12,6 +12,8 @@ from perdure.runtime.posix import descendants
 from tests.faults.conftest import tell
 
 SPARE, HANDOVERS = 4, 5
+LOOKS = 10
+"""After the last kill. An event of the last commits may come when the job, and the spare, have ended."""
 
 
 def reserved(agent: int) -> tuple[int, int]:
@@ -47,7 +49,7 @@ class Assassin:
                 self.kills += 1
                 os.kill(self.orchestrator, signal.SIGKILL)
                 self.orchestrator = 0
-            case {"event": "committed", "end": False} if self.orchestrator:
+            case {"event": "committed", "end": False} if self.orchestrator and self.commits_after < LOOKS:
                 self.commits_after += 1
                 self.after = self.look()
 
