@@ -15,7 +15,7 @@ import argparse
 import json
 import multiprocessing as mp
 import os
-import socket
+import select
 import statistics
 import threading
 import time
@@ -33,11 +33,12 @@ from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.plan import Placement, Plan
 from perdure.core.snapshot_index import SnapshotIndex
 from perdure.runtime import exchange, rank_restore
-from perdure.runtime.addresses import dial, listen, tcp_address, unix_address
 from perdure.runtime.links import Links
 from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
+from perdure.streams import Listener, Stream, connect, listen
+from perdure.streams.addresses import tcp_address, unix_address
 
 PORTS = range(20_000, 30_000)
 """Below those that the kernel gives out by itself. A port that was left is not free for a minute: each group of ranks has another one."""
@@ -91,9 +92,10 @@ class Rank:
 
     def _accept(self) -> None:
         while True:
-            sock, _ = self.listener.accept()
-            _, _, generation = HELLO.unpack(sock.recv(HELLO.size, socket.MSG_WAITALL))
-            self.links.run(generation, lambda sock=sock, generation=generation: self.links.serve(sock, generation), "serve")
+            stream, hello = accepted(self.listener), bytearray(HELLO.size)
+            stream.receive_exactly(memoryview(hello))
+            _, _, generation = HELLO.unpack(hello)
+            self.links.run(generation, lambda stream=stream, generation=generation: self.links.serve(stream, generation), "serve")
 
     def _wait(self, count: int) -> None:
         with self.heard:
@@ -118,14 +120,13 @@ class Rank:
         """The state to the next rank over a socket, that of the one before into touched memory."""
         self.say("listening")
         self.hear()
-        out = dial(self._address((self.me + 1) % self.n, "ring"))
-        out.setblocking(True)
-        into, _ = self.ring_listener.accept()
-        sender = threading.Thread(target=lambda: out.sendall(self.state.data))
+        out = connect(self._address((self.me + 1) % self.n, "ring"))
+        into = accepted(self.ring_listener)
+        sender = threading.Thread(target=lambda: out.send(self.state.data))
         sender.start()
         view = memoryview(self.copy)
-        while view:
-            view = view[into.recv_into(view, min(len(view), 1 << 20), socket.MSG_WAITALL) :]
+        for start in range(0, len(view), 1 << 20):
+            into.receive_exactly(view[start : start + (1 << 20)])
         sender.join()
         out.close()
         into.close()
@@ -194,6 +195,12 @@ class Rank:
     def cpu(self) -> float:
         """CPU seconds of this process so far."""
         return time.process_time()
+
+
+def accepted(listener: Listener) -> Stream:
+    """The next stream; waits for it."""
+    select.select([listener], [], [])
+    return listener.accept()
 
 
 def process(pipe: Connection, arguments: tuple[Any, ...], maps_peers: bool) -> None:

@@ -10,11 +10,9 @@ resume. The heads of the tree answer for all of their part at once; in a real jo
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import selectors
-import socket
 import time
 import traceback
 from collections import Counter
@@ -31,12 +29,14 @@ from perdure.core.multicast_tree import split
 from perdure.core.orchestrator.state import JobShape
 from perdure.core.progress import CALLS_MAX
 from perdure.core.settings import Settings
-from perdure.runtime.addresses import listen, unix_address
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.orchestrator import OrchestratorProcess, Turn, plan_from_json
 from perdure.runtime.reception import HELLO, Admission
+from perdure.streams import Listener, Stream, listen
+from perdure.streams.addresses import unix_address
+from perdure.streams.pairs import pair
 
 GROUP, VICTIM, BASE = 8, 3, Label(1, 0)
 IN_FLIGHT = 64
@@ -58,20 +58,20 @@ class Job:
         self.plan: Any = None
         self.channels: dict[int, Channel] = {}
         self._selector = selectors.DefaultSelector()
-        self._lines = b""
-        self._supervisor, theirs = socket.socketpair()
+        ours, theirs = pair()
+        self._supervisor = ControlStream(ours)
         listeners = {number: listen(self._address(number)) for number in range(1, agents + 2)}
         self.orchestrator = os.fork()
         if not self.orchestrator:
-            for ours in (self._supervisor, *listeners.values()):
-                ours.close()
+            for other in (self._supervisor, *listeners.values()):
+                os.close(other.fileno())
             self._orchestrate(theirs)
         theirs.close()
         for number, listener in listeners.items():
             self._watch(listener, lambda number=number, listener=listener: self._accept(number, listener))
         self._watch(self._supervisor, self._supervisor_told)
 
-    def _orchestrate(self, supervisor: socket.socket) -> None:
+    def _orchestrate(self, supervisor: Stream) -> None:
         """The process that is measured; it does not come back."""
         shape = JobShape(ranks=self.size, ranks_per_node=1, group_size=GROUP, parity=1)
         try:
@@ -125,11 +125,11 @@ class Job:
     def _watch(self, what: Any, react: Callable[[], None]) -> None:
         self._selector.register(what, selectors.EVENT_READ, react)
 
-    def _accept(self, number: int, listener: socket.socket) -> None:
-        sock, _ = listener.accept()
-        sock.recv(HELLO.size, socket.MSG_WAITALL)
-        channel = self.channels[number] = Channel(sock)
-        self._watch(sock, lambda: self._read(number, channel))
+    def _accept(self, number: int, listener: Listener) -> None:
+        stream = listener.accept()
+        stream.receive_exactly(memoryview(bytearray(HELLO.size)))
+        channel = self.channels[number] = Channel(stream)
+        self._watch(stream, lambda: self._read(number, channel))
 
     def _read(self, number: int, channel: Channel) -> None:
         for message in channel.receive() or ():
@@ -146,11 +146,10 @@ class Job:
 
     def tell(self, **fields: Any) -> None:
         """The supervisor's word to the orchestrator."""
-        self._supervisor.sendall(json.dumps(fields).encode() + b"\n")
+        self._supervisor.send(**fields)
 
     def _supervisor_told(self) -> None:
-        *lines, self._lines = (self._lines + self._supervisor.recv(1 << 20)).split(b"\n")
-        for fields in map(json.loads, lines):
+        for fields in self._supervisor.receive() or ():
             if fields["what"] == "propose":
                 self.plan = plan_from_json(fields["plan"])
                 self.tell(what="register", plan=fields["plan"])

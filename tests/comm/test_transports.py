@@ -8,22 +8,23 @@ import socket
 import pytest
 
 from perdure.comm.transports import Transport, pending_connections
+from perdure.comm.transports.over_streams import StreamTransport
 from perdure.comm.transports.ring import CAPACITY, Ring, allocate, available
 from perdure.comm.transports.shared import SharedTransport
-from perdure.comm.transports.sockets import TcpTransport, UnixTransport
 from perdure.comm.transports.threads import ThreadTransport
+from perdure.streams.addresses import tcp_address, unix_address
 from perdure.testing import TransportTests
 from perdure.testing.transports import DEADLINE_S, GREETING, connected, receive
 
 
 class TestUnix(TransportTests):
     def make(self, name: str) -> Transport:
-        return UnixTransport(name)
+        return StreamTransport(unix_address(name))
 
 
 class TestTcp(TransportTests):
     def make(self, name: str) -> Transport:
-        return TcpTransport()
+        return StreamTransport(tcp_address("127.0.0.1"))
 
 
 class TestThreads(TransportTests):

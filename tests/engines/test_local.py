@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ import pytest
 from perdure.engines.local import LocalEngine, LocalProcess
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import ending
+from perdure.streams.pairs import pair
 
 NODE = """
 import os, signal, sys
@@ -35,7 +35,7 @@ def node() -> LocalProcess:
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     child.stdout.close()
-    return LocalProcess(child, read, ControlStream(socket.socket()))
+    return LocalProcess(child, read, ControlStream(pair()[0]))
 
 
 def ends(process: LocalProcess) -> bool:

@@ -13,8 +13,6 @@ import pytest
 
 from perdure.engines.hosts import SSH, HostsEngine
 from perdure.errors import ConfigError
-from perdure.runtime.addresses import address_of, dial, listen
-from perdure.streams.addresses import host_of, tcp_address
 from perdure.testing.hosts import Hosts
 from tests.faults.conftest import PROGRAM, undisturbed
 
@@ -79,15 +77,3 @@ def test_an_address_in_brackets_is_the_address() -> None:
         HostsEngine(["[::1]"])
     with pytest.raises(ConfigError, match=r"has no address .* write it as \[nowhere=ADDRESS"):
         HostsEngine(["[nowhere"])
-
-
-def test_ipv6_is_dialled() -> None:
-    try:
-        listener = listen(tcp_address("::1"))
-    except OSError as error:
-        pytest.skip(f"no IPv6 here: {error.strerror}")
-    address = address_of(listener)
-    assert host_of(address) == "::1"
-    with listener, dial(address) as sock:
-        listener.accept()[0].close()
-        assert sock.family == listener.family

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-import socket
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 import perdure
 from perdure import ProgramFailed
 from perdure.runtime.control_stream import ControlStream, line
+from perdure.streams.pairs import pair
 
 PROGRAMS = pathlib.Path(__file__).parent.parent / "programs"
 
@@ -34,20 +35,20 @@ def test_error_of_20_million_characters_keeps_head_and_tail(capfd: pytest.Captur
 
 
 def test_lines_are_put_together_from_pieces() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+    ours, theirs = pair()
+    with contextlib.closing(ours), contextlib.closing(theirs):
         control = ControlStream(ours)
         whole = line({"a": 1}) + line({"b": 2}) + line({"c": 3})
         heard: list[object] = []
         for start in range(0, len(whole), 3):
-            theirs.sendall(whole[start : start + 3])
+            theirs.send(whole[start : start + 3])
             heard += control.receive() or []
             assert control.received
         assert heard == [{"a": 1}, {"b": 2}, {"c": 3}]
         assert not control.within_a_line
         assert control.receive() == []
         assert not control.received
-        theirs.sendall(b'{"d"')
+        theirs.send(b'{"d"')
         assert control.receive() == []
         assert control.received
         assert control.within_a_line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from perdure.engines import Process
 from perdure.errors import EngineFailed
 from perdure.launch.standby import Standby
 from perdure.runtime.control_stream import ControlStream
+from perdure.streams.pairs import pair
 
 
 class Waiting:
@@ -20,8 +20,8 @@ class Waiting:
 
     def __init__(self, pid: int) -> None:
         self.pid, self.reaped = pid, False
-        self._ours, self._theirs = socket.socketpair()
-        ours, self._hers = socket.socketpair()
+        self._ours, self._theirs = pair()
+        ours, self._hers = pair()
         self.control = ControlStream(ours)
 
     def fileno(self) -> int:
@@ -40,8 +40,8 @@ class Waiting:
         self.reaped = True
 
     def close(self) -> None:
-        for sock in (self._ours, self._theirs, self._hers, self.control.sock):
-            sock.close()
+        for end in (self._ours, self._theirs, self._hers, self.control):
+            end.close()
 
 
 class Starts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ def main(job: Any, supersteps: int = 30, at: int = 12, generations: int = 1) -> 
     values = job.sharded("values", (64 * job.size,), init=lambda index: float(job.rank))
     for k in job.supersteps(supersteps, commit_every=5):
         if k == at and job.rank == 1 and job.generation <= generations:
-            job.comm.engine.traffic._out[2].stream._sock.shutdown(socket.SHUT_RDWR)
+            job.comm.engine.traffic._out[2].stream._stream.shut_down()
         before = np.empty_like(values)
         job.comm.Sendrecv(values, dest=(job.rank + 1) % job.size, recvbuf=before, source=(job.rank - 1) % job.size)
         values += 0.5 * before

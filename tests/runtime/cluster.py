@@ -6,7 +6,7 @@ import contextlib
 import gc
 import itertools
 import os
-import socket
+import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -21,11 +21,11 @@ from perdure.core.messages import DecodeTask
 from perdure.core.plan import Placement, Plan
 from perdure.core.snapshot_index import BLOCK_BYTES, Form, Item, Kind, SnapshotIndex, replicated_start
 from perdure.runtime import exchange
-from perdure.runtime.addresses import listen
 from perdure.runtime.links import Links
 from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
+from perdure.streams import Stream, listen
 from perdure.streams.addresses import unix_address
 
 Bytes = NDArray[np.uint8]
@@ -73,20 +73,27 @@ class Node:
             self.heard.notify_all()
 
     def _accept(self) -> None:
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
         while True:
+            poll.poll()
             try:
-                sock, _ = self._listener.accept()
+                stream = self._listener.accept()
+            except BlockingIOError:
+                continue
             except OSError:
                 return
-            hello = sock.recv(HELLO.size, socket.MSG_WAITALL)
-            if len(hello) < HELLO.size:
-                sock.close()
+            hello = bytearray(HELLO.size)
+            try:
+                stream.receive_exactly(memoryview(hello))
+            except OSError:
+                stream.close()
                 continue
             _, _, generation = HELLO.unpack(hello)
-            self.serve(sock, generation)
+            self.serve(stream, generation)
 
-    def serve(self, sock: socket.socket, generation: int) -> None:
-        self.links.run(generation, lambda: self.links.serve(sock, generation), "serve")
+    def serve(self, stream: Stream, generation: int) -> None:
+        self.links.run(generation, lambda: self.links.serve(stream, generation), "serve")
 
     def task(self) -> Task:
         return Task(self.links, self.vault, self.cluster.plan, self.me)
@@ -113,7 +120,6 @@ class Node:
         if self.links.peer_maps is not None:
             self.links.peer_maps.keep(lambda home: False)
         self.links.close()
-        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(DEADLINE_S)
         for rank in range(self.cluster.geometry.n):

@@ -20,7 +20,6 @@ from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.runtime import exchange
-from perdure.runtime.addresses import address_of, listen
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.links import Links
 from perdure.runtime.rank_restore import restore
@@ -30,7 +29,9 @@ from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 from perdure.runtime.vault_client import ask_confirm, confirmed
 from perdure.runtime.vault_protocol import FINISH, READ, RING, TAKE, TILE_BYTES, WRITE, LinkDown, receive_into, request, send
+from perdure.streams import Stream, connect, listen
 from perdure.streams.addresses import tcp_address
+from perdure.streams.pairs import pair
 from tests.runtime.cluster import ADMISSION, DEADLINE_S, Cluster, cluster, holdings
 
 Bytes = NDArray[np.uint8]
@@ -212,11 +213,11 @@ def test_shut_wakes_work_that_waits_for_a_slow_member(maps_peers: bool) -> None:
 
 def test_a_killed_peer_ends_the_work_that_reads_from_it() -> None:
     """A real process is killed while its chunks are asked for."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours, theirs = pair()
     pid = os.fork()
     if pid == 0:
         ours.close()
-        theirs.recv(1)
+        theirs.receive_bytes(1)
         os.kill(os.getpid(), 9)
     theirs.close()
     request(ours, READ, X, 0, 0, 0, 100)
@@ -226,13 +227,16 @@ def test_a_killed_peer_ends_the_work_that_reads_from_it() -> None:
     ours.close()
 
 
-def linked(group: Cluster, rank: int, generation: int) -> socket.socket:
+@contextlib.contextmanager
+def linked(group: Cluster, rank: int, generation: int) -> Iterator[Stream]:
     """A link as a peer would make it."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(DEADLINE_S)
-    sock.connect("\0" + group.address_of(group.plan.agent_of(rank)).removeprefix("unix:"))
-    sock.sendall(ADMISSION.hello(DATA, generation))
-    return sock
+    stream = connect(group.address_of(group.plan.agent_of(rank)))
+    stream.set_timeout(DEADLINE_S)
+    stream.send(ADMISSION.hello(DATA, generation))
+    try:
+        yield stream
+    finally:
+        stream.close()
 
 
 def test_a_chunk_that_was_changed_on_its_way_does_not_count() -> None:
@@ -242,11 +246,11 @@ def test_a_chunk_that_was_changed_on_its_way_does_not_count() -> None:
         node = group.node(0)
         node.vault.with_offers(0, X, offers, 0, geometry)
         length = len(node.vault.chunk_view(0, X, geometry, geometry.d))
-        with linked(group, 0, 1) as sock:
-            request(sock, WRITE, X, 0, geometry.d, 0, length)
-            send(sock, bytes(length))
-            request(sock, FINISH, X, 0, geometry.d, 0, 0, digest=joint(of_blocks(np.frombuffer(bytes(length - 1) + b"\1", np.uint8))))
-            assert sock.recv(1) == b"", "the link of a wrong chunk stays"
+        with linked(group, 0, 1) as stream:
+            request(stream, WRITE, X, 0, geometry.d, 0, length)
+            send(stream, bytes(length))
+            request(stream, FINISH, X, 0, geometry.d, 0, 0, digest=joint(of_blocks(np.frombuffer(bytes(length - 1) + b"\1", np.uint8))))
+            assert stream.receive_bytes(1) == b"", "the link of a wrong chunk stays"
         assert not node.stored
         assert not node.failures
 
@@ -269,14 +273,13 @@ def test_a_ring_of_another_measure_ends_the_link(size: int, number: int, length:
         node.vault.with_offers(0, X, offers, 0, geometry)
         fd = os.memfd_create("test")
         os.ftruncate(fd, size)
-        with linked(group, 0, 1) as sock:
-            request(sock, RING, X, 0, geometry.d, 0, 0)
-            socket.send_fds(sock, [b"\0"], [fd])
+        with linked(group, 0, 1) as stream:
+            request(stream, RING, X, 0, geometry.d, 0, 0)
+            stream.send_file(b"\0", fd)
             os.close(fd)
             with contextlib.suppress(LinkDown):  # it may have ended before it is written to
-                request(sock, TAKE, X, 0, geometry.d, 0, length, digest=number)
-            with contextlib.suppress(ConnectionResetError):
-                assert sock.recv(1) == b"", "the link stays"
+                request(stream, TAKE, X, 0, geometry.d, 0, length, digest=number)
+            assert stream.receive_bytes(1) == b"", "the link stays"
         assert not node.failures
 
 
@@ -284,18 +287,18 @@ def test_a_ring_of_another_measure_ends_the_link(size: int, number: int, length:
 def test_links_of_a_generation_that_is_over_are_refused(generation: int) -> None:
     with cluster(3, 1) as group:
         group.lose([], X)
-        with linked(group, 0, generation) as sock:
-            assert sock.recv(1) == b""
+        with linked(group, 0, generation) as stream:
+            assert stream.receive_bytes(1) == b""
 
 
 def test_a_link_of_a_later_generation_waits_until_it_is_installed() -> None:
     with cluster(3, 1) as group:
         committed(group, states_of(3, "odd"))
-        with linked(group, 1, 2) as sock:
-            request(sock, READ, X, 1, 0, 0, 10)
+        with linked(group, 1, 2) as stream:
+            request(stream, READ, X, 1, 0, 0, 10)
             group.lose([], X)
             data = bytearray(10)
-            receive_into(sock, memoryview(data))
+            receive_into(stream, memoryview(data))
         assert bytes(data) == states_of(3, "odd")[1][:10].tobytes()
 
 
@@ -304,16 +307,16 @@ def test_a_reader_is_told_that_a_label_was_given_up_while_it_read() -> None:
     states = states_of(3, "odd")
     with cluster(3, 1) as group:
         committed(group, states)
-        with linked(group, 1, 1) as sock:
-            request(sock, READ, X, 1, 0, 0, 100)
-            receive_into(sock, memoryview(bytearray(100)))
-            ask_confirm(sock, X, 1)
-            confirmed(sock, X, 1)
+        with linked(group, 1, 1) as stream:
+            request(stream, READ, X, 1, 0, 0, 100)
+            receive_into(stream, memoryview(bytearray(100)))
+            ask_confirm(stream, X, 1)
+            confirmed(stream, X, 1)
             group.node(1).vault.forget(1, X)
             group.node(1).vault.bind(1, Label(1, 5), 0)
-            ask_confirm(sock, X, 1)
+            ask_confirm(stream, X, 1)
             with pytest.raises(LinkDown, match="given up"):
-                confirmed(sock, X, 1)
+                confirmed(stream, X, 1)
 
 
 def test_a_label_that_came_back_is_not_the_one_that_was_read() -> None:
@@ -323,15 +326,15 @@ def test_a_label_that_came_back_is_not_the_one_that_was_read() -> None:
         committed(group, states)
         vault, geometry = group.node(1).vault, group.geometry
         offers = vault.held(1, X).member_offers
-        with linked(group, 1, 1) as sock:
-            request(sock, READ, X, 1, 0, 0, 100)
-            receive_into(sock, memoryview(bytearray(100)))
+        with linked(group, 1, 1) as stream:
+            request(stream, READ, X, 1, 0, 0, 100)
+            receive_into(stream, memoryview(bytearray(100)))
             vault.forget(1, X)
             vault.bind(1, X, 0)
             vault.with_offers(1, X, offers, 1, geometry)
-            ask_confirm(sock, X, 1)
+            ask_confirm(stream, X, 1)
             with pytest.raises(LinkDown, match="given up"):
-                confirmed(sock, X, 1)
+                confirmed(stream, X, 1)
 
 
 @BOTH_WAYS
@@ -447,13 +450,13 @@ def test_a_second_attempt_tells_of_a_chunk_again_and_does_not_touch_it() -> None
         group.wait_stored({(2, X, position) for position in range(3)})
         data, parity = 0, group.geometry.d
         node.stored.clear()
-        with linked(group, 2, 2) as sock:
+        with linked(group, 2, 2) as stream:
             for position in (data, parity):
                 length = len(node.vault.chunk_view(2, X, group.geometry, position))
-                request(sock, WRITE, X, 2, position, 0, length)
-                send(sock, bytes(length))
-                request(sock, FINISH, X, 2, position, 0, 0, digest=joint(of_blocks(np.zeros(length, np.uint8))))
-            assert sock.recv(1) == b"", "parity of another digest is refused"
+                request(stream, WRITE, X, 2, position, 0, length)
+                send(stream, bytes(length))
+                request(stream, FINISH, X, 2, position, 0, 0, digest=joint(of_blocks(np.zeros(length, np.uint8))))
+            assert stream.receive_bytes(1) == b"", "parity of another digest is refused"
         group.wait_stored({(2, X, data)})
         check_slot(group, 2, states[2])
 
@@ -475,7 +478,8 @@ def test_a_fault_of_a_thread_is_told() -> None:
 def test_what_goes_between_machines_for_protection_goes_behind_the_programs_messages() -> None:
     """By the queue of the network card, which knows priorities only."""
     links = Links(Vault(), lambda rank: Geometry(2, 1), lambda *_: None, ADMISSION)
-    with listen(tcp_address("127.0.0.1")) as listener:
-        sock = links.dial(address_of(listener), 1)
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY) == 2
-        links.hang_up(sock)
+    with contextlib.closing(listen(tcp_address("127.0.0.1"))) as listener:
+        stream = links.dial(listener.address, 1)
+        with socket.socket(fileno=os.dup(stream.fileno())) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY) == 2
+        links.hang_up(stream)

@@ -6,7 +6,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from perdure.runtime import nursery
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.posix import descendants
+from perdure.streams.packets import packet_pair
 
 prepared_with = -1
 
@@ -25,7 +25,7 @@ class Nursery:
     """A nursery in a process of its own. Its workers write a line to `heard` and wait until `let_go` is closed."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = packet_pair()
         self.heard, told = os.pipe()
         waits, self.let_go = os.pipe()
         self.own_fd, others = os.pipe()
@@ -56,7 +56,7 @@ class Nursery:
         return [int(word) for word in os.read(self.heard, 100).split()]
 
     def close(self) -> None:
-        self.client.sock.close()
+        self.client.close()
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
@@ -160,9 +160,10 @@ def only_child(place: Nursery) -> int:
 
 
 ORPHANED = """
-import os, signal, socket, sys
+import os, signal, sys
 from perdure.runtime import nursery
-ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+from perdure.streams.packets import packet_pair
+ours, theirs = packet_pair()
 read, write = os.pipe()
 if not os.fork():
     os.close(read)
@@ -170,7 +171,7 @@ if not os.fork():
     nursery.serve(theirs, lambda *life: signal.pause(), lambda *given: None, write)
     os._exit(0)
 nursery.NurseryClient(ours, 0).start(0, 1, [os.memfd_create(str(n)) for n in range(4)])
-print(ours.recv(1000).decode(), flush=True)
+print(ours.receive()[0].decode(), flush=True)
 signal.pause()
 """
 """An agent with a nursery and a worker. It prints the nursery's process id, and its answer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import socket
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,9 +18,10 @@ from perdure.core.ids import Label
 from perdure.core.messages import Chunks
 from perdure.core.snapshot_index import BLOCK_BYTES, SnapshotIndex, replicated_start
 from perdure.runtime import exchange, links, tasks, vault_client
-from perdure.runtime.addresses import dial
 from perdure.runtime.dirty_pages import DirtyPages
 from perdure.runtime.vault_protocol import CONFIRM, MAP, REQUEST, LinkDown, request
+from perdure.streams import Stream, dial
+from perdure.streams.pairs import pair
 from tests.runtime.cluster import Cluster, cluster
 from tests.runtime.test_dirty_pages import can_watch
 from tests.runtime.test_exchange import BOTH_WAYS, Bytes, check_parity, check_slot, rebuild
@@ -192,7 +192,7 @@ def test_links_are_dialled_once_a_generation(maps_peers: bool, monkeypatch: pyte
     """A dial costs more than a commit of which little has changed."""
     dialled: list[str] = []
 
-    def noted(address: str) -> socket.socket:
+    def noted(address: str) -> Stream:
         dialled.append(address)
         return dial(address)
 
@@ -217,9 +217,9 @@ def test_a_file_is_asked_for_once_a_generation(monkeypatch: pytest.MonkeyPatch) 
     """What lies where its label's predecessor lay is read without a word to its holder; in the next generation it may lie elsewhere."""
     asked: list[int] = []
 
-    def noted(sock: socket.socket, verb: int, label: Label, rank: int, *more: int) -> None:
+    def noted(stream: Stream, verb: int, label: Label, rank: int, *more: int) -> None:
         asked.append(verb)
-        request(sock, verb, label, rank, *more)
+        request(stream, verb, label, rank, *more)
 
     monkeypatch.setattr(vault_client, "request", noted)
     with cluster(4, 1) as group:
@@ -233,10 +233,10 @@ def test_a_file_is_asked_for_once_a_generation(monkeypatch: pytest.MonkeyPatch) 
         held = group.node(1).links.peer_maps
         assert held is not None
         later = Label(2, 9)
-        with contextlib.ExitStack() as sockets:
-            ours, theirs = (sockets.enter_context(sock) for sock in socket.socketpair())
+        with contextlib.ExitStack() as streams:
+            ours, theirs = (streams.enter_context(contextlib.closing(end)) for end in pair())
             held.asked(ours, later, (2, group.plan.agent_of(2)), 0, 1, known=label)
-            assert len(theirs.recv(1000)) == REQUEST.size
+            assert len(theirs.receive_bytes(1000)) == REQUEST.size
 
 
 def test_a_link_that_is_kept_ends_with_its_generation() -> None:
@@ -248,6 +248,6 @@ def test_a_link_that_is_kept_ends_with_its_generation() -> None:
             node.links.shut(1)
         for node in group.nodes:
             node.links.wait_quiet(1)
-            assert not node.links._socks
+            assert not node.links._streams
             with pytest.raises(LinkDown, match="over"):
                 node.links.dial(group.address_of(0), 1)

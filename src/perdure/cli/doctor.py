@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import sys
 from collections.abc import Callable
 
@@ -17,6 +16,8 @@ from perdure.core.settings import Settings
 from perdure.runtime.dirty_pages import DirtyPages
 from perdure.runtime.memory import has_huge_pages
 from perdure.runtime.posix import available_bytes
+from perdure.streams import listen
+from perdure.streams.addresses import unix_address
 
 
 def doctor() -> bool:
@@ -62,5 +63,4 @@ def _true(condition: bool) -> None:
 
 
 def _abstract_socket() -> None:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(f"\0perdure-doctor-{os.getpid()}")
+    listen(unix_address(f"perdure-doctor-{os.getpid()}")).close()

@@ -264,7 +264,7 @@ class MessageTraffic:
                     os.eventfd_read(self._wake)
         for rank, stream in new:
             inward = self._in[rank] = Inward(rank, stream)
-            if stream.in_memory:
+            if stream.in_memory or stream.reads_ahead:
                 self._looks = [*self._looks, (stream.ready, inward)]
             self._watch(stream.fd, select.POLLIN, lambda inward=inward: self._readable(inward))  # type: ignore[misc]
 

@@ -66,7 +66,7 @@ class Engine(Protocol):
     labels: Sequence[Mapping[str, str]]
 
     def address(self, node: int, name: str) -> str:
-        """Where an agent of a node shall listen; see `perdure.runtime.addresses`. `name` is unique in the world."""
+        """Where an agent of a node shall listen; see `perdure.streams.addresses`. `name` is unique in the world."""
 
     def start(self, node: int, what: str, config: bytes) -> Process:
         """Starts `perdure.launch.entrypoints` on a node, as "agent", or beside this process, as "orchestrator". It reads `config` first.

@@ -20,7 +20,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -34,7 +33,9 @@ from perdure.engines.local import LocalEngine
 from perdure.errors import ConfigError, EngineFailed
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import how_it_ended
-from perdure.streams.addresses import tcp_address
+from perdure.streams.addresses import number_of, tcp_address
+from perdure.streams.pairs import adopt, pair
+from perdure.streams.protocol import Stream
 
 SSH: Final = (
     "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "{host}",
@@ -61,8 +62,7 @@ class ShellProcess:
     def end(self) -> None:
         """Cuts the lifeline."""
         self._deadline = min(self._deadline, time.monotonic() + END_TIMEOUT_S)
-        with contextlib.suppress(OSError):  # it is cut already
-            self.control.sock.shutdown(socket.SHUT_WR)
+        self.control.end_sending()
 
     def how_it_ended(self) -> str:
         """See `Process.how_it_ended`."""
@@ -126,7 +126,7 @@ class HostsEngine:
         host = self._hosts[node][0]
         command = "exec " + shlex.join([self._python, "-P", "-m", "perdure.engines.remote_shim"])
         shell = [word.replace("{host}", host) for word in self._shell]
-        ours, theirs = socket.socketpair()
+        ours, theirs = pair()
         try:
             child = subprocess.Popen([*shell, command], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True)
         except OSError as error:
@@ -136,7 +136,7 @@ class HostsEngine:
             theirs.close()
         order = {"environment": job_environment(), "directory": os.getcwd(), "config": json.loads(config)}
         data = json.dumps(order).encode() + b"\n"
-        threading.Thread(target=_give, args=(ours.dup(), data), name=f"order for {host}", daemon=True).start()
+        threading.Thread(target=_give, args=(adopt(os.dup(ours.fileno())), data), name=f"order for {host}", daemon=True).start()
         return ShellProcess(child, ControlStream(ours))
 
     def kill(self, process: Process) -> None:
@@ -147,10 +147,10 @@ class HostsEngine:
             self._local.kill(process)
 
 
-def _give(sock: socket.socket, data: bytes) -> None:
+def _give(stream: Stream, data: bytes) -> None:
     """On a thread of its own: a shell takes nothing before it has reached its host. It ends with the stream."""
-    with sock, contextlib.suppress(OSError):  # the shell has ended, which its process tells
-        sock.sendall(data)
+    with contextlib.closing(stream), contextlib.suppress(OSError):  # the shell has ended, which its process tells
+        stream.send(data)
 
 
 def _host(text: str) -> tuple[str, str]:
@@ -158,12 +158,12 @@ def _host(text: str) -> tuple[str, str]:
     name, _, address = (_BRACKETS.sub(r"\1", word) for word in text.partition("="))
     known = address or name.rpartition("@")[2]
     try:
-        found = socket.getaddrinfo(known, None, type=socket.SOCK_STREAM)[0][4][0]
+        found = number_of(known)
     except OSError as error:
         raise ConfigError(f"the host {known!r} has no address ({error.strerror}): write it as {name}=ADDRESS") from error
-    if ipaddress.ip_address(str(found).partition("%")[0]).is_loopback:
+    if ipaddress.ip_address(found.partition("%")[0]).is_loopback:
         raise ConfigError(f"the host {known!r} is {found} here, which means another machine on each: write it as {name}=ADDRESS")
-    return name, str(found)
+    return name, found
 
 
 def parse_hosts(text: str) -> list[str]:

@@ -7,7 +7,6 @@ import os
 import secrets
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from perdure.errors import EngineFailed
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.posix import ending, how_it_ended, kill_and_wait, processes_with
 from perdure.streams.addresses import unix_address
+from perdure.streams.pairs import pair
 
 LOOK_AGAIN_S: Final = 0.001
 """A process that was sent SIGKILL begins to end as soon as a core is free for it."""
@@ -75,12 +75,16 @@ class LocalProcess:
 
 
 class LocalEngine:
-    """Starts nodes as processes. `threads` are left to the program when the environment names a number."""
+    """Starts nodes as processes. `threads` are left to the program when the environment names a number.
+
+    `program`: the module that each of them runs: another one may add to `perdure.streams.SCHEMES` before it calls `entrypoints.main`.
+    """
 
     name = "local"
     nodes_max: int | None = None
     transports: tuple[Kind, ...] = BETWEEN_PROCESSES
     shares_memory = True
+    program = "perdure.launch.entrypoints"
     labels: Sequence[Mapping[str, str]] = ()
 
     def address(self, node: int, name: str) -> str:
@@ -92,12 +96,12 @@ class LocalEngine:
         open by what ends first, and its control stream."""
         read, write = os.pipe()
         pulse, beating = os.pipe()
-        ours, theirs = socket.socketpair()
+        ours, theirs = pair()
         mark = secrets.token_hex(8)
         numbers = [str(number) for number in (read, beating, theirs.fileno(), os.getpid())]
         try:
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "perdure.launch.entrypoints", what, *numbers], pass_fds=(read, beating, theirs.fileno()),
+                [sys.executable, "-P", "-m", self.program, what, *numbers], pass_fds=(read, beating, theirs.fileno()),
                 start_new_session=True, env={**os.environ, **job_environment(), NODE_MARK: mark},
                 stdin=_standard_input() if what == "agent" else subprocess.DEVNULL,
             )  # fmt: skip

@@ -55,8 +55,7 @@ def _pass_on(process: Process, output: int) -> None:
                 said = os.read(0, RECEIVE_BYTES)
                 if not said:
                     raise _Gone
-                with contextlib.suppress(OSError):  # it has ended, which the kernel is about to say
-                    process.control.sock.sendall(said)
+                process.control.pass_on(said)  # where it has ended, the kernel is about to say so
             elif key.fileobj is process.control:
                 if not _pass_messages(process, output):
                     selector.unregister(process.control)

@@ -14,8 +14,8 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
-import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -34,7 +34,6 @@ from perdure.launch.program import dump_result, load
 from perdure.launch.reentry import Reentry
 from perdure.launch.script import Script
 from perdure.runtime import nursery
-from perdure.runtime.addresses import address_of, listen
 from perdure.runtime.agent import AgentContext, AgentProcess
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector, ledger
@@ -45,7 +44,10 @@ from perdure.runtime.reception import Admission
 from perdure.runtime.session import GenerationSession
 from perdure.runtime.slots import Slots
 from perdure.runtime.worker import WorkerContext, WorkerProcess
+from perdure.streams import listen
 from perdure.streams.addresses import host_of
+from perdure.streams.packets import PacketSocket, packet_pair
+from perdure.streams.pairs import adopt
 
 VERDICT_CHARACTERS: Final = 5_000
 """Of the text of an error, from its end; so a verdict is one piece on the stream."""
@@ -56,7 +58,7 @@ def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
     control.send(begun=os.getpid())
     copying.prepare()
     spent = ledger(config.spent)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = packet_pair()
     agent = os.getpid()
     nursery_pid = os.fork()
     if not nursery_pid:
@@ -75,14 +77,14 @@ def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
     injector = Injector(config.faults, spent, control.fileno(), node=config.node)
     context = AgentContext(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
     process = AgentProcess(context, config.settings, listener, control, nursery.NurseryClient(ours, nursery_pid))
-    control.send(up=address_of(listener))
+    control.send(up=listener.address)
     try:
         process.run()
     except ConfigError as error:
         end_process(error)
 
 
-def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: int, control: ControlStream, spent: int) -> None:
+def _run_nursery(config: AgentConfig, client: PacketSocket, agent: int, pulse: int, control: ControlStream, spent: int) -> None:
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     write_whole_lines(alone=config.ranks == 1)
@@ -102,7 +104,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
     end_lines()
     control.send(verdict=verdict)
     if verdict:
-        sock.recv(1)
+        client.receive()
         return
 
     def whole_main(*given: Any, **named: Any) -> Any:
@@ -126,7 +128,7 @@ def _run_nursery(config: AgentConfig, sock: socket.socket, agent: int, pulse: in
         slots.prepare(fds)
         memory.reserve(live_bytes)
 
-    nursery.serve(sock, run_worker, prepare_worker, pulse)
+    nursery.serve(client, run_worker, prepare_worker, pulse)
 
 
 def run_orchestrator(config: OrchestratorConfig, _pulse: int, control: ControlStream) -> None:
@@ -139,7 +141,10 @@ def run_orchestrator(config: OrchestratorConfig, _pulse: int, control: ControlSt
     ).run()
 
 
-def _main(what: str, fd: int, pulse: int, control: int, parent: int) -> None:
+def main(arguments: Sequence[str]) -> None:
+    """Run the process that the command's arguments name, as they are above; the first is the program itself."""
+    what = arguments[1]
+    fd, pulse, control, parent = map(int, arguments[2:6])
     with open(fd, "rb") as pipe:
         text = pipe.read()
     if not text:
@@ -152,8 +157,8 @@ def _main(what: str, fd: int, pulse: int, control: int, parent: int) -> None:
     faulthandler.enable()  # SIGSEGV and SIGABRT show where they came from
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     wait_for_no_reader()
-    run(config, pulse, ControlStream(socket.socket(fileno=control)))
+    run(config, pulse, ControlStream(adopt(control)))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], *map(int, sys.argv[2:6]))
+    main(sys.argv)

@@ -11,7 +11,6 @@ import functools
 import os
 import queue
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -33,7 +32,6 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError, InternalError
 from perdure.runtime import exchange
-from perdure.runtime.addresses import dial
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
@@ -48,7 +46,9 @@ from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.stacks import StackRequest, in_brief
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault, is_right
+from perdure.streams import Listener, Stream, dial
 from perdure.streams.addresses import on_one_host
+from perdure.streams.pairs import pair
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class AgentProcess:
     """One agent. `run` returns when the job is over for this node."""
 
     def __init__(
-        self, context: AgentContext, settings: Settings, listener: socket.socket, control: ControlStream, nursery: NurseryClient
+        self, context: AgentContext, settings: Settings, listener: Listener, control: ControlStream, nursery: NurseryClient
     ) -> None:
         self._context = context
         self._state = AgentState(me=context.agent, node=context.node, settings=settings, orphan_since=time.monotonic())
@@ -101,7 +101,7 @@ class AgentProcess:
         self._scrubber = Scrubber(self._post)
         self._reception = Reception(self._loop, listener, context.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
-        self._loop.watch(nursery.sock, self._nursery_said)
+        self._loop.watch(nursery, self._nursery_said)
         self._loop.watch(control, self._supervisor_said)
 
     # ---- the loop ---------------------------------------------------------------------------------------------------------
@@ -175,15 +175,15 @@ class AgentProcess:
 
     # ---- what comes in ----------------------------------------------------------------------------------------------------
 
-    def _welcome(self, role: bytes, number: int, sock: socket.socket) -> None:
+    def _welcome(self, role: bytes, number: int, stream: Stream) -> None:
         if role == DATA:
-            self._links.run(number, lambda: self._links.serve(sock, number), "serve")
+            self._links.run(number, lambda: self._links.serve(stream, number), "serve")
         elif role == PEER:
-            self._loop.read(Channel(sock), lambda message: self._step(ev.PeerSaid(agent=number, message=message)))
+            self._loop.read(Channel(stream), lambda message: self._step(ev.PeerSaid(agent=number, message=message)))
         elif role == ORCHESTRATOR and number > self._round:
-            self._new_orchestrator(Channel(sock), number)
+            self._new_orchestrator(Channel(stream), number)
         else:
-            sock.close()
+            stream.close()
 
     def _new_orchestrator(self, channel: Channel, number: int) -> None:
         """The newest round is the only one that is heard."""
@@ -320,7 +320,7 @@ class AgentProcess:
         return channel
 
     def _start_worker(self, rank: int, incarnation: int) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours, theirs = pair()
         page_fd = os.memfd_create(f"perdure-page-{rank}")
         page = ProgressPage(page_fd)
         page.clear()

@@ -7,11 +7,13 @@ peer may be stopped and read nothing for minutes: what the kernel does not take 
 from __future__ import annotations
 
 import collections
-import socket
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from perdure.core.messages import Message
+from perdure.streams.pairs import pair
+from perdure.streams.protocol import Bytes, Stream
 from perdure.wire import FrameReader, encode
 
 RECEIVE_BYTES: Final = 1 << 16
@@ -19,31 +21,34 @@ RECEIVE_BYTES: Final = 1 << 16
 
 
 class Channel:
-    """Whole messages over a stream socket. `send` may be called from any thread; `receive` from one."""
+    """Whole messages over a stream. `send` may be called from any thread; `receive` from one."""
 
-    def __init__(self, sock: socket.socket, *, blocking: bool = False) -> None:
-        self.sock = sock
+    def __init__(self, stream: Stream, *, blocking: bool = False) -> None:
+        self.stream = stream
+        self._receive = stream.receive_bytes if blocking else stream.try_receive_bytes
+        self._take = _take_all(stream) if blocking else stream.try_send
         self._reader = FrameReader()
         self._lock = threading.Lock()
         self._unsent: collections.deque[memoryview] = collections.deque()
         self._is_full = False
         self.closed = False
-        sock.setblocking(blocking)
 
     @classmethod
     def ended(cls) -> Channel:
         """One whose peer could not be reached: it takes everything, and nothing comes of it."""
-        channel = cls(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        ours, theirs = pair()
+        theirs.close()
+        channel = cls(ours)
         channel.close()
         return channel
 
     def fileno(self) -> int:
         """For selectors."""
-        return self.sock.fileno()
+        return self.stream.fileno()
 
     @property
     def has_unsent(self) -> bool:
-        """Is there something that `flush` must send on when the socket is writable?"""
+        """Is there something that `flush` must send on when the stream takes more?"""
         return bool(self._unsent)
 
     def send(self, message: Message) -> bool:
@@ -77,22 +82,21 @@ class Channel:
         self._is_full = False
         try:
             while len(data):
-                data = data[self.sock.send(data) :]
-        except BlockingIOError:
-            self._is_full = True
-            self._unsent.appendleft(data)
+                count = self._take([data])
+                if not count:
+                    self._is_full = True
+                    self._unsent.appendleft(data)
+                    break
+                data = data[count:]
         except OSError:
             return False
         return True
 
     def receive(self) -> list[Any] | None:
-        """What the socket holds now (when blocking: at least something), or None at its end. WireError: the peer is none of ours."""
-        try:
-            data = self.sock.recv(RECEIVE_BYTES)
-        except BlockingIOError:
+        """What the stream holds now (when blocking: at least something), or None at its end. WireError: the peer is none of ours."""
+        data = self._receive(RECEIVE_BYTES)
+        if data is None:
             return []
-        except OSError:  # ended by its peer, or given up by TCP, which has many words for that
-            return None
         return list(self._reader.feed(data)) if data else None
 
     def close(self) -> None:
@@ -100,4 +104,14 @@ class Channel:
         with self._lock:
             self.closed = True
             self._unsent.clear()
-            self.sock.close()
+            self.stream.close()
+
+
+def _take_all(stream: Stream) -> Callable[[Sequence[Bytes]], int]:
+    """Return a call that waits until all is sent, beside the calls that take what they can."""
+
+    def take(pieces: Sequence[Bytes]) -> int:
+        stream.send(*pieces)
+        return sum(map(len, pieces))
+
+    return take

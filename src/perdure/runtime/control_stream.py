@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import socket
 from typing import Any, Final
+
+from perdure.streams.protocol import Stream
 
 RECEIVE_BYTES: Final = 1 << 20
 
@@ -23,8 +25,8 @@ def line(fields: dict[str, Any]) -> bytes:
 class ControlStream:
     """One end of the stream. Only one thread may call `receive`."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
         self.received = False
         """The last `receive` has received something, be it only a piece of a line."""
         self._rest: list[bytes] = []
@@ -32,12 +34,16 @@ class ControlStream:
 
     def fileno(self) -> int:
         """For selectors; -1 when closed."""
-        return self.sock.fileno()
+        return self._stream.fileno()
 
     def send(self, **fields: Any) -> bool:
         """Send one object. False: the other end is closed."""
+        return self.pass_on(line(fields))
+
+    def pass_on(self, data: bytes) -> bool:
+        """Send what another control stream has brought. False: the other end is closed."""
         try:
-            self.sock.sendall(line(fields))
+            self._stream.send(data)
         except OSError:
             return False
         return True
@@ -48,12 +54,9 @@ class ControlStream:
         Each is an object, or text where a line is none (a login shell's greeting, for one).
         """
         self.received = False
-        try:
-            data = self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        data = self._stream.try_receive_bytes(RECEIVE_BYTES)
+        if data is None:
             return []
-        except ConnectionError:
-            data = b""
         if not data:
             return None
         self.received = True
@@ -70,9 +73,14 @@ class ControlStream:
         """A line has begun, and its end is still to come."""
         return any(self._rest)
 
+    def end_sending(self) -> None:
+        """Let the other end receive the end of the stream; it may still send."""
+        with contextlib.suppress(OSError):  # it has ended already
+            self._stream.end_sending()
+
     def close(self) -> None:
         """Close this end."""
-        self.sock.close()
+        self._stream.close()
 
 
 def _read(text: bytes) -> Any:

@@ -13,13 +13,15 @@ import contextlib
 import io
 import os
 import select
-import socket
 import stat
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
+
+from perdure.streams.pairs import adopt
+from perdure.streams.protocol import Stream
 
 LONGEST: Final = 1 << 20
 """Bytes of an unfinished line that are held back: enough for text that a person reads, and a bound on memory. Arbitrary."""
@@ -131,12 +133,12 @@ class Sink:
 
     def __init__(self, fd: int, *, drops: bool) -> None:
         self._fd, self._drops = fd, drops
-        self._own: int | socket.socket | None = None
+        self._own: int | Stream | None = None
         self._identity = (0, 0)
         kind = os.fstat(fd).st_mode
         with contextlib.suppress(OSError):  # of another user, or no reader yet: then the usual descriptor, which may block
             if stat.S_ISSOCK(kind):
-                self._own = socket.socket(fileno=os.dup(fd))
+                self._own = adopt(os.dup(fd))
             elif stat.S_ISFIFO(kind) or os.isatty(fd):
                 self._own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         self._identity = _identity(fd)
@@ -146,8 +148,8 @@ class Sink:
         own = self._own
         if own is None or _identity(self._fd) != self._identity:  # the program has put something else in its place
             return os.write(self._fd, data)
-        with contextlib.suppress(BlockingIOError):
-            return _try(own, data)
+        if count := _try(own, data):
+            return count
         if self._drops:
             return len(data)
         with _gate.waiting() if _gate is not None else contextlib.nullcontext():
@@ -155,13 +157,19 @@ class Sink:
             poll.register(own, select.POLLOUT)
             while True:
                 poll.poll(LOOK_AGAIN_S * 1000)
-                with contextlib.suppress(BlockingIOError):
-                    return _try(own, data)
+                if count := _try(own, data):
+                    return count
                 _check_gate()
 
 
-def _try(own: int | socket.socket, data: bytes) -> int:
-    return os.write(own, data) if isinstance(own, int) else own.send(data, socket.MSG_DONTWAIT)
+def _try(own: int | Stream, data: bytes) -> int:
+    """Return how many bytes are taken without waiting for a reader."""
+    if not isinstance(own, int):
+        return own.try_send([data])
+    try:
+        return os.write(own, data)
+    except BlockingIOError:
+        return 0
 
 
 def _identity(fd: int) -> tuple[int, int]:

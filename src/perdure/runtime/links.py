@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from typing import Final
 from perdure.comm.transports.resource_limits import check_resources
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
-from perdure.runtime.addresses import dial
 from perdure.runtime.posix import end_process, stands_back
 from perdure.runtime.reception import DATA, Admission
 from perdure.runtime.rings import Rings
@@ -31,9 +29,9 @@ from perdure.runtime.vault import NotHeld, Vault
 from perdure.runtime.vault_client import PeerMaps
 from perdure.runtime.vault_protocol import LinkDown
 from perdure.runtime.vault_server import VaultServer
-from perdure.streams.tcp_options import give_way
+from perdure.streams import Stream, dial
 
-SOCKET_BUFFER: Final = 4 << 20
+BUFFER_BYTES: Final = 4 << 20
 """Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""
 LINK_TIMEOUT_S: Final = 60.0
 """A link without any byte for this long; a loss is known long before, and shuts the link."""
@@ -77,8 +75,8 @@ class Links:
         """Of generations; and of who works. Apart: the second happens at every request, and wakes only who waits for quiet."""
         self._generation = 0
         self._shut = 0
-        self._socks: dict[socket.socket, int] = {}
-        self._idle: dict[tuple[str, int], list[socket.socket]] = {}
+        self._streams: dict[Stream, int] = {}
+        self._idle: dict[tuple[str, int], list[Stream]] = {}
         """Links that no task uses, by address and generation."""
         self._running: Counter[int] = Counter()
         self._resting: Counter[int] = Counter()
@@ -98,17 +96,16 @@ class Links:
         """Ends all links up to `generation`; every thread that is blocked in one wakes."""
         with self._changed:
             self._shut = max(self._shut, generation)
-            socks = [sock for sock, g in self._socks.items() if g <= generation]
-            idle = [sock for key in list(self._idle) if key[1] <= generation for sock in self._idle.pop(key)]
+            streams = [stream for stream, g in self._streams.items() if g <= generation]
+            idle = [stream for key in list(self._idle) if key[1] <= generation for stream in self._idle.pop(key)]
             self._changed.notify_all()
             self._quiet.notify_all()
         with self.vault.changed:
             self.vault.changed.notify_all()
-        for sock in socks:
-            with contextlib.suppress(OSError):  # it may have ended by itself
-                sock.shutdown(socket.SHUT_RDWR)
-        for sock in idle:
-            self.hang_up(sock)
+        for stream in streams:
+            stream.shut_down()
+        for stream in idle:
+            self.hang_up(stream)
 
     def wait_quiet(self, generation: int) -> None:
         """Blocks until no thread works for generations up to `generation`."""
@@ -191,7 +188,7 @@ class Links:
         """Has the generation been shut?"""
         return generation <= self._shut
 
-    def dial(self, address: str, generation: int) -> socket.socket:
+    def dial(self, address: str, generation: int) -> Stream:
         """A link to the agent that listens at `address`. Blocks until it is there; `shut` ends that too. ConfigError: this process has no
         means for it."""
         try:
@@ -200,57 +197,56 @@ class Links:
                     raise LinkDown("the generation is over")
                 if self._idle.get((address, generation)):
                     return self._idle[address, generation].pop()
-                sock = dial(address)
-                self._socks[sock] = generation
+                stream = dial(address)
+                self._streams[stream] = generation
         except OSError as error:
             check_resources("no link can be made", error)
             raise LinkDown(str(error)) from None
         try:
-            _suit(sock)
-            sock.settimeout(LINK_TIMEOUT_S)
-            sock.sendall(self._admission.hello(DATA, generation))
+            stream.set_bulk(BUFFER_BYTES)
+            stream.set_timeout(LINK_TIMEOUT_S)
+            stream.send(self._admission.hello(DATA, generation))
         except OSError as error:
-            self.hang_up(sock)
+            self.hang_up(stream)
             raise LinkDown(str(error)) from None
-        return sock
+        return stream
 
-    def _note(self, sock: socket.socket, generation: int) -> None:
-        _suit(sock)
+    def _note(self, stream: Stream, generation: int) -> None:
+        stream.set_bulk(BUFFER_BYTES)
         with self._changed:
-            self._socks[sock] = generation
+            self._streams[stream] = generation
             if generation <= self._shut:
                 raise LinkDown("the generation is over")
 
-    def hang_up(self, sock: socket.socket) -> None:
+    def hang_up(self, stream: Stream) -> None:
         """The task is done with its link."""
         with self._changed:
-            self._socks.pop(sock, None)
-        sock.close()
+            self._streams.pop(stream, None)
+        stream.close()
 
-    def keep(self, sock: socket.socket, address: str) -> None:
+    def keep(self, stream: Stream, address: str) -> None:
         """The task is done with a link on which nothing is under way: the next one may have it. A link between machines may break unseen
         while nothing goes over it, so it ends here."""
         with self._changed:
-            generation = self._socks.get(sock, self._shut)
-            if sock.family == socket.AF_UNIX and generation > self._shut:
-                self._idle.setdefault((address, generation), []).append(sock)
+            generation = self._streams.get(stream, self._shut)
+            if stream.is_local and generation > self._shut:
+                self._idle.setdefault((address, generation), []).append(stream)
                 return
-        self.hang_up(sock)
+        self.hang_up(stream)
 
-    def serve(self, sock: socket.socket, generation: int) -> None:
+    def serve(self, stream: Stream, generation: int) -> None:
         """Answers one link until it ends; runs on a thread of its own, started by `run`."""
-        sock.settimeout(None)
         try:
-            self._note(sock, generation)
+            self._note(stream, generation)
             with self._changed:
                 self._changed.wait_for(lambda: self._generation >= generation or generation <= self._shut)
                 if self._generation != generation or generation <= self._shut:
                     return
-            served = VaultServer(self, sock, generation)
+            served = VaultServer(self, stream, generation)
             while True:
                 served.answer()
         finally:
-            self.hang_up(sock)
+            self.hang_up(stream)
 
     def wait_for_memory(self, generation: int, rank: int, label: Label) -> None:
         """Blocks until the label has its group's offers, so its chunks have their places; woken by `shut`.
@@ -268,12 +264,3 @@ class Links:
             self.vault.changed.wait_for(there)
         if self.over(generation):
             raise LinkDown("the generation is over")
-
-
-def _suit(sock: socket.socket) -> None:
-    """Behind everything else, and with room for what is under way. TCP finds its own, and would be held to the kernel's limit for who asks
-    for more."""
-    give_way(sock)
-    if sock.family == socket.AF_UNIX:
-        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)

@@ -6,12 +6,12 @@ Nothing in a loop blocks but `turn`, so a peer that is stopped, or that reads sl
 from __future__ import annotations
 
 import selectors
-import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from perdure.core.messages import Message
 from perdure.runtime.channel import Channel
+from perdure.streams.protocol import Stream
 from perdure.wire import WireError, encode
 
 
@@ -22,7 +22,7 @@ class HasFileno(Protocol):
         """The file descriptor."""
 
 
-Watched = int | socket.socket | HasFileno
+Watched = int | HasFileno
 
 
 class Loop:
@@ -32,6 +32,8 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._reactions: dict[int, Callable[[], object]] = {}
         self._waiting: dict[int, Channel] = {}
+        self._ahead: dict[int, Stream] = {}
+        """Those watched that may hold bytes which their descriptor does not show."""
         self._last: tuple[Message | None, bytes] = (None, b"")
         """What was sent last, which often goes to many."""
 
@@ -41,16 +43,23 @@ class Loop:
         self._reactions[fd] = react
         self._update(fd)
 
+    def watch_stream(self, stream: Stream, react: Callable[[], object]) -> None:
+        """Calls `react` in every turn in which something can be received."""
+        self.watch(stream, react)
+        if stream.reads_ahead:
+            self._ahead[stream.fileno()] = stream
+
     def unwatch(self, what: Watched) -> None:
         """Forgets it; to be called before it is closed. What it had still to send is dropped."""
         fd = _fd(what)
         self._reactions.pop(fd, None)
         self._waiting.pop(fd, None)
+        self._ahead.pop(fd, None)
         self._update(fd)
 
     def read(self, channel: Channel, heard: Callable[[Any], None], gone: Callable[[], None] | None = None) -> None:
         """Watches a channel: `heard` gets its messages; at its end it is closed and `gone` is called."""
-        self.watch(channel.sock, lambda: self.drain(channel, heard, gone))
+        self.watch_stream(channel.stream, lambda: self.drain(channel, heard, gone))
 
     def drain(self, channel: Channel, heard: Callable[[Any], None], gone: Callable[[], None] | None = None) -> bool:
         """Takes what a channel holds now; True while more may come at once."""
@@ -74,34 +83,52 @@ class Loop:
         if message is not self._last[0]:
             self._last = message, encode(message)
         sent = channel.send_raw(self._last[1])
-        if channel.has_unsent and channel.sock.fileno() not in self._waiting:
-            self._waiting[channel.sock.fileno()] = channel
-            self._update(channel.sock.fileno())
+        if channel.has_unsent and channel.fileno() not in self._waiting:
+            self._waiting[channel.fileno()] = channel
+            self._update(channel.fileno())
         return sent
 
     def hang_up(self, channel: Channel) -> None:
         """Closes a channel."""
         if not channel.closed:
-            self.unwatch(channel.sock)
+            self.unwatch(channel)
             channel.close()
 
     def turn(self, timeout_s: float) -> None:
         """Waits for anything, at most so long, and reacts."""
-        for key, events in self._selector.select(max(0.0, timeout_s)):
+        holding = [fd for fd, stream in self._ahead.items() if stream.pending()] if self._ahead else ()
+        for key, events in self._selector.select(0.0 if holding else max(0.0, timeout_s)):
+            if events & selectors.EVENT_READ:
+                self._react(key.fd)
             waiting = self._waiting.get(key.fd)
-            if events & selectors.EVENT_WRITE and waiting is not None and not (waiting.flush() and waiting.has_unsent):
-                del self._waiting[key.fd]
-                self._update(key.fd)
-            reaction = self._reactions.get(key.fd)
-            if events & selectors.EVENT_READ and reaction is not None:
-                reaction()
+            if waiting is not None:
+                self._flush(key.fd, waiting)
+        for fd in holding:
+            stream = self._ahead.get(fd)
+            if stream is not None and stream.pending():
+                self._react(fd)
+
+    def _flush(self, fd: int, waiting: Channel) -> None:
+        """Sends on what waits. A stream that awaits its peer is not polled for writing: it would be ready all the time."""
+        if not (waiting.flush() and waiting.has_unsent):
+            del self._waiting[fd]
+            self._update(fd)
+        elif waiting.stream.reads_ahead:
+            self._update(fd)
+
+    def _react(self, fd: int) -> None:
+        reaction = self._reactions.get(fd)
+        if reaction is not None:
+            reaction()
 
     def close(self) -> None:
         """Gives the kernel's object back."""
         self._selector.close()
 
     def _update(self, fd: int) -> None:
-        events = (selectors.EVENT_READ if fd in self._reactions else 0) | (selectors.EVENT_WRITE if fd in self._waiting else 0)
+        events = selectors.EVENT_READ if fd in self._reactions else 0
+        if fd in self._waiting:
+            events |= selectors.EVENT_READ if self._waiting[fd].stream.awaits_peer() else selectors.EVENT_WRITE
         known = fd in self._selector.get_map()
         if events and known:
             self._selector.modify(fd, events)

@@ -1,6 +1,6 @@
 """Where workers are born: a process that has imported the program and forks a worker in milliseconds when its agent asks for one.
 
-It has one thread, so forking is safe; it talks to its agent over a sequenced-packet socket: a request carries the rank, the incarnation
+It has one thread, so forking is safe; it talks to its agent in packets: a request carries the rank, the incarnation
 and the worker's file descriptors, an answer says that a worker was born or has ended. Workers die with the nursery, the nursery with
 the agent.
 
@@ -19,7 +19,6 @@ import json
 import os
 import selectors
 import signal
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
@@ -35,6 +34,7 @@ from perdure.runtime.posix import (
     own_children,
     variable_of,
 )
+from perdure.streams.packets import PacketSocket, packet_pair
 
 REAP_EVERY_S: Final = 10.0
 """How long an orphan that has ended by itself may wait to be reaped. Arbitrary."""
@@ -53,7 +53,7 @@ Prepare = Callable[[int, list[int]], None]
 """prepare(live_bytes, fds): what can be done before there is a rank. `fds`: two slots."""
 
 
-def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
+def serve(agent: PacketSocket, run: Run, prepare: Prepare, own_fd: int) -> None:
     """Forks workers until the agent hangs up. Blocks; woken by requests and by the ends of workers. They do not get `own_fd`."""
     become_subreaper()
 
@@ -66,8 +66,8 @@ def serve(sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
 
     call_when_orphaned(orphaned)
     try:
-        _Nursery(sock, run, prepare, own_fd).serve()
-    finally:  # an agent that is killed with unread words in its socket ends the stream with an error
+        _Nursery(agent, run, prepare, own_fd).serve()
+    finally:  # an agent that is killed with unread packets ends the connection with an error
         end_descendants()
 
 
@@ -81,7 +81,7 @@ class _Child:
     pid: int
     rank: int = -1
     incarnation: int = 0
-    orders: socket.socket | None = None
+    orders: PacketSocket | None = None
     file: int = 0
     requests: list[tuple[bytes, list[int]]] = field(default_factory=list)
     attempt: int = 1
@@ -99,10 +99,10 @@ class _Child:
 
 
 class _Nursery:
-    def __init__(self, sock: socket.socket, run: Run, prepare: Prepare, own_fd: int) -> None:
-        self._sock, self._run, self._prepare_with, self._own_fd = sock, run, prepare, own_fd
+    def __init__(self, agent: PacketSocket, run: Run, prepare: Prepare, own_fd: int) -> None:
+        self._agent, self._run, self._prepare_with, self._own_fd = agent, run, prepare, own_fd
         self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ)
+        self._selector.register(agent, selectors.EVENT_READ)
         self._children: dict[int, _Child] = {}
         """By pidfd."""
         self._orphans: dict[int, int] = {}
@@ -116,7 +116,7 @@ class _Nursery:
             for key, _ in ready:
                 if key.fd in self._orphans:
                     self._orphan_ended(key.fd)
-                elif key.fileobj is not self._sock:
+                elif key.fileobj is not self._agent:
                     self._ended(key.fd)
                 elif not self._asked():
                     return
@@ -126,7 +126,7 @@ class _Nursery:
 
     def _asked(self) -> bool:
         """One request; false at the end of the agent."""
-        data, fds = _receive(self._sock)
+        data, fds = self._agent.receive()
         if not data:
             return False
         request = json.loads(data)
@@ -143,14 +143,14 @@ class _Nursery:
     def _prepare(self, data: bytes, fds: list[int]) -> None:
         child = next((child for child in self._children.values() if child.file == _file(fds[0])), None)
         if child is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, theirs = packet_pair()
             child = self._fork(lambda: self._wait_for_rank(theirs))
             theirs.close()
             child.orders, child.file = ours, _file(fds[0])
         if child.orders is not None:  # otherwise a loss came first: the slots have their worker
             child.requests.append((data, [os.dup(fd) for fd in fds]))
             with contextlib.suppress(ConnectionError):  # it has ended, which its pidfd is about to say
-                socket.send_fds(child.orders, [data], fds)
+                child.orders.send(data, fds)
 
     def _start(self, data: bytes, fds: list[int], rank: int, incarnation: int) -> None:
         child = next((child for child in self._children.values() if child.orders and child.file == _file(fds[2])), None)
@@ -159,7 +159,7 @@ class _Nursery:
             child.file = _file(fds[2])
         else:
             with contextlib.suppress(ConnectionError):  # it has ended, which its pidfd is about to say
-                socket.send_fds(child.orders, [data], fds)
+                child.orders.send(data, fds)
             child.forget()
         child.rank, child.incarnation = rank, incarnation
         self._tell(born=child.pid, rank=rank, incarnation=incarnation)
@@ -170,10 +170,10 @@ class _Nursery:
             if (child.rank, child.incarnation) == (rank, incarnation):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
-    def _wait_for_rank(self, orders: socket.socket) -> None:
+    def _wait_for_rank(self, orders: PacketSocket) -> None:
         """The life of a prepared worker."""
         while True:
-            data, fds = _receive(orders)
+            data, fds = orders.receive()
             if not data:
                 return
             request = json.loads(data)
@@ -198,7 +198,7 @@ class _Nursery:
             die_with_parent(parent)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(self._own_fd)
-            self._sock.close()
+            self._agent.close()
             for other in self._children.values():
                 other.forget()
             live()
@@ -255,16 +255,7 @@ class _Nursery:
 
     def _tell(self, **fields: object) -> None:
         with contextlib.suppress(ConnectionError):  # the agent has hung up: the next request is the end of the stream
-            self._sock.send(json.dumps(fields).encode())
-
-
-def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    """One request with its file descriptors; empty when the other end is gone."""
-    try:
-        data, fds, _, _ = socket.recv_fds(sock, 65536, 8)
-    except ConnectionError:
-        return b"", []
-    return data, fds
+            self._agent.send(json.dumps(fields).encode())
 
 
 def _file(fd: int) -> int:
@@ -274,27 +265,25 @@ def _file(fd: int) -> int:
 class NurseryClient:
     """The agent's end. Requests may be made from any thread: each is one packet. `pid`: the nursery's process."""
 
-    def __init__(self, sock: socket.socket, pid: int) -> None:
-        self.sock, self.pid = sock, pid
+    def __init__(self, nursery: PacketSocket, pid: int) -> None:
+        self._nursery, self.pid = nursery, pid
+        self.fileno, self.close = nursery.fileno, nursery.close
 
     def start(self, rank: int, incarnation: int, fds: list[int]) -> None:
         """Asks for a worker; `receive` says when it is born. `fds`: its connection, its page, two slots."""
-        socket.send_fds(self.sock, [json.dumps({"rank": rank, "incarnation": incarnation}).encode()], fds)
+        self._nursery.send(json.dumps({"rank": rank, "incarnation": incarnation}).encode(), fds)
 
     def prepare(self, live_bytes: int, slots: Sequence[int]) -> None:
         """Asks for a worker that is ready for `start` with the same two slots, and has touched `live_bytes` for arrays. Said again, that
         worker maps what has come to the slots."""
-        socket.send_fds(self.sock, [json.dumps({"live_bytes": live_bytes}).encode()], list(slots))
+        self._nursery.send(json.dumps({"live_bytes": live_bytes}).encode(), slots)
 
     def kill(self, rank: int, incarnation: int) -> None:
         """Ends a worker that was asked for before, wherever it is in its life; `receive` says when it has ended."""
-        self.sock.send(json.dumps({"kill": rank, "incarnation": incarnation}).encode())
+        self._nursery.send(json.dumps({"kill": rank, "incarnation": incarnation}).encode())
 
     def receive(self) -> dict[str, object] | None:
         """One answer; None when the nursery is gone."""
-        try:
-            data = self.sock.recv(65536)
-        except ConnectionError:
-            return None
+        data, _ = self._nursery.receive()
         answer: dict[str, object] = json.loads(data) if data else {}
         return answer or None

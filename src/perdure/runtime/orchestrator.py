@@ -24,12 +24,12 @@ from perdure.core.job_events import name_of
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
-from perdure.runtime.addresses import dial
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.loop import Loop
 from perdure.runtime.reception import ORCHESTRATOR, Admission
+from perdure.streams import dial
 from perdure.wire.event_json import fields_of
 
 

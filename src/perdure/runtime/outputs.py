@@ -6,7 +6,6 @@ memory.
 
 from __future__ import annotations
 
-import socket
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault_protocol import FINISH, TILE_BYTES, WRITE, request, send
 from perdure.runtime.vault_server import finish_chunk
+from perdure.streams import Stream
 
 
 class Output(Protocol):
@@ -74,13 +74,13 @@ class SentOutput:
     """Goes to its holder over a link, on the same machine through a ring; parity with the digest of all its blocks at the end, for
     data has the digests of its items."""
 
-    def __init__(self, task: Task, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int, sent: int) -> None:
+    def __init__(self, task: Task, stream: Stream, label: Label, rank: int, position: int, nbytes: int, sent: int) -> None:
         """`sent`: how many bytes of the chunk of `nbytes` will be put."""
-        self._links, self._sock, self._nbytes = task.links, sock, nbytes
+        self._links, self._stream, self._nbytes = task.links, stream, nbytes
         self._label, self._rank, self._position = label, rank, position
         self._digests = bytearray()
         self._is_parity = position >= task.geometry(rank).d
-        self._ring = task.ring(sock, label, rank, position, sent)
+        self._ring = task.ring(stream, label, rank, position, sent)
         self._buffer = np.empty(task.tile_bytes if self._ring is None else 0, np.uint8)
 
     def room(self, start: int, width: int) -> Bytes:
@@ -100,18 +100,18 @@ class SentOutput:
             if self._ring is not None:
                 self._ring.drain()
             digest = joint(bytes(self._digests)) if self._is_parity else 0
-            request(self._sock, FINISH, self._label, self._rank, self._position, 0, 0, digest)
+            request(self._stream, FINISH, self._label, self._rank, self._position, 0, 0, digest)
 
     def _write(self, start: int, part: Bytes) -> None:
         for first in range(0, len(part), TILE_BYTES):
             piece = part[first : first + TILE_BYTES].data
-            request(self._sock, WRITE, self._label, self._rank, self._position, start + first, len(piece))
-            send(self._sock, piece)
+            request(self._stream, WRITE, self._label, self._rank, self._position, start + first, len(piece))
+            send(self._stream, piece)
 
 
 def open_output(task: Task, label: Label, rank: int, position: int, nbytes: int, *, encoded: int | None = None) -> Output:
     """The way to the holder of a chunk of `nbytes`, of which so many bytes are `encoded` for a commit, or which else is rebuilt."""
-    sock = task.to(rank, 16 + position)
-    if sock is not None:
-        return SentOutput(task, sock, label, rank, position, nbytes, nbytes if encoded is None else encoded)
+    stream = task.to(rank, 16 + position)
+    if stream is not None:
+        return SentOutput(task, stream, label, rank, position, nbytes, nbytes if encoded is None else encoded)
     return EncodedOutput(task, label, rank, position) if encoded is not None else StoredOutput(task, label, rank, position, nbytes)

@@ -36,8 +36,8 @@ def restore(task: Task, command: do.Restore, post: Callable[[ev.AgentEvent], Non
 
 def _offers_of(task: Task, label: Label, rank: int, custodian: Custodian | None) -> tuple[SnapshotIndex, ...]:
     """All offers of the group of a rank, as its agent has them, or a custodian of it."""
-    sock = task.to(rank, 0, custodian)
-    return ask_offers(sock, label, rank) if sock else task.vault.held(rank, label).member_offers
+    stream = task.to(rank, 0, custodian)
+    return ask_offers(stream, label, rank) if stream else task.vault.held(rank, label).member_offers
 
 
 def fetch_replicated(task: Task, label: Label, rank: int, target: Bytes, custodian: Custodian | None = None) -> None:

@@ -7,7 +7,6 @@ else of it is read, so nothing that comes from a stranger is ever decoded. A cer
 from __future__ import annotations
 
 import hmac
-import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Final
 
 from perdure.comm.transports.pending_connections import PendingConnections
 from perdure.runtime.loop import Loop
+from perdure.streams import Listener, Stream
 
 HELLO: Final = struct.Struct("<32s8sI")
 """token, role, number: a generation (data), an agent (peer), a round (orchestrator)."""
@@ -37,24 +37,24 @@ class Admission:
         return (role.rstrip(b"\0"), number) if hmac.compare_digest(token, self.token) else None
 
 
-Welcome = Callable[[bytes, int, socket.socket], None]
-"""welcome(role, number, sock): the connection is the caller's from then on, non-blocking."""
+Welcome = Callable[[bytes, int, Stream], None]
+"""welcome(role, number, stream): the stream is the caller's from then on."""
 
 
 class Reception:
     """Accepts what a listener brings, in a loop that it never blocks. `expire` is to be called now and then."""
 
-    def __init__(self, loop: Loop, listener: socket.socket, admission: Admission, welcome: Welcome) -> None:
+    def __init__(self, loop: Loop, listener: Listener, admission: Admission, welcome: Welcome) -> None:
         self._admission, self._welcome = admission, welcome
-        self._pending = PendingConnections(listener, lambda sock: loop.watch(sock, lambda: self._listen_to(sock)), loop.unwatch)
+        self._pending = PendingConnections(listener, lambda stream: loop.watch(stream, lambda: self._listen_to(stream)), loop.unwatch)
         loop.watch(listener, self._pending.let_in)
 
     def expire(self, now: float) -> None:
         """Hangs up on who has not said a whole hello in time."""
         self._pending.expire(now)
 
-    def _listen_to(self, sock: socket.socket) -> None:
-        pending = self._pending.heard(sock.fileno(), HELLO.size)
+    def _listen_to(self, stream: Stream) -> None:
+        pending = self._pending.heard(stream.fileno(), HELLO.size)
         if pending is None:
             return
         found = self._admission.admitted(pending.said)
@@ -62,4 +62,4 @@ class Reception:
             self._pending.refuse(pending, "does not know the job's token")
             return
         pending.drop_files()
-        self._welcome(*found, pending.sock)
+        self._welcome(*found, pending.stream)

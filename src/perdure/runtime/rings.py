@@ -1,16 +1,15 @@
-"""Chunks handed to an agent of the same machine through a little memory that both have mapped, instead of through the socket.
+"""Chunks handed to an agent of the same machine through a little memory that both have mapped, instead of over the link.
 
 The sender computes a tile where the receiver reads it, says so on the link (TAKE), and uses the place again when the receiver has answered
 that the tile is stored. So a tile is written once and read once, in the cache that both share; a socket copies it twice more (measured:
 a rebuild of 256 MiB by three senders took 120 ms over sockets).
 
-The receiver never writes here, and the sender nowhere else: a link that is shut ends it, as it ends what goes through sockets.
+The receiver never writes here, and the sender nowhere else: a link that is shut ends it, as it ends what goes over links.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from typing import Final
 
@@ -18,11 +17,12 @@ from perdure.core.ids import Label
 from perdure.mapping import Bytes, map_file
 from perdure.runtime.memory import grow
 from perdure.runtime.vault_protocol import RING, TAKE, TILE_BYTES, LinkDown, receive_into, received_file, request, send_file
+from perdure.streams import Stream
 
 PLACES: Final = 2
 """Tiles of one ring: one under way while the next is computed, both in the cache."""
 RING_FROM_BYTES: Final = 4 * PLACES * TILE_BYTES
-"""Shorter chunks go through the socket: a ring costs two mappings."""
+"""Shorter chunks go over the link: a ring costs two mappings."""
 RING_MAX_BYTES: Final = 1 << 30
 """What is mapped of a file that a peer brings."""
 
@@ -70,13 +70,13 @@ class Rings:
 class ChunkRing:
     """The sender's end, for one chunk."""
 
-    def __init__(self, memory: tuple[int, Bytes], sock: socket.socket, label: Label, rank: int, position: int) -> None:
-        self._sock, self._label, self._rank, self._position = sock, label, rank, position
+    def __init__(self, memory: tuple[int, Bytes], stream: Stream, label: Label, rank: int, position: int) -> None:
+        self._stream, self._label, self._rank, self._position = stream, label, rank, position
         self._put = self._taken = 0
         fd, mapped = memory
         self._memory = mapped
-        request(sock, RING, label, rank, position, 0, 0)
-        send_file(sock, b"\0", fd)
+        request(stream, RING, label, rank, position, 0, 0)
+        send_file(stream, b"\0", fd)
 
     def room(self, width: int) -> Bytes:
         """(width,) uint8, the next tile's place; blocks until the receiver has stored what was there."""
@@ -85,7 +85,7 @@ class ChunkRing:
 
     def put(self, start: int, length: int) -> None:
         """The first `length` bytes of the place that `room` gave last belong at `start` of the chunk."""
-        request(self._sock, TAKE, self._label, self._rank, self._position, start, length, self._put % PLACES)
+        request(self._stream, TAKE, self._label, self._rank, self._position, start, length, self._put % PLACES)
         self._put += 1
 
     def drain(self) -> None:
@@ -95,13 +95,13 @@ class ChunkRing:
     def _wait_taken(self, count: int) -> None:
         while self._taken < count:
             answers = bytearray(count - self._taken)
-            receive_into(self._sock, memoryview(answers))
+            receive_into(self._stream, memoryview(answers))
             self._taken += len(answers)
 
 
-def receive_ring(sock: socket.socket) -> Bytes:
+def receive_ring(stream: Stream) -> Bytes:
     """The receiver's end, after RING: (k * PLACES,) uint8, read-only."""
-    with received_file(sock, 1) as (_, fd):
+    with received_file(stream, 1) as (_, fd):
         nbytes = os.fstat(fd).st_size
         if nbytes % PLACES or not 0 < nbytes <= RING_MAX_BYTES:
             raise LinkDown(f"a ring of {nbytes} bytes: the peer counts differently")

@@ -11,7 +11,6 @@ asked: what came over a link was the label's, and what was read in place was if 
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -26,6 +25,7 @@ from perdure.runtime.digests import tiles_of
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault_client import ask_confirm, confirmed, still_up
 from perdure.runtime.vault_protocol import READ, TILE_BYTES, LinkDown, receive_into, request
+from perdure.streams import Stream
 
 CREDIT_BYTES: Final = 2 << 20
 """Of each source that comes over a link. Measured: without a limit receivers lose a factor of ten."""
@@ -67,8 +67,8 @@ class LocalSource:
 class MappedSource:
     """In the vault of another agent of this machine, which is asked for it at once and waited for at the first tile."""
 
-    def __init__(self, sock: socket.socket, label: Label, rank: int, view: Callable[[], Bytes], *, steady: bool) -> None:
-        self._sock, self._label, self._rank, self._wait, self._steady = sock, label, rank, view, steady
+    def __init__(self, stream: Stream, label: Label, rank: int, view: Callable[[], Bytes], *, steady: bool) -> None:
+        self._stream, self._label, self._rank, self._wait, self._steady = stream, label, rank, view, steady
         self._view: Bytes | None = None
 
     def tile(self, start: int, width: int) -> Bytes:
@@ -78,21 +78,21 @@ class MappedSource:
 
     def ask(self) -> None:
         if not self._steady:
-            ask_confirm(self._sock, self._label, self._rank)
+            ask_confirm(self._stream, self._label, self._rank)
 
     def confirm(self) -> None:
         self.tile(0, 0)  # where nothing was read the file's answer comes first
         if self._steady:
-            still_up(self._sock)
+            still_up(self._stream)
         else:
-            confirmed(self._sock, self._label, self._rank)
+            confirmed(self._stream, self._label, self._rank)
 
 
 class StreamedSource:
     """Comes over a link, asked for ahead of need: the tiles [start, stop) that will be read."""
 
-    def __init__(self, sock: socket.socket, label: Label, rank: int, position: int, tiles: Sequence[Range], *, steady: bool) -> None:
-        self._sock, self._label, self._rank, self._position = sock, label, rank, position
+    def __init__(self, stream: Stream, label: Label, rank: int, position: int, tiles: Sequence[Range], *, steady: bool) -> None:
+        self._stream, self._label, self._rank, self._position = stream, label, rank, position
         self._is_asked = bool(tiles) and not steady
         self._to_ask = deque(tiles_of(tiles, TILE_BYTES))
         self._asked = self._received = 0
@@ -103,25 +103,25 @@ class StreamedSource:
     def _ask(self) -> None:
         while self._to_ask and self._asked + TILE_BYTES <= self._received + CREDIT_BYTES:
             start, stop = self._to_ask.popleft()
-            request(self._sock, READ, self._label, self._rank, self._position, start, stop - start)
+            request(self._stream, READ, self._label, self._rank, self._position, start, stop - start)
             self._asked += stop - start
 
     def tile(self, start: int, width: int) -> Bytes:
         view = self._buffer[: self._ends.get(start, start) - start]
         for first in range(0, len(view), TILE_BYTES):
             piece = view[first : first + TILE_BYTES].data
-            receive_into(self._sock, piece)
+            receive_into(self._stream, piece)
             self._received += len(piece)
             self._ask()
         return view
 
     def ask(self) -> None:
         if self._is_asked:
-            ask_confirm(self._sock, self._label, self._rank)
+            ask_confirm(self._stream, self._label, self._rank)
 
     def confirm(self) -> None:
         if self._is_asked:
-            confirmed(self._sock, self._label, self._rank)
+            confirmed(self._stream, self._label, self._rank)
 
 
 def open_source(
@@ -131,14 +131,14 @@ def open_source(
     """The cheapest way to read these tiles of a chunk, as far as there are any bytes; from the rank's home, or a custodian. `span`: where
     the bytes of a chunk of data lie in the rank's state. `encoded`: what the rank offers, where a commit is encoded."""
     nbytes = span[1] - span[0]
-    sock = task.to(rank, READ, custodian)
-    if sock is None:
+    stream = task.to(rank, READ, custodian)
+    if stream is None:
         return LocalSource(task, label, rank, position)
     there = [(start, min(stop, nbytes)) for start, stop in tiles if start < nbytes]
     is_data = position < task.geometry(rank).d
-    if is_data and task.links.peer_maps is not None and sock.family == socket.AF_UNIX:
+    if is_data and task.links.peer_maps is not None and stream.passes_files:
         task.links.count(label, sum(stop - start for start, stop in there))
         home, known = (rank, task.agent_of(rank, custodian)), encoded.since if encoded else None
-        view = task.links.peer_maps.asked(sock, label, home, position, nbytes, known=known, start=span[0])
-        return MappedSource(sock, label, rank, view, steady=encoded is not None)
-    return StreamedSource(sock, label, rank, position, there, steady=encoded is not None)
+        view = task.links.peer_maps.asked(stream, label, home, position, nbytes, known=known, start=span[0])
+        return MappedSource(stream, label, rank, view, steady=encoded is not None)
+    return StreamedSource(stream, label, rank, position, there, steady=encoded is not None)

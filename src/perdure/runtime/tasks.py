@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 from perdure.coding import kernels
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
@@ -14,6 +12,7 @@ from perdure.runtime.links import Links
 from perdure.runtime.rings import RING_FROM_BYTES, ChunkRing
 from perdure.runtime.vault import Vault
 from perdure.runtime.vault_protocol import TILE_BYTES
+from perdure.streams import Stream
 
 
 class Task:
@@ -23,19 +22,19 @@ class Task:
         self.links, self.vault, self.plan, self.me = links, vault, plan, me
         self.tile_bytes = TILE_BYTES * kernels.threads()
         """What is worked on at once."""
-        self._socks: dict[tuple[int, int, int], socket.socket] = {}
+        self._streams: dict[tuple[int, int, int], Stream] = {}
         self._rings: list[tuple[int, Bytes]] = []
 
-    def to(self, rank: int, purpose: int, custodian: Custodian | None = None) -> socket.socket | None:
+    def to(self, rank: int, purpose: int, custodian: Custodian | None = None) -> Stream | None:
         """The link to the agent of `rank`, or to a custodian of it; None when that is this agent itself."""
         agent = self.agent_of(rank, custodian)
         if agent == self.me:
             return None
         key = (agent, rank, purpose)
-        if key not in self._socks:
+        if key not in self._streams:
             address = custodian.address if custodian else self.plan.address_of(agent)
-            self._socks[key] = self.links.dial(address, self.plan.generation)
-        return self._socks[key]
+            self._streams[key] = self.links.dial(address, self.plan.generation)
+        return self._streams[key]
 
     def agent_of(self, rank: int, custodian: Custodian | None) -> int:
         """Who is read: the home of `rank`, or a custodian of it."""
@@ -49,22 +48,22 @@ class Task:
         """Blocks until a rank that lives here has its group's offers; woken by the end of the generation."""
         self.links.wait_for_memory(self.plan.generation, rank, label)
 
-    def ring(self, sock: socket.socket, label: Label, rank: int, position: int, nbytes: int) -> ChunkRing | None:
+    def ring(self, stream: Stream, label: Label, rank: int, position: int, nbytes: int) -> ChunkRing | None:
         """What a chunk of `nbytes` is handed over by, if that is worth it and its holder is on this machine."""
-        if self.links.peer_maps is None or sock.family != socket.AF_UNIX or nbytes < RING_FROM_BYTES:
+        if self.links.peer_maps is None or not stream.passes_files or nbytes < RING_FROM_BYTES:
             return None
         self._rings.append(self.links.rings.take(self.tile_bytes))
-        return ChunkRing(self._rings[-1], sock, label, rank, position)
+        return ChunkRing(self._rings[-1], stream, label, rank, position)
 
     def keep_links(self) -> None:
         """All is done, and answered: others may use these links."""
-        for (agent, _, _), sock in self._socks.items():
-            self.links.keep(sock, self.plan.address_of(agent))
-        self._socks.clear()
+        for (agent, _, _), stream in self._streams.items():
+            self.links.keep(stream, self.plan.address_of(agent))
+        self._streams.clear()
 
     def close(self) -> None:
         """Hangs up."""
-        for sock in self._socks.values():
-            self.links.hang_up(sock)
+        for stream in self._streams.values():
+            self.links.hang_up(stream)
         for memory in self._rings:
             self.links.rings.give_back(memory)

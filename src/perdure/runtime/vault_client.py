@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
-import socket
 import struct
 import threading
 from collections.abc import Callable
@@ -26,39 +24,38 @@ from perdure.runtime.vault_protocol import (
     received_file,
     request,
 )
+from perdure.streams import Stream
 
 Home = tuple[int, int]
 """A rank, and the agent that hosts it."""
 _OFFERS: Final = msgspec.msgpack.Decoder(tuple[SnapshotIndex, ...])
 
 
-def ask_offers(sock: socket.socket, label: Label, rank: int) -> tuple[SnapshotIndex, ...]:
+def ask_offers(stream: Stream, label: Label, rank: int) -> tuple[SnapshotIndex, ...]:
     """All offers of the group of `rank` at a label."""
-    request(sock, OFFERS, label, rank, 0, 0, 0)
+    request(stream, OFFERS, label, rank, 0, 0, 0)
     head = bytearray(8)
-    receive_into(sock, memoryview(head))
+    receive_into(stream, memoryview(head))
     body = bytearray(struct.unpack("<Q", head)[0])
-    receive_into(sock, memoryview(body))
+    receive_into(stream, memoryview(body))
     return _OFFERS.decode(body)
 
 
-def ask_confirm(sock: socket.socket, label: Label, rank: int) -> None:
+def ask_confirm(stream: Stream, label: Label, rank: int) -> None:
     """Asks whether all that was read of the rank's label on this link was the label's (rule R1); `confirmed` waits for the answer."""
-    request(sock, CONFIRM, label, rank, 0, 0, 0)
+    request(stream, CONFIRM, label, rank, 0, 0, 0)
 
 
-def still_up(sock: socket.socket) -> None:
+def still_up(stream: Stream) -> None:
     """LinkDown if the peer has ended a link of this machine on which nothing is under way: that shows here at once."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN | select.POLLRDHUP)
-    if poll.poll(0):
+    if not stream.is_quiet():
         raise LinkDown("end of stream, or more than was asked for")
 
 
-def confirmed(sock: socket.socket, label: Label, rank: int) -> None:
+def confirmed(stream: Stream, label: Label, rank: int) -> None:
     """LinkDown unless it was."""
     answer = bytearray(1)
-    receive_into(sock, memoryview(answer))
+    receive_into(stream, memoryview(answer))
     if answer != YES:
         raise LinkDown(f"{label} of rank {rank} was given up while it was read")
 
@@ -76,7 +73,7 @@ class PeerMaps:
         """Where the last two labels of a rank lay."""
 
     def asked(
-        self, sock: socket.socket, label: Label, home: Home, position: int, nbytes: int, *, known: Label | None = None, start: int = 0
+        self, stream: Stream, label: Label, home: Home, position: int, nbytes: int, *, known: Label | None = None, start: int = 0
     ) -> Callable[[], Bytes]:
         """Asks for a chunk of data in place. To be called once, blocking: (nbytes,) uint8, read-only. It stays mapped for as long as it is
         held, or the rank is at home there. Nothing is asked where the label lies, at `start`, in the file that `known` lay in, if that is
@@ -88,10 +85,10 @@ class PeerMaps:
                 self._note(home, label, mapped)
                 view = mapped[start : start + nbytes]
                 return lambda: view
-        request(sock, MAP, label, home[0], position, 0, nbytes)
+        request(stream, MAP, label, home[0], position, 0, nbytes)
 
         def answer() -> Bytes:
-            with received_file(sock, MAPPED.size) as (head, fd):
+            with received_file(stream, MAPPED.size) as (head, fd):
                 (begins,) = MAPPED.unpack(head)
                 return self._map(fd, home, label)[begins : begins + nbytes]
 

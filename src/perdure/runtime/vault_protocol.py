@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import struct
 from collections.abc import Iterator
 from typing import Final
 
 from perdure.comm.transports.resource_limits import check_resources
 from perdure.core.ids import Label
+from perdure.streams import Stream
 
 REQUEST: Final = struct.Struct("<BIqIIQQQ")
 """verb, label (generation, superstep), rank, code position, offset, length, digest of the chunk (FINISH) or place (TAKE)."""
@@ -34,54 +34,49 @@ class LinkDown(ConnectionError):
     """The link ended: the peer is gone, or the generation is over. Whoever waits for the task's result hears of that elsewhere."""
 
 
-def receive_into(sock: socket.socket, view: memoryview) -> None:
+def receive_into(stream: Stream, view: memoryview) -> None:
     """Fills `view` or raises LinkDown."""
-    while len(view):
-        try:
-            count = sock.recv_into(view, len(view), socket.MSG_WAITALL)
-        except OSError as error:
-            raise LinkDown(str(error)) from None
-        if not count:
-            raise LinkDown("end of stream")
-        view = view[count:]
+    try:
+        stream.receive_exactly(view)
+    except OSError as error:
+        raise LinkDown(str(error)) from None
 
 
 @contextlib.contextmanager
-def received_file(sock: socket.socket, nbytes: int) -> Iterator[tuple[bytes, int]]:
+def received_file(stream: Stream, nbytes: int) -> Iterator[tuple[bytes, int]]:
     """The next `nbytes` of the link, and the descriptor of a memory file that comes with them, closed after the block; or LinkDown.
     ConfigError when there is no descriptor for it."""
     try:
-        head, fds, flags, _ = socket.recv_fds(sock, nbytes, 1, socket.MSG_WAITALL)
+        parcel = stream.receive_file(nbytes)
     except OSError as error:
         raise LinkDown(str(error)) from None
     try:
-        if flags & socket.MSG_CTRUNC:
+        if parcel.is_cut:
             check_resources("no memory file of another agent can be taken")
-        if len(head) != nbytes or len(fds) != 1:
+        if len(parcel.data) != nbytes or len(parcel.fds) != 1:
             raise LinkDown("end of stream")
-        yield head, fds[0]
+        yield parcel.data, parcel.fds[0]
     finally:
-        for fd in fds:
+        for fd in parcel.fds:
             os.close(fd)
 
 
-def send_file(sock: socket.socket, head: bytes, fd: int) -> None:
+def send_file(stream: Stream, head: bytes, fd: int) -> None:
     """Sends a memory file's descriptor with some bytes, or raises LinkDown."""
     try:
-        socket.send_fds(sock, [head], [fd])
+        stream.send_file(head, fd)
     except OSError as error:
         raise LinkDown(str(error)) from None
 
 
-def send(sock: socket.socket, *parts: bytes | memoryview) -> None:
+def send(stream: Stream, *parts: bytes | memoryview) -> None:
     """Sends all of it or raises LinkDown."""
     try:
-        for part in parts:
-            sock.sendall(part)
+        stream.send(*parts)
     except OSError as error:
         raise LinkDown(str(error)) from None
 
 
-def request(sock: socket.socket, verb: int, label: Label, rank: int, position: int, offset: int, length: int, digest: int = 0) -> None:
+def request(stream: Stream, verb: int, label: Label, rank: int, position: int, offset: int, length: int, digest: int = 0) -> None:
     """Sends one request head."""
-    send(sock, REQUEST.pack(verb, label.generation, label.superstep, rank, position, offset, length, digest))
+    send(stream, REQUEST.pack(verb, label.generation, label.superstep, rank, position, offset, length, digest))

@@ -6,7 +6,6 @@ The link remembers which `VaultEntry` its bytes came from, so that CONFIRM can t
 from __future__ import annotations
 
 import os
-import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,7 @@ from perdure.runtime.vault_protocol import (
     send,
     send_file,
 )
+from perdure.streams import Stream
 
 if TYPE_CHECKING:
     from perdure.runtime.links import Links
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 class VaultServer:
     """One link, used by the one thread that serves it."""
 
-    def __init__(self, links: Links, sock: socket.socket, generation: int) -> None:
-        self._links, self._vault, self._sock, self._generation = links, links.vault, sock, generation
+    def __init__(self, links: Links, stream: Stream, generation: int) -> None:
+        self._links, self._vault, self._stream, self._generation = links, links.vault, stream, generation
         self._read_from: dict[tuple[int, Label], VaultEntry] = {}
         self._writers: dict[tuple[int, Label, int], ChunkWriter] = {}
         self._buffer = np.empty(0, np.uint8)
@@ -60,11 +60,11 @@ class VaultServer:
         """Takes one request and answers it; LinkDown when the link has ended, or asks for what cannot be given any more."""
         head = bytearray(REQUEST.size)
         with self._links.resting(self._generation):
-            receive_into(self._sock, memoryview(head))
+            receive_into(self._stream, memoryview(head))
         verb, g, superstep, rank, position, offset, length, digest = REQUEST.unpack(head)
         label = Label(g, superstep)
         if verb == CONFIRM:
-            send(self._sock, YES if self._is_as_read(rank, label) else b"\0")
+            send(self._stream, YES if self._is_as_read(rank, label) else b"\0")
             return
         self._links.wait_for_memory(self._generation, rank, label)
         try:
@@ -76,19 +76,19 @@ class VaultServer:
             elif verb == WRITE:
                 self._arrives(rank, label, geometry, position).store(offset, self._receive(length))
             elif verb == RING:
-                self._ring = receive_ring(self._sock)
+                self._ring = receive_ring(self._stream)
             elif verb == TAKE:
                 self._arrives(rank, label, geometry, position).store(offset, place_of(self._ring, digest, length))
-                send(self._sock, YES)
+                send(self._stream, YES)
             elif verb == FINISH:
                 self._finish(rank, label, geometry, position, digest)
             elif verb == REPLICATED:
                 region = self._vault.replicated_view(rank, label)
                 self._links.count(label, len(region))
-                send(self._sock, region.data)
+                send(self._stream, region.data)
             elif verb == OFFERS:
                 body = msgspec.msgpack.encode(self._vault.held(rank, label).member_offers)
-                send(self._sock, struct.pack("<Q", len(body)), body)
+                send(self._stream, struct.pack("<Q", len(body)), body)
             else:
                 raise LinkDown(f"no request has the number {verb}")
         except NotHeld as error:
@@ -109,7 +109,7 @@ class VaultServer:
         self._note(rank, label)
         view = _range(self._vault.chunk_view(rank, label, geometry, position), offset, length)
         self._links.count(label, length)
-        send(self._sock, view.data)
+        send(self._stream, view.data)
 
     def _map(self, rank: int, label: Label, geometry: Geometry, position: int, length: int) -> None:
         """For the peer to read in place, who counts what it reads as sent."""
@@ -120,7 +120,7 @@ class VaultServer:
         held = self._vault.held(rank, label)
         fd = self._vault.slot_file(rank, label)
         try:
-            send_file(self._sock, MAPPED.pack(position * held.chunk), fd)
+            send_file(self._stream, MAPPED.pack(position * held.chunk), fd)
         finally:
             os.close(fd)
 
@@ -156,7 +156,7 @@ class VaultServer:
         if len(self._buffer) < length:
             self._buffer = np.empty(length, np.uint8)
         piece = self._buffer[:length]
-        receive_into(self._sock, piece.data)
+        receive_into(self._stream, piece.data)
         return piece
 
 

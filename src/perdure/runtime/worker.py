@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -38,6 +37,7 @@ from perdure.runtime.progress_page import FRAMES, ProgressPage
 from perdure.runtime.session import Base, GenerationSession, Previous, RankParameters
 from perdure.runtime.slots import Slots
 from perdure.runtime.stacks import offer_stacks
+from perdure.streams.pairs import adopt
 
 RunMain = Callable[[GenerationSession], None]
 """Runs the program for one generation, up to and with the commit of its end."""
@@ -81,7 +81,7 @@ class WorkerProcess:
         self.context = context
         self._run_main = run_main
         self.heard = Heard()
-        self.agent = Channel(socket.socket(fileno=context.fds[0]), blocking=True)
+        self.agent = Channel(adopt(context.fds[0]), blocking=True)
         self.page = ProgressPage(context.fds[1])
         offer_stacks(context.fds[1])
         self._gate = OutputGate(self.page, lambda: self.heard.revoked)

@@ -3,15 +3,12 @@
 A `Stream` is one end of a connection: bytes in order, in both directions. A `Listener` accepts them at an address, whose text names a
 `Scheme`: `unix:NAME` for a name on this host that lies in no file system, `tcp:HOST:PORT` between hosts. A caller asks what a stream can
 do (`is_local`, `passes_files`, `reads_ahead`) and never which kind it is, so an encrypted stream is one more scheme: a module here, and a
-line in `SCHEMES`. The connections of ranks and agents (`comm.transports`, `runtime.reception`) have its addresses and settings, and do
-not use its streams yet.
+line in `SCHEMES`. Nothing outside this package imports `socket`.
 
     protocol    what callers may rely on
     addresses   the text of addresses
     pairs       streams that are connected already: both ends at once, or one that another process has left open for this one
     packets     connections of packets between processes of one host
-    connecting  a connection that may be given up
-    tcp_options what every TCP connection of a job is set to
 
 `perdure.testing.StreamTests` is the suite that every scheme passes.
 """

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from perdure.streams.connecting import connect_in_steps
+from perdure.streams._connecting import connect_in_steps
 from perdure.streams.protocol import Bytes, Credentials, EndOfStream, GivenUp, Parcel
 
 CALL_BYTES: Final = 16 << 20
@@ -39,7 +39,7 @@ class SocketStream:
         self.is_local = self.passes_files = sock.family == socket.AF_UNIX
         self.fileno, self._recv, self._recv_into, self._sendmsg = sock.fileno, sock.recv, sock.recv_into, sock.sendmsg
         self._timeout_s: float | None = None
-        self._poll: select.poll | None = None
+        self._polls: dict[int, select.poll] = {}
 
     def pending(self) -> int:
         return 0
@@ -76,10 +76,19 @@ class SocketStream:
             return Parcel(b"", [])
 
     def is_quiet(self) -> bool:
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._sock, select.POLLIN | select.POLLRDHUP)
-        return not self._poll.poll(0)
+        return not self._is_ready(select.POLLIN | select.POLLRDHUP)
+
+    def has_ended(self) -> bool:
+        return self._is_ready(select.POLLRDHUP)
+
+    def _is_ready(self, events: int) -> bool:
+        if events not in self._polls:
+            self._polls[events] = select.poll()
+            self._polls[events].register(self._sock, events)
+        return bool(self._polls[events].poll(0))
+
+    def awaits_peer(self) -> bool:
+        return False
 
     def send(self, *parts: Bytes) -> None:
         if self._is_connecting:

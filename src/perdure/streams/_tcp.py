@@ -8,9 +8,9 @@ import socket
 
 from perdure.streams import _sockets
 from perdure.streams._sockets import SocketListener, SocketStream
+from perdure.streams._tcp_options import tune
 from perdure.streams.addresses import host_and_port, tcp_address
 from perdure.streams.protocol import PATIENCE_S, GivenUp
-from perdure.streams.tcp_options import tune
 
 
 class TcpScheme:

@@ -8,7 +8,7 @@ What no caller may assume, because an encrypted stream does not have it:
 1. That a descriptor without anything to read means that there is nothing to receive. A stream that `reads_ahead` takes more from its
    descriptor than it hands out; `pending` counts what it holds.
 2. That bytes which `try_send` has not taken can be replaced. They must be offered again, first and unchanged: they may be encrypted
-   already. When the descriptor is writable, it is time for that.
+   already. When the descriptor is writable, it is time for that; or readable, if the stream `awaits_peer`.
 3. That one call of `try_receive` gives all that has come.
 """
 
@@ -94,6 +94,13 @@ class Stream(Protocol):
 
     def is_quiet(self) -> bool:
         """Return True if nothing can be received, and the peer has not ended."""
+
+    def has_ended(self) -> bool:
+        """Return True if the peer has ended, whatever can still be received."""
+
+    def awaits_peer(self) -> bool:
+        """Return True while `try_send` takes nothing before something is received, as in a handshake: a caller polls for reading then,
+        and not for writing, which would be ready at once and in vain."""
 
     # ---- calls that wait, at most as long as `set_timeout` says -----------------------------------------------------------
 

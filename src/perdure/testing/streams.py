@@ -178,6 +178,7 @@ class StreamTests:
             here = self.scheme.connect(place, never)
             there = accepted(listener)
             assert transfer(here, there, [b"x"]) == b"x"
+            assert not here.awaits_peer()
             here.close()
             there.close()
 
@@ -207,8 +208,10 @@ class StreamTests:
     def test_what_was_sent_before_the_end_is_received_and_then_the_end(self) -> None:
         with self.pair() as (here, there):
             here.send(b"last words")
+            assert not there.has_ended()
             here.close()
             assert here.fileno() == -1
+            until(there.has_ended)
             assert transfer(None, there, [], 10) == b"last words"
             until(lambda: there.try_receive(memoryview(bytearray(1))) == 0)
             assert there.try_receive_bytes(1) == b""

@@ -1,8 +1,8 @@
 """How do bytes get from one rank to another?
 
 A `Transport` belongs to one process: it has an address that others dial, and it dials theirs. A dial gives a `OneWayStream`, a one-way
-channel of bytes in order, whose first bytes are a greeting. Sockets (Unix, TCP), shared memory between processes of one host, and plain
-memory between threads of one process all look like this to the engine, so what a rank computes cannot depend on which of them it is.
+channel of bytes in order, whose first bytes are a greeting. Streams (`perdure.streams`), shared memory between processes of one host, and
+plain memory between threads of one process all look like this to the engine, so what a rank computes cannot depend on which of them it is.
 
 `perdure.testing.TransportTests` is the suite that every transport passes.
 """
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from perdure.errors import InternalError
+from perdure.streams.addresses import tcp_address, unix_address
 from perdure.streams.protocol import GivenUp, never
 
 Kind = Literal["shared", "unix", "tcp", "threads"]
@@ -28,13 +29,15 @@ class OneWayStream(Protocol):
     """One end of a one-way channel. Used by one thread; nothing here blocks.
 
     Attributes:
-        fd: to be polled: readable when something arrived or the other end is gone, writable (sockets) when there is room.
+        fd: to be polled: readable when something arrived or the other end is gone, writable (streams) when there is room.
         in_memory: `ready` is a look at memory, so that a waiting rank can spin on it; before it polls it must `arm`.
+        reads_ahead: `recv_into` may have something although `fd` is not readable: before a rank polls it looks at `ready`.
         direct: a message may be offered by its address; the receiver copies it once, with `read_directly`.
     """
 
     fd: int
     in_memory: bool
+    reads_ahead: bool
     direct: bool
 
     def send(self, pieces: Sequence[memoryview | bytes]) -> int:
@@ -47,7 +50,7 @@ class OneWayStream(Protocol):
         """After a burst of `recv_into`: tells the sender that there is room."""
 
     def ready(self) -> bool:
-        """In memory: would `recv_into` (receiver) or `send` (sender) do something now?"""
+        """In memory, or where the stream reads ahead: would `recv_into` (receiver) or `send` (sender) do something now?"""
 
     def arm(self, *, armed: bool) -> None:
         """In memory: this end is about to poll `fd`, so the other one must ring; or it is back."""
@@ -79,14 +82,10 @@ class Transport(Protocol):
 
 def make(kind: Kind, name: str, host: str = "127.0.0.1") -> Transport:
     """The transport of this process. `name` is unique on this machine; `host` is the number by which others reach it."""
-    if kind == "unix":
-        from perdure.comm.transports.sockets import UnixTransport
+    if kind in ("unix", "tcp"):
+        from perdure.comm.transports.over_streams import StreamTransport
 
-        return UnixTransport(name)
-    if kind == "tcp":
-        from perdure.comm.transports.sockets import TcpTransport
-
-        return TcpTransport(host)
+        return StreamTransport(unix_address(name) if kind == "unix" else tcp_address(host))
     if kind == "threads":
         from perdure.comm.transports.threads import ThreadTransport
 

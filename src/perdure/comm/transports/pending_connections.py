@@ -8,16 +8,14 @@ on. Nobody would make a connection again that was closed meanwhile. So a connect
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from perdure.comm.transports.refused_connections import RefusedConnections, peer_of
+from perdure.comm.transports.refused_connections import RefusedConnections
 from perdure.comm.transports.resource_limits import check_resources, is_exhausted
-from perdure.streams.protocol import PATIENCE_S
-from perdure.streams.tcp_options import tune
+from perdure.streams.protocol import PATIENCE_S, Listener, Stream
 
 PENDING_MAX: Final = 1024
 """Of one listener. Arbitrary, above what a job's own dials can be."""
@@ -26,9 +24,9 @@ NO_MORE: Final = "no connection can be accepted any more"
 
 @dataclass(slots=True)
 class PendingConnection:
-    """Its connection, when it came, and what it has brought: bytes, and descriptors of files, which are the receiver's to close."""
+    """A stream, when it was accepted, and what it has brought: bytes, and descriptors of files, which are the receiver's to close."""
 
-    sock: socket.socket
+    stream: Stream
     since: float
     said: bytes = b""
     fds: list[int] = field(default_factory=list)
@@ -41,14 +39,13 @@ class PendingConnection:
     def close(self) -> None:
         """Hangs up."""
         self.drop_files()
-        self.sock.close()
+        self.stream.close()
 
 
 class PendingConnections:
     """Those of one listener. `watch` and `unwatch` are told of each: `heard` is to be called when a pending connection can be read."""
 
-    def __init__(self, listener: socket.socket, watch: Callable[[socket.socket], None], unwatch: Callable[[socket.socket], None]) -> None:
-        listener.setblocking(False)
+    def __init__(self, listener: Listener, watch: Callable[[Stream], None], unwatch: Callable[[Stream], None]) -> None:
         self._listener, self._watch, self._unwatch = listener, watch, unwatch
         self._pending: dict[int, PendingConnection] = {}
         """By descriptor, in the order in which they came."""
@@ -58,22 +55,21 @@ class PendingConnections:
         """One that waits at the listener. Raises ConfigError when this process has no means for it: nobody could reach it any more. Before
         that the pending connections go, the oldest first, or strangers could do that to it."""
         try:
-            sock, _ = self._listener.accept()
+            stream = self._listener.accept()
         except OSError as error:
             if is_exhausted(error) and self._pending:
                 return self._refuse_oldest()
             check_resources(NO_MORE, error)
             return None  # it hung up before it was accepted, or the listener is closed
-        sock.setblocking(False)
-        tune(sock)
-        pending = PendingConnection(sock, time.monotonic())
-        if sock.family == socket.AF_UNIX and peer_credentials(sock)[1] != os.getuid():
+        pending = PendingConnection(stream, time.monotonic())
+        peer = stream.credentials()
+        if peer is not None and peer.uid != os.getuid():
             return self._refuse(pending, "belongs to another user")
         self.expire(pending.since)
         if len(self._pending) >= PENDING_MAX:
             self._refuse_oldest()
-        self._pending[sock.fileno()] = pending
-        return self._watch(sock)
+        self._pending[stream.fileno()] = pending
+        return self._watch(stream)
 
     def heard(self, fd: int, nbytes: int) -> PendingConnection | None:
         """Read what is left of the first `nbytes` of a connection, and return it, no longer pending, with the last of them.
@@ -81,30 +77,27 @@ class PendingConnections:
         None: they are not complete, or the peer has hung up. Raises ConfigError as `let_in` does.
         """
         pending = self._pending.get(fd)
-        if pending is None:
-            return None
-        try:
-            data, fds, flags, _ = socket.recv_fds(pending.sock, nbytes - len(pending.said), 1)
-        except BlockingIOError:
-            return None
-        except OSError:
-            data, fds, flags = b"", [], 0
-        pending.said += data
-        pending.fds += fds
-        if flags & socket.MSG_CTRUNC and not fds:  # it has brought a file, for which there is no descriptor
-            check_resources(NO_MORE)
-        if flags & socket.MSG_CTRUNC:
-            self._refuse(pending, "has brought more than one file")
-        elif not data:
-            self._refuse(pending, "hung up" if pending.said else "")
-        elif len(pending.said) == nbytes:
-            self._forget(pending)
-            return pending
+        while pending is not None and (parcel := pending.stream.try_receive_parcel(nbytes - len(pending.said))) is not None:
+            pending.said += parcel.data
+            pending.fds += parcel.fds
+            if parcel.is_cut and not parcel.fds:  # it has brought a file, for which there is no descriptor
+                check_resources(NO_MORE)
+            if parcel.is_cut:
+                self._refuse(pending, "has brought more than one file")
+                return None
+            if not parcel.data:
+                self._refuse(pending, "hung up" if pending.said else "")
+                return None
+            if len(pending.said) == nbytes:
+                self._forget(pending)
+                return pending
+            if not pending.stream.pending():
+                return None
         return None
 
     def refuse(self, pending: PendingConnection, why: str) -> None:
         """One who has left with its first bytes: they are not right."""
-        self.refused.tell(peer_of(pending.sock), why)
+        self.refused.tell(pending.stream.peer(), why)
         pending.close()
 
     def expire(self, now: float) -> None:
@@ -119,8 +112,8 @@ class PendingConnections:
             pending.close()
 
     def _forget(self, pending: PendingConnection) -> None:
-        if self._pending.pop(pending.sock.fileno(), None) is not None:
-            self._unwatch(pending.sock)
+        if self._pending.pop(pending.stream.fileno(), None) is not None:
+            self._unwatch(pending.stream)
 
     def _refuse_oldest(self) -> None:
         self._refuse(next(iter(self._pending.values())), "said nothing")
@@ -132,9 +125,3 @@ class PendingConnections:
             self.refuse(pending, why)
         else:
             pending.close()
-
-
-def peer_credentials(sock: socket.socket) -> tuple[int, int]:
-    """(process id, user id) of the other end of a Unix socket, as its kernel tells."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[:4], "little"), int.from_bytes(credentials[4:8], "little")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 
 
@@ -17,12 +16,3 @@ class RefusedConnections:
         if not self._told:
             self._told = True
             print(f"perdure: a connection from {peer} was refused: it {why}; others will be without a word", file=sys.stderr, flush=True)
-
-
-def peer_of(sock: socket.socket) -> str:
-    """Where a connection comes from."""
-    try:
-        name = sock.getpeername()
-    except OSError:
-        return "a peer that is gone"
-    return "this machine" if sock.family == socket.AF_UNIX else str(name[0])

@@ -1,55 +1,52 @@
 """Streams in shared memory, between processes of one host.
 
-A ring carries the bytes; a Unix socket beside it carries the ring's file at the start, a byte for each ring of the bell, and shows by its
+A ring carries the bytes; a local stream beside it carries the ring's file at the start, a byte for each ring of the bell, and shows by its
 end that the other process is gone. Large messages are not copied into the ring: the receiver takes them from the sender's memory.
-Where rings cannot be had (another processor family) the same sockets carry everything.
+Where rings cannot be had (another processor family) the same streams carry everything.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
-import socket
 from collections.abc import Sequence
+from typing import Final
 
 from perdure.comm.transports import LinkRefused, OneWayStream, direct
-from perdure.comm.transports.pending_connections import PendingConnection, peer_credentials
+from perdure.comm.transports.over_streams import StreamEnd, StreamTransport, connected
+from perdure.comm.transports.pending_connections import PendingConnection
 from perdure.comm.transports.resource_limits import check_resources
 from perdure.comm.transports.ring import Ring, allocate, available
-from perdure.comm.transports.sockets import StreamEnd, UnixTransport, connected
-from perdure.streams.protocol import GivenUp, never
+from perdure.streams.addresses import unix_address
+from perdure.streams.protocol import GivenUp, Stream, never
+
+_RING: Final = (b"!",)
 
 
 class _RingStream:
     """What both ends share: the bell."""
 
     in_memory = True
+    reads_ahead = False
 
-    def __init__(self, sock: socket.socket, ring: Ring) -> None:
-        sock.setblocking(False)
-        self._sock, self.ring = sock, ring
-        self.fd = sock.fileno()
+    def __init__(self, stream: Stream, ring: Ring) -> None:
+        self._stream, self.ring = stream, ring
+        self._try_send, self._try_receive = stream.try_send, stream.try_receive_bytes
+        self.fd = stream.fileno()
         self.direct = True
 
     def wake(self) -> None:
         """Rings the bell. OSError: the other end is gone."""
-        with contextlib.suppress(BlockingIOError):  # it has rung so often already that the socket is full
-            self._sock.send(b"!")
+        self._try_send(_RING)  # where none is taken, it has rung so often already that the stream is full
 
     def hear(self) -> bool:
-        try:
-            return self._sock.recv(4096) != b""
-        except BlockingIOError:
-            return True
-        except ConnectionError:
-            return False
+        return self._try_receive(4096) != b""
 
     def settle(self) -> None:
         """Nothing to tell."""
 
     def close(self) -> None:
-        self._sock.close()
+        self._stream.close()
 
 
 class RingSender(_RingStream):
@@ -77,11 +74,9 @@ class RingSender(_RingStream):
 class RingReceiver(_RingStream):
     """The receiving end. `pid`: of the sender."""
 
-    def __init__(self, sock: socket.socket, ring: Ring, pid: int) -> None:
-        super().__init__(sock, ring)
+    def __init__(self, stream: Stream, ring: Ring, pid: int) -> None:
+        super().__init__(stream, ring)
         self._reader = direct.Reader(pid) if pid else None
-        self._something = select.poll()
-        self._something.register(sock, select.POLLIN)
         self._ended = False
         self.ready = ring.has_data
 
@@ -105,43 +100,44 @@ class RingReceiver(_RingStream):
         self.ring.consumer_arms(armed=armed)
 
     def read_directly(self, address: int, target: memoryview) -> bool:
-        """Looks at the socket afterwards: while it is open, the process that was read cannot have been another of the same number."""
+        """Looks at the stream afterwards: while it is open, the process that was read cannot have been another of the same number."""
         if self._reader is None or not self._reader.read(address, target):
             return False
-        if self._something.poll(0) and self._sock.recv(1, socket.MSG_PEEK) == b"":
+        if self._stream.has_ended():
             raise ConnectionResetError("the sender is gone")
         return True
 
 
-class SharedTransport(UnixTransport):
+class SharedTransport(StreamTransport):
     """Rings between the processes of one user on one host."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
+        super().__init__(unix_address(name))
         self.address = "shared:" + name
 
     def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> OneWayStream:
-        sock = connected(address.removeprefix("shared:"), given_up)
+        stream = connected(unix_address(address.removeprefix("shared:")), given_up)
         try:
             if not available():
-                socket.send_fds(sock, [greeting], [])
-                return StreamEnd(sock)
+                stream.send(greeting)
+                return StreamEnd(stream)
             fd = allocate()
             try:
                 ring = Ring(fd)
-                socket.send_fds(sock, [greeting], [fd])
+                stream.send_file(greeting, fd)
             finally:
                 os.close(fd)
         except OSError as error:
-            sock.close()
+            stream.close()
             check_resources("no memory can be shared with another rank", error)
             raise LinkRefused(str(error)) from None
-        return RingSender(sock, ring)
+        return RingSender(stream, ring)
 
     def _stream(self, pending: PendingConnection) -> OneWayStream:
         if not pending.fds:
-            return StreamEnd(pending.sock)
+            return StreamEnd(pending.stream)
         try:
-            return RingReceiver(pending.sock, Ring(pending.fds[0]), peer_credentials(pending.sock)[0])
+            peer = pending.stream.credentials()
+            return RingReceiver(pending.stream, Ring(pending.fds[0]), peer.pid if peer else 0)
         finally:
             pending.drop_files()

@@ -42,6 +42,7 @@ class _End:
     """0 sends, 1 receives."""
 
     in_memory = True
+    reads_ahead = False
     direct = False
 
     def __init__(self, pipe: _Pipe, end: int) -> None:
