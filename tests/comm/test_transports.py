@@ -8,9 +8,9 @@ import socket
 import pytest
 
 from perdure.comm.transports import Transport, pending_connections
-from perdure.comm.transports.over_streams import StreamTransport
 from perdure.comm.transports.ring import CAPACITY, Ring, allocate, available
 from perdure.comm.transports.shared import SharedTransport
+from perdure.comm.transports.stream_transport import StreamTransport
 from perdure.comm.transports.threads import ThreadTransport
 from perdure.streams.addresses import tcp_address, unix_address
 from perdure.testing import TransportTests

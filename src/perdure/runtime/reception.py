@@ -1,7 +1,8 @@
 """Who may connect to an agent: one who knows the job's token, which travels in configurations only, and on one machine has its user id.
 
 A connection's first bytes are a HELLO: the token, the role of who dials, a number. Until they are complete and the token is right nothing
-else of it is read, so nothing that comes from a stranger is ever decoded. A certificate in the place of the token belongs here too.
+else of it is read, so nothing that comes from a stranger is ever decoded. An encrypted scheme of `perdure.streams` checks certificates
+before that.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Transport(Protocol):
 def make(kind: Kind, name: str, host: str = "127.0.0.1") -> Transport:
     """The transport of this process. `name` is unique on this machine; `host` is the number by which others reach it."""
     if kind in ("unix", "tcp"):
-        from perdure.comm.transports.over_streams import StreamTransport
+        from perdure.comm.transports.stream_transport import StreamTransport
 
         return StreamTransport(unix_address(name) if kind == "unix" else tcp_address(host))
     if kind == "threads":

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from perdure.comm.transports import LinkRefused, OneWayStream, direct
-from perdure.comm.transports.over_streams import StreamEnd, StreamTransport, connected
 from perdure.comm.transports.pending_connections import PendingConnection
 from perdure.comm.transports.resource_limits import check_resources
 from perdure.comm.transports.ring import Ring, allocate, available
+from perdure.comm.transports.stream_transport import StreamEnd, StreamTransport, connected
 from perdure.streams.addresses import unix_address
 from perdure.streams.protocol import GivenUp, Stream, never
 
