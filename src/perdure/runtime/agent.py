@@ -1,13 +1,12 @@
 """The process of one node: drives `core.agent`, owns the vault, starts workers. Decides nothing.
 
 One thread selects on everything that can happen (connections of the orchestrator, of other agents, of workers; the nursery; results of
-the data plane's threads, through a queue and an eventfd) and feeds the core; it executes the core's commands. Bulk data moves on threads of
-`Links`.
+the data plane's threads, through a queue and an eventfd) and feeds the core; it executes the core's commands. `data_plane.DataPlane`
+carries out those on the vault.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import queue
 import signal
@@ -19,35 +18,27 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from perdure.coding import kernels
-from perdure.coding.cores import to_spare
 from perdure.core import agent as machine
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent.state import AgentState
 from perdure.core.ids import Label
-from perdure.core.layout import Geometry
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
-from perdure.errors import ConfigError, InternalError
-from perdure.runtime import exchange
+from perdure.errors import InternalError
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
+from perdure.runtime.data_plane import DataPlane
 from perdure.runtime.injector import Injector
-from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
-from perdure.runtime.posix import end_descendants, is_stopped, stand_back
+from perdure.runtime.posix import end_descendants, is_stopped
 from perdure.runtime.progress_page import ProgressPage
-from perdure.runtime.rank_restore import restore
 from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
-from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.stacks import StackRequest, in_brief
-from perdure.runtime.tasks import Task
-from perdure.runtime.vault import Vault, is_right
+from perdure.runtime.vault import is_right
 from perdure.streams import Listener, Stream, dial
-from perdure.streams.addresses import on_one_host
 from perdure.streams.pairs import pair
 
 
@@ -85,10 +76,9 @@ class AgentProcess:
         self._state = AgentState(me=context.agent, node=context.node, settings=settings, orphan_since=time.monotonic())
         self._nursery, self._control = nursery, control
         self._injector = context.injector
-        self._vault = Vault()
-        self._links = Links(self._vault, self._geometry_of, self._chunk_stored, context.admission)
         self._events: queue.SimpleQueue[ev.AgentEvent] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._data = DataPlane(self._state, context.admission, context.injector, self._post)
         self._loop = Loop()
         self._orchestrator: Channel | None = None
         self._round = 0
@@ -98,7 +88,6 @@ class AgentProcess:
         self._over = False
         self._nursery_went_on = time.monotonic()
         """When the nursery was last seen not to be stopped by a signal."""
-        self._scrubber = Scrubber(self._post)
         self._reception = Reception(self._loop, listener, context.admission, self._welcome)
         self._loop.watch(self._wake, lambda: os.eventfd_read(self._wake))
         self._loop.watch(nursery, self._nursery_said)
@@ -177,7 +166,7 @@ class AgentProcess:
 
     def _welcome(self, role: bytes, number: int, stream: Stream) -> None:
         if role == DATA:
-            self._links.run(number, lambda: self._links.serve(stream, number), "serve")
+            self._data.links.run(number, lambda: self._data.links.serve(stream, number), "serve")
         elif role == PEER:
             self._loop.read(Channel(stream), lambda message: self._step(ev.PeerSaid(agent=number, message=message)))
         elif role == ORCHESTRATOR and number > self._round:
@@ -238,67 +227,29 @@ class AgentProcess:
                 if rank in self._workers:
                     self._loop.send(self._workers[rank].channel, message)
                 if isinstance(message, msg.LabelCommitted):
-                    for fault in self._injector.flips(rank, message.label.superstep):
-                        flip(self._vault, rank, message.label, self._geometry_of(rank), fault.where, fault.seed)
+                    self._data.flip(rank, message.label)
             case do.StartWorker(rank=rank, incarnation=incarnation):
                 self._start_worker(rank, incarnation)
             case do.KillWorker(rank=rank, incarnation=incarnation):
                 self._kill_worker(rank, incarnation)
             case do.OpenLinks(plan=plan):
-                self._links.open(plan.generation)
-                kernels.share(self._cores_to_spare(plan))
+                self._data.open(plan)
                 if plan.generation > 1:
                     self._injector.at("installing", -1)
             case do.ShutLinks(generation=generation):
                 self._injector.at("sealed", -1)
-                self._shut_links(generation)
+                self._data.shut(generation)
             case do.ReportTraffic(label=label):
-                sent = self._links.sent
+                sent = self._data.links.sent
                 self._execute(do.TellOrchestrator(message=msg.Traffic(label=label, parity=sent.parity, rebuild=sent.rebuild)))
             case do.SendResult(rank=rank, label=label):
                 self._send_result(rank, label)
             case do.EndAgent():
                 self._over = True
             case do.ReserveMemory():
-                self._reserve(command)
+                self._data.reserve(command, self._nursery.prepare)
             case _:
-                self._execute_on_vault(command)
-
-    def _execute_on_vault(
-        self,
-        command: do.BindSlot | do.CopySlot | do.MoveLabel | do.ExposeSlot | do.ForgetLabel | do.DropRank | do.Protect | do.Restore
-        | do.Decode | do.VerifySlot | do.Scrub | do.Repair,
-    ) -> None:  # fmt: skip
-        match command:
-            case do.BindSlot(rank=rank, label=label, index=index, since=since):
-                self._vault.bind(rank, label, index, since)
-            case do.CopySlot():
-                self._copy_slot(command)
-                self._injector.at("keeping", command.label.superstep)
-            case do.MoveLabel(rank=rank, label=label, index=index):
-                self._vault.move(rank, label, index)
-            case do.ExposeSlot():
-                self._vault.expose(command.rank, command.label, command.offer)
-            case do.ForgetLabel(rank=rank, label=label):
-                self._vault.forget(rank, label)
-            case do.DropRank(rank=rank):
-                self._vault.drop(rank)
-            case do.Protect():
-                self._protect(command)
-                self._injector.at("encoding", command.label.superstep)
-            case do.Restore():
-                self._on_links(lambda task: restore(task, command, self._post), "restore", command.rank)
-                self._injector.at("restoring", command.label.superstep)
-            case do.Decode(tasks=tasks):
-                self._decode(tasks)
-                self._injector.at("rebuilding", tasks[0].label.superstep)
-            case do.VerifySlot():
-                self._verify(command)
-            case do.Scrub():
-                if self._scrubber.order(self._plan().generation, command):
-                    self._on_links(self._scrubber.work, "scrub", command.rank)
-            case do.Repair():
-                self._on_links(lambda task: repair(task, command, self._post), "repair", command.rank)
+                self._data.execute(command)
 
     def _tell_peer(self, agent: int, message: msg.ToPeer) -> None:
         """A peer that cannot be reached is not waited for: silence is what detection is about.
@@ -326,7 +277,7 @@ class AgentProcess:
         page.clear()
         worker = self._workers[rank] = Worker(rank, incarnation, Channel(ours), page, page_fd)
         self._loop.read(worker.channel, self._hearer(worker))
-        self._nursery.start(rank, incarnation, [theirs.fileno(), page_fd, *self._vault.slot_fds(rank)])
+        self._nursery.start(rank, incarnation, [theirs.fileno(), page_fd, *self._data.vault.slot_fds(rank)])
         theirs.close()
 
     def _kill_worker(self, rank: int, incarnation: int) -> None:
@@ -352,117 +303,15 @@ class AgentProcess:
             print(f"perdure: the threads of rank {worker.rank} when it was ended, the main one last:\n{text}", file=sys.stderr)
         return in_brief(text)
 
-    def _shut_links(self, generation: int) -> None:
-        self._links.shut(generation)
-
-        def wait() -> None:
-            self._links.wait_quiet(generation)
-            self._post(ev.LinksQuiet(generation=generation))
-
-        self._links.run(UNTIL_THE_END, wait, "quiet")
-
-    def _on_links(self, work: Callable[[Task], None], name: str, rank: int) -> None:
-        """Runs work that needs links of this generation on a thread of its own."""
-        plan = self._plan()
-
-        def body() -> None:
-            task = Task(self._links, self._vault, plan, self._state.me)
-            try:
-                work(task)
-            except (ConfigError, MemoryError) as error:
-                self._post(ev.NoMemory(rank=rank, text=str(error) or "no memory left to work in"))
-            finally:
-                task.close()
-
-        self._links.run(plan.generation, body, name)
-
-    def _protect(self, command: do.Protect) -> None:
-        """Having memory for parity can take long, so it is for the thread; without parity there is nothing to have."""
-        plan = self._plan()
-        geometry = plan.geometry(plan.group_index(command.rank))
-
-        def note() -> None:
-            self._vault.with_offers(command.rank, command.label, command.member_offers, plan.member_of(command.rank), geometry)
-
-        def work(task: Task) -> None:
-            note()
-            if command.label.superstep == 0:
-                self._vault.touch_parity(command.rank, command.label)
-            exchange.protect(task, command)
-
-        if geometry.m:
-            self._on_links(work, "protect", command.rank)
-        else:
-            note()
-
-    def _copy_slot(self, command: do.CopySlot) -> None:
-        def work(task: Task) -> None:
-            self._vault.copy_slot(command.rank, command.label)
-            self._post(ev.SlotCopied(rank=command.rank, label=command.label, generation=command.generation))
-
-        self._on_links(work, "keep", command.rank)
-
-    def _decode(self, tasks: tuple[msg.DecodeTask, ...]) -> None:
-        """Stripes are decoded one after the other, in the order of the assignment. Those that no rank waits for stand back: the ranks that
-        they protect compute meanwhile."""
-        is_urgent = any(task.urgent for task in tasks)
-
-        def work(task: Task) -> None:
-            if not is_urgent:
-                stand_back()
-            for one in tasks:
-                exchange.decode(task, one)
-
-        self._on_links(work, "decode", tasks[0].wanted[0][1])
-
-    def _verify(self, command: do.VerifySlot) -> None:
-        geometry = self._geometry_of(command.rank)
-
-        def work(task: Task) -> None:
-            wrong = self._vault.wrong_chunks(command.rank, command.label, geometry, parity=command.parity)
-            self._post(ev.SlotVerified(rank=command.rank, label=command.label, wrong=wrong))
-
-        self._on_links(work, "verify", command.rank)
-
     def _send_result(self, rank: int, label: Label) -> None:
-        offer = self._vault.held(rank, label).offer
+        offer = self._data.vault.held(rank, label).offer
         assert offer is not None
         item = next((item for item in offer.items if item.name == "__result__"), None)
-        payload = b"" if item is None else self._vault.slot(rank, label)[item.offset : item.offset + item.nbytes].tobytes()
+        payload = b"" if item is None else self._data.vault.slot(rank, label)[item.offset : item.offset + item.nbytes].tobytes()
         if item is not None and not is_right(item, np.frombuffer(payload, np.uint8)):
             self._step(ev.ResultWrong(rank=rank, label=label))
             return
         self._execute(do.TellOrchestrator(message=msg.Result(payload=payload)))
-
-    def _reserve(self, command: do.ReserveMemory) -> None:
-        """Touched memory for ranks that may come, and workers that have mapped it; on a thread, for it can take seconds."""
-
-        def touch() -> None:
-            live_bytes = 0 if self._state.settings.is_tight else command.snapshot_bytes  # in tight mode a slot is live
-            ready = functools.partial(self._nursery.prepare, live_bytes)
-            self._vault.reserve(command.ranks, command.snapshot_bytes, command.parity_bytes, ready)
-
-        self._links.run(UNTIL_THE_END, touch, "reserve")
-
-    def _chunk_stored(self, rank: int, label: Label, position: int) -> None:
-        """A chunk came in complete: part of a commit, or of a rebuild."""
-        d = self._geometry_of(rank).d
-        if label == self._plan().base:
-            self._post(ev.ChunkStored(rank=rank, label=label, position=position))
-        else:
-            self._post(ev.ParityStored(rank=rank, label=label, p=position - d))
-
-    def _cores_to_spare(self, plan: Plan) -> tuple[int, ...]:
-        """Those of this machine that help to encode and decode in this process. A custodian, which is in no plan, does neither."""
-        if not plan.ranks_of(self._state.me):
-            return ()
-        here = on_one_host(plan.addresses, plan.address_of(self._state.me))
-        ranks = sum(len(plan.ranks_of(agent)) for agent in here)
-        return to_spare(sorted(os.sched_getaffinity(0)), ranks, len(here), self._state.settings.kernel_helpers)
-
-    def _geometry_of(self, rank: int) -> Geometry:
-        plan = self._plan()
-        return plan.geometry(plan.group_index(rank))
 
     def _plan(self) -> Plan:
         assert self._state.plan is not None
