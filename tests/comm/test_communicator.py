@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perdure.comm import BAND, IN_PLACE, LAND, MAX, MIN, PROC_NULL, PROD, SUM, Communicator
+from perdure.comm import BAND, IN_PLACE, LAND, MAX, MIN, PROC_NULL, PROD, SUM, Communicator, world_of
 from perdure.comm.mesh import HANDSHAKE
 from perdure.errors import GenerationRevoked, UsageError
 from tests.comm.worlds import DEADLINE_S, World
@@ -149,7 +149,7 @@ def test_a_generation_entered_late_finds_what_others_sent_already() -> None:
     got: list[Any] = []
 
     def early() -> None:
-        comm = world.meshes[0].enter(generation=5, size=2, addresses=addresses, incarnations=[1, 1])
+        comm = world_of(world.meshes[0].enter(generation=5, size=2, addresses=addresses, incarnations=[1, 1]))
         comm.send("early", 1)
         gate.set()
         got.append(comm.recv(source=1))
@@ -157,7 +157,7 @@ def test_a_generation_entered_late_finds_what_others_sent_already() -> None:
     thread = threading.Thread(target=early)
     thread.start()
     assert gate.wait(DEADLINE_S)
-    comm = world.meshes[1].enter(generation=5, size=2, addresses=addresses, incarnations=[1, 1])
+    comm = world_of(world.meshes[1].enter(generation=5, size=2, addresses=addresses, incarnations=[1, 1]))
     assert comm.recv(source=0) == "early"
     comm.send("late", 0)
     thread.join(DEADLINE_S)

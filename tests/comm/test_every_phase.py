@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perdure.comm import Communicator, Mesh
+from perdure.comm import Communicator, Mesh, world_of
 from perdure.comm.links import HEAD
 from perdure.errors import GenerationRevoked
 from tests.comm import catalogue
@@ -191,7 +191,7 @@ def _with_a_killed_process(transport: Any, call: catalogue.Call, count: int, las
 
     def survive(rank: int) -> None:
         try:
-            comm = meshes[rank].enter(generation=1, size=3, addresses=addresses, incarnations=[1, 1, 1])
+            comm = world_of(meshes[rank].enter(generation=1, size=3, addresses=addresses, incarnations=[1, 1, 1]))
             comm.alltoall([0] * 3)
             found[rank] = (call(comm, count),)
             while True:
@@ -224,7 +224,7 @@ def _be_killed(
         signal.alarm(int(DEADLINE_S))
         mesh = Mesh(job=job, rank=2, incarnation=1, monitor=Quiet(), transport=transport)
         os.write(writing, (mesh.address + "\n").encode())
-        comm = mesh.enter(generation=1, size=3, addresses=[*addresses, mesh.address], incarnations=[1, 1, 1])
+        comm = world_of(mesh.enter(generation=1, size=3, addresses=[*addresses, mesh.address], incarnations=[1, 1, 1]))
         comm.alltoall([0] * 3)
         frames = Frames(comm, last, cut, leave=lambda: os.kill(os.getpid(), signal.SIGKILL))
         frames.go_if_due()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perdure.comm import Communicator, Mesh
+from perdure.comm import Communicator, Mesh, world_of
 from perdure.comm.links import HEAD
 from perdure.comm.requests import Request
 from perdure.errors import GenerationRevoked, InternalError
@@ -155,7 +155,7 @@ def test_a_revoke_wakes_a_rank_that_connects(transport: Any) -> None:
         inside, result = threading.Event(), []
 
         def body() -> None:
-            comm = mesh.enter(generation=1, size=2, addresses=[mesh.address, address], incarnations=[1, 1])
+            comm = world_of(mesh.enter(generation=1, size=2, addresses=[mesh.address, address], incarnations=[1, 1]))
             inside.set()
             try:
                 comm.Send(np.zeros(1), 1)

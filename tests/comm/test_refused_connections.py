@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from perdure.comm import world_of
 from perdure.comm.mesh import HANDSHAKE, VERSION, Mesh
 from perdure.comm.transports import Kind
 from tests.comm.worlds import Quiet
@@ -42,8 +43,8 @@ def test_strangers_are_refused_and_told_of_once_for_each_reason(transport: Kind,
     assert all(line.startswith("perdure: a connection from ") and "was refused" in line for line in told)
     other = Mesh(job=job, rank=0, incarnation=1, monitor=Quiet(), transport=transport)
     addresses, incarnations = (other.address, "", "", mesh.address), (1, 1, 1, 1)
-    here = other.enter(generation=1, size=4, addresses=addresses, incarnations=incarnations)
-    there = mesh.enter(generation=1, size=4, addresses=addresses, incarnations=incarnations)
+    here = world_of(other.enter(generation=1, size=4, addresses=addresses, incarnations=incarnations))
+    there = world_of(mesh.enter(generation=1, size=4, addresses=addresses, incarnations=incarnations))
     here.send("one of ours", 3)
     assert there.recv(source=0) == "one of ours"
     mesh.close()

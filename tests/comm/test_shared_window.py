@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,13 +84,13 @@ def test_ranks_that_disagree_are_told(worlds: Any) -> None:
 
 def test_where_it_cannot_be_had_all_ranks_do_without(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One rank of three does not get at one file: what it finds there has another mark."""
-    mapped, calls = shared_window._mapped, []
+    mapped, calls = shared_window.mapped, []
 
-    def sometimes(pid: int, number: int, mark: bytes) -> Any:
-        calls.append(number)
-        return mapped(pid, number, os.urandom(16) if len(calls) == 1 else mark)
+    def sometimes(place: bytes) -> Any:
+        calls.append(place)
+        return mapped(place[:-16] + os.urandom(16) if len(calls) == 1 else place)
 
-    monkeypatch.setattr(shared_window, "_mapped", sometimes)
+    monkeypatch.setattr(shared_window, "mapped", sometimes)
 
     def body(comm: Communicator) -> tuple[bool, float]:
         out = np.empty(LONG)
@@ -102,6 +103,7 @@ def test_where_it_cannot_be_had_all_ranks_do_without(worlds: Any, monkeypatch: p
 
 def test_what_is_no_file_of_ours_is_not_mapped() -> None:
     fd = os.memfd_create("other")
-    assert shared_window._mapped(os.getpid(), fd, b"\0" * 16) is None
+    place = struct.pack("<II16s", os.getpid(), fd, b"\0" * 16)
+    assert shared_window.mapped(place) is None
     os.close(fd)
-    assert shared_window._mapped(os.getpid(), fd, b"\0" * 16) is None
+    assert shared_window.mapped(place) is None

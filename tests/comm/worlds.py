@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from perdure.comm import Communicator, Mesh
+from perdure.comm import Communicator, Mesh, world_of
 from perdure.errors import ProgramExited
 
 DEADLINE_S = 20.0
@@ -68,7 +68,9 @@ class World:
         addresses = [mesh.address for mesh in self.meshes]
 
         def rank_main(rank: int) -> None:
-            comm = self.meshes[rank].enter(generation=generation, size=self.size, addresses=addresses, incarnations=[1] * self.size)
+            comm = world_of(
+                self.meshes[rank].enter(generation=generation, size=self.size, addresses=addresses, incarnations=[1] * self.size)
+            )
             try:
                 results[rank] = body(comm)
             except BaseException as error:

@@ -1,18 +1,21 @@
 """How do ranks talk to one another, and how do they learn at once that it is over?
 
-`Mesh` lives as long as a worker's process; `Mesh.enter` gives the `Communicator` of one generation, with mpi4py's names and argument
-order. A revoke wakes every blocked call; from then on every call of that communicator raises `GenerationRevoked`.
+`Mesh` lives as long as a worker's process; `Mesh.enter` gives the messages of one generation, and `world_of` their `Communicator`, with
+mpi4py's names and argument order. A revoke wakes every blocked call; from then on every call of that communicator raises
+`GenerationRevoked`.
 
 From bottom to top: `transports` (bytes in order) → `traffic` (all links, and waiting) → `matching`, `engine` (messages) → `comm_state`
 (ranks and contexts) → `schedules`, `reductions` (collectives as generators) → `plans` (arguments) → `communicator` (the calls).
 """
 
-from perdure.comm.communicator import Communicator
+from perdure.comm import topocomms as _topocomms  # noqa: F401  (its classes are made by calls of `Communicator`)
+from perdure.comm.communicator import Communicator, world_of
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, IN_PLACE, PROC_NULL
-from perdure.comm.mesh import Mesh, Monitor
+from perdure.comm.mesh import Mesh
+from perdure.comm.monitor import Monitor
 from perdure.comm.ops import BAND, BOR, BXOR, LAND, LOR, LXOR, MAX, MAXLOC, MIN, MINLOC, PROD, SUM, Op
 
 __all__ = [
     "ANY_SOURCE", "ANY_TAG", "BAND", "BOR", "BXOR", "IN_PLACE", "LAND", "LOR", "LXOR", "MAX", "MAXLOC", "MIN", "MINLOC", "PROC_NULL",
-    "PROD", "SUM", "Communicator", "Mesh", "Monitor", "Op",
+    "PROD", "SUM", "Communicator", "Mesh", "Monitor", "Op", "world_of",
 ]  # fmt: skip

@@ -14,11 +14,11 @@ from perdure.comm.attributes import Attributes
 from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL, TAG_UB_VALUE
 from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.matching import Receive
+from perdure.comm.shared_window import SharedWindow
+from perdure.comm.topologies import Topology
 
 if TYPE_CHECKING:
     from perdure.comm.engine import Inside, MessageEngine, Part
-    from perdure.comm.shared_window import SharedWindow
-    from perdure.comm.topologies import Topology
 
 WORLD_CONTEXT: Final = 2
 SELF_CONTEXT: Final = 4

@@ -25,7 +25,7 @@ from perdure.comm.persistent import PersistentCollectives
 from perdure.comm.point_to_point import PointToPoint
 from perdure.comm.probes import Probes
 from perdure.comm.scoped import Scoped
-from perdure.comm.topology_calls import TopologyCalls
+from perdure.comm.topology_calls import CLASSES, TopologyCalls
 from perdure.errors import ProgramExited, UsageError
 
 if TYPE_CHECKING:
@@ -116,6 +116,12 @@ class Comm(
         m = self.held()
         m.engine.monitor.abort(ProgramExited(f"rank {m.rank} called Abort({errorcode}): exit status {errorcode & 0xFF or 1}"))
 
+    def _made(self, comm_state: CommState | None) -> Any:
+        """Return the communicator of a state, as a class that its topology asks for; COMM_NULL on a rank that is left out."""
+        if comm_state is None:
+            return COMM_NULL
+        return CLASSES.get(type(comm_state.topology), Intracomm).of(comm_state)
+
     @classmethod
     def Get_parent(cls) -> Intercomm:
         """The null communicator: a job has no parent."""
@@ -195,7 +201,7 @@ COMM_SELF: Final[Intracomm] = Intracomm()
 COMM_SELF.constant, COMM_SELF._current = "COMM_SELF", "self"
 
 
-def world(engine: MessageEngine) -> Intracomm:
+def world_of(engine: MessageEngine) -> Intracomm:
     """All ranks of a generation."""
     ranks = tuple(range(engine.size))
     return Intracomm.of(CommState(engine, ranks, engine.rank, WORLD_CONTEXT, name="MPI_COMM_WORLD"))  # type: ignore[no-any-return]
@@ -213,8 +219,8 @@ def _comm_states() -> dict[str, CommState]:
     found = _constants.get()
     if found is not None:
         return found
-    if not _singleton and (alone := singleton.communicator()) is not None:
-        _singleton.update(_both(alone))
+    if not _singleton and (alone := singleton.messages()) is not None:
+        _singleton.update(_both(world_of(alone)))
     return _singleton if singleton.is_allowed() else {}
 
 

@@ -13,21 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from perdure.comm.active import Active
 from perdure.comm.intake import fresh
 from perdure.comm.lifecycle import Lifecycle, begun
 from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
 from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
-from perdure.comm.traffic import MessageTraffic
+from perdure.comm.monitor import Monitor
+from perdure.comm.traffic import Dialer, MessageTraffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 from perdure.core.commit_intervals import Match, match
 from perdure.errors import UsageError
-
-if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
-    from perdure.comm.mesh import Mesh, Monitor
 
 DIRECT_FROM_BYTES: Final = 96 * 1024
 """From here on one copy and an answer instead of two copies through the ring. Measured at 64 KiB, one way: two copies 14 us, one copy
@@ -76,13 +73,20 @@ class Inside:
         self._release()
 
 
+class Context(Protocol):
+    """A communicator, as far as its messages are described to a reader: see `comm_state.CommState`."""
+
+    name: str
+    ranks: tuple[int, ...]
+
+
 class MessageEngine:
     """Used by one thread at a time: see `traffic`."""
 
     def __init__(
-        self, mesh: Mesh, generation: int, size: int, addresses: tuple[str, ...], incarnations: tuple[int, ...], monitor: Monitor
+        self, dialer: Dialer, generation: int, size: int, addresses: tuple[str, ...], incarnations: tuple[int, ...], monitor: Monitor
     ) -> None:
-        self.generation, self.size, self.rank = generation, size, mesh.rank
+        self.generation, self.size, self.rank = generation, size, dialer.rank
         self.incarnations, self.monitor = incarnations, monitor
         self.mailbox = Mailbox()
         self.interval = 0
@@ -91,7 +95,7 @@ class MessageEngine:
         """The superstep of the last one."""
         self._later: list[Arrival] = []
         """Messages of ranks that have passed a commit which this one has yet to pass, in the order of arrival."""
-        self.comm_states: weakref.WeakValueDictionary[int, CommState] = weakref.WeakValueDictionary()
+        self.comm_states: weakref.WeakValueDictionary[int, Context] = weakref.WeakValueDictionary()
         """The communicators that are held, by context."""
         self.active = Active()
         self._insides: dict[str, Inside] = {}
@@ -101,7 +105,7 @@ class MessageEngine:
         self._lifecycle: Lifecycle | None = None
         self.log: Log | None = None
         """Told of every message that is sent, before it leaves: the seam for replay (Elnozahy et al. 2002). Off by default."""
-        self.traffic = MessageTraffic(mesh, generation, addresses, monitor, self)
+        self.traffic = MessageTraffic(dialer, generation, addresses, monitor, self)
         self.receive_for = self.mailbox.receive_for
         self.wait: Callable[[Part], None] = self.traffic.wait
         self.check: Callable[[], None] = self.traffic.check

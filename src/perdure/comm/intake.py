@@ -8,9 +8,9 @@ import numpy as np
 
 from perdure.comm.links import DATA, HEAD, HEAD_BYTES, OFFER, REFUSED, TAKEN, Inward
 from perdure.comm.matching import Arrival, Receive
+from perdure.comm.monitor import Monitor
 
 if TYPE_CHECKING:
-    from perdure.comm.mesh import Monitor
     from perdure.comm.transports.ring import Ring
 
 _WITHOUT_BYTES: Final = frozenset((OFFER, TAKEN, REFUSED))

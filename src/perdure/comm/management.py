@@ -29,6 +29,7 @@ class Management(Attributed):
         def held(self) -> CommState: ...
         @classmethod
         def of(cls, thing: CommState) -> Any: ...
+        def _made(self, comm_state: CommState | None) -> Any: ...
 
     # ---- ranks ----------------------------------------------------------------------------------------------------------------
 
@@ -152,12 +153,10 @@ class Management(Attributed):
 
     def _child_if(self, member: bool, m: CommState, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> Any:
         """The communicator of `ranks`; COMM_NULL on a rank that is not among them."""
-        from perdure.comm.communicator import COMM_NULL, Intracomm
-
         if not member:
             self._nothing(m, made_by)
-            return COMM_NULL
-        return Intracomm.of(self._child(m, ranks, made_by))
+            return self._made(None)
+        return self._made(self._child(m, ranks, made_by))
 
     # ---- what is attached -------------------------------------------------------------------------------------------------------
 

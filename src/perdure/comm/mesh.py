@@ -11,51 +11,17 @@ import hmac
 import os
 import struct
 import threading
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from collections.abc import Sequence
+from typing import Final
 
 from perdure.comm.engine import MessageEngine
+from perdure.comm.monitor import Monitor
 from perdure.comm.transports import Kind, OneWayStream, make
 from perdure.comm.transports.refused_connections import RefusedConnections
-from perdure.errors import ProgramExited
 from perdure.streams.protocol import GivenUp, never
-
-if TYPE_CHECKING:
-    from perdure.comm.communicator import Communicator
 
 HANDSHAKE: Final = struct.Struct("<16sIIII")
 VERSION: Final = 2
-
-
-class Monitor(Protocol):
-    """What the runtime wants to know of the communicator. Called by the threads that are inside calls, one at a time."""
-
-    def enter(self, call: str) -> None:
-        """A public call begins; may raise `UsageError` or `GenerationRevoked`."""
-
-    def leave(self) -> None:
-        """It ends."""
-
-    def moved(self, nbytes: int) -> None:
-        """So many bytes of the application were sent or received."""
-
-    def progressed(self) -> None:
-        """Bytes of a message that is still in transit have moved."""
-
-    def has_company(self) -> bool:
-        """Does the rank have more threads than the one that calls? Then `waits` is called now and then."""
-
-    def waits(self, threads: Collection[int]) -> None:
-        """The rank has waited in calls of these threads, by identifier, and nothing has happened. Called now and then."""
-
-    def abort(self, error: ProgramExited) -> NoReturn:
-        """The program ends the job. Called by any thread, which goes no further."""
-
-    def suspect(self, rank: int) -> None:
-        """The connection of a rank ended although the generation is not revoked: a hint."""
-
-    def failed(self, error: BaseException) -> None:
-        """Nobody can connect to this rank any more. Called by the thread that accepts connections, which ends."""
 
 
 class Mesh:
@@ -75,10 +41,8 @@ class Mesh:
         self._revoked = self._paused = 0
         threading.Thread(target=self._accept, name="comm-accept", daemon=True).start()
 
-    def enter(self, *, generation: int, size: int, addresses: Sequence[str], incarnations: Sequence[int]) -> Communicator:
-        """The communicator of a generation. Ends the one before."""
-        from perdure.comm.communicator import world
-
+    def enter(self, *, generation: int, size: int, addresses: Sequence[str], incarnations: Sequence[int]) -> MessageEngine:
+        """Return the messages of a generation, for `communicator.world_of`. Ends those of the generation before."""
         engine = MessageEngine(self, generation, size, tuple(addresses), tuple(incarnations), self._monitor)
         with self._lock:
             previous, self._engine = self._engine, engine
@@ -91,7 +55,7 @@ class Mesh:
             previous.traffic.close()
         for link in parked:
             self._hand_over(*link)
-        return world(engine)
+        return engine
 
     def revoke(self, generation: int) -> None:
         """Wakes every blocked call up to that generation; they raise `GenerationRevoked`. One that is entered later raises at once."""

@@ -16,7 +16,8 @@ from perdure.comm.constants import IN_PLACE, PROC_NULL
 from perdure.comm.failures import ErrorClass, ValueException
 from perdure.comm.operations import Schedule
 from perdure.comm.ops import Op, combiner
-from perdure.comm.shared_window import HALF_BYTES, RANKS_MAX, meet
+from perdure.comm.shared_window import HALF_BYTES
+from perdure.comm.window_setup import RANKS_MAX, meet
 
 if TYPE_CHECKING:
     from perdure.comm.comm_state import CommState, Exchange

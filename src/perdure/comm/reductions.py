@@ -18,7 +18,8 @@ from perdure.comm.comm_state import Exchange
 from perdure.comm.matching import Receive
 from perdure.comm.operations import Schedule
 from perdure.comm.schedules import all_gather, gather, tree
-from perdure.comm.shared_window import SharedWindow, everybody
+from perdure.comm.shared_window import SharedWindow
+from perdure.comm.window_setup import everybody
 
 Array = NDArray[Any]
 Combine = Callable[[Array, Array, Array], Any]

@@ -9,12 +9,11 @@ import os
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
+from perdure.comm.engine import MessageEngine
+from perdure.comm.mesh import Mesh
 from perdure.errors import ProgramExited
-
-if TYPE_CHECKING:
-    from perdure.comm.communicator import Communicator
 
 _forbidden: Final[list[str]] = []
 """Why this process is no job by itself; empty: it may be one."""
@@ -48,10 +47,8 @@ def why_none() -> str:
     return "no job is running in this process: start the program with `perdure run`"
 
 
-def communicator() -> Communicator | None:
-    """Return a new communicator of one rank; None: this process is or has part of a job."""
-    from perdure.comm.mesh import Mesh
-
+def messages() -> MessageEngine | None:
+    """Return the messages of a job of one rank; None: this process is or has part of a job."""
     if not is_allowed():
         return None
     mesh = Mesh(job=os.urandom(16), rank=0, incarnation=1, monitor=_Nobody(), transport="threads")

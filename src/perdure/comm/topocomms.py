@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from perdure.comm.communicator import Intracomm
 from perdure.comm.neighbours import NeighbourCollectives
 from perdure.comm.topologies import DistGraph, Graph, Grid, Weights
+from perdure.comm.topology_calls import CLASSES
 
 
 class Topocomm(NeighbourCollectives, Intracomm):
@@ -191,5 +192,4 @@ class Distgraphcomm(Topocomm):
         return *self.inoutedges, self._graph.weights
 
 
-OF_TOPOLOGY: Final = {Grid: Cartcomm, Graph: Graphcomm, DistGraph: Distgraphcomm}
-"""Topology -> class."""
+CLASSES.update({Grid: Cartcomm, Graph: Graphcomm, DistGraph: Distgraphcomm})

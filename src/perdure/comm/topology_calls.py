@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from perdure.comm import constants as c
 from perdure.comm.failures import ErrorClass, MPIException, ValueException
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from perdure.comm.comm_state import CommState
 
 
+CLASSES: Final[dict[type[Any], type[Any]]] = {}
+"""Topology -> class of the communicators that have it; `topocomms`, which defines these classes, enters them."""
+
+
 class TopologyCalls:
     """A part of `Intracomm`."""
 
@@ -24,6 +28,7 @@ class TopologyCalls:
         def held(self) -> CommState: ...
         def allgather(self, sendobj: Any) -> list[Any]: ...
         def _child(self, m: CommState, ranks: tuple[int, ...], made_by: tuple[Any, ...]) -> CommState: ...
+        def _made(self, comm_state: CommState | None) -> Any: ...
         def _nothing(self, m: CommState, made_by: tuple[Any, ...]) -> None: ...
 
     def Create_cart(self, dims: Sequence[int], periods: Any = None, reorder: bool = False) -> Any:
@@ -94,16 +99,13 @@ class TopologyCalls:
         return self._with_topology(graph, m.size, ("dist",))
 
     def _with_topology(self, topology: Topology, count: int, made_by: tuple[Any, ...]) -> Any:
-        from perdure.comm.communicator import COMM_NULL
-        from perdure.comm.topocomms import OF_TOPOLOGY
-
         m = self.held()
         if m.rank >= count:
             self._nothing(m, made_by)
-            return COMM_NULL
+            return self._made(None)
         child = self._child(m, m.ranks[:count], made_by)
         child.topology = topology
-        return OF_TOPOLOGY[type(topology)].of(child)
+        return self._made(child)
 
 
 def _ends(index: Sequence[int], edges: Sequence[int]) -> list[int]:

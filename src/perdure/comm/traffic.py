@@ -12,17 +12,16 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from perdure.comm.intake import Intake, Receiver
 from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
 from perdure.comm.matching import Receive
+from perdure.comm.monitor import Monitor
 from perdure.comm.transports import LinkRefused, OneWayStream
 from perdure.comm.turns import Turns
 from perdure.errors import GenerationRevoked, InternalError
-
-if TYPE_CHECKING:
-    from perdure.comm.mesh import Mesh, Monitor
+from perdure.streams.protocol import GivenUp
 
 PEER_LOST_TIMEOUT_S: Final = 60.0
 """After a peer's link ended, the revoke must follow: detection takes seconds at most."""
@@ -39,15 +38,26 @@ COPY_BYTES_PER_S: Final = 5e9
 asleep just before the answer comes would cost as much again (measured, 1 MiB: 130 us one way instead of 90)."""
 
 
+class Dialer(Protocol):
+    """A rank that can connect to others."""
+
+    @property
+    def rank(self) -> int:
+        """Its number in the job."""
+
+    def dial(self, generation: int, address: str, given_up: GivenUp) -> OneWayStream:
+        """Connect to a rank of this generation. LinkRefused: nobody listens there, or `given_up` returned true."""
+
+
 class MessageTraffic:
     """Used by the thread whose turn it is; `revoke`, `pause` and `accepted` by any."""
 
-    def __init__(self, mesh: Mesh, generation: int, addresses: tuple[str, ...], monitor: Monitor, receiver: Receiver) -> None:
+    def __init__(self, dialer: Dialer, generation: int, addresses: tuple[str, ...], monitor: Monitor, receiver: Receiver) -> None:
         self.revoked = self.held = self.is_stopped = False
         """`is_stopped`: the generation is over, or paused. One look tells a call that there is nothing to check."""
         self.background: list[Callable[[], bool]] = []
         """Non-blocking collectives: each is called after bytes moved, goes on as far as it can, and says whether it is over."""
-        self._mesh, self._generation, self._addresses = mesh, generation, addresses
+        self._dialer, self._generation, self._addresses = dialer, generation, addresses
         self._monitor, self._intake = monitor, Intake(generation, receiver, monitor)
         self._out: dict[int, Outward] = {}
         self._in: dict[int, Inward] = {}
@@ -277,7 +287,7 @@ class MessageTraffic:
             return LOOK_AGAIN_MS if self._monitor.has_company() else None
         left_s = self._lost_at + PEER_LOST_TIMEOUT_S - time.monotonic()
         if left_s <= 0:
-            raise InternalError(f"rank {self._mesh.rank}: the links of ranks {sorted(self._lost)} ended, and no revoke followed")
+            raise InternalError(f"rank {self._dialer.rank}: the links of ranks {sorted(self._lost)} ended, and no revoke followed")
         return min(left_s * 1000, LOOK_AGAIN_MS)
 
     def _watch(self, fd: int, events: int, react: Callable[[], object]) -> None:
@@ -296,7 +306,7 @@ class MessageTraffic:
         out = self._out.get(rank)
         if out is None:
             try:
-                stream = self._mesh.dial(self._generation, self._addresses[rank], lambda: self.revoked)
+                stream = self._dialer.dial(self._generation, self._addresses[rank], lambda: self.revoked)
             except LinkRefused:
                 self.lose(rank)
                 return None

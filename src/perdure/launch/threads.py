@@ -19,7 +19,7 @@ import cloudpickle
 
 from perdure import job
 from perdure.adapters.kept_memory import KeptMemory
-from perdure.comm import Mesh, singleton
+from perdure.comm import Mesh, singleton, world_of
 from perdure.core.job_events import FinishedEvent, GenerationStartedEvent, JobEvent, ResumedEvent, TimedEvent
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed
@@ -128,9 +128,9 @@ class _Threads:
         try:
             self._rendezvous.check()
             addresses = [mesh.address for mesh in self._meshes]
-            comm = self._meshes[rank].enter(generation=1, size=self._size, addresses=addresses, incarnations=[1] * self._size)
+            engine = self._meshes[rank].enter(generation=1, size=self._size, addresses=addresses, incarnations=[1] * self._size)
             session = ThreadSession(
-                self._rendezvous, self._monitors[rank], comm, self._parameters, self._publish, tight=self._settings.is_tight
+                self._rendezvous, self._monitors[rank], world_of(engine), self._parameters, self._publish, tight=self._settings.is_tight
             )
             arguments = arguments_of(self._function, self._program)
             job.run_main(self._function, arguments, session, KeptMemory(), self._keep_result)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from perdure.comm import Communicator, Mesh
+from perdure.comm import Communicator, Mesh, world_of
 from perdure.comm.transports import Kind
 from perdure.core import messages as msg
 from perdure.core.agent.tight import LIVE
@@ -111,10 +111,12 @@ class WorkerProcess:
         self._gate.open(enter.generation)
         self.calls.generation, self.calls.own_threads = enter.generation, len(before)
         try:
-            comm = self.mesh.enter(generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations)
+            engine = self.mesh.enter(
+                generation=enter.generation, size=enter.size, addresses=enter.addresses, incarnations=enter.incarnations
+            )
             if enter.generation > 1:
                 self.context.injector.at("entering", enter.base.superstep if enter.base else 0)
-            self._run_main(WorkerSession(self, enter, comm))
+            self._run_main(WorkerSession(self, enter, world_of(engine)))
         except GenerationRevoked:
             self.context.injector.at("unwinding", -1)
         except BaseException as error:
