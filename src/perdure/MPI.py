@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from perdure.comm import datatypes as _datatypes
 from perdure.comm.communicator import COMM_NULL, COMM_SELF, COMM_WORLD, Comm, Intercomm, Intracomm
-from perdure.comm.constants import (
+from perdure.comm.datatypes import DATATYPE_NULL, Datatype
+from perdure.comm.definitions.constants import (
     ANY_SOURCE,
     ANY_TAG,
     APPNUM,
@@ -76,9 +77,8 @@ from perdure.comm.constants import (
     Combiner,
     InPlaceType,
 )  # fmt: skip
-from perdure.comm.constants import Marker as _Marker
-from perdure.comm.datatypes import DATATYPE_NULL, Datatype
-from perdure.comm.failures import (
+from perdure.comm.definitions.constants import Marker as _Marker
+from perdure.comm.definitions.failures import (
     Add_error_class,
     Add_error_code,
     Add_error_string,
@@ -90,7 +90,7 @@ from perdure.comm.failures import (
     Remove_error_string,
     left_out,
 )  # fmt: skip
-from perdure.comm.failures import MPIException as Exception
+from perdure.comm.definitions.failures import MPIException as Exception
 from perdure.comm.generalized import Grequest
 from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
 from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.failures import ErrorClass, MPIException
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 from perdure.comm.transports.direct import readable
 
 Bytes = NDArray[np.uint8]

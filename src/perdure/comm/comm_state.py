@@ -10,9 +10,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.comm.attributes import Attributes
-from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL, TAG_UB_VALUE
-from perdure.comm.failures import ErrorClass, MPIException
+from perdure.comm.definitions.attributes import Attributes
+from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL, TAG_UB_VALUE
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 from perdure.comm.matching import Receive
 from perdure.comm.shared_window import SharedWindow
 from perdure.comm.topologies import Topology

@@ -9,14 +9,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-from perdure.comm import constants as c
 from perdure.comm import singleton
-from perdure.comm.attributes import Keyvals
 from perdure.comm.collectives import Collectives
 from perdure.comm.comm_state import SELF_CONTEXT, WORLD_CONTEXT, CommState
-from perdure.comm.failures import ErrorClass, MPIException, last_used_code, left_out
+from perdure.comm.definitions import constants as c
+from perdure.comm.definitions.attributes import Keyvals
+from perdure.comm.definitions.failures import ErrorClass, MPIException, last_used_code, left_out
+from perdure.comm.definitions.handles import Handle
 from perdure.comm.groups import Group
-from perdure.comm.handles import Handle
 from perdure.comm.infos import INFO_NULL, Info
 from perdure.comm.management import Management
 from perdure.comm.nonblocking import NonblockingCollectives

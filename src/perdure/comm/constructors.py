@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perdure.comm.constants import DISTRIBUTE_BLOCK, DISTRIBUTE_CYCLIC, DISTRIBUTE_DFLT_DARG, DISTRIBUTE_NONE, ORDER_C
-from perdure.comm.constants import Combiner as Made
-from perdure.comm.failures import ErrorClass, MPIException, ValueException
+from perdure.comm.definitions.constants import DISTRIBUTE_BLOCK, DISTRIBUTE_CYCLIC, DISTRIBUTE_DFLT_DARG, DISTRIBUTE_NONE, ORDER_C
+from perdure.comm.definitions.constants import Combiner as Made
+from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.typemaps import Typemap, combined, scattered
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ class Constructors:
     @classmethod
     def Match_size(cls, typeclass: int, size: int) -> Any:
         """The Fortran datatype of a class and a size in bytes."""
-        from perdure.comm import constants as c
         from perdure.comm import datatypes
+        from perdure.comm.definitions import constants as c
 
         names = {c.TYPECLASS_REAL: "REAL", c.TYPECLASS_INTEGER: "INTEGER", c.TYPECLASS_COMPLEX: "COMPLEX", c.TYPECLASS_LOGICAL: "LOGICAL"}
         found = datatypes.named.get(f"{names.get(typeclass)}{size}")

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from perdure.comm.attributes import Attributed, Attributes, Keyvals
-from perdure.comm.constants import Combiner
 from perdure.comm.constructors import Constructors, own_handle
-from perdure.comm.failures import ErrorClass, MPIException, ValueException
-from perdure.comm.handles import Handle
+from perdure.comm.definitions.attributes import Attributed, Attributes, Keyvals
+from perdure.comm.definitions.constants import Combiner
+from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
+from perdure.comm.definitions.handles import Handle
 from perdure.comm.packing import Packing
 from perdure.comm.typemaps import Typemap, plain
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from perdure.comm.communicator import COMM_WORLD
-from perdure.comm.constants import ANY_SOURCE, ANY_TAG
+from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG
+from perdure.comm.definitions.failures import ErrorClass, MPIException, reported
 from perdure.comm.engine import MessageEngine
-from perdure.comm.failures import ErrorClass, MPIException, reported
 from perdure.comm.requests import Request
 from perdure.comm.status import Status
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from perdure.comm.constants import IDENT, PROC_NULL, SIMILAR, UNDEFINED, UNEQUAL
-from perdure.comm.failures import ErrorClass, MPIException
-from perdure.comm.handles import Handle
+from perdure.comm.definitions.constants import IDENT, PROC_NULL, SIMILAR, UNDEFINED, UNEQUAL
+from perdure.comm.definitions.failures import ErrorClass, MPIException
+from perdure.comm.definitions.handles import Handle
 
 Range = tuple[int, int, int]
 

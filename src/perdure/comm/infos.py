@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from perdure.comm.constants import MAX_INFO_KEY, MAX_INFO_VAL
-from perdure.comm.failures import ErrorClass, MPIException
-from perdure.comm.handles import Handle
+from perdure.comm.definitions.constants import MAX_INFO_KEY, MAX_INFO_VAL
+from perdure.comm.definitions.failures import ErrorClass, MPIException
+from perdure.comm.definitions.handles import Handle
 
 Items = Any
 MAX_USER_HANDLERS: Final = 32

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from perdure.comm.failures import ErrorClass, MPIException
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 
 
 @dataclass(slots=True)

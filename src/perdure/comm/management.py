@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from perdure.comm import constants as c
-from perdure.comm.attributes import Attributed
 from perdure.comm.comm_state import CommState
-from perdure.comm.failures import ErrorClass, MPIException, left_out
+from perdure.comm.definitions import constants as c
+from perdure.comm.definitions.attributes import Attributed
+from perdure.comm.definitions.failures import ErrorClass, MPIException, left_out
 from perdure.comm.groups import Group, Ranks
 from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, InfoItems
 from perdure.comm.memory import memory_of

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perdure.comm.array_interfaces import BufferException, from_dlpack, from_interface
-from perdure.comm.constants import BOTTOM
-from perdure.comm.failures import ErrorClass, TypeException
+from perdure.comm.definitions.constants import BOTTOM
+from perdure.comm.definitions.failures import ErrorClass, TypeException
 
 Bytes = NDArray[np.uint8]
 _NOTHING: Final[Bytes] = np.zeros(0, np.uint8)

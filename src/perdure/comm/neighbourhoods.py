@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm.buffers import TypedBuffer, block, vector, vector_w
-from perdure.comm.constants import PROC_NULL
-from perdure.comm.failures import ErrorClass, MPIException, ValueException
+from perdure.comm.definitions.constants import PROC_NULL
+from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.operations import Schedule
 from perdure.comm.plans import Plan, Rooms
 from perdure.comm.schedules import neighbours

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.comm import schedules
-from perdure.comm.failures import ErrorClass, ValueException
+from perdure.comm.definitions.failures import ErrorClass, ValueException
 from perdure.comm.operations import drive
 from perdure.comm.ops import SUM, Op
 from perdure.comm.pickles import PICKLED, PickleCodec

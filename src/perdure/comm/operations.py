@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
+from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 from perdure.comm.engine import MessageEngine
-from perdure.comm.failures import ErrorClass, MPIException
 from perdure.comm.links import Send
 from perdure.comm.matching import Receive
 from perdure.comm.requests import Operation, Request

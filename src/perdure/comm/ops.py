@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from perdure.comm.buffers import TypedBuffer, block
 from perdure.comm.datatypes import Datatype, Type
-from perdure.comm.failures import ErrorClass, MPIException, ValueException
-from perdure.comm.handles import Handle
+from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
+from perdure.comm.definitions.handles import Handle
 from perdure.comm.raw_buffers import buffer
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perdure.comm.failures import ErrorClass, MPIException
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 
 if TYPE_CHECKING:
     from perdure.comm.buffers import TypedBuffer

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from perdure.comm.failures import ErrorClass, MPIException
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 
 
 class Pickle:

@@ -12,8 +12,8 @@ import numpy as np
 
 from perdure.comm import reductions, schedules
 from perdure.comm.buffers import Blocks, TypedBuffer, block, is_in_place, vector, vector_w
-from perdure.comm.constants import IN_PLACE, PROC_NULL
-from perdure.comm.failures import ErrorClass, ValueException
+from perdure.comm.definitions.constants import IN_PLACE, PROC_NULL
+from perdure.comm.definitions.failures import ErrorClass, ValueException
 from perdure.comm.operations import Schedule
 from perdure.comm.ops import Op, combiner
 from perdure.comm.shared_window import HALF_BYTES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from perdure.comm.buffers import TypedBuffer, block
-from perdure.comm.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
+from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.links import GONE, Send
 from perdure.comm.operations import NullOperation, PersistentOperation, Prequest, ReceiveOperation, SendOperation, SendReceiveOperation
 from perdure.comm.pickles import PICKLED, PickleCodec

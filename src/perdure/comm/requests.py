@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from perdure.comm.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
-from perdure.comm.failures import ErrorClass, MPIException
-from perdure.comm.handles import Handle
+from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
+from perdure.comm.definitions.failures import ErrorClass, MPIException
+from perdure.comm.definitions.handles import Handle
 from perdure.comm.status import Status
 
 if TYPE_CHECKING:

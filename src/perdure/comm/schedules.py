@@ -196,7 +196,7 @@ def split(buffer: memoryview, parts: int, unit: int = 1) -> list[memoryview]:
 
 
 def _copy(x: Exchange, room: memoryview, data: memoryview) -> None:
-    from perdure.comm.failures import ErrorClass, MPIException
+    from perdure.comm.definitions.failures import ErrorClass, MPIException
 
     if len(room) != len(data):
         raise MPIException(ErrorClass.TRUNCATE, f"rank {x.rank} sends itself {len(data)} bytes, and receives {len(room)}")

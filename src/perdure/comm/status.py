@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
 from perdure.comm.datatypes import BYTE, Datatype
+from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
 
 _SOURCE, _TAG, _ERROR, _CANCELLED, _NBYTES = range(5)
 

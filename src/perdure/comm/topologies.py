@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perdure.comm.constants import CART, DIST_GRAPH, GRAPH, PROC_NULL
-from perdure.comm.failures import ErrorClass, MPIException
+from perdure.comm.definitions.constants import CART, DIST_GRAPH, GRAPH, PROC_NULL
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 
 Weights = tuple[list[int], list[int]] | None
 

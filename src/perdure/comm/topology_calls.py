@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from perdure.comm import constants as c
-from perdure.comm.failures import ErrorClass, MPIException, ValueException
+from perdure.comm.definitions import constants as c
+from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.infos import INFO_NULL, Info
 from perdure.comm.topologies import DistGraph, Graph, Grid, Topology
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from perdure.comm.failures import ErrorClass, left_out
-from perdure.comm.handles import Handle
+from perdure.comm.definitions.failures import ErrorClass, left_out
+from perdure.comm.definitions.handles import Handle
 
 
 class _LeftOut(type):

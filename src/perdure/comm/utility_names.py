@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from perdure.comm.comm_state import CommState
 from perdure.comm.communicator import Intercomm, Intracomm
 from perdure.comm.datatypes import Datatype
-from perdure.comm.failures import left_out
+from perdure.comm.definitions.failures import left_out
 
 _locks: weakref.WeakKeyDictionary[CommState, dict[Hashable, threading.Lock]] = weakref.WeakKeyDictionary()
 _contexts: weakref.WeakKeyDictionary[CommState, dict[Hashable, tuple[Any, Iterator[int]]]] = weakref.WeakKeyDictionary()

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from perdure.comm.constants import ORDER_FORTRAN, Combiner
 from perdure.comm.datatypes import DATATYPE_NULL, Datatype, Type
+from perdure.comm.definitions.constants import ORDER_FORTRAN, Combiner
 
 _Field = tuple[Any, int]
 """(dtype, offset in bytes)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, SupportsIndex
 
-from perdure.comm.constants import BottomType, InPlaceType
 from perdure.comm.datatypes import Datatype
+from perdure.comm.definitions.constants import BottomType, InPlaceType
 
 __all__ = [
     "Aint", "Bottom", "BufSpec", "BufSpecB", "BufSpecV", "BufSpecW", "Buffer", "Count", "Displ", "InPlace", "Offset", "SupportsBuffer",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from perdure.comm.constants import KEYVAL_INVALID
-from perdure.comm.failures import ErrorClass, MPIException, reported
+from perdure.comm.definitions.constants import KEYVAL_INVALID
+from perdure.comm.definitions.failures import ErrorClass, MPIException, reported
 
 FIRST_KEYVAL = 1000
 """Below are the predefined ones."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from perdure.comm import integers
-from perdure.comm.failures import ErrorClass, MPIException, ValueException
+from perdure.comm.definitions import integers
+from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 
 Thing = TypeVar("Thing")
 _by_number: Final[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDictionary()
