@@ -12,9 +12,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from perdure.comm import datatypes as _datatypes
 from perdure.comm.communicator import COMM_NULL, COMM_SELF, COMM_WORLD, Comm, Intercomm, Intracomm
-from perdure.comm.datatypes import DATATYPE_NULL, Datatype
+from perdure.comm.datatypes import datatype as _datatypes
+from perdure.comm.datatypes.datatype import DATATYPE_NULL, Datatype
+from perdure.comm.datatypes.memory import memory_of as _memory_of
+from perdure.comm.datatypes.pickles import Pickle, pickle
+from perdure.comm.datatypes.raw_buffers import buffer
+from perdure.comm.datatypes.type_codes import all_types as _typedict
+from perdure.comm.datatypes.type_codes import c_types as _typedict_c
+from perdure.comm.datatypes.type_codes import fortran_types as _typedict_f
 from perdure.comm.definitions.constants import (
     ANY_SOURCE,
     ANY_TAG,
@@ -94,7 +100,6 @@ from perdure.comm.definitions.failures import MPIException as Exception
 from perdure.comm.generalized import Grequest
 from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
 from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
-from perdure.comm.memory import memory_of as _memory_of
 from perdure.comm.operations import Prequest
 from perdure.comm.ops import (
     BAND,
@@ -114,16 +119,11 @@ from perdure.comm.ops import (
     SUM,
     Op,
 )  # fmt: skip
-from perdure.comm.pickles import Pickle, pickle
 from perdure.comm.probes import MESSAGE_NO_PROC, MESSAGE_NULL, Message
-from perdure.comm.raw_buffers import buffer
 from perdure.comm.requests import REQUEST_NULL, Request
 from perdure.comm.status import Status
 from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
 from perdure.comm.topologies import balanced as _balanced
-from perdure.comm.type_codes import all_types as _typedict
-from perdure.comm.type_codes import c_types as _typedict_c
-from perdure.comm.type_codes import fortran_types as _typedict_f
 from perdure.comm.unsupported import CONSTANTS, FILE_NULL, FUNCTIONS, SESSION_NULL, WIN_NULL, File, Session, Win
 from perdure.comm.utility_names import comm_lock as _comm_lock
 from perdure.comm.utility_names import context_of_intercomm as _commctx_inter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from perdure.comm.buffers import TypedBuffer, block, vector, vector_w
+from perdure.comm.datatypes.buffers import TypedBuffer, block, vector, vector_w
 from perdure.comm.definitions.constants import PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.operations import Schedule

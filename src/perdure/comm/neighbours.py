@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import neighbourhoods
+from perdure.comm.datatypes.pickles import dump, pickle
 from perdure.comm.nonblocking import started
 from perdure.comm.operations import Prequest, drive
 from perdure.comm.persistent import persistent
-from perdure.comm.pickles import dump, pickle
 from perdure.comm.requests import Request
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from perdure.comm import schedules
+from perdure.comm.datatypes.pickles import PICKLED, PickleCodec
 from perdure.comm.definitions.failures import ErrorClass, ValueException
 from perdure.comm.operations import drive
 from perdure.comm.ops import SUM, Op
-from perdure.comm.pickles import PICKLED, PickleCodec
 
 if TYPE_CHECKING:
     from perdure.comm.comm_state import CommState

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.buffers import TypedBuffer, block
-from perdure.comm.datatypes import Datatype, Type
+from perdure.comm.datatypes.buffers import TypedBuffer, block
+from perdure.comm.datatypes.datatype import Datatype, Type
+from perdure.comm.datatypes.raw_buffers import buffer
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.definitions.handles import Handle
-from perdure.comm.raw_buffers import buffer
 
 if TYPE_CHECKING:
     from perdure.comm.engine import MessageEngine

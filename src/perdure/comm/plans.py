@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perdure.comm import reductions, schedules
-from perdure.comm.buffers import Blocks, TypedBuffer, block, is_in_place, vector, vector_w
+from perdure.comm.datatypes.buffers import Blocks, TypedBuffer, block, is_in_place, vector, vector_w
 from perdure.comm.definitions.constants import IN_PLACE, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, ValueException
 from perdure.comm.operations import Schedule

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from perdure.comm.buffers import TypedBuffer, block
+from perdure.comm.datatypes.buffers import TypedBuffer, block
+from perdure.comm.datatypes.pickles import PICKLED, PickleCodec
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.links import GONE, Send
 from perdure.comm.operations import NullOperation, PersistentOperation, Prequest, ReceiveOperation, SendOperation, SendReceiveOperation
-from perdure.comm.pickles import PICKLED, PickleCodec
 from perdure.comm.requests import Operation, Request
 from perdure.comm.status import Status
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from perdure.comm.datatypes.pickles import PICKLED, PickleCodec
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass
 from perdure.comm.definitions.handles import Handle
 from perdure.comm.matching import Arrival, Receive
 from perdure.comm.operations import NullOperation, ReceiveOperation
-from perdure.comm.pickles import PICKLED, PickleCodec
 from perdure.comm.point_to_point import incoming
 from perdure.comm.requests import Request
 from perdure.comm.status import Status

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from perdure.comm.comm_state import CommState
 from perdure.comm.communicator import Intercomm, Intracomm
-from perdure.comm.datatypes import Datatype
+from perdure.comm.datatypes.datatype import Datatype
 from perdure.comm.definitions.failures import left_out
 
 _locks: weakref.WeakKeyDictionary[CommState, dict[Hashable, threading.Lock]] = weakref.WeakKeyDictionary()

@@ -132,7 +132,7 @@ def read_options(rc: Any) -> None:
         value = getattr(rc, option, default)
         if not (isinstance(value, int) and value >= 0 if not values else value in values):
             warnings.warn(f"mpi4py.rc.{option}: unexpected value {value!r}", stacklevel=2)
-    from perdure.comm.pickles import pickle
+    from perdure.comm.datatypes.pickles import pickle
 
     pickle.PROTOCOL = int(os.environ.get("MPI4PY_PICKLE_PROTOCOL", pickle.PROTOCOL or 0)) or None
     pickle.THRESHOLD = int(os.environ.get("MPI4PY_PICKLE_THRESHOLD", pickle.THRESHOLD))

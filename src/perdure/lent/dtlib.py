@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perdure.comm.datatypes import DATATYPE_NULL, Datatype, Type
+from perdure.comm.datatypes.datatype import DATATYPE_NULL, Datatype, Type
 from perdure.comm.definitions.constants import ORDER_FORTRAN, Combiner
 
 _Field = tuple[Any, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, SupportsIndex
 
-from perdure.comm.datatypes import Datatype
+from perdure.comm.datatypes.datatype import Datatype
 from perdure.comm.definitions.constants import BottomType, InPlaceType
 
 __all__ = [

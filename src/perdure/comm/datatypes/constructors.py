@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perdure.comm.datatypes.typemaps import Typemap, combined, scattered
 from perdure.comm.definitions.constants import DISTRIBUTE_BLOCK, DISTRIBUTE_CYCLIC, DISTRIBUTE_DFLT_DARG, DISTRIBUTE_NONE, ORDER_C
 from perdure.comm.definitions.constants import Combiner as Made
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
-from perdure.comm.typemaps import Typemap, combined, scattered
 
 if TYPE_CHECKING:
-    from perdure.comm.datatypes import Datatype
+    from perdure.comm.datatypes.datatype import Datatype
 
 F90_REALS = ((6, 37, "f", "F"), (15, 307, "d", "D"), (18, 4931, "g", "G"))
 """Decimal digits, decimal exponent, and the codes of the real and the complex type."""
@@ -117,7 +117,7 @@ class Constructors:
     @classmethod
     def Get_value_index(cls, value: Datatype, index: Datatype) -> Any:
         """The pair of a value and its place, for MINLOC and MAXLOC; DATATYPE_NULL: there is none."""
-        from perdure.comm import datatypes
+        from perdure.comm.datatypes import datatype as datatypes
 
         if value.held().char and index == datatypes.named["INT"]:
             for name, code in datatypes._PAIRS.items():
@@ -129,7 +129,7 @@ class Constructors:
     @classmethod
     def Match_size(cls, typeclass: int, size: int) -> Any:
         """The Fortran datatype of a class and a size in bytes."""
-        from perdure.comm import datatypes
+        from perdure.comm.datatypes import datatype as datatypes
         from perdure.comm.definitions import constants as c
 
         names = {c.TYPECLASS_REAL: "REAL", c.TYPECLASS_INTEGER: "INTEGER", c.TYPECLASS_COMPLEX: "COMPLEX", c.TYPECLASS_LOGICAL: "LOGICAL"}
@@ -158,7 +158,7 @@ class Constructors:
 
     @classmethod
     def _f90(cls, code: str, combiner: Made, params: dict[str, Any]) -> Any:
-        from perdure.comm.datatypes import by_code
+        from perdure.comm.datatypes.datatype import by_code
 
         found = by_code[code].held()
         return cls()._made(found.map, found.dtype, combiner, params, char=found.char)

@@ -9,7 +9,7 @@ import numpy as np
 from perdure.comm.definitions.failures import ErrorClass, MPIException
 
 if TYPE_CHECKING:
-    from perdure.comm.buffers import TypedBuffer
+    from perdure.comm.datatypes.buffers import TypedBuffer
 
 
 class Packing:
@@ -65,7 +65,7 @@ class Packing:
 
     def _block(self, buffer: Any, *, writable: bool) -> TypedBuffer:
         """A buffer of elements of this datatype: the array, or `[array, count]`."""
-        from perdure.comm.buffers import block
+        from perdure.comm.datatypes.buffers import block
 
         message = [*buffer, self] if isinstance(buffer, list | tuple) and len(buffer) == 2 else [buffer, self]
         return block(message, writable=writable)
@@ -78,8 +78,8 @@ class Packing:
 
 
 def _bytes(buffer: Any, *, writable: bool) -> Any:
-    from perdure.comm.buffers import block
-    from perdure.comm.datatypes import BYTE
+    from perdure.comm.datatypes.buffers import block
+    from perdure.comm.datatypes.datatype import BYTE
 
     one = block([buffer, BYTE], writable=writable)
     return one.memory[: one.count]

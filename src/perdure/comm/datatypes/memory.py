@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.array_interfaces import BufferException, from_dlpack, from_interface
+from perdure.comm.datatypes.array_interfaces import BufferException, from_dlpack, from_interface
 from perdure.comm.definitions.constants import BOTTOM
 from perdure.comm.definitions.failures import ErrorClass, TypeException
 

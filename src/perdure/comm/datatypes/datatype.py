@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from perdure.comm.constructors import Constructors, own_handle
+from perdure.comm.datatypes.constructors import Constructors, own_handle
+from perdure.comm.datatypes.packing import Packing
+from perdure.comm.datatypes.typemaps import Typemap, plain
 from perdure.comm.definitions.attributes import Attributed, Attributes, Keyvals
 from perdure.comm.definitions.constants import Combiner
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.definitions.handles import Handle
-from perdure.comm.packing import Packing
-from perdure.comm.typemaps import Typemap, plain
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

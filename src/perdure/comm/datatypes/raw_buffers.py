@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from perdure.comm.memory import is_buffer, memory_of
+from perdure.comm.datatypes.memory import is_buffer, memory_of
 
 
 class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buffer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from perdure.comm.datatypes import Datatype, by_code, named
+from perdure.comm.datatypes.datatype import Datatype, by_code, named
 
 _C: Final = "? b h i l q B H I L Q f d g F D G b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 c8 f8 c16 f16 c32"
 _OTHERS: Final = "e Zf Zd Zg n N p P c a S S1 s 1s U U1 u 1u w 1w M M8 m m8"

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.array_interfaces import BufferException
-from perdure.comm.datatypes import BYTE, DATATYPE_NULL, Datatype, Type, by_code
+from perdure.comm.datatypes.array_interfaces import BufferException
+from perdure.comm.datatypes.datatype import BYTE, DATATYPE_NULL, Datatype, Type, by_code
+from perdure.comm.datatypes.memory import Bytes, Memory, is_buffer, memory_of
 from perdure.comm.definitions.constants import BOTTOM, IN_PLACE, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, MPIException, TypeException, ValueException
-from perdure.comm.memory import Bytes, Memory, is_buffer, memory_of
 
 BYTE_TYPE: Type = BYTE.held()
 
