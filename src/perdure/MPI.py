@@ -100,7 +100,11 @@ from perdure.comm.definitions.failures import MPIException as Exception
 from perdure.comm.generalized import Grequest
 from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
 from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
-from perdure.comm.operations import Prequest
+from perdure.comm.messaging.operations import Prequest
+from perdure.comm.messaging.probes import MESSAGE_NO_PROC, MESSAGE_NULL, Message
+from perdure.comm.messaging.requests import REQUEST_NULL, Request
+from perdure.comm.messaging.status import Status
+from perdure.comm.messaging.topologies import balanced as _balanced
 from perdure.comm.ops import (
     BAND,
     BOR,
@@ -119,11 +123,7 @@ from perdure.comm.ops import (
     SUM,
     Op,
 )  # fmt: skip
-from perdure.comm.probes import MESSAGE_NO_PROC, MESSAGE_NULL, Message
-from perdure.comm.requests import REQUEST_NULL, Request
-from perdure.comm.status import Status
 from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
-from perdure.comm.topologies import balanced as _balanced
 from perdure.comm.unsupported import CONSTANTS, FILE_NULL, FUNCTIONS, SESSION_NULL, WIN_NULL, File, Session, Win
 from perdure.comm.utility_names import comm_lock as _comm_lock
 from perdure.comm.utility_names import context_of_intercomm as _commctx_inter

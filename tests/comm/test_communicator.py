@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from perdure.comm import BAND, IN_PLACE, LAND, MAX, MIN, PROC_NULL, PROD, SUM, Communicator, world_of
-from perdure.comm.mesh import HANDSHAKE
+from perdure.comm.messaging.mesh import HANDSHAKE
 from perdure.errors import GenerationRevoked, UsageError
 from tests.comm.worlds import DEADLINE_S, World
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from perdure.comm import Communicator, Mesh, world_of
-from perdure.comm.links import HEAD
+from perdure.comm.messaging.links import HEAD
 from perdure.errors import GenerationRevoked
 from tests.comm import catalogue
 from tests.comm.worlds import DEADLINE_S, Quiet, World

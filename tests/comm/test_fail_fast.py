@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from perdure.comm import Communicator, Mesh, world_of
-from perdure.comm.links import HEAD
-from perdure.comm.requests import Request
+from perdure.comm.messaging.links import HEAD
+from perdure.comm.messaging.requests import Request
 from perdure.errors import GenerationRevoked, InternalError
 from tests.comm.worlds import DEADLINE_S, Quiet, World
 
@@ -192,7 +192,7 @@ def deaf_listener(transport: str) -> Iterator[str]:
 
 
 def test_a_lost_link_without_a_revoke_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.comm.traffic.PEER_LOST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("perdure.comm.messaging.traffic.PEER_LOST_TIMEOUT_S", 0.2)
     world = World(2)
 
     def body(comm: Communicator) -> Any:

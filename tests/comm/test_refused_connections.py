@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from perdure.comm import world_of
-from perdure.comm.mesh import HANDSHAKE, VERSION, Mesh
+from perdure.comm.messaging.mesh import HANDSHAKE, VERSION, Mesh
 from perdure.comm.transports import Kind
 from tests.comm.worlds import Quiet
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from perdure import MPI
-from perdure.comm import engine
+from perdure.comm.messaging import engine
 from perdure.comm.transports import direct, ring, sockets, threads
 
 size, seconds = int(sys.argv[1]), float(sys.argv[2])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import plans
-from perdure.comm.operations import drive
+from perdure.comm.messaging.operations import drive
 from perdure.comm.ops import SUM, Op
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 
 class Collectives:

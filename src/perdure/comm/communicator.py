@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from perdure.comm import singleton
 from perdure.comm.collectives import Collectives
-from perdure.comm.comm_state import SELF_CONTEXT, WORLD_CONTEXT, CommState
 from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.attributes import Keyvals
 from perdure.comm.definitions.failures import ErrorClass, MPIException, last_used_code, left_out
@@ -19,17 +18,18 @@ from perdure.comm.definitions.handles import Handle
 from perdure.comm.groups import Group
 from perdure.comm.infos import INFO_NULL, Info
 from perdure.comm.management import Management
+from perdure.comm.messaging.comm_state import SELF_CONTEXT, WORLD_CONTEXT, CommState
+from perdure.comm.messaging.point_to_point import PointToPoint
+from perdure.comm.messaging.probes import Probes
 from perdure.comm.nonblocking import NonblockingCollectives
 from perdure.comm.objects import ObjectCollectives
 from perdure.comm.persistent import PersistentCollectives
-from perdure.comm.point_to_point import PointToPoint
-from perdure.comm.probes import Probes
 from perdure.comm.scoped import Scoped
 from perdure.comm.topology_calls import CLASSES, TopologyCalls
 from perdure.errors import ProgramExited, UsageError
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import MessageEngine
+    from perdure.comm.messaging.engine import MessageEngine
 
 
 class Comm(

@@ -7,9 +7,9 @@ from typing import Any
 from perdure.comm.communicator import COMM_WORLD
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG
 from perdure.comm.definitions.failures import ErrorClass, MPIException, reported
-from perdure.comm.engine import MessageEngine
-from perdure.comm.requests import Request
-from perdure.comm.status import Status
+from perdure.comm.messaging.engine import MessageEngine
+from perdure.comm.messaging.requests import Request
+from perdure.comm.messaging.status import Status
 
 
 class Generalized:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from perdure.comm.engine import MessageEngine
 from perdure.comm.generalized import Generalized
-from perdure.comm.matching import ANY, Arrival, Receive
-from perdure.comm.operations import (
+from perdure.comm.messaging.engine import MessageEngine
+from perdure.comm.messaging.matching import ANY, Arrival, Receive
+from perdure.comm.messaging.operations import (
     CollectiveOperation,
     NullOperation,
     PersistentOperation,
@@ -22,8 +22,8 @@ from perdure.comm.operations import (
     SendOperation,
     SendReceiveOperation,
 )
-from perdure.comm.probes import Matched
-from perdure.comm.requests import Operation
+from perdure.comm.messaging.probes import Matched
+from perdure.comm.messaging.requests import Operation
 from perdure.core import channel_sums
 from perdure.core.channel_sums import Transit
 from perdure.errors import InternalError

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from perdure.comm.datatypes.buffers import TypedBuffer, block, vector, vector_w
 from perdure.comm.definitions.constants import PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
-from perdure.comm.operations import Schedule
+from perdure.comm.messaging.operations import Schedule
+from perdure.comm.messaging.topologies import Grid
 from perdure.comm.plans import Plan, Rooms
 from perdure.comm.schedules import neighbours
-from perdure.comm.topologies import Grid
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 
 def edges(m: CommState) -> tuple[list[int], list[int]]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.comm import neighbourhoods
 from perdure.comm.datatypes.pickles import dump, pickle
+from perdure.comm.messaging.operations import Prequest, drive
+from perdure.comm.messaging.requests import Request
 from perdure.comm.nonblocking import started
-from perdure.comm.operations import Prequest, drive
 from perdure.comm.persistent import persistent
-from perdure.comm.requests import Request
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 
 class NeighbourCollectives:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import plans
-from perdure.comm.operations import CollectiveOperation
+from perdure.comm.messaging.operations import CollectiveOperation
+from perdure.comm.messaging.requests import Request
 from perdure.comm.ops import SUM, Op
-from perdure.comm.requests import Request
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 
 class NonblockingCollectives:

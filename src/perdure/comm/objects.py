@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from perdure.comm import schedules
 from perdure.comm.datatypes.pickles import PICKLED, PickleCodec
 from perdure.comm.definitions.failures import ErrorClass, ValueException
-from perdure.comm.operations import drive
+from perdure.comm.messaging.operations import drive
 from perdure.comm.ops import SUM, Op
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 AnyOp = Op | Callable[[Any, Any], Any]
 

@@ -17,7 +17,7 @@ from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueExc
 from perdure.comm.definitions.handles import Handle
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import MessageEngine
+    from perdure.comm.messaging.engine import MessageEngine
 
 Array = NDArray[Any]
 MAX_USER_OPS: Final = 32

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.comm import plans
-from perdure.comm.operations import CollectiveOperation, PersistentOperation, Prequest
+from perdure.comm.messaging.operations import CollectiveOperation, PersistentOperation, Prequest
+from perdure.comm.messaging.requests import Operation
 from perdure.comm.ops import SUM, Op
-from perdure.comm.requests import Operation
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 
 class PersistentCollectives:

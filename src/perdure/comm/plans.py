@@ -14,13 +14,13 @@ from perdure.comm import reductions, schedules
 from perdure.comm.datatypes.buffers import Blocks, TypedBuffer, block, is_in_place, vector, vector_w
 from perdure.comm.definitions.constants import IN_PLACE, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, ValueException
-from perdure.comm.operations import Schedule
+from perdure.comm.messaging.operations import Schedule
+from perdure.comm.messaging.shared_window import HALF_BYTES
 from perdure.comm.ops import Op, combiner
-from perdure.comm.shared_window import HALF_BYTES
 from perdure.comm.window_setup import RANKS_MAX, meet
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState, Exchange
+    from perdure.comm.messaging.comm_state import CommState, Exchange
 
 Plan = Callable[[], Schedule]
 """Makes the schedule. The arguments were checked already; a persistent call makes it again and again."""
@@ -211,7 +211,7 @@ def reduce_scatter(m: CommState, sendbuf: Any, recvbuf: Any, recvcounts: Any, op
             raise ValueException(ErrorClass.ARG, "Reduce_scatter in place needs recvcounts")
         counts = np.empty(m.size, np.int64)
         counts[m.rank] = target.count
-        from perdure.comm.operations import drive
+        from perdure.comm.messaging.operations import drive
 
         drive(m.engine, allgather(m, IN_PLACE, counts)())
         recvcounts = counts.tolist()

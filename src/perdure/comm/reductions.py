@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perdure.comm.comm_state import Exchange
-from perdure.comm.matching import Receive
-from perdure.comm.operations import Schedule
+from perdure.comm.messaging.comm_state import Exchange
+from perdure.comm.messaging.matching import Receive
+from perdure.comm.messaging.operations import Schedule
+from perdure.comm.messaging.shared_window import SharedWindow
 from perdure.comm.schedules import all_gather, gather, tree
-from perdure.comm.shared_window import SharedWindow
 from perdure.comm.window_setup import everybody
 
 Array = NDArray[Any]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.comm_state import Exchange
-from perdure.comm.operations import Schedule
+from perdure.comm.messaging.comm_state import Exchange
+from perdure.comm.messaging.operations import Schedule
 
 SCATTER_FROM_BYTES: Final = 512 * 1024
 """From here on a broadcast scatters and then gathers: each rank sends and receives about twice the data, and not log2(n) times."""

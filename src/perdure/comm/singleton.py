@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
-from perdure.comm.engine import MessageEngine
-from perdure.comm.mesh import Mesh
+from perdure.comm.messaging.engine import MessageEngine
+from perdure.comm.messaging.mesh import Mesh
 from perdure.errors import ProgramExited
 
 _forbidden: Final[list[str]] = []

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from perdure.comm.communicator import Intracomm
+from perdure.comm.messaging.topologies import DistGraph, Graph, Grid, Weights
 from perdure.comm.neighbours import NeighbourCollectives
-from perdure.comm.topologies import DistGraph, Graph, Grid, Weights
 from perdure.comm.topology_calls import CLASSES
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.infos import INFO_NULL, Info
-from perdure.comm.topologies import DistGraph, Graph, Grid, Topology
+from perdure.comm.messaging.topologies import DistGraph, Graph, Grid, Topology
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 
 CLASSES: Final[dict[type[Any], type[Any]]] = {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
-from perdure.comm import shared_window
-from perdure.comm.comm_state import Exchange
-from perdure.comm.matching import Receive
-from perdure.comm.operations import Schedule
-from perdure.comm.shared_window import PLACE_BYTES, SharedWindow, new_file
+from perdure.comm.messaging import shared_window
+from perdure.comm.messaging.comm_state import Exchange
+from perdure.comm.messaging.matching import Receive
+from perdure.comm.messaging.operations import Schedule
+from perdure.comm.messaging.shared_window import PLACE_BYTES, SharedWindow, new_file
 from perdure.mapping import Bytes
 
 RANKS_MAX: Final = 8

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from perdure.comm import communicator, probes, requests
+from perdure.comm import communicator
 from perdure.comm.datatypes.pickles import Pickle, PickleCodec
+from perdure.comm.messaging import probes, requests
 
 ALIGNMENT: Final = 64
 """Of each part, in bytes: a cache line, and enough for any dtype."""

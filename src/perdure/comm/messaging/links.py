@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from perdure.comm.matching import Arrival, Receive
+from perdure.comm.messaging.matching import Arrival, Receive
 from perdure.comm.transports import OneWayStream
 from perdure.comm.transports.shared import RingReceiver, RingSender
 from perdure.errors import InternalError

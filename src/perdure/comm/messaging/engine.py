@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Protocol
 
-from perdure.comm.active import Active
-from perdure.comm.intake import fresh
-from perdure.comm.lifecycle import Lifecycle, begun
-from perdure.comm.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
-from perdure.comm.matching import ANY, Arrival, Mailbox, Receive
-from perdure.comm.monitor import Monitor
-from perdure.comm.traffic import Dialer, MessageTraffic
+from perdure.comm.messaging.active import Active
+from perdure.comm.messaging.intake import fresh
+from perdure.comm.messaging.lifecycle import Lifecycle, begun
+from perdure.comm.messaging.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
+from perdure.comm.messaging.matching import ANY, Arrival, Mailbox, Receive
+from perdure.comm.messaging.monitor import Monitor
+from perdure.comm.messaging.traffic import Dialer, MessageTraffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 from perdure.core.commit_intervals import Match, match
 from perdure.errors import UsageError

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from perdure.comm.intake import Intake, Receiver
-from perdure.comm.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
-from perdure.comm.matching import Receive
-from perdure.comm.monitor import Monitor
+from perdure.comm.messaging.intake import Intake, Receiver
+from perdure.comm.messaging.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
+from perdure.comm.messaging.matching import Receive
+from perdure.comm.messaging.monitor import Monitor
+from perdure.comm.messaging.turns import Turns
 from perdure.comm.transports import LinkRefused, OneWayStream
-from perdure.comm.turns import Turns
 from perdure.errors import GenerationRevoked, InternalError
 from perdure.streams.protocol import GivenUp
 

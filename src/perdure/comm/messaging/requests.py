@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
 from perdure.comm.definitions.failures import ErrorClass, MPIException
 from perdure.comm.definitions.handles import Handle
-from perdure.comm.status import Status
+from perdure.comm.messaging.status import Status
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import MessageEngine
+    from perdure.comm.messaging.engine import MessageEngine
 
 
 class Operation(Protocol):

@@ -9,14 +9,14 @@ from perdure.comm.datatypes.pickles import PICKLED, PickleCodec
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass
 from perdure.comm.definitions.handles import Handle
-from perdure.comm.matching import Arrival, Receive
-from perdure.comm.operations import NullOperation, ReceiveOperation
-from perdure.comm.point_to_point import incoming
-from perdure.comm.requests import Request
-from perdure.comm.status import Status
+from perdure.comm.messaging.matching import Arrival, Receive
+from perdure.comm.messaging.operations import NullOperation, ReceiveOperation
+from perdure.comm.messaging.point_to_point import incoming
+from perdure.comm.messaging.requests import Request
+from perdure.comm.messaging.status import Status
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
+    from perdure.comm.messaging.comm_state import CommState
 
 
 class Matched:

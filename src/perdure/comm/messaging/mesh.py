@@ -14,8 +14,8 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.engine import MessageEngine
-from perdure.comm.monitor import Monitor
+from perdure.comm.messaging.engine import MessageEngine
+from perdure.comm.messaging.monitor import Monitor
 from perdure.comm.transports import Kind, OneWayStream, make
 from perdure.comm.transports.refused_connections import RefusedConnections
 from perdure.streams.protocol import GivenUp, never

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from perdure.comm.links import DATA, HEAD, HEAD_BYTES, OFFER, REFUSED, TAKEN, Inward
-from perdure.comm.matching import Arrival, Receive
-from perdure.comm.monitor import Monitor
+from perdure.comm.messaging.links import DATA, HEAD, HEAD_BYTES, OFFER, REFUSED, TAKEN, Inward
+from perdure.comm.messaging.matching import Arrival, Receive
+from perdure.comm.messaging.monitor import Monitor
 
 if TYPE_CHECKING:
     from perdure.comm.transports.ring import Ring

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from perdure.comm.definitions.attributes import Attributes
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL, TAG_UB_VALUE
 from perdure.comm.definitions.failures import ErrorClass, MPIException
-from perdure.comm.matching import Receive
-from perdure.comm.shared_window import SharedWindow
-from perdure.comm.topologies import Topology
+from perdure.comm.messaging.matching import Receive
+from perdure.comm.messaging.shared_window import SharedWindow
+from perdure.comm.messaging.topologies import Topology
 
 if TYPE_CHECKING:
-    from perdure.comm.engine import Inside, MessageEngine, Part
+    from perdure.comm.messaging.engine import Inside, MessageEngine, Part
 
 WORLD_CONTEXT: Final = 2
 SELF_CONTEXT: Final = 4

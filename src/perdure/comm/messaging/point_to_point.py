@@ -11,14 +11,21 @@ import numpy as np
 from perdure.comm.datatypes.buffers import TypedBuffer, block
 from perdure.comm.datatypes.pickles import PICKLED, PickleCodec
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
-from perdure.comm.links import GONE, Send
-from perdure.comm.operations import NullOperation, PersistentOperation, Prequest, ReceiveOperation, SendOperation, SendReceiveOperation
-from perdure.comm.requests import Operation, Request
-from perdure.comm.status import Status
+from perdure.comm.messaging.links import GONE, Send
+from perdure.comm.messaging.operations import (
+    NullOperation,
+    PersistentOperation,
+    Prequest,
+    ReceiveOperation,
+    SendOperation,
+    SendReceiveOperation,
+)
+from perdure.comm.messaging.requests import Operation, Request
+from perdure.comm.messaging.status import Status
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
-    from perdure.comm.matching import Receive
+    from perdure.comm.messaging.comm_state import CommState
+    from perdure.comm.messaging.matching import Receive
 
 _SIMPLE = frozenset("?bBhHiIlLqQfd")
 """Formats of memory in this machine's order whose bytes can be had in one step."""

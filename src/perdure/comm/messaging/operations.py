@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, MPIException
-from perdure.comm.engine import MessageEngine
-from perdure.comm.links import Send
-from perdure.comm.matching import Receive
-from perdure.comm.requests import Operation, Request
-from perdure.comm.status import Status
+from perdure.comm.messaging.engine import MessageEngine
+from perdure.comm.messaging.links import Send
+from perdure.comm.messaging.matching import Receive
+from perdure.comm.messaging.requests import Operation, Request
+from perdure.comm.messaging.status import Status
 
 if TYPE_CHECKING:
-    from perdure.comm.comm_state import CommState
-    from perdure.comm.engine import Part
+    from perdure.comm.messaging.comm_state import CommState
+    from perdure.comm.messaging.engine import Part
 
 Schedule = Generator["Part", None, Any]
 """A collective: it yields what it must wait for, and returns its result."""
