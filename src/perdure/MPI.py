@@ -12,6 +12,24 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from perdure.comm.collectives.ops import (
+    BAND,
+    BOR,
+    BXOR,
+    LAND,
+    LOR,
+    LXOR,
+    MAX,
+    MAXLOC,
+    MIN,
+    MINLOC,
+    NO_OP,
+    OP_NULL,
+    PROD,
+    REPLACE,
+    SUM,
+    Op,
+)  # fmt: skip
 from perdure.comm.communicator import COMM_NULL, COMM_SELF, COMM_WORLD, Comm, Intercomm, Intracomm
 from perdure.comm.datatypes import datatype as _datatypes
 from perdure.comm.datatypes.datatype import DATATYPE_NULL, Datatype
@@ -105,24 +123,6 @@ from perdure.comm.messaging.probes import MESSAGE_NO_PROC, MESSAGE_NULL, Message
 from perdure.comm.messaging.requests import REQUEST_NULL, Request
 from perdure.comm.messaging.status import Status
 from perdure.comm.messaging.topologies import balanced as _balanced
-from perdure.comm.ops import (
-    BAND,
-    BOR,
-    BXOR,
-    LAND,
-    LOR,
-    LXOR,
-    MAX,
-    MAXLOC,
-    MIN,
-    MINLOC,
-    NO_OP,
-    OP_NULL,
-    PROD,
-    REPLACE,
-    SUM,
-    Op,
-)  # fmt: skip
 from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
 from perdure.comm.unsupported import CONSTANTS, FILE_NULL, FUNCTIONS, SESSION_NULL, WIN_NULL, File, Session, Win
 from perdure.comm.utility_names import comm_lock as _comm_lock

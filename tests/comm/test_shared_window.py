@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from perdure import MPI
-from perdure.comm import Communicator, reductions
+from perdure.comm import Communicator
+from perdure.comm.collectives import reductions
 from perdure.comm.messaging import shared_window
 from tests.comm.worlds import World
 

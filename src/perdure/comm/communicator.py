@@ -10,7 +10,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from perdure.comm import singleton
-from perdure.comm.collectives import Collectives
+from perdure.comm.collectives.blocking import Collectives
+from perdure.comm.collectives.nonblocking import NonblockingCollectives
+from perdure.comm.collectives.objects import ObjectCollectives
+from perdure.comm.collectives.persistent import PersistentCollectives
 from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.attributes import Keyvals
 from perdure.comm.definitions.failures import ErrorClass, MPIException, last_used_code, left_out
@@ -21,9 +24,6 @@ from perdure.comm.management import Management
 from perdure.comm.messaging.comm_state import SELF_CONTEXT, WORLD_CONTEXT, CommState
 from perdure.comm.messaging.point_to_point import PointToPoint
 from perdure.comm.messaging.probes import Probes
-from perdure.comm.nonblocking import NonblockingCollectives
-from perdure.comm.objects import ObjectCollectives
-from perdure.comm.persistent import PersistentCollectives
 from perdure.comm.scoped import Scoped
 from perdure.comm.topology_calls import CLASSES, TopologyCalls
 from perdure.errors import ProgramExited, UsageError

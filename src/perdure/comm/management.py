@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from perdure.comm.collectives.objects import all_gather_objects
 from perdure.comm.datatypes.memory import memory_of
 from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.attributes import Attributed
@@ -14,7 +15,6 @@ from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, InfoI
 from perdure.comm.messaging.comm_state import CommState
 from perdure.comm.messaging.operations import NullOperation
 from perdure.comm.messaging.requests import Request
-from perdure.comm.objects import all_gather_objects
 
 SHARED_RESOURCES = ("mpi_shared_memory",)
 """Values of the key `mpi_hw_resource_type` that mean something here."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from perdure.comm.collectives.neighbours import NeighbourCollectives
 from perdure.comm.communicator import Intracomm
 from perdure.comm.messaging.topologies import DistGraph, Graph, Grid, Weights
-from perdure.comm.neighbours import NeighbourCollectives
 from perdure.comm.topology_calls import CLASSES
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from perdure.comm import schedules
+from perdure.comm.collectives import schedules
+from perdure.comm.collectives.ops import SUM, Op
 from perdure.comm.datatypes.pickles import PICKLED, PickleCodec
 from perdure.comm.definitions.failures import ErrorClass, ValueException
 from perdure.comm.messaging.operations import drive
-from perdure.comm.ops import SUM, Op
 
 if TYPE_CHECKING:
     from perdure.comm.messaging.comm_state import CommState

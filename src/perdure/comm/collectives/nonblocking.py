@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perdure.comm import plans
+from perdure.comm.collectives import plans
+from perdure.comm.collectives.ops import SUM, Op
 from perdure.comm.messaging.operations import CollectiveOperation
 from perdure.comm.messaging.requests import Request
-from perdure.comm.ops import SUM, Op
 
 if TYPE_CHECKING:
     from perdure.comm.messaging.comm_state import CommState

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from perdure.comm.collectives.plans import Plan, Rooms
+from perdure.comm.collectives.schedules import neighbours
 from perdure.comm.datatypes.buffers import TypedBuffer, block, vector, vector_w
 from perdure.comm.definitions.constants import PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 from perdure.comm.messaging.operations import Schedule
 from perdure.comm.messaging.topologies import Grid
-from perdure.comm.plans import Plan, Rooms
-from perdure.comm.schedules import neighbours
 
 if TYPE_CHECKING:
     from perdure.comm.messaging.comm_state import CommState

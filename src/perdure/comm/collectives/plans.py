@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perdure.comm import reductions, schedules
+from perdure.comm.collectives import reductions, schedules
+from perdure.comm.collectives.ops import Op, combiner
+from perdure.comm.collectives.window_setup import RANKS_MAX, meet
 from perdure.comm.datatypes.buffers import Blocks, TypedBuffer, block, is_in_place, vector, vector_w
 from perdure.comm.definitions.constants import IN_PLACE, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, ValueException
 from perdure.comm.messaging.operations import Schedule
 from perdure.comm.messaging.shared_window import HALF_BYTES
-from perdure.comm.ops import Op, combiner
-from perdure.comm.window_setup import RANKS_MAX, meet
 
 if TYPE_CHECKING:
     from perdure.comm.messaging.comm_state import CommState, Exchange

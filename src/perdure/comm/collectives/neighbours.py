@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perdure.comm import neighbourhoods
+from perdure.comm.collectives import neighbourhoods
+from perdure.comm.collectives.nonblocking import started
+from perdure.comm.collectives.persistent import persistent
 from perdure.comm.datatypes.pickles import dump, pickle
 from perdure.comm.messaging.operations import Prequest, drive
 from perdure.comm.messaging.requests import Request
-from perdure.comm.nonblocking import started
-from perdure.comm.persistent import persistent
 
 if TYPE_CHECKING:
     from perdure.comm.messaging.comm_state import CommState

@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from perdure.comm.collectives.schedules import all_gather, gather, tree
+from perdure.comm.collectives.window_setup import everybody
 from perdure.comm.messaging.comm_state import Exchange
 from perdure.comm.messaging.matching import Receive
 from perdure.comm.messaging.operations import Schedule
 from perdure.comm.messaging.shared_window import SharedWindow
-from perdure.comm.schedules import all_gather, gather, tree
-from perdure.comm.window_setup import everybody
 
 Array = NDArray[Any]
 Combine = Callable[[Array, Array, Array], Any]
