@@ -30,7 +30,6 @@ from perdure.comm.collectives.ops import (
     SUM,
     Op,
 )  # fmt: skip
-from perdure.comm.communicator import COMM_NULL, COMM_SELF, COMM_WORLD, Comm, Intercomm, Intracomm
 from perdure.comm.datatypes import datatype as _datatypes
 from perdure.comm.datatypes.datatype import DATATYPE_NULL, Datatype
 from perdure.comm.datatypes.memory import memory_of as _memory_of
@@ -115,21 +114,22 @@ from perdure.comm.definitions.failures import (
     left_out,
 )  # fmt: skip
 from perdure.comm.definitions.failures import MPIException as Exception
-from perdure.comm.generalized import Grequest
-from perdure.comm.groups import GROUP_EMPTY, GROUP_NULL, Group
-from perdure.comm.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
 from perdure.comm.messaging.operations import Prequest
 from perdure.comm.messaging.probes import MESSAGE_NO_PROC, MESSAGE_NULL, Message
 from perdure.comm.messaging.requests import REQUEST_NULL, Request
 from perdure.comm.messaging.status import Status
 from perdure.comm.messaging.topologies import balanced as _balanced
-from perdure.comm.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
-from perdure.comm.unsupported import CONSTANTS, FILE_NULL, FUNCTIONS, SESSION_NULL, WIN_NULL, File, Session, Win
-from perdure.comm.utility_names import comm_lock as _comm_lock
-from perdure.comm.utility_names import context_of_intercomm as _commctx_inter
-from perdure.comm.utility_names import context_of_intracomm as _commctx_intra
-from perdure.comm.utility_names import typealign as _typealign
-from perdure.comm.utility_names import typecode as _typecode
+from perdure.comm.mpi.communicator import COMM_NULL, COMM_SELF, COMM_WORLD, Comm, Intercomm, Intracomm
+from perdure.comm.mpi.generalized import Grequest
+from perdure.comm.mpi.groups import GROUP_EMPTY, GROUP_NULL, Group
+from perdure.comm.mpi.infos import ERRHANDLER_NULL, ERRORS_ABORT, ERRORS_ARE_FATAL, ERRORS_RETURN, INFO_ENV, INFO_NULL, Errhandler, Info
+from perdure.comm.mpi.topocomms import Cartcomm, Distgraphcomm, Graphcomm, Topocomm
+from perdure.comm.mpi.unsupported import CONSTANTS, FILE_NULL, FUNCTIONS, SESSION_NULL, WIN_NULL, File, Session, Win
+from perdure.comm.mpi.utility_names import comm_lock as _comm_lock
+from perdure.comm.mpi.utility_names import context_of_intercomm as _commctx_inter
+from perdure.comm.mpi.utility_names import context_of_intracomm as _commctx_intra
+from perdure.comm.mpi.utility_names import typealign as _typealign
+from perdure.comm.mpi.utility_names import typecode as _typecode
 
 memory = buffer
 SUCCESS: Final = 0

@@ -33,9 +33,10 @@ from perdure.adapters.rebinding import Rebinding
 from perdure.adapters.registry import adapter_of, adapter_of_form
 from perdure.adapters.sharing import RANDOM
 from perdure.adapters.tracking import tracker
-from perdure.comm import Communicator, in_transit
-from perdure.comm.communicator import bound
-from perdure.comm.scoped import Scoped
+from perdure.comm import Communicator
+from perdure.comm.mpi import in_transit
+from perdure.comm.mpi.communicator import bound
+from perdure.comm.mpi.scoped import Scoped
 from perdure.core.channel_sums import NOTHING, refusal
 from perdure.core.ids import END, Label
 from perdure.core.snapshot_index import Item, Kind

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from perdure import MPI, UsageError
-from perdure.comm import Communicator, singleton
+from perdure.comm import Communicator
+from perdure.comm.mpi import singleton
 from tests.comm.worlds import World, run
 
 DOCS = pathlib.Path(__file__).parent.parent.parent / "docs" / "communicator.md"

@@ -8,12 +8,12 @@ From bottom to top: `transports` (bytes in order) → `traffic` (all links, and 
 (ranks and contexts) → `schedules`, `reductions` (collectives as generators) → `plans` (arguments) → `communicator` (the calls).
 """
 
-from perdure.comm import topocomms as _topocomms  # noqa: F401  (its classes are made by calls of `Communicator`)
 from perdure.comm.collectives.ops import BAND, BOR, BXOR, LAND, LOR, LXOR, MAX, MAXLOC, MIN, MINLOC, PROD, SUM, Op
-from perdure.comm.communicator import Communicator, world_of
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, IN_PLACE, PROC_NULL
 from perdure.comm.messaging.mesh import Mesh
 from perdure.comm.messaging.monitor import Monitor
+from perdure.comm.mpi import topocomms as _topocomms  # noqa: F401  (its classes are made by calls of `Communicator`)
+from perdure.comm.mpi.communicator import Communicator, world_of
 
 __all__ = [
     "ANY_SOURCE", "ANY_TAG", "BAND", "BOR", "BXOR", "IN_PLACE", "LAND", "LOR", "LXOR", "MAX", "MAXLOC", "MIN", "MINLOC", "PROC_NULL",

@@ -24,7 +24,7 @@ import msgspec
 from perdure import job
 from perdure.adapters.kept_memory import KeptMemory
 from perdure.coding import copying
-from perdure.comm import singleton
+from perdure.comm.mpi import singleton
 from perdure.core.faults import NOBODY
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import by_value

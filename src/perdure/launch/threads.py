@@ -19,7 +19,8 @@ import cloudpickle
 
 from perdure import job
 from perdure.adapters.kept_memory import KeptMemory
-from perdure.comm import Mesh, singleton, world_of
+from perdure.comm import Mesh, world_of
+from perdure.comm.mpi import singleton
 from perdure.core.job_events import FinishedEvent, GenerationStartedEvent, JobEvent, ResumedEvent, TimedEvent
 from perdure.core.settings import Settings
 from perdure.errors import Deadlock, GenerationRevoked, PerdureError, ProgramFailed

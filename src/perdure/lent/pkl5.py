@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from perdure.comm import communicator
 from perdure.comm.datatypes.pickles import Pickle, PickleCodec
 from perdure.comm.messaging import probes, requests
+from perdure.comm.mpi import communicator
 
 ALIGNMENT: Final = 64
 """Of each part, in bytes: a cache line, and enough for any dtype."""

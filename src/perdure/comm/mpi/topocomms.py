@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from perdure.comm.collectives.neighbours import NeighbourCollectives
-from perdure.comm.communicator import Intracomm
 from perdure.comm.messaging.topologies import DistGraph, Graph, Grid, Weights
-from perdure.comm.topology_calls import CLASSES
+from perdure.comm.mpi.communicator import Intracomm
+from perdure.comm.mpi.topology_calls import CLASSES
 
 
 class Topocomm(NeighbourCollectives, Intracomm):

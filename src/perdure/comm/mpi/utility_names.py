@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Hashable, Iterator
 from typing import Any, NoReturn
 
-from perdure.comm.communicator import Intercomm, Intracomm
 from perdure.comm.datatypes.datatype import Datatype
 from perdure.comm.definitions.failures import left_out
 from perdure.comm.messaging.comm_state import CommState
+from perdure.comm.mpi.communicator import Intercomm, Intracomm
 
 _locks: weakref.WeakKeyDictionary[CommState, dict[Hashable, threading.Lock]] = weakref.WeakKeyDictionary()
 _contexts: weakref.WeakKeyDictionary[CommState, dict[Hashable, tuple[Any, Iterator[int]]]] = weakref.WeakKeyDictionary()

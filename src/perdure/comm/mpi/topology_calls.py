@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
-from perdure.comm.infos import INFO_NULL, Info
 from perdure.comm.messaging.topologies import DistGraph, Graph, Grid, Topology
+from perdure.comm.mpi.infos import INFO_NULL, Info
 
 if TYPE_CHECKING:
     from perdure.comm.messaging.comm_state import CommState

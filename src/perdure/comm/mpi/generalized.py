@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.comm.communicator import COMM_WORLD
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG
 from perdure.comm.definitions.failures import ErrorClass, MPIException, reported
 from perdure.comm.messaging.engine import MessageEngine
 from perdure.comm.messaging.requests import Request
 from perdure.comm.messaging.status import Status
+from perdure.comm.mpi.communicator import COMM_WORLD
 
 
 class Generalized:

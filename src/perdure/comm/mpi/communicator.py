@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-from perdure.comm import singleton
 from perdure.comm.collectives.blocking import Collectives
 from perdure.comm.collectives.nonblocking import NonblockingCollectives
 from perdure.comm.collectives.objects import ObjectCollectives
@@ -18,14 +17,15 @@ from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.attributes import Keyvals
 from perdure.comm.definitions.failures import ErrorClass, MPIException, last_used_code, left_out
 from perdure.comm.definitions.handles import Handle
-from perdure.comm.groups import Group
-from perdure.comm.infos import INFO_NULL, Info
-from perdure.comm.management import Management
 from perdure.comm.messaging.comm_state import SELF_CONTEXT, WORLD_CONTEXT, CommState
 from perdure.comm.messaging.point_to_point import PointToPoint
 from perdure.comm.messaging.probes import Probes
-from perdure.comm.scoped import Scoped
-from perdure.comm.topology_calls import CLASSES, TopologyCalls
+from perdure.comm.mpi import singleton
+from perdure.comm.mpi.groups import Group
+from perdure.comm.mpi.infos import INFO_NULL, Info
+from perdure.comm.mpi.management import Management
+from perdure.comm.mpi.scoped import Scoped
+from perdure.comm.mpi.topology_calls import CLASSES, TopologyCalls
 from perdure.errors import ProgramExited, UsageError
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from perdure.comm.datatypes.memory import memory_of
 from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.attributes import Attributed
 from perdure.comm.definitions.failures import ErrorClass, MPIException, left_out
-from perdure.comm.groups import Group, Ranks
-from perdure.comm.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, InfoItems
 from perdure.comm.messaging.comm_state import CommState
 from perdure.comm.messaging.operations import NullOperation
 from perdure.comm.messaging.requests import Request
+from perdure.comm.mpi.groups import Group, Ranks
+from perdure.comm.mpi.infos import ERRORS_RETURN, INFO_NULL, Errhandler, Info, InfoItems
 
 SHARED_RESOURCES = ("mpi_shared_memory",)
 """Values of the key `mpi_hw_resource_type` that mean something here."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from perdure.comm.generalized import Generalized
 from perdure.comm.messaging.engine import MessageEngine
 from perdure.comm.messaging.matching import ANY, Arrival, Receive
 from perdure.comm.messaging.operations import (
@@ -24,6 +23,7 @@ from perdure.comm.messaging.operations import (
 )
 from perdure.comm.messaging.probes import Matched
 from perdure.comm.messaging.requests import Operation
+from perdure.comm.mpi.generalized import Generalized
 from perdure.core import channel_sums
 from perdure.core.channel_sums import Transit
 from perdure.errors import InternalError
