@@ -16,7 +16,7 @@ from perdure.comm.collectives.window_setup import RANKS_MAX, meet
 from perdure.comm.datatypes.buffers import Blocks, TypedBuffer, block, is_in_place, vector, vector_w
 from perdure.comm.definitions.constants import IN_PLACE, PROC_NULL
 from perdure.comm.definitions.failures import ErrorClass, ValueException
-from perdure.comm.messaging.operations import Schedule
+from perdure.comm.messaging.operations import Schedule, drive
 from perdure.comm.messaging.shared_window import HALF_BYTES
 
 if TYPE_CHECKING:
@@ -211,8 +211,6 @@ def reduce_scatter(m: CommState, sendbuf: Any, recvbuf: Any, recvcounts: Any, op
             raise ValueException(ErrorClass.ARG, "Reduce_scatter in place needs recvcounts")
         counts = np.empty(m.size, np.int64)
         counts[m.rank] = target.count
-        from perdure.comm.messaging.operations import drive
-
         drive(m.engine, allgather(m, IN_PLACE, counts)())
         recvcounts = counts.tolist()
     counts_list = [int(count) for count in recvcounts]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from perdure.comm.definitions.failures import ErrorClass, MPIException
 from perdure.comm.messaging.comm_state import Exchange
 from perdure.comm.messaging.operations import Schedule
 
@@ -196,8 +197,6 @@ def split(buffer: memoryview, parts: int, unit: int = 1) -> list[memoryview]:
 
 
 def _copy(x: Exchange, room: memoryview, data: memoryview) -> None:
-    from perdure.comm.definitions.failures import ErrorClass, MPIException
-
     if len(room) != len(data):
         raise MPIException(ErrorClass.TRUNCATE, f"rank {x.rank} sends itself {len(data)} bytes, and receives {len(room)}")
     room[:] = data

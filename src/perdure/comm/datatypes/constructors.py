@@ -13,9 +13,6 @@ from perdure.comm.definitions.constants import DISTRIBUTE_BLOCK, DISTRIBUTE_CYCL
 from perdure.comm.definitions.constants import Combiner as Made
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
 
-if TYPE_CHECKING:
-    from perdure.comm.datatypes.datatype import Datatype
-
 F90_REALS = ((6, 37, "f", "F"), (15, 307, "d", "D"), (18, 4931, "g", "G"))
 """Decimal digits, decimal exponent, and the codes of the real and the complex type."""
 
@@ -26,6 +23,8 @@ class Constructors:
     if TYPE_CHECKING:
 
         def held(self) -> Any: ...
+        @classmethod
+        def fromcode(cls, code: str) -> Any: ...
         def _made(self, one: Typemap, dtype: Any, combiner: Made, params: dict[str, Any], char: str = "") -> Any: ...
 
     def Create_contiguous(self, count: int) -> Any:
@@ -66,7 +65,7 @@ class Constructors:
         return self._blocks(Made.HINDEXED_BLOCK, params, list(displacements), [blocklength] * len(displacements))
 
     @classmethod
-    def Create_struct(cls, blocklengths: Sequence[int], displacements: Sequence[int], datatypes: Sequence[Datatype]) -> Any:
+    def Create_struct(cls, blocklengths: Sequence[int], displacements: Sequence[int], datatypes: Sequence[Constructors]) -> Any:
         """Blocks of different datatypes; displacements in bytes."""
         if not len(blocklengths) == len(displacements) == len(datatypes):
             raise ValueException(ErrorClass.ARG, "a struct needs as many lengths and displacements as datatypes")
@@ -115,30 +114,6 @@ class Constructors:
     # ---- by what they hold ------------------------------------------------------------------------------------------------
 
     @classmethod
-    def Get_value_index(cls, value: Datatype, index: Datatype) -> Any:
-        """The pair of a value and its place, for MINLOC and MAXLOC; DATATYPE_NULL: there is none."""
-        from perdure.comm.datatypes import datatype as datatypes
-
-        if value.held().char and index == datatypes.named["INT"]:
-            for name, code in datatypes._PAIRS.items():
-                if value.held().char == code:
-                    return datatypes.named[name]
-        index.held()
-        return datatypes.DATATYPE_NULL
-
-    @classmethod
-    def Match_size(cls, typeclass: int, size: int) -> Any:
-        """The Fortran datatype of a class and a size in bytes."""
-        from perdure.comm.datatypes import datatype as datatypes
-        from perdure.comm.definitions import constants as c
-
-        names = {c.TYPECLASS_REAL: "REAL", c.TYPECLASS_INTEGER: "INTEGER", c.TYPECLASS_COMPLEX: "COMPLEX", c.TYPECLASS_LOGICAL: "LOGICAL"}
-        found = datatypes.named.get(f"{names.get(typeclass)}{size}")
-        if found is None:
-            raise MPIException(ErrorClass.ARG, f"there is no datatype of class {typeclass} with {size} bytes")
-        return found
-
-    @classmethod
     def Create_f90_integer(cls, r: int) -> Any:
         """Integers of up to `r` decimal digits."""
         for digits, code in ((2, "i1"), (4, "i2"), (9, "i4"), (18, "i8")):
@@ -158,9 +133,7 @@ class Constructors:
 
     @classmethod
     def _f90(cls, code: str, combiner: Made, params: dict[str, Any]) -> Any:
-        from perdure.comm.datatypes.datatype import by_code
-
-        found = by_code[code].held()
+        found = cls.fromcode(code).held()
         return cls()._made(found.map, found.dtype, combiner, params, char=found.char)
 
     # ---- helpers ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 from perdure.comm.datatypes.constructors import Constructors, own_handle
 from perdure.comm.datatypes.packing import Packing
 from perdure.comm.datatypes.typemaps import Typemap, plain
+from perdure.comm.definitions import constants as c
 from perdure.comm.definitions.attributes import Attributed, Attributes, Keyvals
 from perdure.comm.definitions.constants import Combiner
 from perdure.comm.definitions.failures import ErrorClass, MPIException, ValueException
@@ -180,6 +181,25 @@ class Datatype(Constructors, Packing, Attributed, Handle[Type]):
         found = by_code.get(code) or by_code.get(code.removeprefix("=").removeprefix("@").removeprefix("<").removeprefix("|"))
         if found is None:
             raise ValueException(ErrorClass.TYPE, f"there is no datatype for {code!r}")
+        return found
+
+    @classmethod
+    def Get_value_index(cls, value: Datatype, index: Datatype) -> Any:
+        """The pair of a value and its place, for MINLOC and MAXLOC; DATATYPE_NULL: there is none."""
+        if value.held().char and index == named["INT"]:
+            for name, code in _PAIRS.items():
+                if value.held().char == code:
+                    return named[name]
+        index.held()
+        return DATATYPE_NULL
+
+    @classmethod
+    def Match_size(cls, typeclass: int, size: int) -> Any:
+        """The Fortran datatype of a class and a size in bytes."""
+        names = {c.TYPECLASS_REAL: "REAL", c.TYPECLASS_INTEGER: "INTEGER", c.TYPECLASS_COMPLEX: "COMPLEX", c.TYPECLASS_LOGICAL: "LOGICAL"}
+        found = named.get(f"{names.get(typeclass)}{size}")
+        if found is None:
+            raise MPIException(ErrorClass.ARG, f"there is no datatype of class {typeclass} with {size} bytes")
         return found
 
     @property

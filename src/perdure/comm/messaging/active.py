@@ -1,7 +1,8 @@
 """Which requests and matched messages has the program begun and not ended? `perdure.comm.mpi.in_transit` asks for them at each commit.
 
-Invariants: a thread that calls has its turn (`perdure.comm.messaging.turns`). What the program has dropped is in no list: only references that do not
-keep it are held, and they are looked through whenever their number has doubled, so that beginning a request costs the same on average.
+Invariants: a thread that calls has its turn (`perdure.comm.messaging.turns`). What the program has dropped is in no list: only references
+that do not keep it are held, and they are looked through whenever their number has doubled, so that beginning a request costs the same on
+average.
 """
 
 from __future__ import annotations

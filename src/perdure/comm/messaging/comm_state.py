@@ -18,7 +18,8 @@ from perdure.comm.messaging.shared_window import SharedWindow
 from perdure.comm.messaging.topologies import Topology
 
 if TYPE_CHECKING:
-    from perdure.comm.messaging.engine import Inside, MessageEngine, Part
+    from perdure.comm.messaging.engine import MessageEngine, Part
+    from perdure.comm.messaging.inside import Inside
 
 WORLD_CONTEXT: Final = 2
 SELF_CONTEXT: Final = 4

@@ -12,16 +12,16 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Final, Protocol
 
 from perdure.comm.messaging.active import Active
+from perdure.comm.messaging.inside import Inside
 from perdure.comm.messaging.intake import fresh
 from perdure.comm.messaging.lifecycle import Lifecycle, begun
-from perdure.comm.messaging.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Send
+from perdure.comm.messaging.links import COPY, DATA, DATA_SYNCHRONOUS, GONE, OFFER, REFUSED, TAKEN, Dialer, Send
 from perdure.comm.messaging.matching import ANY, Arrival, Mailbox, Receive
 from perdure.comm.messaging.monitor import Monitor
-from perdure.comm.messaging.traffic import Dialer, MessageTraffic
+from perdure.comm.messaging.traffic import MessageTraffic
 from perdure.comm.transports.direct import BLOCK_BYTES, address_of
 from perdure.core.commit_intervals import Match, match
 from perdure.errors import UsageError
@@ -35,42 +35,6 @@ Part = Send | Receive
 
 Log = Callable[[int, int, int, int, memoryview], None]
 """(rank of the job, sequence number of the channel, context, tag, the bytes, borrowed)."""
-
-
-class Inside:
-    """While it is entered, the rank is inside a public call, and the thread has its turn. Raises when the generation is over."""
-
-    __slots__ = ("_acquire", "_calls", "_enter", "_leave", "_release", "_traffic", "_turns", "call")
-
-    def __init__(self, call: str, traffic: MessageTraffic, calls: list[Inside], monitor: Monitor) -> None:
-        self.call, self._traffic, self._turns, self._calls = call, traffic, traffic.turns, calls
-        self._enter, self._leave = monitor.enter, monitor.leave
-        self._acquire, self._release = traffic.turns.lock.acquire, traffic.turns.lock.release
-
-    def __enter__(self) -> None:
-        if not self._acquire(False):
-            self._turns.take()
-        try:
-            if self._traffic.is_stopped:
-                self._traffic.check()
-            self._enter(self.call)
-        except BaseException:
-            self._release()
-            raise
-        self._calls.append(self)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        calls = self._calls
-        if calls[-1] is self:
-            del calls[-1]
-        else:
-            calls.remove(self)
-        if calls:  # of another thread, or around this one
-            self._enter(calls[-1].call)
-            self._turns.left()
-        else:
-            self._leave()
-        self._release()
 
 
 class Context(Protocol):

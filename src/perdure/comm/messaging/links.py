@@ -10,12 +10,13 @@ from __future__ import annotations
 import collections
 import struct
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from perdure.comm.messaging.matching import Arrival, Receive
 from perdure.comm.transports import OneWayStream
 from perdure.comm.transports.shared import RingReceiver, RingSender
 from perdure.errors import InternalError
+from perdure.streams.protocol import GivenUp
 
 HEAD: Final = struct.Struct("<QQQQqIIII")
 """sequence number, context, length, address, tag, generation, kind, ticket, commit interval of the sender."""
@@ -48,6 +49,17 @@ class Send:
 
 GONE: Final = Send(memoryview(b""), done=True)
 """Any message that left at once."""
+
+
+class Dialer(Protocol):
+    """A rank that can connect to others."""
+
+    @property
+    def rank(self) -> int:
+        """Its number in the job."""
+
+    def dial(self, generation: int, address: str, given_up: GivenUp) -> OneWayStream:
+        """Connect to a rank of this generation. LinkRefused: nobody listens there, or `given_up` returned true."""
 
 
 @dataclass(slots=True, eq=False)

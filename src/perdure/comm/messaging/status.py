@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perdure.comm.datatypes.buffers import as_datatype
 from perdure.comm.datatypes.datatype import BYTE, Datatype
 from perdure.comm.definitions.constants import ANY_SOURCE, ANY_TAG, UNDEFINED
 
@@ -66,8 +67,6 @@ class Status:
 
     def Get_elements(self, datatype: Datatype | str) -> int:
         """Basic elements in the message."""
-        from perdure.comm.datatypes.buffers import as_datatype
-
         kind = as_datatype(datatype).held()
         size = kind.dtype.itemsize if kind.dtype is not None and kind.dtype.names is None else kind.map.size
         return int(self._fields[_NBYTES]) // size if size else 0
@@ -85,8 +84,6 @@ class Status:
         self._fields[_CANCELLED] = bool(flag)
 
     def _size(self, datatype: Datatype | str) -> int:
-        from perdure.comm.datatypes.buffers import as_datatype
-
         return as_datatype(datatype).Get_size()
 
     source = property(Get_source, Set_source)

@@ -12,16 +12,15 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from perdure.comm.messaging.intake import Intake, Receiver
-from perdure.comm.messaging.links import COPY, DATA, HEAD, HEAD_BYTES, Inward, Outward, Send, cut
+from perdure.comm.messaging.links import COPY, DATA, HEAD, HEAD_BYTES, Dialer, Inward, Outward, Send, cut
 from perdure.comm.messaging.matching import Receive
 from perdure.comm.messaging.monitor import Monitor
 from perdure.comm.messaging.turns import Turns
 from perdure.comm.transports import LinkRefused, OneWayStream
 from perdure.errors import GenerationRevoked, InternalError
-from perdure.streams.protocol import GivenUp
 
 PEER_LOST_TIMEOUT_S: Final = 60.0
 """After a peer's link ended, the revoke must follow: detection takes seconds at most."""
@@ -36,17 +35,6 @@ SPIN_COPY_BYTES: Final = 4 << 20
 COPY_BYTES_PER_S: Final = 5e9
 """Whose message is taken out of its memory looks for longer by the time which that takes, on a slow machine, up to so many bytes: falling
 asleep just before the answer comes would cost as much again (measured, 1 MiB: 130 us one way instead of 90)."""
-
-
-class Dialer(Protocol):
-    """A rank that can connect to others."""
-
-    @property
-    def rank(self) -> int:
-        """Its number in the job."""
-
-    def dial(self, generation: int, address: str, given_up: GivenUp) -> OneWayStream:
-        """Connect to a rank of this generation. LinkRefused: nobody listens there, or `given_up` returned true."""
 
 
 class MessageTraffic:
