@@ -4,8 +4,15 @@
 mpi4py's names and argument order. A revoke wakes every blocked call; from then on every call of that communicator raises
 `GenerationRevoked`.
 
-From bottom to top: `transports` (bytes in order) → `traffic` (all links, and waiting) → `matching`, `engine` (messages) → `comm_state`
-(ranks and contexts) → `schedules`, `reductions` (collectives as generators) → `plans` (arguments) → `communicator` (the calls).
+From bottom to top, each package importing only those before it (import-linter holds this):
+
+1. `transports`: bytes in order, from one rank to another. `definitions`: constants, error classes, handles.
+2. `datatypes`: which bytes a buffer, a datatype or an object stands for.
+3. `messaging`: `traffic` (all links, and waiting) → `matching`, `engine` (messages) → `comm_state` (ranks and contexts) → `operations`,
+   `requests` (what is under way) → `point_to_point`, `probes` (the calls).
+4. `collectives`: `schedules`, `reductions` (algorithms as generators) → `plans` (arguments) → `blocking`, `nonblocking`, `persistent`,
+   `objects`, `neighbours` (the calls).
+5. `mpi`: `communicator`, the class that programs hold, put together from all these calls; and communicators that are made of others.
 """
 
 from perdure.comm.collectives.ops import BAND, BOR, BXOR, LAND, LOR, LXOR, MAX, MAXLOC, MIN, MINLOC, PROD, SUM, Op

@@ -1,0 +1,37 @@
+"""What pyproject.toml says about the packages is true."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import tomllib
+from typing import Any
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def settings() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+
+
+def named_in(contract: dict[str, Any]) -> list[str]:
+    """The modules of perdure that a contract of import-linter names, by their full names."""
+    names = [*contract.get("source_modules", []), *contract.get("forbidden_modules", []), *contract.get("containers", [])]
+    for container in contract.get("containers", [""]):
+        for layer in [*contract.get("layers", []), *contract.get("exhaustive_ignores", [])]:
+            names += [f"{container}.{name.strip(' ()')}".lstrip(".") for name in layer.replace("|", ":").split(":")]
+    return [name for name in names if name.split(".")[0] == "perdure"]
+
+
+def test_contracts_name_only_modules_that_exist() -> None:
+    """A layer that does not exist is not checked: a package that was renamed would be free to import anything."""
+    contracts = settings()["importlinter"]["contracts"]
+    named = {name for contract in contracts for name in named_in(contract)}
+    assert {"perdure.cli", "perdure.core", "perdure.errors", "perdure.comm.mpi", "perdure.comm.definitions"} <= named
+    assert not [name for name in sorted(named) if importlib.util.find_spec(name) is None]
+
+
+def test_settings_of_ruff_are_for_files_that_exist() -> None:
+    patterns = settings()["ruff"]["lint"]["per-file-ignores"]
+    assert patterns
+    assert not [pattern for pattern in patterns if not any(ROOT.glob(pattern))]
