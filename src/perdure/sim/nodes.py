@@ -15,7 +15,7 @@ from perdure.core.settings import Settings
 from perdure.sim import program
 from perdure.sim.clocks import Clock
 from perdure.sim.network import SLOWER
-from perdure.sim.repairs import repair
+from perdure.sim.vault_commands import execute
 from perdure.sim.vaults import SimVault
 from perdure.sim.workers import SimWorker
 
@@ -171,8 +171,6 @@ class SimNode:
                 cluster.tell_orchestrator(self, msg.Traffic(label=label, parity=parity, rebuild=self.vault.moved_rebuild))
             case do.ReserveMemory():
                 pass
-            case do.Repair():
-                self.vault.begin(self.plan.generation, repair(self.vault, self.plan, command))
             case _:
                 cluster.checkers.vault_told(self, command)
-                self.vault.execute(command)
+                execute(self.vault, command)
