@@ -9,9 +9,9 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent import AgentState
-from perdure.core.agent.state import Hosted, MembershipPhase, WorkerPhase
+from perdure.core.agent.state import AgentGenerationState, Hosted, MembershipPhase, WorkerPhase
 from perdure.core.orchestrator import GenerationPhase, JobShape, OrchestratorState
-from perdure.core.orchestrator.state import Node, NodeState
+from perdure.core.orchestrator.state import GenerationState, Node, NodeState
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 
@@ -29,7 +29,7 @@ class Job:
         plan = first_plan(seats, RANKS, PER_NODE, 8, 1)
         shape = JobShape(ranks=RANKS, ranks_per_node=PER_NODE, group_size=8, parity=1)
         self.chief = OrchestratorState(
-            round=1, shape=shape, settings=SETTINGS, phase=GenerationPhase.COUNTING, plan=plan, all_nodes_up=True
+            round=1, shape=shape, settings=SETTINGS, phase=GenerationPhase.COUNTING, current=GenerationState(plan=plan), all_nodes_up=True
         )
         self.agents: dict[int, AgentState] = {}
         self.speakers: set[int] = set()
@@ -42,8 +42,8 @@ class Job:
             self.chief.add(node)
             hosted = {rank: _waiting(rank) for rank in plan.ranks_of(seat.agent)}
             self.agents[seat.agent] = AgentState(
-                me=seat.agent, node=seat.node, settings=SETTINGS, phase=MembershipPhase.MEMBER, plan=plan, resumed=True, installed=True,
-                orchestrator=True, hosted=hosted,
+                me=seat.agent, node=seat.node, settings=SETTINGS, phase=MembershipPhase.MEMBER,
+                current=AgentGenerationState(plan=plan, resumed=True, installed=True), orchestrator=True, hosted=hosted,
             )  # fmt: skip
 
     def live(self, seconds: float) -> None:

@@ -86,7 +86,7 @@ def test_g3_a_custodian_is_no_member(custodian: Node) -> None:
     custodian.now = 9.0
     said = custodian.step(ev.Tick(late_s=0.0))
     assert [type(command) for command in said] == [do.TellOrchestrator], "a sign of life, and nothing to members"
-    assert (state.phase, state.accepted, state.resumed) == (MembershipPhase.CUSTODIAN, None, False)
+    assert (state.phase, state.current.accepted, state.current.resumed) == (MembershipPhase.CUSTODIAN, None, False)
 
 
 def test_d6_a_custodian_that_is_asked_again_says_the_same(custodian: Node) -> None:

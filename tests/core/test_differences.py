@@ -46,9 +46,9 @@ def test_r4_addresses_that_build_on_a_resume_that_never_came_are_asked_for() -> 
     node.worker(msg.Loaded(address="w0", pid=7))
     ask = do.TellOrchestrator(message=msg.AskAddresses(generation=1))
     assert node.told(msg.Resume(generation=1, since=7, addresses=((1, "w1"),))) == [ask]
-    assert not node.state.resumed
+    assert not node.state.current.resumed
     node.told(msg.Resume(generation=1, since=0, addresses=((0, "w0"), (1, "w1"))))
-    assert node.state.resumed
+    assert node.state.current.resumed
     assert node.state.addresses == ("w0", "w1")
 
 

@@ -24,7 +24,7 @@ def test_a_few_speak_for_all(job: Job) -> None:
     job.live(5.0)
     heads = [1 + first for first, _ in split(0, AGENTS, SETTINGS.fan_out)]
     assert sorted(job.speakers) == heads
-    known = progress.total(job.chief.progress.values())
+    known = progress.total(job.chief.current.progress.values())
     assert (known.ranks, known.superstep, known.count, known.frames) == (RANKS, 3, 9, sum(range(RANKS)))
     assert not job.of(do.TellAgent), "nobody is asked in an undisturbed job"
 
@@ -72,7 +72,7 @@ def test_a_word_of_another_generation_does_not_count(job: Job) -> None:
     stale = progress.of_rank(generation=7, rank=0, superstep=99, count=-1, frames=1, inside_s=0.0, call="")
     job.agents[1].below[2] = stale
     job.live(2.0)
-    assert max(said.superstep for said in job.chief.progress.values()) == 3
+    assert max(said.superstep for said in job.chief.current.progress.values()) == 3
 
 
 def test_everybody_but_the_top_has_one_above_and_the_orchestrator_has_few() -> None:

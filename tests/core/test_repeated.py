@@ -25,6 +25,6 @@ def test_a_stripe_is_decoded_once_in_a_generation() -> None:
     urgent, late = task(0, urgent=True), task(1, urgent=False)
     assert node.told(msg.Assign(generation=1, tasks=(urgent, late))) == [do.Decode(tasks=(urgent,))]
     assert node.told(msg.Assign(generation=1, tasks=(urgent, late))) == []
-    assert node.state.decode_later == (late,)
+    assert node.state.current.decode_later == (late,)
     more = task(2, urgent=True)
     assert node.told(msg.Assign(generation=1, tasks=(urgent, more))) == [do.Decode(tasks=(more,))]

@@ -471,7 +471,20 @@ def test_w3_an_error_that_a_loss_explains_is_dropped(chief: Chief) -> None:
     chief.said(1, msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom"))
     chief.step(ev.AgentEnded(agent=2, how="killed"))
     assert chief.said(1, msg.Alive(nonce=1, generation=1)) == []
-    assert chief.state.raised is None
+    assert chief.state.current.raised is None
+
+
+def test_w3_an_error_of_an_older_generation_does_not_end_a_job_whose_newer_plan_is_learned_after_it() -> None:
+    """The register may be behind: an agent that is still in generation 1 reports an error that the loss of a node explains."""
+    chief = Chief(round=2)
+    chief.starts(plan_of())
+    chief.said(1, msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom"))
+    chief.said(2, msg.Newer(generation=2))
+    chief.said(2, msg.InstalledPlan(plan=plan_of(2)))
+    chief.status(1, 2)
+    answer = chief.status(2, 2)
+    assert chief.state.phase is GenerationPhase.COUNTING
+    assert not any(isinstance(command, do.TellAgent) and isinstance(command.message, msg.AskAlive) for command in answer)
 
 
 def successor(*words: msg.FromAgent) -> tuple[Chief, list[do.OrchestratorCommand]]:
@@ -556,7 +569,7 @@ def test_c10_an_end_that_a_lost_node_had_prepared_is_published_when_its_rank_is_
     plan = plan_of(2, end, (2, 1))
     moved = dataclasses.replace(plan, placements=tuple(dataclasses.replace(one, agent=2, node=1) for one in plan.placements))
     chief.state.phase = GenerationPhase.CHOOSING
-    chief.state.proposal, chief.state.holdings = moved, holdings.known_one_by_one(moved, ())
+    chief.state.seal.proposal, chief.state.seal.holdings = moved, holdings.known_one_by_one(moved, ())
     chief.step(ev.RegisterHolds(plan=moved))
     chief.said(2, msg.Installed(generation=2))
     chief.said(2, msg.Ready(generation=2, rank=0, address="w0"))

@@ -121,7 +121,7 @@ def test_d1_the_vote_is_in_the_answer_to_the_next_seal(voter: Voter) -> None:
 def test_d4_no_vote_against_a_promise(voter: Voter) -> None:
     voter.told(msg.Greet(round=2))
     assert voter.asked(Ballot(1, 1), next_of(PLAN, (2, 4))) == []
-    assert voter.state.accepted is None
+    assert voter.state.current.accepted is None
 
 
 def test_d4_a_vote_for_a_generation_that_is_over_is_answered_with_the_one_that_there_is(voter: Voter) -> None:
@@ -130,7 +130,7 @@ def test_d4_a_vote_for_a_generation_that_is_over_is_answered_with_the_one_that_t
     agent.step(voter.state, ev.LinksQuiet(generation=1), 0.0)
     assert voter.asked(Ballot(9, 1), next_of(PLAN, (2, 5))) == [do.TellOrchestrator(message=msg.Newer(generation=2))]
     assert voter.told(msg.AskPlan()) == [do.TellOrchestrator(message=msg.InstalledPlan(plan=newer))]
-    assert voter.state.accepted is None
+    assert voter.state.current.accepted is None
 
 
 def test_d0_a_spare_has_no_vote() -> None:
@@ -278,7 +278,7 @@ def test_r8_without_a_commit_and_without_a_quorum_the_start_has_failed() -> None
     """Nobody can say that nothing else was chosen."""
     chief = Chief()
     assert chief.state.plan is not None
-    chief.state.plan = next_of(chief.state.plan).amended(PlanChange(base=None, positions=(0, 1), placements=(), addresses=()))
+    chief.state.current.plan = next_of(chief.state.plan).amended(PlanChange(base=None, positions=(0, 1), placements=(), addresses=()))
     chief.step(ev.AgentEnded(agent=2, how="killed"))
     report = msg.RankReport(rank=0, incarnation=1, worker_lives=True, labels=())
     finish = chief.said(1, msg.Sealed(ballot=chief.state.ballot, generation=3, ranks=(report,), positions=()))[-1]

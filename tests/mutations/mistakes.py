@@ -308,7 +308,7 @@ MISTAKES = (
     ),
     Mutation(
         name="ranks go on holding when the spare is gone", rule="E3", function=commit.hold,
-        right="if label is None or state.hold_after is not None:", wrong="if True:", scenario=with_a_spare_that_ends,
+        right="if label is None or state.current.hold_after is not None:", wrong="if True:", scenario=with_a_spare_that_ends,
     ),
     Mutation(
         name="a spare that has come up is left without ranks", rule="D3, E10", function=seating.relieve,
@@ -358,7 +358,7 @@ MISTAKES = (
     ),
     Mutation(
         name="a slot is reused although nothing newer is committed", rule="C7", function=commit._superseded,
-        right="slot.label < state.committed", wrong="slot.label <= state.committed",
+        right="slot.label < state.current.committed", wrong="slot.label <= state.current.committed",
     ),
     Mutation(
         name="in tight mode a rank goes on when its own label is prepared", rule="M1", function=commit._prepare,
@@ -392,7 +392,7 @@ MISTAKES = (
     ),
     Mutation(
         name="the label in the other slot is named as the one to take over from", rule="C4'", function=commit.allow_copy,
-        right="next((slot.label for slot in given_up if", wrong="next((state.committed for slot in given_up if",
+        right="next((slot.label for slot in given_up if", wrong="next((state.current.committed for slot in given_up if",
     ),
     Mutation(
         name="a label counts as prepared with its first parity chunk", rule="C5", function=commit.parity_stored,
@@ -419,7 +419,7 @@ MISTAKES = (
     Mutation(
         name="the first answer to a seal decides", rule="D2", function=recovery._decide,
         right="absent = broadcast.absent(state)\n    if absent is None or any(not state.nodes[agent].silent for agent in absent):",
-        wrong="absent = [agent for agent in state.members() if agent not in state.sealed]\n    if not state.sealed:",
+        wrong="absent = [agent for agent in state.members() if agent not in state.seal.sealed]\n    if not state.seal.sealed:",
     ),
     Mutation(
         name="silent nodes are not waited for", rule="T5", function=recovery._decide,
@@ -480,7 +480,7 @@ MISTAKES = (
     ),
     Mutation(
         name="main is entered before the last rank is ready", rule="R4", function=recovery._rebuild_or_resume,
-        right="not broadcast.all_ready(state)", wrong="not state.ready",
+        right="not broadcast.all_ready(state)", wrong="not state.current.ready",
     ),
     Mutation(
         name="replicated items are copied from a rank that has none", rule="R1", function=holdings.Holdings.with_replicated,
@@ -501,7 +501,7 @@ MISTAKES = (
     ),
     Mutation(
         name="a worker's end during a hand-over is forgotten", rule="D7", function=recovery._after_greeting,
-        right="undisturbed and workers_live and not (state.workers_gone or silent or state.divergences or state.chunk_losses)",
+        right="undisturbed and workers_live and not (state.current.workers_gone or silent or state.divergences or state.chunk_losses)",
         wrong="undisturbed and not silent", scenario=with_a_hand_over,
     ),
     Mutation(
@@ -605,11 +605,11 @@ MISTAKES = (
     ),
     Mutation(
         name="a new orchestrator is not told of a connection that ended", rule="T8, D7", function=membership.greeted,
-        right="for word in state.to_repeat", wrong="for word in ()", scenario=with_a_hangup,
+        right="for word in state.current.to_repeat", wrong="for word in ()", scenario=with_a_hangup,
     ),
     Mutation(
-        name="a connection that ended in an older generation counts", rule="T8", function=recovery._forget_generation,
-        right="state.lost_link = None", wrong="pass", scenario=with_a_hangup,
+        name="a connection that ended in an older generation counts", rule="T8", function=recovery._chosen,
+        right="GenerationState(plan=plan,", wrong="GenerationState(plan=plan, lost_link=state.current.lost_link,", scenario=with_a_hangup,
     ),
     Mutation(
         name="votes decide where two quorums need not meet", rule="D0", function=votes.decide_after,
@@ -637,11 +637,11 @@ MISTAKES = (
     ),
     Mutation(
         name="a vote for this generation counts for the next one", rule="D4", function=AgentState.take_up,
-        right="self.accepted = None", wrong="pass",
+        right="AgentGenerationState(plan=plan,", wrong="AgentGenerationState(plan=plan, accepted=self.current.accepted,",
     ),
     Mutation(
         name="another orchestrator's plan is carried out by what this one knows", rule="D5, D7", function=recovery._chosen,
-        right="before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))", wrong="True",
+        right="before is None or (seal.holdings is not None and (plan is seal.proposal or plan == seal.proposal))", wrong="True",
         scenario=with_two_votes,
     ),
     Mutation(

@@ -68,8 +68,8 @@ def remember(view: View) -> None:
 
 
 def _committed_now(view: View) -> set[Label]:
-    machines = (view.orchestrator, *view.agents.values())
-    return {machine.committed for machine in machines if machine is not None and machine.committed is not None}
+    found = {agent.current.committed for agent in view.agents.values()} | {view.orchestrator.committed if view.orchestrator else None}
+    return {label for label in found if label is not None}
 
 
 def one_plan_a_generation(view: View) -> list[str]:
@@ -187,9 +187,9 @@ def main_runs_after_resume(view: View) -> list[str]:
     found = []
     for agent in view.agents.values():
         running = [hosted for hosted in agent.hosted.values() if hosted.worker is WorkerPhase.RUNNING]
-        if running and not (agent.resumed and agent.phase in (MembershipPhase.MEMBER, MembershipPhase.ENDED)):
+        if running and not (agent.current.resumed and agent.phase in (MembershipPhase.MEMBER, MembershipPhase.ENDED)):
             found.append(f"rank {running[0].rank} runs on agent {agent.me}, which is {agent.phase} and has not resumed")
-        if not agent.resumed or agent.plan is None:
+        if not agent.current.resumed or agent.plan is None:
             continue
         for other in agent.members():
             state = view.agents.get(other)
@@ -212,7 +212,7 @@ def generations_do_not_mix(view: View) -> list[str]:
         for hosted in agent.hosted.values():
             strange = [label for label in hosted.slots if label != base and label.generation != agent.generation]
             found += [f"rank {hosted.rank} on agent {agent.me} holds {label} in generation {agent.generation}" for label in strange]
-        counted = [label for label in agent.prepared if label.generation != agent.generation]
+        counted = [label for label in agent.current.prepared if label.generation != agent.generation]
         found += [f"agent {agent.me} counts facts about {label} in generation {agent.generation}" for label in counted]
     return found
 
@@ -224,7 +224,7 @@ def custodians_only_keep(view: View) -> list[str]:
         for kept in agent.kept.values():
             if kept.worker not in (WorkerPhase.KILLED, WorkerPhase.GONE):
                 found.append(f"rank {kept.rank} has a worker on agent {agent.me}, and lives elsewhere in generation {agent.generation}")
-            strange = [label for label in kept.slots if agent.plan is None or label != agent.plan.base or agent.committed]
+            strange = [label for label in kept.slots if agent.plan is None or label != agent.plan.base or agent.current.committed]
             found += [f"agent {agent.me} keeps {label} of rank {kept.rank}" for label in strange]
         if not agent.is_outside:
             if agent.phase is MembershipPhase.CUSTODIAN:

@@ -96,8 +96,8 @@ class Checkers:
         """I1, I4 to I7 at this agent; that it believes in no chunk that is not there; G1 where something has changed."""
         state = node.state
         asked = event.message if isinstance(event, ev.OrchestratorSaid | ev.PeerSaid) else None
-        if isinstance(asked, msg.Accept) and state.accepted is not None and state.accepted.ballot == asked.ballot:
-            self.cluster.decisions.accepted(node.number, asked.generation, state.accepted)
+        if isinstance(asked, msg.Accept) and state.current.accepted is not None and state.current.accepted.ballot == asked.ballot:
+            self.cluster.decisions.accepted(node.number, asked.generation, state.current.accepted)
         view = invariants.View(agents={node.number: state}, orchestrator=None, chosen=self.cluster.decisions.chosen, past=self.past)
         for check in LOCAL:
             for text in check(view):
@@ -113,8 +113,9 @@ class Checkers:
         if isinstance(event, ev.SlotVerified | ev.Scrubbed | ev.Repaired) and commands:
             self.wrong_is_erased(node, event.rank, event.label, event.wrong)
         invariants.remember(view)
-        if state.committed is not None and (self.newest is None or state.committed > self.newest):
-            self._committed(state.committed)
+        committed = state.current.committed
+        if committed is not None and (self.newest is None or committed > self.newest):
+            self._committed(committed)
         elif any(isinstance(command, CHANGES_HOLDINGS) for command in commands):
             self.groups_of(node)
         self._now_and_then()

@@ -93,7 +93,7 @@ def _flip(cluster: Cluster, victim: SimNode) -> None:
     plan, dice = victim.state.plan, cluster.schedule.dice
     if plan is None:
         return
-    safe = (victim.state.committed, plan.base)
+    safe = (victim.state.current.committed, plan.base)
     kept = [(rank, held) for (rank, label), held in victim.vault.held.items() if label in safe]
     if not kept:
         return

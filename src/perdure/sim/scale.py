@@ -22,9 +22,9 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import orchestrator as orchestrator_machine
 from perdure.core.agent import relay
-from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Slot, Stage, WorkerPhase, full_masks
+from perdure.core.agent.state import AgentGenerationState, AgentState, Hosted, MembershipPhase, Slot, Stage, WorkerPhase, full_masks
 from perdure.core.ids import Ballot, Label
-from perdure.core.orchestrator.state import GenerationPhase, JobShape, Node, NodeState, OrchestratorState
+from perdure.core.orchestrator.state import GenerationPhase, GenerationState, JobShape, Node, NodeState, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.sim import program
@@ -98,7 +98,7 @@ class _Job:
             shape=shape,
             settings=Settings(),
             phase=GenerationPhase.COUNTING,
-            plan=self.plan,
+            current=GenerationState(plan=self.plan),
             committed=BASE,
             all_nodes_up=True,
             resumed=(1, tuple(f"rank-{rank}" for rank in range(self.ranks))),
@@ -125,10 +125,10 @@ class _Job:
         offers = {member: program.offer_of(other, program.state_of(other, 1), program.common_of(1)) for member, other in enumerate(group)}
         slot = Slot(label=BASE, index=0, stage=Stage.PREPARED, offers=offers, data=data, parity=parity, replicated=True, verified=True)
         hosted = Hosted(rank=rank, incarnation=1, worker=WorkerPhase.RUNNING, address=f"rank-{rank}", slots={BASE: slot})
+        current = AgentGenerationState(plan=self.plan, resumed=True, installed=True, committed=BASE, positions=(2, 3))
         return AgentState(
-            me=number, node=number - 1, settings=Settings(), phase=MembershipPhase.MEMBER, plan=self.plan, resumed=True, installed=True,
-            orchestrator=True, committed=BASE, addresses=self.orchestrator.resumed[1], addresses_of=1, positions=(2, 3),
-            hosted={rank: hosted},
+            me=number, node=number - 1, settings=Settings(), phase=MembershipPhase.MEMBER, current=current, orchestrator=True,
+            addresses=self.orchestrator.resumed[1], addresses_of=1, hosted={rank: hosted},
         )  # fmt: skip
 
     def words_per_s(self) -> float:

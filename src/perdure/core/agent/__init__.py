@@ -24,7 +24,7 @@ def step(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCo
     if state.phase is MembershipPhase.ENDED:
         return []
     out = _take(state, event, now)
-    return out + relay.settle(state) if state.gatherings else out
+    return out + relay.settle(state) if state.current.gatherings else out
 
 
 def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentCommand]:

@@ -19,9 +19,9 @@ from perdure.core.snapshot_index import SnapshotIndex
 def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     """C1 and C7: copying needs a free slot, and a slot is free when a newer label of this generation, or the base, is known committed."""
     label = hosted.wants
-    if label is None or state.phase is not MembershipPhase.MEMBER or not state.resumed or label.generation != state.generation:
+    if label is None or state.phase is not MembershipPhase.MEMBER or not state.current.resumed or label.generation != state.generation:
         return []
-    if any(slot.label not in (state.committed, _base(state)) and not _superseded(state, slot) for slot in hosted.slots.values()):
+    if any(slot.label not in (state.current.committed, _base(state)) and not _superseded(state, slot) for slot in hosted.slots.values()):
         return []
     out: list[do.AgentCommand] = []
     given_up = [slot for slot in hosted.slots.values() if _superseded(state, slot)]
@@ -35,7 +35,9 @@ def allow_copy(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     hosted.slots[label] = Slot(label=label, index=index, stage=Stage.FILLING)
     hosted.wants = None
     out.append(do.BindSlot(rank=hosted.rank, label=label, index=index, since=since))
-    out.append(do.TellWorker(rank=hosted.rank, message=msg.MayCopy(label=label, slot=index, since=since, hold_after=state.hold_after)))
+    out.append(
+        do.TellWorker(rank=hosted.rank, message=msg.MayCopy(label=label, slot=index, since=since, hold_after=state.current.hold_after))
+    )
     return out
 
 
@@ -52,7 +54,7 @@ def snapped(state: AgentState, hosted: Hosted, message: msg.Snapped, now: float)
     out: list[do.AgentCommand] = [do.ExposeSlot(rank=hosted.rank, label=message.label, offer=message.offer)]
     if message.label.superstep == END:
         out.append(_say_copied(hosted, slot, message.offer.ended_at))
-    early = state.early_offers.pop(message.label, {})
+    early = state.current.early_offers.pop(message.label, {})
     for offer in early.values():
         out += offered(state, message.label, offer, now)
     group = state.plan.group_of(hosted.rank)
@@ -88,7 +90,7 @@ def _waiting(state: AgentState, hosted: Hosted) -> list[Slot]:
     if state.phase is not MembershipPhase.MEMBER:
         return []
     newer = [slot for slot in hosted.slots.values() if slot.label.generation == state.generation and slot.stage is not Stage.FILLING]
-    return [slot for slot in newer if state.committed is None or slot.label > state.committed]
+    return [slot for slot in newer if state.current.committed is None or slot.label > state.current.committed]
 
 
 def _ended_at(state: AgentState, hosted: Hosted, slot: Slot) -> int:
@@ -104,7 +106,7 @@ def offered(state: AgentState, label: Label, offer: SnapshotIndex, now: float) -
     _note_position(state, label, offer.next_position if offer.rank == 0 else -1)
     mine = [state.hosted[rank] for rank in state.plan.group_of(offer.rank) if rank in state.hosted]
     if any(label not in hosted.slots or hosted.slots[label].stage is Stage.FILLING for hosted in mine):
-        state.early_offers.setdefault(label, {})[offer.rank] = offer
+        state.current.early_offers.setdefault(label, {})[offer.rank] = offer
     member = state.plan.member_of(offer.rank)
     for hosted in mine:
         slot = hosted.slots.get(label)
@@ -183,9 +185,9 @@ def told_prepared(state: AgentState, fact: msg.Prepared, now: float) -> list[do.
     if state.plan is None or fact.label.generation != state.generation:
         return []
     _note_position(state, fact.label, fact.next_position)
-    known = state.prepared.setdefault(fact.label, {})
+    known = state.current.prepared.setdefault(fact.label, {})
     known[fact.rank] = fact
-    if len(known) < state.plan.size or (state.committed and state.committed >= fact.label):
+    if len(known) < state.plan.size or (state.current.committed and state.current.committed >= fact.label):
         return []
     wrong = agreement.of_facts(known.values(), values=agreement.are_declared(fact.label))
     if wrong:
@@ -211,11 +213,11 @@ def told_committed(state: AgentState, label: Label, next_position: int, now: flo
 
 def committed(state: AgentState, label: Label, now: float) -> list[do.AgentCommand]:
     """A label is known to be committed: workers hear of it, and those that waited may copy; in tight mode when it is copied itself (M2)."""
-    if state.plan is None or label.generation != state.generation or (state.committed and state.committed >= label):
+    if state.plan is None or label.generation != state.generation or (state.current.committed and state.current.committed >= label):
         return []
-    state.committed = label
-    state.prepared = {known: facts for known, facts in state.prepared.items() if known >= label}
-    state.early_offers = {known: offers for known, offers in state.early_offers.items() if known > label}
+    state.current.committed = label
+    state.current.prepared = {known: facts for known, facts in state.current.prepared.items() if known >= label}
+    state.current.early_offers = {known: offers for known, offers in state.current.early_offers.items() if known > label}
     out = custody.drop(state)
     for hosted in state.hosted.values():
         is_kept = _is_being_kept(state, hosted, label)
@@ -225,17 +227,19 @@ def committed(state: AgentState, label: Label, now: float) -> list[do.AgentComma
 
 def tell_committed(state: AgentState, hosted: Hosted, label: Label) -> list[do.AgentCommand]:
     """The rank hears of it, and may copy again if it waits for that."""
-    told = msg.LabelCommitted(label=label, positions=state.positions, protect_s=state.protect_s, hold_after=state.hold_after)
+    told = msg.LabelCommitted(
+        label=label, positions=state.current.positions, protect_s=state.protect_s, hold_after=state.current.hold_after
+    )
     return [do.TellWorker(rank=hosted.rank, message=told), *allow_copy(state, hosted)]
 
 
 def hold(state: AgentState, message: msg.Hold) -> list[do.AgentCommand]:
     """E3: ranks wait at their next position, or go on; those that wait for a label that is not committed yet go on with that."""
-    if state.phase is not MembershipPhase.MEMBER or message.generation != state.generation or message.after == state.hold_after:
+    if state.phase is not MembershipPhase.MEMBER or message.generation != state.generation or message.after == state.current.hold_after:
         return []
-    state.hold_after = message.after
-    label = state.committed
-    if label is None or state.hold_after is not None:
+    state.current.hold_after = message.after
+    label = state.current.committed
+    if label is None or state.current.hold_after is not None:
         return []
     waiting = [hosted for hosted in state.hosted.values() if not _is_being_kept(state, hosted, label)]
     return [command for hosted in waiting for command in tell_committed(state, hosted, label)]
@@ -253,7 +257,7 @@ def _base(state: AgentState) -> Label | None:
 
 def _superseded(state: AgentState, slot: Slot) -> bool:
     """C7: a newer label of this generation is known to be committed."""
-    return state.committed is not None and slot.label < state.committed
+    return state.current.committed is not None and slot.label < state.current.committed
 
 
 def _is_whole(state: AgentState, hosted: Hosted, slot: Slot) -> bool:
@@ -265,5 +269,5 @@ def _is_whole(state: AgentState, hosted: Hosted, slot: Slot) -> bool:
 
 def _note_position(state: AgentState, label: Label, position: int) -> None:
     """C1: rank 0's offer of one commit fixes the position of the commit after the next one."""
-    if position >= 0 and label.superstep != END and position not in state.positions:
-        state.positions = tuple(sorted({*state.positions, position}))
+    if position >= 0 and label.superstep != END and position not in state.current.positions:
+        state.current.positions = tuple(sorted({*state.current.positions, position}))

@@ -24,19 +24,19 @@ def greeted(state: AgentState) -> list[do.AgentCommand]:
     status = msg.AgentStatus(
         generation=state.generation,
         phase=state.phase,
-        resumed=state.resumed,
+        resumed=state.current.resumed,
         ranks=reports(state),
         ready=ready,
         silent=silent,
-        holds=state.hold_after is not None,
+        holds=state.current.hold_after is not None,
     )
     out: list[do.AgentCommand] = [do.TellOrchestrator(message=status)]
-    if state.installed:
+    if state.current.installed:
         out.append(do.TellOrchestrator(message=msg.Installed(generation=state.generation)))
     for hosted in state.hosted.values():
         out += commit.say_copied_again(state, hosted)
-    out += [do.TellOrchestrator(message=fact) for facts in state.prepared.values() for fact in facts.values()]
-    return out + [do.TellOrchestrator(message=word) for word in state.to_repeat]
+    out += [do.TellOrchestrator(message=fact) for facts in state.current.prepared.values() for fact in facts.values()]
+    return out + [do.TellOrchestrator(message=word) for word in state.current.to_repeat]
 
 
 def seal(state: AgentState, message: msg.Seal, source: int, now: float) -> list[do.AgentCommand]:
@@ -50,7 +50,7 @@ def seal(state: AgentState, message: msg.Seal, source: int, now: float) -> list[
     _promise(state, message.ballot)
     out = relay.pass_on(state, state.plan, message, source, now)
     if message.reach is None:
-        state.seal_to_answer = message.ballot
+        state.current.seal_to_answer = message.ballot
     return [*out, *_stop_generation(state, now), *_answer_seal(state)]
 
 
@@ -58,8 +58,8 @@ def _promise(state: AgentState, ballot: Ballot) -> None:
     """Older seals that are not answered yet never will be."""
     if ballot > state.promised:
         state.promised = ballot
-        state.seal_to_answer = None
-        state.gatherings.clear()
+        state.current.seal_to_answer = None
+        state.current.gatherings.clear()
 
 
 def _newer(state: AgentState) -> do.AgentCommand:
@@ -81,7 +81,7 @@ def accept(state: AgentState, message: msg.Accept, source: int, now: float) -> l
     if message.ballot < state.promised:
         return []
     _promise(state, message.ballot)
-    state.accepted = msg.Vote(ballot=message.ballot, change=message.change)
+    state.current.accepted = msg.Vote(ballot=message.ballot, change=message.change)
     out = [*relay.pass_on(state, state.plan, message, source, now), *_stop_generation(state, now)]
     if message.reach is None:
         out.append(do.TellOrchestrator(message=msg.Accepted(ballot=message.ballot)))
@@ -93,8 +93,8 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
     if state.phase is MembershipPhase.SEALED:
         return []
     state.become(MembershipPhase.SEALED)
-    state.quiet = False
-    state.to_repeat.clear()
+    state.current.quiet = False
+    state.current.to_repeat.clear()
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():
         hosted.told_ready = False
@@ -115,12 +115,12 @@ def _stop_generation(state: AgentState, now: float) -> list[do.AgentCommand]:
 
 def links_quiet(state: AgentState, generation: int, now: float) -> list[do.AgentCommand]:
     """Nothing moves any more: the seal is answered, an install that waited goes on."""
-    if generation < state.generation or state.quiet:
+    if generation < state.generation or state.current.quiet:
         return []
-    state.quiet = True
-    out = _answer_seal(state) if state.seal_to_answer else []
-    if state.waiting_install:
-        install_now, state.waiting_install = state.waiting_install, None
+    state.current.quiet = True
+    out = _answer_seal(state) if state.current.seal_to_answer else []
+    if state.current.waiting_install:
+        install_now, state.current.waiting_install = state.current.waiting_install, None
         return out + _install(state, install_now, now)
     for hosted in state.hosted.values():
         out += tight.release(state, hosted, now)
@@ -128,15 +128,15 @@ def links_quiet(state: AgentState, generation: int, now: float) -> list[do.Agent
 
 
 def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
-    if not state.quiet or state.seal_to_answer is None:
+    if not state.current.quiet or state.current.seal_to_answer is None:
         return []
-    ballot, state.seal_to_answer = state.seal_to_answer, None
+    ballot, state.current.seal_to_answer = state.current.seal_to_answer, None
     sealed = msg.Sealed(
         ballot=ballot,
         generation=state.generation,
         ranks=reports(state),
-        positions=state.positions,
-        accepted=state.accepted,
+        positions=state.current.positions,
+        accepted=state.current.accepted,
         kept=kept_reports(state),
     )
     return [do.TellOrchestrator(message=sealed)]
@@ -175,12 +175,12 @@ def _install(state: AgentState, message: msg.Install, now: float) -> list[do.Age
             return []
         if state.is_outside:
             return custody.say(state)
-        state.by_tree = False
+        state.current.by_tree = False
         return greeted(state)
     if state.plan is not None:
         out = _stop_generation(state, now)
-        if not state.quiet:
-            state.waiting_install = message
+        if not state.current.quiet:
+            state.current.waiting_install = message
             return out
     if not plan.ranks_of(state.me):
         return custody.become(state, plan)
@@ -190,7 +190,7 @@ def _install(state: AgentState, message: msg.Install, now: float) -> list[do.Age
 def _enter_generation(state: AgentState, message: msg.Install, now: float) -> list[do.AgentCommand]:
     plan = message.plan
     state.take_up(plan)
-    state.by_tree = message.reach is not None
+    state.current.by_tree = message.reach is not None
     state.become(MembershipPhase.MEMBER)
     for peer in state.peers.values():
         peer.heard_at = peer.echoed_at = now
@@ -236,7 +236,7 @@ def resume(state: AgentState, message: msg.Resume, source: int, now: float) -> l
     if state.plan is None or message.generation != state.generation or state.phase is not MembershipPhase.MEMBER:
         return []
     out = relay.pass_on(state, state.plan, message, source, now)
-    return out if state.resumed else out + _resume(state, state.plan, message, now)
+    return out if state.current.resumed else out + _resume(state, state.plan, message, now)
 
 
 def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> list[do.AgentCommand]:
@@ -245,7 +245,7 @@ def _resume(state: AgentState, plan: Plan, message: msg.Resume, now: float) -> l
     addresses = list(message.whole or (state.addresses if message.since else [""] * plan.size))
     for rank, address in message.addresses:
         addresses[rank] = address
-    state.resumed = True
+    state.current.resumed = True
     state.addresses, state.addresses_of = tuple(addresses), message.generation
     out: list[do.AgentCommand] = []
     for hosted in state.hosted.values():

@@ -101,7 +101,7 @@ def _pause(state: AgentState, plan: Plan, now: float) -> list[do.AgentCommand]:
         agents = [plan.agent_of(rank) for rank in plan.groups[index]]
         reached = sum(agent == state.me or now - state.peers[agent].echoed_at < state.settings.echo_s for agent in agents)
         paused = paused or reached < plan.geometry(index).d
-    if paused == state.paused:
+    if paused == state.current.paused:
         return []
-    state.paused = paused
+    state.current.paused = paused
     return [do.TellWorker(rank=rank, message=msg.Pause(generation=state.generation, paused=paused)) for rank in state.hosted]

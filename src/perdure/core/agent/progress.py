@@ -14,7 +14,7 @@ from perdure.core.plan import Plan
 
 def of_own(state: AgentState, now: float) -> msg.Progress | None:
     """Of the ranks here; None while `main` was not entered in this generation."""
-    if not state.hosted or not state.resumed:
+    if not state.hosted or not state.current.resumed:
         return None
     return progress.total(_of_rank(state, hosted, now) for hosted in state.hosted.values())
 

@@ -28,13 +28,15 @@ def pass_on(state: AgentState, plan: Plan, word: msg.Relayed, source: int, now: 
         return []
     span, milestones = (reach.first, reach.stop), milestones_of(word)
     known = [
-        asked for milestone in milestones if (asked := state.gatherings.get((milestone, span))) and asked.generation == plan.generation
+        asked
+        for milestone in milestones
+        if (asked := state.current.gatherings.get((milestone, span))) and asked.generation == plan.generation
     ]
     if known:
         return [command for asked in known for command in _ask_again(state, asked, source)]
     spans, left_out = speakable(split(span[0] + 1, span[1], state.settings.fan_out), state.settings.fan_out, _leaves_out(plan, reach))
     for milestone in milestones:
-        state.gatherings[milestone, span] = Asked(
+        state.current.gatherings[milestone, span] = Asked(
             milestone=milestone,
             generation=plan.generation,
             ballot=word.ballot if isinstance(word, msg.Seal | msg.Accept) else Ballot(0, 0),
@@ -116,7 +118,7 @@ def _askers_of(state: AgentState, answer: msg.Gathered | msg.StillGathering) -> 
     """The spans that were asked here and that the answer is a part of, smallest first: this agent may hold heads below its own heads."""
     found = [
         asked
-        for asked in state.gatherings.values()
+        for asked in state.current.gatherings.values()
         if asked.milestone == answer.milestone
         and asked.generation == answer.generation
         and asked.gathering.span[0] < answer.first
@@ -133,7 +135,7 @@ def settle(state: AgentState) -> list[do.AgentCommand]:
     """After every event: spans whose head and all parts have reached their milestone are answered. Small ones first: they may be parts of
     others that were asked here too."""
     out: list[do.AgentCommand] = []
-    for asked in sorted((one for one in state.gatherings.values() if one.told is None), key=_size):
+    for asked in sorted((one for one in state.current.gatherings.values() if one.told is None), key=_size):
         if not asked.gathering.asked and _has_reached(state, asked):
             asked.told = _answer(state, asked)
             out += _say(state, asked.parents, asked.told)
@@ -147,15 +149,15 @@ def _has_reached(state: AgentState, asked: Asked) -> bool:
         return False
     match asked.milestone:
         case Milestone.SEALED:
-            return state.phase is MembershipPhase.SEALED and state.quiet and state.promised == asked.ballot
+            return state.phase is MembershipPhase.SEALED and state.current.quiet and state.promised == asked.ballot
         case Milestone.ACCEPTED:
-            return state.accepted is not None and state.accepted.ballot == asked.ballot
+            return state.current.accepted is not None and state.current.accepted.ballot == asked.ballot
         case Milestone.INSTALLED:
-            return state.installed
+            return state.current.installed
         case Milestone.READY:
             return hosted.told_ready
         case Milestone.RESUMED:
-            return state.resumed
+            return state.current.resumed
 
 
 def _answer(state: AgentState, asked: Asked) -> msg.Gathered:
@@ -183,8 +185,8 @@ def _add_own(state: AgentState, asked: Asked, total: Sum) -> None:
     """D2: what the head holds, in full unless it is whole labels only; R4: its address, unless it is the one told before."""
     rank = asked.gathering.span[0]
     if asked.milestone is Milestone.SEALED:
-        total.positions.update(state.positions)
-        total.add_vote(state.accepted)
+        total.positions.update(state.current.positions)
+        total.add_vote(state.current.accepted)
         total.kept.update(((state.me, report.rank), report) for report in kept_reports(state))
         report = next(report for report in reports(state) if report.rank == rank)
         masks = full_masks(asked.plan, rank)
@@ -204,7 +206,7 @@ def _add_own(state: AgentState, asked: Asked, total: Sum) -> None:
 def tick(state: AgentState, late_s: float, now: float) -> list[do.AgentCommand]:
     """Passes by the heads that say nothing, and says to those who wait for this agent that it lives."""
     out: list[do.AgentCommand] = []
-    for asked in [asked for asked in state.gatherings.values() if asked.told is None]:
+    for asked in [asked for asked in state.current.gatherings.values() if asked.told is None]:
         if late_s > state.settings.late_timer_s:
             asked.gathering.restart(now)
         out += _pass_by(state, asked, now)

@@ -52,16 +52,16 @@ def assigned(state: AgentState, message: msg.Assign) -> list[do.AgentCommand]:
     """R1: decode what ranks wait for. Stripes that lost only parity come after the resume: their work would take time from the urgent."""
     if message.generation != state.generation or state.phase is not MembershipPhase.MEMBER:
         return []
-    fresh = [task for task in message.tasks if task not in state.assigned]
-    state.assigned = state.assigned.union(fresh)
-    state.decode_later += tuple(task for task in fresh if not task.urgent)
+    fresh = [task for task in message.tasks if task not in state.current.assigned]
+    state.current.assigned = state.current.assigned.union(fresh)
+    state.current.decode_later += tuple(task for task in fresh if not task.urgent)
     urgent = tuple(task for task in fresh if task.urgent)
-    return [*([do.Decode(tasks=urgent)] if urgent else []), *(decode_later(state) if state.resumed else [])]
+    return [*([do.Decode(tasks=urgent)] if urgent else []), *(decode_later(state) if state.current.resumed else [])]
 
 
 def decode_later(state: AgentState) -> list[do.AgentCommand]:
     """All ranks go on: now the stripes that only protection waits for."""
-    tasks, state.decode_later = state.decode_later, ()
+    tasks, state.current.decode_later = state.current.decode_later, ()
     return [do.Decode(tasks=tasks)] if tasks else []
 
 
@@ -161,15 +161,15 @@ def _rebuilt(state: AgentState, hosted: Hosted, slot: Slot, now: float, *, parit
 
 def say_installed(state: AgentState) -> list[do.AgentCommand]:
     """The plan is installed once every slot that comes back has its offers and its memory, and no rank will change one that is here."""
-    if state.plan is None or state.installed:
+    if state.plan is None or state.current.installed:
         return []
     base = state.plan.base
     if base is not None and any(
         not hosted.slots[base].offers or tight.is_live(state, hosted.slots[base]) for hosted in state.hosted.values()
     ):
         return []
-    state.installed = True
-    return [] if state.by_tree else [do.TellOrchestrator(message=msg.Installed(generation=state.generation))]
+    state.current.installed = True
+    return [] if state.current.by_tree else [do.TellOrchestrator(message=msg.Installed(generation=state.generation))]
 
 
 def say_ready(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
@@ -183,4 +183,4 @@ def say_ready(state: AgentState, hosted: Hosted) -> list[do.AgentCommand]:
     ready = msg.Ready(
         generation=state.generation, rank=hosted.rank, address=hosted.address, transit=state.transit_of(hosted)
     )  # fmt: skip
-    return [] if state.by_tree else [do.TellOrchestrator(message=ready)]
+    return [] if state.current.by_tree else [do.TellOrchestrator(message=ready)]

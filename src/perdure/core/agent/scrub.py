@@ -22,26 +22,26 @@ from perdure.core.plan import Plan
 def tick(state: AgentState) -> list[do.AgentCommand]:
     """S1: one rank after the other, one at a time. A label that is given up meanwhile is not waited for."""
     rate = state.settings.scrub_bytes_per_s
-    if not rate or (state.scrubbing is not None and _slot(state, *state.scrubbing) is not None):
+    if not rate or (state.current.scrubbing is not None and _slot(state, *state.current.scrubbing) is not None):
         return []
-    label = state.committed or (state.plan.base if state.plan else None)
+    label = state.current.committed or (state.plan.base if state.plan else None)
     ranks = [] if label is None else [rank for rank in sorted(state.hosted) if _slot(state, rank, label) is not None]
     if label is None or not ranks:
-        state.scrubbing = None
+        state.current.scrubbing = None
         return []
     rank = next((rank for rank in ranks if rank > state.scrubbed), ranks[0])
-    state.scrubbing, state.scrubbed = (rank, label), rank
+    state.current.scrubbing, state.scrubbed = (rank, label), rank
     return [do.Scrub(rank=rank, label=label, bytes_per_s=rate)]
 
 
 def scrubbed(state: AgentState, event: ev.Scrubbed) -> list[do.AgentCommand]:
     """S2: what is wrong, and was not known to be, is an erasure; it is told, and repaired."""
     slot = _slot(state, event.rank, event.label)
-    if slot is None or state.scrubbing != (event.rank, event.label):
+    if slot is None or state.current.scrubbing != (event.rank, event.label):
         return []
     wrong = event.wrong.without(slot.wrong)
     if not wrong:
-        state.scrubbing = None
+        state.current.scrubbing = None
         return []
     slot.erase(wrong)
     slot.wrong, slot.repairs = event.wrong, 0
@@ -52,7 +52,7 @@ def scrubbed(state: AgentState, event: ev.Scrubbed) -> list[do.AgentCommand]:
 def repaired(state: AgentState, event: ev.Repaired) -> list[do.AgentCommand]:
     """S3, S4: chunks that have their digests again count again; for the others, other sources are tried while there are any."""
     slot = _slot(state, event.rank, event.label)
-    if slot is None or state.scrubbing != (event.rank, event.label) or not slot.wrong:
+    if slot is None or state.current.scrubbing != (event.rank, event.label) or not slot.wrong:
         return []
     right = slot.wrong.without(event.wrong)
     slot.data |= right.data
@@ -77,7 +77,7 @@ def _repair(state: AgentState, rank: int, slot: Slot) -> list[do.AgentCommand]:
     source = others[slot.repairs % len(others)] if slot.wrong.replicated and others else -1
     attempts = max(len(plan.group_of(rank)) - 1, 1)
     if slot.repairs >= attempts or (not tasks and source < 0):
-        state.scrubbing = None
+        state.current.scrubbing = None
         return []
     return [do.Repair(rank=rank, label=slot.label, tasks=tasks, replicated_from_rank=source)]
 
@@ -106,6 +106,6 @@ def _slot(state: AgentState, rank: int, label: Label) -> Slot | None:
     slot = hosted.slots.get(label) if hosted else None
     if slot is None or slot.stage is not Stage.PREPARED or tight.is_live(state, slot):
         return None
-    if state.phase is not MembershipPhase.MEMBER or not state.resumed:
+    if state.phase is not MembershipPhase.MEMBER or not state.current.resumed:
         return None
-    return slot if label == (state.committed or (state.plan.base if state.plan else None)) else None
+    return slot if label == (state.current.committed or (state.plan.base if state.plan else None)) else None

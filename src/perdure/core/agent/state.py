@@ -196,6 +196,44 @@ class Asked:
 
 
 @dataclass(slots=True, kw_only=True)
+class AgentGenerationState:
+    """What an agent knows of the generation that is installed on it. It is replaced whole with each plan, so no fact of an older generation
+    is left in it.
+    """
+
+    plan: Plan | None = None
+    """None: no generation was installed yet."""
+    by_tree: bool = False
+    """The plan came by the tree, and so go the answers to it."""
+    gatherings: dict[tuple[Milestone, Span], Asked] = field(default_factory=dict)
+    installed: bool = False
+    resumed: bool = False
+    positions: tuple[int, ...] = ()
+    early_offers: dict[Label, dict[int, SnapshotIndex]] = field(default_factory=dict)
+    """Offers of a label that a rank here has not reached yet, by rank."""
+    prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
+    committed: Label | None = None
+    hold_after: Label | None = None
+    """Ranks wait at their commit positions after this label (rule E3); None: they do not."""
+    paused: bool = False
+    assigned: frozenset[DecodeTask] = frozenset()
+    """Stripes that this agent decodes, or has decoded; the same of an orchestrator that takes over are not new (D7)."""
+    decode_later: tuple[DecodeTask, ...] = ()
+    """Stripes that lost only parity, until `main` is entered."""
+    scrubbing: tuple[int, Label] | None = None
+    """The rank and label that are being read, or repaired, by the scrub."""
+    to_repeat: list[FromAgent] = field(default_factory=list)
+    """What an orchestrator must act on: an error, memory that is wrong, a connection that ended."""
+    quiet: bool = True
+    """Nothing moves on the links; false between a seal and the end of what was under way."""
+    seal_to_answer: Ballot | None = None
+    accepted: Vote | None = None
+    """For the generation after this one; an agent that ends takes its votes with it."""
+    waiting_install: Install | None = None
+    """Of a later generation, until the links of this one are quiet."""
+
+
+@dataclass(slots=True, kw_only=True)
 class AgentState:
     """The whole of it. Changed by `perdure.core.agent.step` only."""
 
@@ -203,12 +241,8 @@ class AgentState:
     node: int
     settings: Settings
     phase: MembershipPhase = MembershipPhase.SPARE
-    plan: Plan | None = None
+    current: AgentGenerationState = field(default_factory=AgentGenerationState)
     promised: Ballot = field(default_factory=lambda: Ballot(0, 0))
-    accepted: Vote | None = None
-    """For the generation after this one; an agent that ends takes its votes with it."""
-    resumed: bool = False
-    installed: bool = False
     addresses: tuple[str, ...] = ()
     """Of the communicator, by rank, as the `Resume` of generation `addresses_of` left them."""
     addresses_of: int = 0
@@ -216,71 +250,41 @@ class AgentState:
     kept: dict[int, Hosted] = field(default_factory=dict)
     """Ranks that lived here and live elsewhere now, of which the base is kept until a newer label is committed (rules D6, E10); and those
     whose process has not ended yet."""
-    hold_after: Label | None = None
-    """Ranks wait at their commit positions after this label (rule E3); None: they do not."""
-    early_offers: dict[Label, dict[int, SnapshotIndex]] = field(default_factory=dict)
-    """Offers of a label that a rank here has not reached yet, by rank."""
-    prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
-    committed: Label | None = None
-    scrubbing: tuple[int, Label] | None = None
-    """The rank and label that are being read, or repaired, by the scrub."""
     scrubbed: int = -1
     """The rank that was read last."""
     reserved: bool = False
     """This spare has memory and prepared workers; an orchestrator that takes over asks for them again (D7)."""
-    assigned: frozenset[DecodeTask] = frozenset()
-    """Stripes of this generation that this agent decodes, or has decoded; the same of an orchestrator that takes over are not new (D7)."""
-    decode_later: tuple[DecodeTask, ...] = ()
-    """Stripes that lost only parity, until `main` is entered."""
     protect_s: float = 0.0
-    positions: tuple[int, ...] = ()
     sampled_at: float = 0.0
     """When the workers were looked at last."""
     orchestrator: bool = False
     orphan_since: float = 0.0
-    quiet: bool = True
-    waiting_install: Install | None = None
-    seal_to_answer: Ballot | None = None
-    gatherings: dict[tuple[Milestone, Span], Asked] = field(default_factory=dict)
-    by_tree: bool = False
-    """The plan came by the tree, and so go the answers to it."""
-    to_repeat: list[FromAgent] = field(default_factory=list)
-    """What an orchestrator must act on while this generation lasts: an error, memory that is wrong, a connection that ended."""
     peers: dict[int, Peer] = field(default_factory=dict)
     beat_number: int = 0
     beat_sent: dict[int, float] = field(default_factory=dict)
     next_beat: float = 0.0
     below: dict[int, Progress] = field(default_factory=dict)
-    """Agent right below this one in the tree -> what it said last."""
+    """Agent right below this one in the tree -> its last report."""
     next_progress: float = 0.0
-    paused: bool = False
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that is installed here; None before the first."""
+        return self.current.plan
 
     def become(self, phase: MembershipPhase) -> None:
         """Moves along `TRANSITIONS`."""
         self.phase = follow(TRANSITIONS, self.phase, phase, f"agent {self.me}")
 
     def report(self, message: FromAgent) -> TellOrchestrator:
-        """Something that it must act on; the next one hears it too (D7)."""
-        self.to_repeat.append(message)
+        """Return what sends a fact that the orchestrator must act on; the next orchestrator gets it too (D7)."""
+        self.current.to_repeat.append(message)
         return TellOrchestrator(message=message)
 
     def take_up(self, plan: Plan) -> None:
-        """A generation begins here: what was known of the one before says nothing of it."""
-        self.plan = plan
-        self.accepted = None
-        self.by_tree = False
-        self.gatherings = {key: asked for key, asked in self.gatherings.items() if asked.generation == plan.generation}
-        self.resumed = self.installed = False
-        self.decode_later = ()
-        self.assigned = frozenset()
-        self.scrubbing = None
-        self.early_offers.clear()
-        self.prepared.clear()
-        self.to_repeat.clear()
-        self.committed = None
-        self.hold_after = None
-        self.positions = plan.positions
-        self.paused = False
+        """Begin a generation. What is asked along its plan may have come before the plan."""
+        asked = {key: asked for key, asked in self.current.gatherings.items() if asked.generation == plan.generation}
+        self.current = AgentGenerationState(plan=plan, gatherings=asked, positions=plan.positions)
 
     def transit_of(self, hosted: Hosted) -> Transit:
         """Return what crosses the base at this rank (rule C11)."""

@@ -28,7 +28,7 @@ def is_live(state: AgentState, slot: Slot) -> bool:
 def is_frozen(state: AgentState, hosted: Hosted) -> bool:
     """M1: is live read by others, or may it be the base of the next generation? Then the rank must not even unwind, for `main` may write on
     its way out. What is not prepared can be no base, and is read by nobody once the links are quiet."""
-    stages = (Stage.PREPARED,) if state.quiet else (Stage.PREPARED, Stage.SNAPPED)
+    stages = (Stage.PREPARED,) if state.current.quiet else (Stage.PREPARED, Stage.SNAPPED)
     return any(is_live(state, slot) and slot.stage in stages for slot in hosted.slots.values())
 
 
@@ -71,4 +71,4 @@ def release(state: AgentState, hosted: Hosted, now: float) -> list[do.AgentComma
 
 def may_go_on(state: AgentState, label: Label) -> bool:
     """After the copy: is the label the one that the rank waits for, and not the base that it will start from?"""
-    return state.phase is MembershipPhase.MEMBER and label == state.committed
+    return state.phase is MembershipPhase.MEMBER and label == state.current.committed

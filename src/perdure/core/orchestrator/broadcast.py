@@ -131,7 +131,7 @@ def not_by_the_tree(state: OrchestratorState, plan: Plan) -> set[int]:
     """Agents of the plan whose seal did not come by the tree: they are not spoken to by it either."""
     gathering = state.gatherings.get(Milestone.SEALED)
     missing = {plan.agent_of(rank) for rank in gathering.missing} if gathering else set[int]()
-    return {agent for agent in missing | state.sealed.keys() if plan.ranks_of(agent) and state.alive(agent)}
+    return {agent for agent in missing | state.seal.sealed.keys() if plan.ranks_of(agent) and state.alive(agent)}
 
 
 def _in_full(state: OrchestratorState) -> list[msg.ToAgent]:
@@ -157,13 +157,13 @@ def absent(state: OrchestratorState) -> list[int] | None:
     """D2: living members that have not answered the seal; None: parts of the tree have not."""
     gathering = state.gatherings.get(Milestone.SEALED)
     if gathering is None:
-        if len(state.members()) - len(state.sealed) > len(state.silences):
+        if len(state.members()) - len(state.seal.sealed) > len(state.silences):
             return None
-        return [agent for agent in state.members() if agent not in state.sealed]
+        return [agent for agent in state.members() if agent not in state.seal.sealed]
     if gathering.asked or state.plan is None:
         return None
     agents = {state.plan.agent_of(rank) for rank in gathering.missing}
-    return sorted(agent for agent in agents if state.alive(agent) and agent not in state.sealed)
+    return sorted(agent for agent in agents if state.alive(agent) and agent not in state.seal.sealed)
 
 
 def unanswered(state: OrchestratorState, milestone: Milestone, answered: Collection[int]) -> list[int] | None:
@@ -180,14 +180,14 @@ def unanswered(state: OrchestratorState, milestone: Milestone, answered: Collect
 def newest_vote(state: OrchestratorState) -> msg.Vote | None:
     """D3: of those who have answered the seal."""
     gathering = state.gatherings.get(Milestone.SEALED)
-    return votes.newest([*(sealed.accepted for sealed in state.sealed.values()), gathering.sum.accepted if gathering else None])
+    return votes.newest([*(sealed.accepted for sealed in state.seal.sealed.values()), gathering.sum.accepted if gathering else None])
 
 
 def is_counted(state: OrchestratorState, sealed: Plan, agent: int) -> bool:
     """Has this agent answered the seal of that plan, by itself or by the tree?"""
     gathering = state.gatherings.get(Milestone.SEALED)
-    if agent in state.sealed or gathering is None:
-        return agent in state.sealed
+    if agent in state.seal.sealed or gathering is None:
+        return agent in state.seal.sealed
     ranks = sealed.ranks_of(agent)
     return bool(ranks) and gathering.missing.isdisjoint(ranks)
 
@@ -196,7 +196,7 @@ def holdings(state: OrchestratorState) -> Holdings:
     """D2: what the living among those who have answered hold."""
     assert state.plan is not None
     plan, gathering = state.plan, state.gatherings.get(Milestone.SEALED)
-    reports = {report.rank: report for agent, sealed in state.sealed.items() if state.alive(agent) for report in sealed.ranks}
+    reports = {report.rank: report for agent, sealed in state.seal.sealed.items() if state.alive(agent) for report in sealed.ranks}
     if gathering is None:
         return known_one_by_one(plan, reports.values())
     dead = {rank for agent in state.lost for rank in plan.ranks_of(agent)}
@@ -210,7 +210,7 @@ def kept(state: OrchestratorState) -> tuple[tuple[msg.Custodian, msg.RankReport]
     """E10: what living members keep of ranks that live elsewhere, by those who have answered."""
     gathering = state.gatherings.get(Milestone.SEALED)
     found = dict(gathering.sum.kept) if gathering else {}
-    found |= {(agent, report.rank): report for agent, sealed in state.sealed.items() for report in sealed.kept}
+    found |= {(agent, report.rank): report for agent, sealed in state.seal.sealed.items() for report in sealed.kept}
     return tuple(
         (msg.Custodian(agent=agent, address=state.nodes[agent].address), report)
         for (agent, _), report in sorted(found.items())
@@ -220,7 +220,7 @@ def kept(state: OrchestratorState) -> tuple[tuple[msg.Custodian, msg.RankReport]
 
 def positions(state: OrchestratorState) -> list[int]:
     """C1: all commit positions that are known to those who have answered, ascending."""
-    known = {position for sealed in state.sealed.values() for position in sealed.positions}
+    known = {position for sealed in state.seal.sealed.values() for position in sealed.positions}
     gathering = state.gatherings.get(Milestone.SEALED)
     return sorted(known | gathering.sum.positions if gathering else known)
 
@@ -230,8 +230,8 @@ def all_installed(state: OrchestratorState) -> bool:
     assert state.plan is not None
     gathering = state.gatherings.get(Milestone.INSTALLED)
     if gathering is None:
-        return len(state.installed) >= len(state.plan.agents())
-    return not gathering.asked and all(state.plan.agent_of(rank) in state.installed for rank in gathering.missing)
+        return len(state.current.installed) >= len(state.plan.agents())
+    return not gathering.asked and all(state.plan.agent_of(rank) in state.current.installed for rank in gathering.missing)
 
 
 def all_ready(state: OrchestratorState) -> bool:
@@ -239,17 +239,17 @@ def all_ready(state: OrchestratorState) -> bool:
     assert state.plan is not None
     gathering = state.gatherings.get(Milestone.READY)
     if gathering is None:
-        return len(state.ready) >= state.plan.size
-    return not gathering.asked and all(rank in state.ready for rank in gathering.missing)
+        return len(state.current.ready) >= state.plan.size
+    return not gathering.asked and all(rank in state.current.ready for rank in gathering.missing)
 
 
 def new_addresses(state: OrchestratorState) -> dict[int, str]:
     """Rank -> its address, of all ranks; or of those at least whose address differs from the one that was told last."""
     gathering = state.gatherings.get(Milestone.READY)
-    return state.ready if gathering is None else gathering.sum.addresses | state.ready
+    return state.current.ready if gathering is None else gathering.sum.addresses | state.current.ready
 
 
 def transits(state: OrchestratorState) -> dict[int, Transit]:
     """Return what crosses the base (rule C11): rank -> what it has reported, where something does."""
     gathering = state.gatherings.get(Milestone.READY)
-    return state.transits if gathering is None else gathering.sum.transits | state.transits
+    return state.current.transits if gathering is None else gathering.sum.transits | state.current.transits

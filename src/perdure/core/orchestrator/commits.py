@@ -21,7 +21,7 @@ def prepared(state: OrchestratorState, fact: msg.Prepared, now: float) -> Comman
         return _prepared_before(state, fact)
     if state.plan is None or fact.label.generation != state.plan.generation:
         return []
-    known = state.prepared.setdefault(fact.label, {})
+    known = state.current.prepared.setdefault(fact.label, {})
     known[fact.rank] = fact
     if len(known) < state.plan.size or (state.committed and fact.label <= state.committed):
         return []
@@ -43,7 +43,7 @@ def _prepared_before(state: OrchestratorState, fact: msg.Prepared) -> Commands:
     """C10: the generation started from the end. A node may have been lost with what it had prepared before that was counted; whoever has
     its ranks now says it again, before anything else that is asked of it."""
     assert state.plan is not None
-    known = state.prepared.setdefault(fact.label, {})
+    known = state.current.prepared.setdefault(fact.label, {})
     known[fact.rank] = fact
     if len(known) < state.plan.size or state.published == fact.label:
         return []
@@ -85,8 +85,8 @@ def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
     state.committed = label
     state.chunk_losses.clear()
     state.link_losses = 0
-    facts = state.prepared[label]
-    state.prepared = {known: said for known, said in state.prepared.items() if known >= label}
+    facts = state.current.prepared[label]
+    state.current.prepared = {known: said for known, said in state.current.prepared.items() if known >= label}
     out: Commands = [_publish(state, state.plan, label)]
     committed = msg.Committed(label=label, next_position=facts[0].next_position)
     out += [do.TellAgent(agent=agent, message=committed) for agent in state.members()]
@@ -98,7 +98,7 @@ def _committed(state: OrchestratorState, label: Label, now: float) -> Commands:
 def _publish(state: OrchestratorState, plan: Plan, label: Label) -> do.Publish:
     """The event `committed`, of what all ranks have said."""
     state.published = label
-    facts = state.prepared[label]
+    facts = state.current.prepared[label]
     names_of = [item.name for item in facts[0].digests if not item.name.startswith("__")]
     digests = {
         name: tuple(f"{next((i.digest for i in facts[rank].digests if i.name == name), 0):016x}" for rank in sorted(facts))

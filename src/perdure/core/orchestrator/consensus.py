@@ -29,27 +29,27 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
     would have made of what they hold: where that is another plan, `holdings` is None. `patient`: T5 lets the absent be waited for, if
     the others cannot be decoded; they are not called lost for the sake of a plan either."""
     assert state.plan is not None
-    state.holdings = held = dataclasses.replace(broadcast.holdings(state), kept=(*exclusion.kept(state), *broadcast.kept(state)))
+    state.seal.holdings = held = dataclasses.replace(broadcast.holdings(state), kept=(*exclusion.kept(state), *broadcast.kept(state)))
     spares = seats_of([node for node in state.spares() if node.status is not None])
     shape = state.shape
     crowded = len(seating.loads(state.plan, held.missing, shape.ranks_per_node)) > len(spares)
     seats = seats_of([state.nodes[agent] for agent in state.members() if agent not in absent]) if crowded else []
     agreed = state.settings.on_divergence != "report"
     answer = planner.next_plan(
-        state.plan, held, seats, spares, state.workers_gone, broadcast.positions(state),
+        state.plan, held, seats, spares, state.current.workers_gone, broadcast.positions(state),
         agreed=agreed, domains=shape.domains, ranks_per_node=shape.ranks_per_node,
     )  # fmt: skip
     if isinstance(answer, Plan):
-        state.holdings = planner.after_moves(state.plan, answer, held, spares)
+        state.seal.holdings = planner.after_moves(state.plan, answer, held, spares)
     if not is_by_votes(state):
         return answer
-    missing = broadcast.unanswered(state, Milestone.SEALED, state.sealed)
+    missing = broadcast.unanswered(state, Milestone.SEALED, state.seal.sealed)
     answered = missing is not None and votes.are_quorum(state.plan, missing)
     vote = broadcast.newest_vote(state)
     waits = patient and bool(absent) and isinstance(answer, planner.Lost)
     if answered and vote is not None and not waits:
         accepted = state.plan.amended(vote.change)
-        state.holdings = state.holdings if accepted == answer else None
+        state.seal.holdings = state.seal.holdings if accepted == answer else None
         return accepted
     if isinstance(answer, Plan) and not answered:
         return planner.Lost(ranks=held.missing, text="too few nodes are left to decide how to go on: start the job again")
@@ -58,9 +58,9 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
 
 def ask(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     """D4: of every living member, or of the register."""
-    state.proposal, state.choosing_since = plan, now
-    state.accepted.clear()
-    state.patience_told = False
+    state.seal.proposal, state.seal.choosing_since = plan, now
+    state.seal.accepted.clear()
+    state.seal.patience_published = False
     if state.plan is None or not is_by_votes(state):
         return [do.Propose(plan=plan)]
     accept = msg.Accept(ballot=state.ballot, generation=plan.generation, change=state.plan.change_to(plan))
@@ -75,7 +75,7 @@ def ask(state: OrchestratorState, plan: Plan, now: float) -> Commands:
 def is_chosen(state: OrchestratorState) -> bool:
     """D5: a quorum has accepted it in this ballot. Votes that were heard count, although the voter may have ended since."""
     assert state.plan is not None
-    missing = broadcast.unanswered(state, Milestone.ACCEPTED, state.accepted)
+    missing = broadcast.unanswered(state, Milestone.ACCEPTED, state.seal.accepted)
     return missing is not None and votes.are_quorum(state.plan, missing)
 
 
@@ -83,7 +83,7 @@ def may_be_chosen(state: OrchestratorState, *, without_the_silent: bool) -> bool
     """Could those who live, with those who have accepted, make a quorum?"""
     plan = state.plan
     assert plan is not None
-    missing = broadcast.unanswered(state, Milestone.ACCEPTED, state.accepted)
+    missing = broadcast.unanswered(state, Milestone.ACCEPTED, state.seal.accepted)
     if missing is None:
         return True
     waited = {agent for agent in state.members() if not (without_the_silent and agent in state.silences)}

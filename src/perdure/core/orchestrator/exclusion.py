@@ -33,10 +33,10 @@ def forget(state: OrchestratorState, agent: int) -> None:
     """Nobody waits for what it has not said, or counts what it has."""
     state.ungreeted.discard(agent)
     state.silences.discard(agent)
-    state.living = None
-    state.sealed.pop(agent, None)
+    state.current.living = None
+    state.seal.sealed.pop(agent, None)
     state.forget_complaints(agent)
-    state.raised_unheard.discard(agent)
+    state.current.raised_unheard.discard(agent)
 
 
 def greeted(state: OrchestratorState, agent: int, status: msg.AgentStatus) -> Commands:
@@ -149,22 +149,22 @@ def tick(state: OrchestratorState, now: float) -> Commands:
     for agent, excluded in state.excluded.items():
         if excluded.custody is not None and now - state.nodes[agent].heard_at > state.settings.silence_s:
             excluded.custody, excluded.told = None, 0
-    if state.phase is not GenerationPhase.REBUILDING or now - state.rebuilding_since < state.settings.unreachable_timeout_s:
+    if state.phase is not GenerationPhase.REBUILDING or now - state.current.rebuilding_since < state.settings.unreachable_timeout_s:
         return []
-    return [command for agent in sorted(state.reads_from & state.excluded.keys()) for command in _release(state, agent)]
+    return [command for agent in sorted(state.current.reads_from & state.excluded.keys()) for command in _release(state, agent)]
 
 
 def is_read_in_vain(state: OrchestratorState) -> bool:
     """R1: does the rebuild wait for a custodian that has ended, is silent, or has less than it had?"""
-    return state.phase is GenerationPhase.REBUILDING and any(_fails(state, agent) for agent in state.reads_from)
+    return state.phase is GenerationPhase.REBUILDING and any(_fails(state, agent) for agent in state.current.reads_from)
 
 
 def _fails(state: OrchestratorState, agent: int) -> bool:
-    assert state.holdings is not None
+    assert state.seal.holdings is not None
     excluded = state.excluded.get(agent)
     if excluded is None or excluded.custody is None:
         return True
-    counted = [report for custodian, report in state.holdings.kept if custodian.agent == agent]
+    counted = [report for custodian, report in state.seal.holdings.kept if custodian.agent == agent]
     return _of_base(state, excluded.custody.ranks) != _of_base(state, counted)
 
 

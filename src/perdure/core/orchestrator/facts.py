@@ -81,7 +81,7 @@ def _greeted(state: OrchestratorState, node: Node, message: msg.AgentStatus, now
     plan_catchup.told(state, node.agent, message.generation)
     found = exclusion.greeted(state, node.agent, message)
     if state.plan is not None and message.generation == state.plan.generation:
-        state.ready.update(message.ready)
+        state.current.ready.update(message.ready)
     return found
 
 
@@ -135,8 +135,8 @@ def _of_workers(
             return [do.Publish(event=started)]
         case msg.WorkerLost():
             return _worker_lost(state, message, now)
-        case msg.RankLinkEnded() if message.generation == generation and state.lost_link is None:
-            state.lost_link = LostLink(rank=message.rank, other=message.other, since=now)
+        case msg.RankLinkEnded() if message.generation == generation and state.current.lost_link is None:
+            state.current.lost_link = LostLink(rank=message.rank, other=message.other, since=now)
             return []
         case msg.Raised() if message.generation == generation:
             return _raised(state, message)
@@ -174,22 +174,22 @@ def _of_decisions(state: OrchestratorState, agent: int, message: msg.FromAgent, 
     """D1 to D6, R3: sealed, voted, installed, ready; or a newer plan."""
     match message:
         case msg.Sealed() if message.ballot == state.ballot and state.phase is GenerationPhase.SEALING:
-            state.sealed[agent] = message
+            state.seal.sealed[agent] = message
         case msg.Gathered():
             return broadcast.heard(state, message)
         case msg.StillGathering():
             broadcast.still_gathering(state, message, now)
         case msg.Accepted() if message.ballot == state.ballot and state.phase is GenerationPhase.CHOOSING:
-            state.accepted.add(agent)
+            state.seal.accepted.add(agent)
         case msg.Newer(generation=g):
             plan_catchup.told(state, agent, g)
         case msg.InstalledPlan(plan=plan):
             return recovery.told_of(state, plan, now)
         case msg.Installed(generation=g) if g == generation:
-            state.installed.add(agent)
+            state.current.installed.add(agent)
         case msg.Ready(generation=g) if g == generation:
-            state.ready[message.rank] = message.address
-            state.transits[message.rank] = message.transit
+            state.current.ready[message.rank] = message.address
+            state.current.transits[message.rank] = message.transit
         case msg.AskAddresses(generation=g) if g == generation == state.resumed[0]:
             whole = msg.Resume(generation=g, since=0, addresses=(), whole=state.resumed[1])
             return [do.TellAgent(agent=agent, message=whole)]
@@ -203,13 +203,13 @@ def _offered(state: OrchestratorState, message: msg.Offered) -> Commands:
     if state.plan is None or message.label.generation != state.plan.generation:
         return []
     if message.label.superstep == END:
-        state.at_end[message.rank] = message
-        if state.first_end is None or message.before < state.first_end.before:
-            state.first_end = message
+        state.current.at_end[message.rank] = message
+        if state.current.first_end is None or message.before < state.current.first_end.before:
+            state.current.first_end = message
     else:
-        state.offered[message.rank] = max(state.offered.get(message.rank, -1), message.label.superstep)
-        state.farthest = max(state.farthest, (message.label.superstep, message.rank))
-    ended, (superstep, rank) = state.first_end, state.farthest
+        state.current.offered[message.rank] = max(state.current.offered.get(message.rank, -1), message.label.superstep)
+        state.current.farthest = max(state.current.farthest, (message.label.superstep, message.rank))
+    ended, (superstep, rank) = state.current.first_end, state.current.farthest
     if ended is None or superstep <= ended.before:
         return []
     both = f"{agreement.whereabouts(ended.rank, ended.ended_at, ended=True)} and {agreement.whereabouts(rank, superstep, ended=False)}"
@@ -229,11 +229,11 @@ def _result_is_whole(state: OrchestratorState) -> Commands:
 
 def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) -> Commands:
     """A worker's end ends the generation; W5: the same rank again and again from one base ends the job."""
-    if state.plan is None or message.rank in state.workers_gone:
+    if state.plan is None or message.rank in state.current.workers_gone:
         return []
     if state.plan.placements[message.rank].incarnation != message.incarnation:
         return []
-    state.workers_gone[message.rank] = message.incarnation
+    state.current.workers_gone[message.rank] = message.incarnation
     state.crashes[message.rank] = state.crashes.get(message.rank, 0) + 1
     lost: Commands = [do.Publish(event=WorkerLostEvent(rank=message.rank, reason=message.reason))]
     if state.committed != state.crash_base:
@@ -273,31 +273,31 @@ def _named(
 
 def _raised(state: OrchestratorState, message: msg.Raised) -> Commands:
     """W3: held until every member was heard from after it."""
-    if state.raised is not None or state.phase not in (
+    if state.current.raised is not None or state.phase not in (
         GenerationPhase.COUNTING,
         GenerationPhase.REBUILDING,
         GenerationPhase.STARTING,
         GenerationPhase.GREETING,
     ):
         return []
-    state.raised = PendingError(rank=message.rank, error=message.error, text=message.text, generation=message.generation)
+    state.current.raised = PendingError(rank=message.rank, error=message.error, text=message.text, generation=message.generation)
     return plan_distribution.ask_after_raise(state) if state.phase is not GenerationPhase.GREETING else []
 
 
 def _heard_after_raise(state: OrchestratorState, agent: int) -> Commands:
-    state.raised_unheard.discard(agent)
-    if state.raised is None or state.raised_unheard:
+    state.current.raised_unheard.discard(agent)
+    if state.current.raised is None or state.current.raised_unheard:
         return []
-    return recovery.finish(state, state.raised.error, state.raised.text)
+    return recovery.finish(state, state.current.raised.error, state.current.raised.text)
 
 
 def _progress(state: OrchestratorState, agent: int, message: msg.Progress, now: float) -> Commands:
     if state.plan is None or message.generation != state.plan.generation:
         return []
-    state.progress[agent] = message
-    frames = sum(said.frames for said in state.progress.values())
-    if frames != state.frames or state.frames_moved_at == 0.0:
-        state.frames, state.frames_moved_at = frames, now
+    state.current.progress[agent] = message
+    frames = sum(said.frames for said in state.current.progress.values())
+    if frames != state.current.frames or state.current.frames_moved_at == 0.0:
+        state.current.frames, state.current.frames_moved_at = frames, now
     if message.superstep < 0:
         return []
     count = message.count if message.count >= 0 else None
@@ -312,7 +312,7 @@ def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
 
 def _lost_link(state: OrchestratorState, now: float) -> Commands:
     """T8: whoever is lost behind it would be known by now. With the next generation all connections are new."""
-    link, patience_s = state.lost_link, state.settings.silence_s + state.settings.suspect_s
+    link, patience_s = state.current.lost_link, state.settings.silence_s + state.settings.suspect_s
     if link is None or state.phase is not GenerationPhase.COUNTING or now - link.since <= patience_s:
         return []
     state.link_losses += 1
@@ -327,15 +327,15 @@ def _lost_link(state: OrchestratorState, now: float) -> Commands:
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:
     """W4: all ranks wait inside job calls, at least one of them for a message, and nothing moves."""
-    if state.phase is not GenerationPhase.COUNTING or state.plan is None or not state.progress:
+    if state.phase is not GenerationPhase.COUNTING or state.plan is None or not state.current.progress:
         return []
-    known = progress.total(state.progress.values())
+    known = progress.total(state.current.progress.values())
     if known.ranks < state.plan.size or not known.in_comm:
         return []
     limit = min(state.settings.hang_timeout_s, MIXED_WAIT_S) if known.elsewhere else state.settings.deadlock_timeout_s
-    if known.inside_s < limit or now - state.frames_moved_at < limit:
+    if known.inside_s < limit or now - state.current.frames_moved_at < limit:
         return []
-    calls = sorted(call for said in state.progress.values() for call in said.calls)
+    calls = sorted(call for said in state.current.progress.values() for call in said.calls)
     others = f"; and {known.ranks - len(calls)} others" if len(calls) < known.ranks else ""
     where = "; ".join(f"rank {rank} in {call}" for rank, call in calls)
     return recovery.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}{others}")

@@ -71,10 +71,7 @@ def _in_question(state: OrchestratorState, now: float) -> set[int]:
 
 
 def _neighbours(state: OrchestratorState, plan: Plan, agent: int) -> frozenset[int]:
-    generation, known = state.neighbours
-    if generation != plan.generation:
-        known = {}
-        state.neighbours = (plan.generation, known)
+    known = state.current.neighbours
     if agent not in known:
         known[agent] = frozenset((*watchers(plan, agent), *watched_by(plan, agent)))
     return known[agent]
@@ -145,7 +142,7 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
     one that was late itself is heard of by some before it is by others; and both must be heard of well after it came, for one may have
     ended then. What is heard of one that has ended or is stopped may have been long on its way, and one that has not got the plan yet is
     silent to those who have: so both must have answered two questions, some time apart, in the generation that there is."""
-    settings, probe = state.settings, state.probe
+    settings, probe = state.settings, state.current.probe
     doubted = [
         (one, other, complaint)
         for one, watched in state.unheard.items()
@@ -153,7 +150,7 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
         if all(_is_heard(state, agent, now) for agent in (one, other))
     ]
     if not doubted:
-        state.probe = None
+        state.current.probe = None
         return []
     sure = probe.answered & probe.answered_before if probe else set[int]()
     broken = [
@@ -171,14 +168,16 @@ def _broken_link(state: OrchestratorState, now: float) -> Commands:
 
 def _ask_whether_they_live(state: OrchestratorState, agents: set[int], now: float) -> Commands:
     state.probes += 1
-    state.probe = Probe(nonce=-state.probes, since=now, answered_before=state.probe.answered if state.probe else set())
+    state.current.probe = Probe(
+        nonce=-state.probes, since=now, answered_before=state.current.probe.answered if state.current.probe else set()
+    )
     return [do.TellAgent(agent=agent, message=msg.AskAlive(nonce=-state.probes)) for agent in sorted(agents)]
 
 
 def answered(state: OrchestratorState, agent: int, message: msg.Alive) -> None:
     """T6: it lives, and has the plan."""
-    if state.probe is not None and message.nonce == state.probe.nonce and message.generation == state.generation:
-        state.probe.answered.add(agent)
+    if state.current.probe is not None and message.nonce == state.current.probe.nonce and message.generation == state.generation:
+        state.current.probe.answered.add(agent)
 
 
 def _is_heard(state: OrchestratorState, agent: int, now: float) -> bool:

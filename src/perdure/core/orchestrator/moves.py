@@ -34,12 +34,12 @@ def wish(state: OrchestratorState) -> str:
 def hold(state: OrchestratorState) -> Commands:
     """E3: tell every member where the wish has come or gone."""
     why = wish(state)
-    if bool(why) == state.holding or state.plan is None:
+    if bool(why) == state.current.holding or state.plan is None:
         return []
     members = state.members()
-    if not why and state.holding is None:
+    if not why and state.current.holding is None:
         members = tuple(agent for agent in members if (status := state.nodes[agent].status) is not None and status.holds)
-    state.holding = bool(why)
+    state.current.holding = bool(why)
     told: Commands = [do.Publish(event=HoldEvent(why=why))] if why else []
     committed, generation = state.committed, state.plan.generation
     newest = committed if committed is not None and committed.generation == generation else Label(generation, -1)
@@ -51,7 +51,7 @@ def is_due(state: OrchestratorState) -> bool:
     """E3: the label that the ranks hold at is committed."""
     return (
         state.phase is GenerationPhase.COUNTING
-        and state.holding is True
+        and state.current.holding is True
         and state.committed is not None
         and state.committed.superstep != END
     )
@@ -60,6 +60,6 @@ def is_due(state: OrchestratorState) -> bool:
 def must_seal_at_once(state: OrchestratorState) -> bool:
     """An earlier orchestrator may have held the ranks at a label that is committed since: no further commit would come."""
     plan, committed = state.plan, state.committed
-    if state.holding is not None or plan is None or committed is None or committed.generation != plan.generation:
+    if state.current.holding is not None or plan is None or committed is None or committed.generation != plan.generation:
         return False
     return committed.superstep != END and bool(wish(state))

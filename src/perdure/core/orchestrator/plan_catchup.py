@@ -24,7 +24,7 @@ def ask(state: OrchestratorState) -> Commands:
         return []
     state.newer = {agent: g for agent, g in state.newer.items() if g > state.generation and state.alive(agent)}
     able = {agent: g for agent, g in state.newer.items() if not state.nodes[agent].silent}
-    if not able or state.plan_asked_of in able:
+    if not able or state.current.plan_asked_of in able:
         return []
-    state.plan_asked_of = max(able, key=lambda agent: (able[agent], -agent))
-    return [do.TellAgent(agent=state.plan_asked_of, message=msg.AskPlan())]
+    state.current.plan_asked_of = max(able, key=lambda agent: (able[agent], -agent))
+    return [do.TellAgent(agent=state.current.plan_asked_of, message=msg.AskPlan())]

@@ -21,15 +21,14 @@ Commands = list[do.OrchestratorCommand]
 
 def installs(state: OrchestratorState, plan: Plan, before: Plan | None, change: PlanChange | None, now: float) -> Commands:
     """The difference to those whose seal was counted, the whole plan to others. The first plan is the same for all."""
-    sources = planner.restore_sources(plan, state.holdings) if state.holdings else {}
+    sources = planner.restore_sources(plan, state.seal.holdings) if state.seal.holdings else {}
     by_tree = broadcast.is_large(state) and (change is not None or before is None)
     one_by_one = _concerned(state, plan, before, change, sources) if by_tree else state.members()
-    state.told_whole.clear()
     out: Commands = []
     for agent in one_by_one:
         restore, difference = sources.get(agent, ()), change if before and broadcast.is_counted(state, before, agent) else None
         if difference is None:
-            state.told_whole.add(agent)
+            state.current.told_whole.add(agent)
             out.append(do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=restore)))
         else:
             out.append(do.TellAgent(agent=agent, message=msg.Amend(generation=plan.generation, change=difference, restore=restore)))
@@ -61,10 +60,10 @@ def _concerned(
 
 def install_behind(state: OrchestratorState, plan: Plan) -> Commands:
     """D7: whoever does not know the plan yet is silent to those who do, so it hears of it as soon as everybody has answered."""
-    behind = [agent for agent in state.members() if state.is_behind(agent) and agent not in state.told_whole]
+    behind = [agent for agent in state.members() if state.is_behind(agent) and agent not in state.current.told_whole]
     for agent in behind:
         state.forget_complaints(agent)
-    state.told_whole.update(behind)
+    state.current.told_whole.update(behind)
     return [do.TellAgent(agent=agent, message=msg.Install(plan=plan, restore=())) for agent in behind]
 
 
@@ -81,20 +80,20 @@ def resumes(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     by_tree = bool(state.gatherings)
     one_by_one = [agent for agent in sorted(state.directly) if state.alive(agent)] if by_tree else plan.agents()
     whole = msg.Resume(generation=plan.generation, since=0, addresses=(), whole=state.resumed[1]) if since else some
-    out: Commands = [do.TellAgent(agent=agent, message=whole if agent in state.told_whole else some) for agent in one_by_one]
+    out: Commands = [do.TellAgent(agent=agent, message=whole if agent in state.current.told_whole else some) for agent in one_by_one]
     return out + broadcast.ask(state, (Milestone.RESUMED,), some, one_by_one, now) if by_tree else out
 
 
 def ask_after_raise(state: OrchestratorState) -> Commands:
     """W3: a member that does not answer any more is lost, and the error an echo of that."""
     state.nonce += 1
-    state.raised_unheard = set(state.members())
+    state.current.raised_unheard = set(state.members())
     return [do.TellAgent(agent=agent, message=msg.AskAlive(nonce=state.nonce)) for agent in state.members()]
 
 
 def reserve(state: OrchestratorState) -> Commands:
     """Spares have memory ready as soon as the sizes are known."""
-    facts = [fact for known in state.prepared.values() for fact in known.values()]
+    facts = [fact for known in state.current.prepared.values() for fact in known.values()]
     if not facts or state.phase is not GenerationPhase.COUNTING:
         return []
     out: Commands = []

@@ -12,7 +12,7 @@ from perdure.core.job_events import AgentStartedEvent, GenerationStartedEvent, N
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.multicast_tree import Milestone
 from perdure.core.orchestrator import broadcast, consensus, exclusion, moves, plan_distribution
-from perdure.core.orchestrator.state import GenerationPhase, Node, NodeState, OrchestratorState
+from perdure.core.orchestrator.state import GenerationPhase, GenerationState, Node, NodeState, OrchestratorState, SealState
 from perdure.core.plan import Plan
 
 Commands = list[do.OrchestratorCommand]
@@ -27,7 +27,7 @@ def agent_up(state: OrchestratorState, event: ev.AgentUp, now: float) -> Command
         node.state = NodeState.MEMBER
     state.add(node)
     state.ungreeted.add(event.agent)
-    state.living = None
+    state.current.living = None
     state.started_at = now
     return [
         do.TellAgent(agent=event.agent, message=msg.Greet(round=state.round)),
@@ -87,11 +87,8 @@ def start_seal(state: OrchestratorState, now: float) -> Commands:
     """D1: the current generation is over; ask everybody what there is."""
     assert state.plan is not None
     state.become(GenerationPhase.SEALING)
-    state.ballot = Ballot(state.round, state.ballot.attempt + 1)
-    state.sealed.clear()
-    state.sealing_since = now
-    state.patience_told = False
-    state.raised = None
+    state.seal = SealState(ballot=Ballot(state.round, state.ballot.attempt + 1), since=now)
+    state.current.raised = None
     state.gatherings.clear()
     seal = msg.Seal(ballot=state.ballot, generation=state.plan.generation)
     excluded: Commands = [do.TellAgent(agent=agent, message=seal) for agent in exclusion.sealing(state)]
@@ -129,18 +126,18 @@ def _is_newer(state: OrchestratorState, plan: Plan) -> bool:
 
 def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     """D5: `plan` was chosen. What this orchestrator knows leads on to its own plan only; another one is installed, and sealed again."""
-    phase, before, state.plan = state.phase, state.plan, plan
-    is_own = before is None or (state.holdings is not None and (plan is state.proposal or plan == state.proposal))
-    state.living = None
-    state.plan_asked_of = -1
-    state.probe = None
-    state.told_whole.clear()
+    phase, before, seal = state.phase, state.plan, state.seal
+    is_own = before is None or (seal.holdings is not None and (plan is seal.proposal or plan == seal.proposal))
+    is_greeting = phase in (GenerationPhase.STARTING, GenerationPhase.GREETING)
+    state.current = GenerationState(plan=plan, workers_gone=_still_gone(state, plan), holding=None if is_greeting else False)
     for agent in [agent for agent in state.idle if plan.ranks_of(agent)]:
         state.place(agent)
-    _forget_generation(state, plan)
-    state.holding = None if phase in (GenerationPhase.STARTING, GenerationPhase.GREETING) else False
+    if plan.base != state.crash_base:
+        state.crashes.clear()
+        state.crash_base = plan.base
+    state.committed = plan.base or state.committed
     out = exclusion.chosen(state)
-    if phase in (GenerationPhase.STARTING, GenerationPhase.GREETING):
+    if is_greeting:
         state.become(GenerationPhase.GREETING)
         return out + _greet_again(state)
     if phase is GenerationPhase.CHOOSING and is_own:
@@ -148,24 +145,9 @@ def _chosen(state: OrchestratorState, plan: Plan, now: float) -> Commands:
     return out + _seal_the_newer(state, plan, now)
 
 
-def _forget_generation(state: OrchestratorState, plan: Plan) -> None:
-    """What was told of the generation before `plan` says nothing of this one."""
-    state.installed.clear()
-    state.ready.clear()
-    state.transits.clear()
-    state.assigned = False
-    state.prepared.clear()
-    state.workers_gone = {rank: gone for rank, gone in state.workers_gone.items() if plan.placements[rank].incarnation == gone}
-    state.progress.clear()
-    state.offered.clear()
-    state.at_end.clear()
-    state.farthest, state.first_end = (-1, -1), None
-    state.frames = -1
-    state.lost_link = None
-    if plan.base != state.crash_base:
-        state.crashes.clear()
-        state.crash_base = plan.base
-    state.committed = plan.base or state.committed
+def _still_gone(state: OrchestratorState, plan: Plan) -> dict[int, int]:
+    """Return the ranks whose worker has ended and that `plan` gives no new one, with the incarnation that has ended."""
+    return {rank: gone for rank, gone in state.current.workers_gone.items() if plan.placements[rank].incarnation == gone}
 
 
 def _seal_the_newer(state: OrchestratorState, plan: Plan, now: float) -> Commands:
@@ -178,8 +160,8 @@ def _seal_the_newer(state: OrchestratorState, plan: Plan, now: float) -> Command
 def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: float) -> Commands:
     """D6: everybody in the plan gets it, with where to find what was lost; who was sealed in the generation before gets what differs."""
     state.become(GenerationPhase.REBUILDING)
-    state.rebuilding_since = now
-    state.reads_from = planner.custodians_read(plan, state.holdings) if state.holdings else frozenset()
+    state.current.rebuilding_since = now
+    state.current.reads_from = planner.custodians_read(plan, state.seal.holdings) if state.seal.holdings else frozenset()
     change = before.change_to(plan) if before and plan.generation == before.generation + 1 and plan.groups == before.groups else None
 
     def home(rank: int) -> int:
@@ -194,7 +176,7 @@ def _install(state: OrchestratorState, plan: Plan, before: Plan | None, now: flo
     )
     out: Commands = [do.Publish(event=started), *plan_distribution.installs(state, plan, before, change, now)]
     known = all(map(state.nodes.__contains__, plan.agents()))
-    if state.workers_gone or not known or state.silences or any(plan.ranks_of(agent) for agent in state.lost):
+    if state.current.workers_gone or not known or state.silences or any(plan.ranks_of(agent) for agent in state.lost):
         out += start_seal(state, now)
     return out
 
@@ -252,11 +234,13 @@ def _after_greeting(state: OrchestratorState, now: float) -> Commands:
     undisturbed = len(state.members()) == len(plan.agents()) and all(
         status.generation == plan.generation and status.phase == "member" and status.resumed for status in statuses
     )
-    if undisturbed and workers_live and not (state.workers_gone or silent or state.divergences or state.chunk_losses):
+    if undisturbed and workers_live and not (state.current.workers_gone or silent or state.divergences or state.chunk_losses):
         state.become(GenerationPhase.COUNTING)
-        state.frames_moved_at = now
-        return end_if_committed(state) + (plan_distribution.ask_after_raise(state) if state.raised else [])
-    state.workers_gone |= {report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives}
+        state.current.frames_moved_at = now
+        return end_if_committed(state) + (plan_distribution.ask_after_raise(state) if state.current.raised else [])
+    state.current.workers_gone |= {
+        report.rank: report.incarnation for status in statuses for report in status.ranks if not report.worker_lives
+    }
     return plan_distribution.install_behind(state, plan) + start_seal(state, now)
 
 
@@ -270,7 +254,7 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
     absent = broadcast.absent(state)
     if absent is None or any(not state.nodes[agent].silent for agent in absent):
         return []
-    patient = now - state.sealing_since < state.settings.unreachable_timeout_s
+    patient = now - state.seal.since < state.settings.unreachable_timeout_s
     away = [*absent, *exclusion.away(state)]
     answer = consensus.value(state, away, patient=patient)
     if isinstance(answer, planner.Lost):
@@ -286,22 +270,22 @@ def _decide(state: OrchestratorState, now: float) -> Commands:
 
 def _choose(state: OrchestratorState, now: float) -> Commands:
     """D5; the register answers by itself. T5: the silent may come back with their votes."""
-    if not consensus.is_by_votes(state) or state.proposal is None:
+    if not consensus.is_by_votes(state) or state.seal.proposal is None:
         return []
     if consensus.is_chosen(state):
-        return [do.Note(plan=state.proposal), *_chosen(state, state.proposal, now)]
+        return [do.Note(plan=state.seal.proposal), *_chosen(state, state.seal.proposal, now)]
     if consensus.may_be_chosen(state, without_the_silent=True):
         return []
-    patient = now - state.choosing_since < state.settings.unreachable_timeout_s
+    patient = now - state.seal.choosing_since < state.settings.unreachable_timeout_s
     if patient and consensus.may_be_chosen(state, without_the_silent=False):
         return _wait_for(state, sorted(state.silences))
     return finish(state, "Unrecoverable", "too many nodes were lost while the others agreed on how to go on: start the job again")
 
 
 def _wait_for(state: OrchestratorState, absent: list[int]) -> Commands:
-    if state.patience_told:
+    if state.seal.patience_published:
         return []
-    state.patience_told = True
+    state.seal.patience_published = True
     nodes = tuple(state.nodes[agent].node for agent in absent)
     return [do.Publish(event=WaitingEvent(nodes=nodes, patience_s=state.settings.unreachable_timeout_s))]
 
@@ -320,13 +304,13 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     if exclusion.is_read_in_vain(state):
         return start_seal(state, now)
     out: Commands = []
-    if not state.assigned and broadcast.all_installed(state):
-        state.assigned = True
-        tasks = planner.decode_tasks(plan, state.holdings) if state.holdings else {}
+    if not state.current.assigned and broadcast.all_installed(state):
+        state.current.assigned = True
+        tasks = planner.decode_tasks(plan, state.seal.holdings) if state.seal.holdings else {}
         out += [
             do.TellAgent(agent=agent, message=msg.Assign(generation=plan.generation, tasks=assigned)) for agent, assigned in tasks.items()
         ]
-    if not state.assigned or not broadcast.all_ready(state):
+    if not state.current.assigned or not broadcast.all_ready(state):
         return out
     if plan.base is not None and plan.base.superstep == END:
         state.become(GenerationPhase.ENDING)
@@ -334,7 +318,7 @@ def _rebuild_or_resume(state: OrchestratorState, now: float) -> Commands:
     if plan.base is not None and (crossing := channel_sums.crossing(broadcast.transits(state).values(), plan.size)):
         return finish(state, "UsageError", channel_sums.refusal(crossing, plan.base.superstep))
     state.become(GenerationPhase.COUNTING)
-    state.frames_moved_at = 0.0
+    state.current.frames_moved_at = 0.0
     out += plan_distribution.resumes(state, plan, now)
     superstep = plan.base.superstep if plan.base else 0
     return [*out, do.Publish(event=ResumedEvent(superstep=superstep, generation=plan.generation)), *plan_distribution.reserve(state)]

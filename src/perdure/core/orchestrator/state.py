@@ -158,110 +158,139 @@ class PendingError:
 
 
 @dataclass(slots=True, kw_only=True)
+class GenerationState:
+    """What the orchestrator knows of the newest generation. It is replaced whole with each plan, so no fact of an older generation is left
+    in it (rule D6).
+    """
+
+    plan: Plan | None = None
+    """None: no plan is known yet."""
+    living: tuple[int, ...] | None = None
+    """What `members` has found; None: something has changed since."""
+    neighbours: dict[int, frozenset[int]] = field(default_factory=dict)
+    """Agent -> the agents that watch it or that it watches; found as needed."""
+    holding: bool | None = None
+    """Members were asked to hold at their next commit (rule E3); None: by an earlier orchestrator, perhaps."""
+    told_whole: set[int] = field(default_factory=set)
+    """Agents that were sent the whole plan, and so have no addresses of the generation before."""
+    plan_asked_of: int = -1
+    """The agent that was asked last for a newer plan."""
+    installed: set[int] = field(default_factory=set)
+    reads_from: frozenset[int] = frozenset()
+    """Custodians without which what is being rebuilt cannot be."""
+    rebuilding_since: float = 0.0
+    assigned: bool = False
+    ready: dict[int, str] = field(default_factory=dict)
+    transits: dict[int, Transit] = field(default_factory=dict)
+    """Of ranks that are ready: what crosses the base, where something does."""
+    prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
+    probe: Probe | None = None
+    workers_gone: dict[int, int] = field(default_factory=dict)
+    """Rank -> incarnation of its worker that has ended."""
+    raised: PendingError | None = None
+    raised_unheard: set[int] = field(default_factory=set)
+    progress: dict[int, Progress] = field(default_factory=dict)
+    """Agent -> its last report on its ranks, and in a large job on all below it."""
+    frames: int = -1
+    frames_moved_at: float = 0.0
+    offered: dict[int, int] = field(default_factory=dict)
+    """Rank -> the newest superstep that it has copied."""
+    at_end: dict[int, Offered] = field(default_factory=dict)
+    """Rank whose `main` has returned -> its last report."""
+    farthest: tuple[int, int] = (-1, -1)
+    """(superstep, rank) of the newest one in `offered`."""
+    first_end: Offered | None = None
+    """The one in `at_end` that had come the least far before."""
+    lost_link: LostLink | None = None
+    """The first connection between ranks that has ended."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SealState:
+    """What the orchestrator knows of the newest seal, and of the choice that follows from it. It is replaced whole with each ballot (rules
+    D1 to D5).
+    """
+
+    ballot: Ballot
+    since: float = 0.0
+    sealed: dict[int, Sealed] = field(default_factory=dict)
+    holdings: Holdings | None = None
+    """What those hold whose seals were counted; the plan that is being rebuilt follows from it. None: the plan was another
+    orchestrator's."""
+    proposal: Plan | None = None
+    """The plan that was asked for last."""
+    accepted: set[int] = field(default_factory=set)
+    """Agents that have voted for it."""
+    choosing_since: float = 0.0
+    patience_published: bool = False
+    """It was published that the job waits for silent nodes (rule T5)."""
+
+
+@dataclass(slots=True, kw_only=True)
 class OrchestratorState:
     """The whole of it. Changed by `perdure.core.orchestrator.step` only."""
 
     round: int
     shape: JobShape
     settings: Settings
+    current: GenerationState = field(default_factory=GenerationState)
+    seal: SealState = field(default_factory=lambda: SealState(ballot=Ballot(0, 0)))
     phase: GenerationPhase = GenerationPhase.STARTING
     started_at: float = 0.0
+    all_nodes_up: bool = False
     nodes: dict[int, Node] = field(default_factory=dict)
     idle: set[int] = field(default_factory=set)
     """Living agents without ranks."""
     lost: set[int] = field(default_factory=set)
     """No generation counts on them any more; also the excluded."""
     excluded: dict[int, Excluded] = field(default_factory=dict)
-    reads_from: frozenset[int] = frozenset()
-    """Custodians without which what is being rebuilt cannot be."""
-    rebuilding_since: float = 0.0
-    all_nodes_up: bool = False
-    plan: Plan | None = None
-    living: tuple[int, ...] | None = None
-    """What `members` has found; None: something has changed since."""
     ungreeted: set[int] = field(default_factory=set)
-    """Living agents that have not told their status yet."""
+    """Living agents that have not sent their status yet."""
     silences: set[int] = field(default_factory=set)
     """Those of the members that are silent (`Node.silent`)."""
-    ballot: Ballot = field(default_factory=lambda: Ballot(0, 0))
-    sealed: dict[int, Sealed] = field(default_factory=dict)
-    sealing_since: float = 0.0
-    gatherings: dict[Milestone, Gathering] = field(default_factory=dict)
-    """What agents gather, of the last word that went by the tree; empty when all were spoken to one by one."""
-    fanned: Relayed | None = None
-    """That word, with the whole job as its reach."""
-    directly: set[int] = field(default_factory=set)
-    """Agents that it did not go to by the tree, or that did not answer there."""
-    holdings: Holdings | None = None
-    """What those held whose seals were counted; the plan that is being rebuilt follows from it. None: the plan was another
-    orchestrator's."""
-    proposal: Plan | None = None
-    """The plan that was asked for last."""
-    accepted: set[int] = field(default_factory=set)
-    """Who has voted for it in this ballot."""
-    choosing_since: float = 0.0
+    unheard: dict[int, dict[int, Complaint]] = field(default_factory=dict)
+    """Agent -> watcher -> the complaint of that one."""
+    asked: dict[int, float] = field(default_factory=dict)
+    """Agents that were asked whether they live, and have sent nothing since -> when (s)."""
+    probes: int = 0
+    """How many there were."""
+    nonce: int = 0
     newer: dict[int, int] = field(default_factory=dict)
     """Agent -> the generation that is installed there, where that is newer than this orchestrator's plan."""
-    plan_asked_of: int = -1
-    """Which of them was asked for its plan last."""
-    told_whole: set[int] = field(default_factory=set)
-    """Who was sent the whole plan, and so has no addresses of the generation before."""
-    installed: set[int] = field(default_factory=set)
-    assigned: bool = False
-    ready: dict[int, str] = field(default_factory=dict)
-    transits: dict[int, Transit] = field(default_factory=dict)
-    """Of ranks that are ready: what crosses the base, where something does."""
+    gatherings: dict[Milestone, Gathering] = field(default_factory=dict)
+    """What agents gather, of the last message that went by the tree; empty when all got it one by one."""
+    fanned: Relayed | None = None
+    """That message, with the whole job as its reach."""
+    directly: set[int] = field(default_factory=set)
+    """Agents that it did not go to by the tree, or that did not answer there."""
     resumed: tuple[int, tuple[str, ...]] = (0, ())
-    """The generation that this orchestrator resumed last, and the addresses that it told then."""
-    prepared: dict[Label, dict[int, Prepared]] = field(default_factory=dict)
+    """The generation that this orchestrator resumed last, and the addresses that it sent then."""
     committed: Label | None = None
     published: Label | None = None
     """The newest label whose commit was published by this orchestrator. Behind `committed` where a generation has started from a label that
-    the survivors of a loss had prepared and a lost node did not live to say so."""
-    unheard: dict[int, dict[int, Complaint]] = field(default_factory=dict)
-    """Agent -> watcher -> what that one says of it."""
-    probe: Probe | None = None
-    probes: int = 0
-    """How many there were."""
-    asked: dict[int, float] = field(default_factory=dict)
-    """Who was asked whether it lives, and has said nothing since -> when (s)."""
-    neighbours: tuple[int, dict[int, frozenset[int]]] = (0, {})
-    """Generation, and agent -> who watches it or is watched by it then; looked up as needed."""
-    patience_told: bool = False
-    """It was published that the job waits for silent nodes (rule T5)."""
-    workers_gone: dict[int, int] = field(default_factory=dict)
-    """Rank -> incarnation of the worker that ended in the current generation."""
+    the survivors of a loss had prepared and a lost node did not live to report."""
     crashes: dict[int, int] = field(default_factory=dict)
     crash_base: Label | None = None
-    raised: PendingError | None = None
-    raised_unheard: set[int] = field(default_factory=set)
-    nonce: int = 0
-    progress: dict[int, Progress] = field(default_factory=dict)
-    """Agent -> what it said last of its ranks, and in a large job of all below it."""
-    frames_moved_at: float = 0.0
-    frames: int = -1
-    offered: dict[int, int] = field(default_factory=dict)
-    """Rank -> the newest superstep that it has copied in this generation."""
-    at_end: dict[int, Offered] = field(default_factory=dict)
-    """Rank whose `main` has returned -> what it said then."""
-    farthest: tuple[int, int] = (-1, -1)
-    """(superstep, rank) of the newest one in `offered`."""
-    first_end: Offered | None = None
-    """The one in `at_end` that had come the least far before."""
-    lost_link: LostLink | None = None
-    """The first connection between ranks that ended in this generation."""
     link_losses: int = 0
-    """How many generations have ended by that since the last commit."""
-    holding: bool | None = None
-    """Members were told to hold at their next commit (rule E3); None: by an earlier orchestrator, perhaps."""
+    """How many generations have ended by a lost connection since the last commit."""
     chunk_losses: dict[tuple[int, bool], int] = field(default_factory=dict)
     """Rank, and whether it is known which -> how often chunks of it were found wrong since the last commit."""
     diverged: tuple[Divergence, ...] = ()
-    """Told of the newest label that all have prepared."""
+    """Published of the newest label that all have prepared."""
     divergences: dict[int, set[Label]] = field(default_factory=dict)
     """Superstep -> its labels that were not committed because replicated items differed."""
     traffic: dict[int, Traffic] = field(default_factory=dict)
     result: bytes | None = None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The newest plan that is known here; None before the first."""
+        return self.current.plan
+
+    @property
+    def ballot(self) -> Ballot:
+        """Of the newest seal."""
+        return self.seal.ballot
 
     def become(self, phase: GenerationPhase) -> None:
         """Moves along `TRANSITIONS`."""
@@ -276,10 +305,10 @@ class OrchestratorState:
         """Living agents of the plan."""
         if self.plan is None:
             return ()
-        if self.living is None:
+        if self.current.living is None:
             nodes, lost = self.nodes, self.lost
-            self.living = tuple(agent for agent in self.plan.agents() if agent in nodes and agent not in lost)
-        return self.living
+            self.current.living = tuple(agent for agent in self.plan.agents() if agent in nodes and agent not in lost)
+        return self.current.living
 
     def alive(self, agent: int) -> bool:
         """Known, and not decided lost."""
