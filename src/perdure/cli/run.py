@@ -38,6 +38,7 @@ from perdure.launch import run
 from perdure.launch.event_queue import EventQueue
 from perdure.launch.plain import plain
 from perdure.launch.program import MODULE
+from perdure.logs import configure
 
 DEFAULTS = Settings()
 TakeEvent = Callable[[dict[str, Any]], None]
@@ -114,6 +115,10 @@ Lend = Annotated[
         rich_help_panel="Shape",
     ),
 ]
+LogLevel = Annotated[
+    str, typer.Option(metavar="debug|info|warning|error", help="Log to standard error from this level on.", rich_help_panel="Output")
+]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON objects, one per line.", rich_help_panel="Output")]
 Events = Annotated[
     pathlib.Path | None,
     typer.Option(
@@ -156,6 +161,8 @@ def run_command(
     check_restore: CheckRestore = "first",
     mpi4py: Lend = True,
     events: Events = None,
+    log_level: LogLevel = DEFAULTS.log_level,
+    log_json: LogJson = False,
     as_json: AsJson = False,
 ) -> None:
     """Runs a program on nodes that are processes of this machine, or on other machines.
@@ -167,6 +174,7 @@ def run_command(
     Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
     A script's own status, of `sys.exit(n)` or `Abort(n)`, is passed on.
     """
+    configure(log_level, as_json=log_json)
     program, words = chosen_program(program, module, context.args)
     explain_arguments(program, words)
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
@@ -184,7 +192,10 @@ def run_command(
                 group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
                 failure_domains=domains.failure_domains, node_labels=domains.node_labels,
                 commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_event,
-                settings=replace(parse_settings(setting or [], hang_timeout, unwind_timeout), track_writes=track_writes),
+                settings=replace(
+                    parse_settings(setting or [], hang_timeout, unwind_timeout),
+                    track_writes=track_writes, log_level=log_level, log_json=log_json,
+                ),
                 seed=seed, transport=transport,
                 return_after_s=return_after, on_divergence=on_divergence, on_crossing=on_crossing, memory=memory,
                 check_restore=check_restore, lend_mpi4py=mpi4py,

@@ -7,6 +7,7 @@ from typing import Final
 
 ON_DIVERGENCE: Final = ("report", "repair", "stop")
 ON_CROSSING: Final = ("stop", "warn")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 OVERLAP, TIGHT = MEMORY_MODES = ("overlap", "tight")
 
 
@@ -55,6 +56,8 @@ class Settings:
         kernel_helpers: so many threads at most, each on a core of its own, help an agent to encode and decode from two parity chunks on,
             where a machine has more cores than ranks; 0: none. Arbitrary: four cores read about as much as its memory gives.
         commit_interval_max_s: upper bound for the automatic interval: how much work a user is willing to lose.
+        log_level: the processes of the job log records from this level on: one of `LOG_LEVELS`.
+        log_json: they log JSON objects instead of lines for people.
     """
 
     heartbeat_s: float = 0.2
@@ -84,6 +87,8 @@ class Settings:
     memory: str = OVERLAP
     track_writes: bool = False
     kernel_helpers: int = 3
+    log_level: str = "warning"
+    log_json: bool = False
 
     @property
     def is_tight(self) -> bool:

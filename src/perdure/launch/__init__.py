@@ -28,6 +28,7 @@ from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.supervisor import Supervisor
 from perdure.launch.threads import run_threads
+from perdure.logs import check_level
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import CHECK_RESTORE, RankParameters
 from perdure.wire.event_json import to_json
@@ -209,6 +210,7 @@ def check_settings(settings: Settings) -> None:
         raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
     if settings.on_crossing not in ON_CROSSING:
         raise ConfigError(f"--on-crossing is {' or '.join(ON_CROSSING)}, not {settings.on_crossing!r}")
+    check_level(settings.log_level)
     if settings.memory not in MEMORY_MODES:
         raise ConfigError(f"--memory is {' or '.join(MEMORY_MODES)}, not {settings.memory!r}")
     for name in ("scrub_bytes_per_s", "kernel_helpers"):

@@ -38,6 +38,7 @@ class JobSpec:
 class AgentConfig(msgspec.Struct, kw_only=True):
     """All that an agent and its workers must know. `address` is where it shall listen; `spent` are the faults that have happened."""
 
+    job: str
     token: str
     address: str
     agent: int
@@ -54,6 +55,7 @@ class AgentConfig(msgspec.Struct, kw_only=True):
 class OrchestratorConfig(msgspec.Struct, kw_only=True):
     """All that an orchestrator must know before its turn."""
 
+    job: str
     token: str
     shape: JobShape
     settings: Settings

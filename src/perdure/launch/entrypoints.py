@@ -33,6 +33,7 @@ from perdure.launch.import_hook import lend
 from perdure.launch.program import dump_result, load
 from perdure.launch.reentry import Reentry
 from perdure.launch.script import Script
+from perdure.logs import bind, configure
 from perdure.runtime import nursery
 from perdure.runtime.agent import AgentContext, AgentProcess
 from perdure.runtime.control_stream import ControlStream
@@ -56,6 +57,7 @@ VERDICT_CHARACTERS: Final = 5_000
 def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
     """The life of an agent and of what it forks."""
     control.send(begun=os.getpid())
+    bind(job=config.job, node=config.node)
     copying.prepare()
     spent = ledger(config.spent)
     ours, theirs = packet_pair()
@@ -67,6 +69,7 @@ def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
         os._exit(0)
     theirs.close()
     os.close(pulse)
+    configure(config.settings.log_level, as_json=config.settings.log_json, waits=False)
     become_subreaper()
     try:
         listener = listen(config.address)
@@ -88,6 +91,7 @@ def _run_nursery(config: AgentConfig, client: PacketSocket, agent: int, pulse: i
     die_with_parent(agent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     write_whole_lines(alone=config.ranks == 1)
+    configure(config.settings.log_level, as_json=config.settings.log_json)
     memory, slots, reentry = KeptMemory(), Slots(), Reentry()
     verdict: dict[str, str] = {}
     singleton.forbid()
@@ -117,6 +121,7 @@ def _run_nursery(config: AgentConfig, client: PacketSocket, agent: int, pulse: i
         job.run_main(whole_main, arguments, session, memory, lambda result: dump_result(main, result))
 
     def run_worker(rank: int, incarnation: int, fds: list[int]) -> None:
+        bind(rank=rank)
         injector = Injector(config.faults, spent, control.fileno(), node=config.node, rank=rank)
         context = WorkerContext(
             token=bytes.fromhex(config.token), host=host_of(config.address), rank=rank, incarnation=incarnation, fds=fds,
@@ -133,6 +138,8 @@ def _run_nursery(config: AgentConfig, client: PacketSocket, agent: int, pulse: i
 
 def run_orchestrator(config: OrchestratorConfig, _pulse: int, control: ControlStream) -> None:
     """The life of an orchestrator, most of which it may wait for its turn; it holds little memory, so the pulse is its own."""
+    bind(job=config.job)
+    configure(config.settings.log_level, as_json=config.settings.log_json, waits=False)
     admission = Admission(bytes.fromhex(config.token))
     turn = await_turn(control)
     injector = Injector(config.faults, ledger(turn.spent), control.fileno(), node=NOBODY)

@@ -76,7 +76,7 @@ class Supervisor:
             can_be_lost=self._can_be_lost, processes=self._processes,
         )  # fmt: skip
         self._fault_scheduler = FaultScheduler(spec.faults, actions)
-        config = OrchestratorConfig(token=self._token, shape=spec.shape, settings=spec.settings, faults=list(spec.faults))
+        config = OrchestratorConfig(job=self._job, token=self._token, shape=spec.shape, settings=spec.settings, faults=list(spec.faults))
         self._standby = Standby(engine, msgspec.json.encode(config), self._selector)
 
     # ---- the life of the job ----------------------------------------------------------------------------------------------
@@ -162,9 +162,9 @@ class Supervisor:
         number = len(self._agents) + 1
         spec = self._job_spec
         config = AgentConfig(
-            token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number, node=node,
-            program=spec.program, ranks=spec.shape.ranks, settings=spec.settings, parameters=spec.parameters, faults=list(spec.faults),
-            spent=sorted(self._fault_scheduler.spent), transport=spec.transport,
+            job=self._job, token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number,
+            node=node, program=spec.program, ranks=spec.shape.ranks, settings=spec.settings, parameters=spec.parameters,
+            faults=list(spec.faults), spent=sorted(self._fault_scheduler.spent), transport=spec.transport,
         )  # fmt: skip
         process = self._engine.start(node, "agent", msgspec.json.encode(config))
         agent = self._agents[number] = AgentEntry(number, node, process)

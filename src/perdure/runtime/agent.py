@@ -7,10 +7,10 @@ carries out those on the vault.
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from perdure.core.ids import Label
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import InternalError
+from perdure.logs import bind, flush
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.data_plane import DataPlane
@@ -40,6 +41,8 @@ from perdure.runtime.stacks import StackRequest, in_brief
 from perdure.runtime.vault import is_right
 from perdure.streams import Listener, Stream, dial
 from perdure.streams.pairs import pair
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -117,8 +120,14 @@ class AgentProcess:
             self._loop.send(worker.channel, msg.EndWorker())
 
     def _step(self, event: ev.AgentEvent) -> None:
-        for command in machine.step(self._state, event, time.monotonic()):
+        state = self._state
+        phase, generation = state.phase, state.generation
+        for command in machine.step(state, event, time.monotonic()):
             self._execute(command)
+        if state.generation != generation:
+            bind(generation=state.generation)
+        if (state.phase, state.generation) != (phase, generation):
+            logger.info("the agent is %s, was %s", state.phase, phase)
 
     def _post(self, event: ev.AgentEvent) -> None:
         """From any thread: an event for the loop."""
@@ -137,6 +146,7 @@ class AgentProcess:
     def _end_node() -> NoReturn:
         """All processes of the node, those too that a worker has started in a session of their own, and then this one."""
         end_descendants()
+        flush()
         os.killpg(0, signal.SIGKILL)
         raise InternalError("unreachable")
 
@@ -146,7 +156,7 @@ class AgentProcess:
         if not is_stopped(self._nursery.pid) or since_s > silence_s / 2:  # or this process was stopped itself
             self._nursery_went_on = now
         elif now - self._nursery_went_on > silence_s:
-            print(f"perdure: the nursery of node {self._context.node} was stopped for {silence_s:g} s: the node ends", file=sys.stderr)
+            logger.warning("the nursery was stopped for %g s: the node ends", silence_s)
             self._end_node()
 
     def _sample(self) -> None:
@@ -300,7 +310,7 @@ class AgentProcess:
         os.close(worker.page_fd)
         text = "" if worker.stacks is None else worker.stacks.take()
         if text:
-            print(f"perdure: the threads of rank {worker.rank} when it was ended, the main one last:\n{text}", file=sys.stderr)
+            logger.warning("threads at the end of the process, the main one last:\n%s", text, extra={"rank": worker.rank})
         return in_brief(text)
 
     def _send_result(self, rank: int, label: Label) -> None:

@@ -8,6 +8,7 @@ for again, and may be killed at any time.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import select
 import time
@@ -24,6 +25,7 @@ from perdure.core.job_events import name_of
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
+from perdure.logs import bind
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
@@ -31,6 +33,8 @@ from perdure.runtime.loop import Loop
 from perdure.runtime.reception import ORCHESTRATOR, Admission
 from perdure.streams import dial
 from perdure.wire.event_json import fields_of
+
+logger = logging.getLogger(__name__)
 
 
 def plan_to_json(plan: Plan) -> Any:
@@ -96,7 +100,14 @@ class OrchestratorProcess:
                 self._tell(what="heartbeat")
 
     def _step(self, event: ev.OrchestratorEvent) -> None:
-        for command in machine.step(self._state, event, time.monotonic()):
+        state = self._state
+        before, generation = state.phase, state.generation
+        commands = machine.step(state, event, time.monotonic())
+        if state.generation != generation:
+            bind(generation=state.generation)
+        if (state.phase, state.generation) != (before, generation):
+            logger.info("the job is %s, was %s", state.phase, before)
+        for command in commands:
             self._execute(command)
             phase, superstep = orchestrator_instant(command, self._state.round)
             if phase:

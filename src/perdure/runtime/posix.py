@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import pathlib
 import select
@@ -11,12 +12,13 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Final, NoReturn
 
 from perdure.errors import PerdureError
+from perdure.logs import flush
 
+logger = logging.getLogger(__name__)
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -60,11 +62,12 @@ def become_subreaper() -> None:
 
 
 def end_process(error: BaseException) -> NoReturn:
-    """The fault of a thread is the fault of its process: told, in one line where it is a known one, and the end."""
+    """End this process, for the fault of a thread is the fault of its process. The error is logged first, a known one in one line."""
     if isinstance(error, PerdureError):
-        print(f"perdure: {error}", file=sys.stderr)
+        logger.error("%s", error)
     else:
-        traceback.print_exception(error)
+        logger.error("the process ends by an error", exc_info=error)
+    flush()
     sys.stderr.flush()
     os._exit(70)
 

@@ -7,6 +7,7 @@ returns at once. A worker that loses its agent ends at once, whatever it does.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -25,6 +26,7 @@ from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
 from perdure.core.snapshot_index import SnapshotIndex, replicated_start
 from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
+from perdure.logs import bind
 from perdure.mapping import Bytes
 from perdure.runtime.channel import Channel
 from perdure.runtime.gate import OutputGate
@@ -39,6 +41,7 @@ from perdure.runtime.slots import Slots
 from perdure.runtime.stacks import offer_stacks
 from perdure.streams.pairs import adopt
 
+logger = logging.getLogger(__name__)
 RunMain = Callable[[GenerationSession], None]
 """Runs the program for one generation, up to and with the commit of its end."""
 
@@ -109,6 +112,8 @@ class WorkerProcess:
     def _generation(self, enter: msg.Enter) -> None:
         before = set(threading.enumerate())
         self._gate.open(enter.generation)
+        bind(generation=enter.generation)
+        logger.info("main is entered at superstep %d", enter.base.superstep if enter.base else 0)
         self.calls.generation, self.calls.own_threads = enter.generation, len(before)
         try:
             engine = self.mesh.enter(
@@ -118,6 +123,7 @@ class WorkerProcess:
                 self.context.injector.at("entering", enter.base.superstep if enter.base else 0)
             self._run_main(WorkerSession(self, enter, world_of(engine)))
         except GenerationRevoked:
+            logger.info("main was left: the generation is over")
             self.context.injector.at("unwinding", -1)
         except BaseException as error:
             self.report(enter.generation, error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import logging
+
+logger = logging.getLogger(__name__)
 
 
 class RefusedConnections:
@@ -15,4 +17,4 @@ class RefusedConnections:
         """`peer` was refused, because it ... `why`."""
         if not self._told:
             self._told = True
-            print(f"perdure: a connection from {peer} was refused: it {why}; others will be without a word", file=sys.stderr, flush=True)
+            logger.warning("a connection from %s was refused: it %s; further rejections are not logged", peer, why)
