@@ -350,7 +350,7 @@ def test_d7_an_error_is_told_to_the_next_orchestrator_too_until_the_generation_i
     word = to_orchestrator(msg.Raised(generation=1, rank=0, error="ProgramFailed", text="boom"))
     assert node.worker(msg.MainRaised(generation=1, error="ProgramFailed", text="boom")) == [word]
     assert node.told(msg.Greet(round=2))[-1] == word
-    no_memory = to_orchestrator(msg.JobError(generation=1, error="ConfigError", text="full"))
+    no_memory = to_orchestrator(msg.JobError(generation=1, error="ConfigError", text="rank 0 on node 0: full"))
     assert node.step(ev.NoMemory(rank=0, text="full")) == [no_memory]
     assert node.told(msg.Greet(round=3))[-2:] == [word, no_memory]
     node.told(msg.Seal(ballot=Ballot(3, 1), generation=1))
