@@ -267,7 +267,7 @@ def test_a_rank_that_nobody_can_connect_to_any_more_ends(capfd: pytest.CaptureFi
     with pytest.raises((ProgramCrashed, ProgramFailed), match=r"rank 1 ended 3 times .*: exited with status 70|Too many open files"):
         run(uses_up_descriptors)
     said = capfd.readouterr().err
-    assert "perdure: no connection can be accepted any more: Too many open files; see `ulimit -n`" in said
+    assert "rank 1, generation 1: no connection can be accepted any more: Too many open files; see `ulimit -n`" in said
     assert said.count("Traceback") == said.count("perdure: rank"), "of the runtime itself, not of main"
 
 
