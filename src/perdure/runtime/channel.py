@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from perdure.core.messages import Message
 from perdure.streams.pairs import pair
-from perdure.streams.protocol import Bytes, Stream
+from perdure.streams.protocol import Stream
 from perdure.wire import FrameReader, encode
 
 RECEIVE_BYTES: Final = 1 << 16
@@ -26,7 +25,7 @@ class Channel:
     def __init__(self, stream: Stream, *, blocking: bool = False) -> None:
         self.stream = stream
         self._receive = stream.receive_bytes if blocking else stream.try_receive_bytes
-        self._take = _take_all(stream) if blocking else stream.try_send
+        self._push = self._push_all if blocking else self._push_some
         self._reader = FrameReader()
         self._lock = threading.Lock()
         self._unsent: collections.deque[memoryview] = collections.deque()
@@ -77,12 +76,18 @@ class Channel:
                     break
             return True
 
-    def _push(self, data: memoryview) -> bool:
-        """Sends, as far as the kernel takes it; the rest waits before everything else."""
+    def _push_all(self, data: memoryview) -> bool:
+        try:
+            self.stream.send(data)
+        except OSError:
+            return False
+        return True
+
+    def _push_some(self, data: memoryview) -> bool:
+        """Sends, as far as the stream takes it; the rest waits before everything else."""
         self._is_full = False
         try:
-            while len(data):
-                count = self._take([data])
+            while len(data) > (count := self.stream.try_send((data,))):
                 if not count:
                     self._is_full = True
                     self._unsent.appendleft(data)
@@ -105,13 +110,3 @@ class Channel:
             self.closed = True
             self._unsent.clear()
             self.stream.close()
-
-
-def _take_all(stream: Stream) -> Callable[[Sequence[Bytes]], int]:
-    """Return a call that waits until all is sent, beside the calls that take what they can."""
-
-    def take(pieces: Sequence[Bytes]) -> int:
-        stream.send(*pieces)
-        return sum(map(len, pieces))
-
-    return take

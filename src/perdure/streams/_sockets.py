@@ -18,6 +18,8 @@ CALL_BYTES: Final = 16 << 20
 and a revoke would wait for it. The kernel takes less than 2 GiB at once anyway."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted: every agent and every worker of a job may dial at the same moment."""
+_AT_ONCE: Final = int(socket.MSG_DONTWAIT)
+"""A plain number: to look it up in an enumeration of another module takes a twentieth of a short call."""
 _BULK: Final = 2
 """TC_PRIO_BULK: the last band of the usual queues of a network card (tc-prio(8))."""
 _FILES: Final = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
@@ -37,7 +39,8 @@ class SocketStream:
         """`sock` has no timeout, or is not this process's alone. `is_connecting`: the connection may still be under way."""
         self._sock, self._is_connecting = sock, is_connecting
         self.is_local = self.passes_files = sock.family == socket.AF_UNIX
-        self.fileno, self._recv, self._recv_into, self._sendmsg = sock.fileno, sock.recv, sock.recv_into, sock.sendmsg
+        self.fileno, self._recv, self._recv_into = sock.fileno, sock.recv, sock.recv_into
+        self._send, self._sendall, self._sendmsg = sock.send, sock.sendall, sock.sendmsg
         self._timeout_s: float | None = None
         self._polls: dict[int, select.poll] = {}
 
@@ -47,13 +50,15 @@ class SocketStream:
     def try_send(self, pieces: Sequence[Bytes]) -> int:
         last = pieces[-1]
         try:
-            return self._sendmsg([*pieces[:-1], last[:CALL_BYTES]] if len(last) > CALL_BYTES else pieces, (), socket.MSG_DONTWAIT)
+            if len(last) > CALL_BYTES:
+                return self._sendmsg([*pieces[:-1], last[:CALL_BYTES]], (), _AT_ONCE)
+            return self._send(last, _AT_ONCE) if len(pieces) == 1 else self._sendmsg(pieces, (), _AT_ONCE)
         except BlockingIOError:
             return 0
 
     def try_receive(self, view: memoryview) -> int | None:
         try:
-            return self._recv_into(view, min(len(view), CALL_BYTES), socket.MSG_DONTWAIT)
+            return self._recv_into(view if len(view) <= CALL_BYTES else view[:CALL_BYTES], 0, _AT_ONCE)
         except BlockingIOError:
             return None
         except OSError:  # TCP has many words for an end
@@ -61,7 +66,7 @@ class SocketStream:
 
     def try_receive_bytes(self, nbytes: int) -> bytes | None:
         try:
-            return self._recv(nbytes, socket.MSG_DONTWAIT)
+            return self._recv(nbytes, _AT_ONCE)
         except BlockingIOError:
             return None
         except OSError:
@@ -69,7 +74,7 @@ class SocketStream:
 
     def try_receive_parcel(self, nbytes: int) -> Parcel | None:
         try:
-            return self._parcel(nbytes, socket.MSG_DONTWAIT)
+            return self._parcel(nbytes, _AT_ONCE)
         except BlockingIOError:
             return None
         except OSError:
@@ -95,7 +100,7 @@ class SocketStream:
             self._wait_connected()
         try:
             for part in parts:
-                self._sock.sendall(part)
+                self._sendall(part)
         except BlockingIOError:
             raise self._too_late() from None
 
