@@ -68,8 +68,9 @@ class TlsStream:
         self._tls = context.wrap_bio(self._came, self._goes, server_side=is_server)
         self._is_open = self._has_ended = False
         self._unsent = b""
-        """Records that the stream below has not taken, and how many bytes of the sender are in them:"""
+        """Records that the stream below has not taken."""
         self._encrypted = 0
+        """How many bytes of the sender's next pieces are in these records."""
         self._held = bytearray()
         self._timeout_s: float | None = None
         self.fileno = below.fileno
@@ -143,6 +144,7 @@ class TlsStream:
         return self._is_open
 
     def _fill(self) -> bool:
+        """Return whether something came, encrypted as it is. EndOfStream: the peer has ended in the middle of the handshake."""
         data = self._below.try_receive_bytes(1 << 16)
         if data == b"":
             self._has_ended = True
