@@ -1,4 +1,4 @@
-"""What pyproject.toml says about the packages is true."""
+"""What pyproject.toml says about the packages is true, and no file has swallowed the system."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tomllib
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
+LINES_MAX = 400
 
 
 def settings() -> dict[str, Any]:
@@ -35,3 +36,10 @@ def test_settings_of_ruff_are_for_files_that_exist() -> None:
     patterns = settings()["ruff"]["lint"]["per-file-ignores"]
     assert patterns
     assert not [pattern for pattern in patterns if not any(ROOT.glob(pattern))]
+
+
+def test_no_file_is_longer_than_the_limit() -> None:
+    """A file that grows beyond the limit has two purposes: divide it."""
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in (ROOT / "src").rglob("*.py")}
+    assert len(lines) > 300
+    assert not {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > LINES_MAX}

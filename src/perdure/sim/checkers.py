@@ -18,8 +18,8 @@ from perdure.core.ids import END, Label
 from perdure.core.job_events import CommittedEvent, JobEvent, NodeLostEvent
 from perdure.core.orchestrator.state import NodeState
 from perdure.core.plan import Plan
-from perdure.core.snapshot_index import SnapshotIndex
 from perdure.sim import program
+from perdure.sim.byte_checks import ByteChecks
 from perdure.sim.tokens import WARNED, Token
 from perdure.sim.vaults import SimVaultEntry
 from perdure.sim.workers import SimWorker
@@ -67,6 +67,7 @@ class Checkers:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.bytes = ByteChecks(cluster, self.require)
         self.past = invariants.Past()
         self.newest: Label | None = None
         """The newest label that was ever known to be committed, or that a generation was chosen to start from."""
@@ -298,55 +299,6 @@ class Checkers:
         if slot is None:
             return home.state.generation < plan.generation
         return slot.stage is Stage.REBUILDING
-
-    # ---- bytes -------------------------------------------------------------------------------------------------------------
-
-    def snapshot_stored(self, node: SimNode, plan: Plan, rank: int, label: Label, held: SimVaultEntry, offer: SnapshotIndex) -> None:
-        """G2: what is snapped is what an undisturbed run has there."""
-        superstep = program.before(label.superstep, self.cluster.scenario.count)
-        right = held.snapshot == program.state_of(rank, superstep)
-        self.require(right, "G2", f"rank {rank} snaps a state for {label} that no undisturbed run has")
-        held.right_data = (1 << plan.geometry(plan.group_index(rank)).d) - 1
-
-    def slot_changed(self, node: SimNode, rank: int, label: Label, held: SimVaultEntry) -> None:
-        """I4: of a label whose slot was written to, what is still as it must be."""
-        plan, whole = node.plan, node.vault.bytes_of(rank, label)
-        geometry = plan.geometry(plan.group_index(rank))
-        wanted = program.state_of(rank, program.before(label.superstep, self.cluster.scenario.count))
-        if not held.members:
-            held.right_data = held.right_data if whole == wanted else 0
-            return
-        chunk = program.chunk_bytes(geometry, held.members)
-        for t in range(geometry.d):
-            right = program.chunk_of(whole, t, chunk) == program.chunk_of(wanted, t, chunk)
-            held.right_data = held.right_data & ~(1 << t) | right << t
-
-    def chunk_stored(self, node: SimNode, plan: Plan, rank: int, label: Label, position: int, held: SimVaultEntry) -> None:
-        """G1, R5: what was coded is what it must be."""
-        index, member = plan.group_index(rank), plan.member_of(rank)
-        geometry, group = plan.geometry(index), plan.groups[index]
-        superstep = program.before(label.superstep, self.cluster.scenario.count)
-        if position >= geometry.d:
-            p = position - geometry.d
-            right = held.parity[p] == program.true_parity(group, plan.parity, geometry.stripe_of_parity(member, p), superstep)[p]
-            held.right_parity = held.right_parity & ~(1 << p) | right << p
-        else:
-            chunk = program.chunk_bytes(geometry, held.members)
-            whole = node.vault.bytes_of(rank, label)
-            wanted = program.chunk_of(program.state_of(rank, superstep), position, chunk)
-            right = program.chunk_of(whole, position, chunk) == wanted
-            held.right_data = held.right_data & ~(1 << position) | right << position
-        self.require(right or self.cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
-
-    def chunk_repaired(self, rank: int, label: Label, position: int, held: SimVaultEntry, d: int) -> None:
-        """S3: what counts as repaired is what it must be, whatever it was decoded from."""
-        right = held.right_data >> position & 1 if position < d else held.right_parity >> (position - d) & 1
-        self.require(bool(right), "S3", f"chunk {position} of rank {rank} at {label} was repaired with wrong bytes")
-
-    def chunk_missing(self, reader: SimNode, rank: int, label: Label, position: int) -> None:
-        """R1: a decoder or a restorer was sent where there is nothing. Position -1: the replicated region."""
-        what = "the replicated items" if position < 0 else f"chunk {position}"
-        raise Broken("R1", f"agent {reader.number} reads {what} of rank {rank} at {label}, which is not there")
 
     def wrong_is_erased(self, node: SimNode, rank: int, label: Label, wrong: msg.Chunks) -> None:
         """R5, S2, S4: an agent that has been told of wrong chunks does not count them."""

@@ -42,7 +42,7 @@ def execute(vault: SimVault, command: Any) -> None:
             held = vault.held[rank, label]
             held.snapshot = vault.in_slot(rank, held.index)
             held.replicated = program.common_of(program.before(label.superstep, vault.node.cluster.scenario.count))
-            vault.node.cluster.checkers.snapshot_stored(vault.node, plan, rank, label, held, offer)
+            vault.node.cluster.checkers.bytes.snapshot_stored(vault.node, plan, rank, label, held, offer)
         case do.ForgetLabel(rank=rank, label=label):
             if (rank, label) in vault.held:
                 vault.give_up(rank, label)
@@ -112,7 +112,7 @@ def _restore(vault: SimVault, plan: Plan, command: do.Restore) -> Iterator[float
     yield from vault.there(plan, source.replicated_from_rank, label, source.replicated_at)
     _, other = vault.at(plan, source.replicated_from_rank, label, source.replicated_at)
     if other.replicated is None:
-        vault.node.cluster.checkers.chunk_missing(vault.node, source.replicated_from_rank, label, -1)
+        vault.node.cluster.checkers.bytes.chunk_missing(vault.node, source.replicated_from_rank, label, -1)
         raise SimLinkDown
     held.replicated = other.replicated
     right = program.digests(held.replicated) == held.members[plan.member_of(rank)].items[1].blocks

@@ -100,7 +100,7 @@ class SimVault:
             if other == rank and held.index == index and (held.snapshot is not None or held.data):
                 held.snapshot = data
                 held.data.clear()
-                self.node.cluster.checkers.slot_changed(self.node, rank, label, held)
+                self.node.cluster.checkers.bytes.slot_changed(self.node, rank, label, held)
 
     def give_up(self, rank: int, label: Label) -> None:
         """Nobody may read it any more; what lies there stays until another label takes its place."""
@@ -214,7 +214,7 @@ class SimVault:
         """A chunk as it is; LinkDown where the other end has none to send."""
         other, found = self.look(plan, rank, label, position, custodian)
         if found is None:
-            self.node.cluster.checkers.chunk_missing(self.node, rank, label, position)
+            self.node.cluster.checkers.bytes.chunk_missing(self.node, rank, label, position)
             raise SimLinkDown
         return other, found
 
@@ -257,7 +257,7 @@ class SimVault:
                 held.data[position] = part
             else:
                 held.snapshot = held.snapshot[:start] + part + held.snapshot[start + len(part) :]
-        self.node.cluster.checkers.chunk_stored(other, plan, rank, label, position, held)
+        self.node.cluster.checkers.bytes.chunk_stored(other, plan, rank, label, position, held)
         return other
 
     # ---- digests ----------------------------------------------------------------------------------------------------------
