@@ -11,9 +11,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from perdure.comm import Communicator, Mesh, world_of
 from perdure.comm.transports import Kind
@@ -25,17 +25,17 @@ from perdure.core.layout import nodes_with_ranks
 from perdure.core.progress import AT_THE_END
 from perdure.core.settings import Settings
 from perdure.core.snapshot_index import SnapshotIndex, replicated_start
-from perdure.errors import GenerationRevoked, InternalError, ProgramExited, UsageError
+from perdure.errors import GenerationRevoked, InternalError
 from perdure.logs import bind
 from perdure.mapping import Bytes
+from perdure.runtime.calls import Calls
 from perdure.runtime.channel import Channel
 from perdure.runtime.gate import OutputGate
 from perdure.runtime.injector import Injector
 from perdure.runtime.lines import end_lines
-from perdure.runtime.posix import end_process
 from perdure.runtime.program_errors import as_raised, print_raised, reentry_hint, where
-from perdure.runtime.program_threads import any_may_send, is_of_the_program, let_revoked_threads_end
-from perdure.runtime.progress_page import FRAMES, ProgressPage
+from perdure.runtime.program_threads import is_of_the_program, let_revoked_threads_end
+from perdure.runtime.progress_page import ProgressPage
 from perdure.runtime.session import Base, GenerationSession, Previous, RankParameters
 from perdure.runtime.slots import Slots
 from perdure.runtime.stacks import offer_stacks
@@ -58,6 +58,11 @@ class Heard:
     hold_after: Label | None = None
     positions: set[int] = field(default_factory=set)
     protect_s: float = 0.0
+
+    def wait_revoked(self, generation: int) -> None:
+        """Block until this generation is revoked."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.revoked >= generation)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +95,7 @@ class WorkerProcess:
         self._gate = OutputGate(self.page, lambda: self.heard.revoked)
         self._slot_fds = context.fds[2:4]
         self.started = time.monotonic()
-        self.calls = Calls(self)
+        self.calls = Calls(self.page, self.agent, self.report, self.heard.wait_revoked)
         self.mesh = Mesh(
             job=context.token[:16], rank=context.rank, incarnation=context.incarnation, monitor=self.calls, transport=context.transport,
             host=context.host,
@@ -129,8 +134,7 @@ class WorkerProcess:
             self.report(enter.generation, error)
             return
         self._gate.end_lines()
-        with self.heard.changed:
-            self.heard.changed.wait_for(lambda: self.heard.revoked >= enter.generation)
+        self.heard.wait_revoked(enter.generation)
         self.page.superstep = -1
         self.page.write()
         left = [thread for thread in threading.enumerate() if thread not in before and is_of_the_program(thread)]
@@ -187,59 +191,6 @@ class WorkerProcess:
             heard.changed.notify_all()
         if isinstance(message, msg.Revoke):
             self.mesh.revoke(message.generation)
-
-
-_THREADS: Final = threading._active  # type: ignore[attr-defined]
-
-
-class Calls:
-    """Counts job calls and bytes on the progress page; the communicator's `Monitor`."""
-
-    def __init__(self, worker: WorkerProcess) -> None:
-        self._worker = worker
-        self._page = worker.page
-        self.forbidden = ""
-        self.generation = self.own_threads = 0
-        """How many threads this process has without the program's, but with the one that runs `main`."""
-        self.application_bytes = 0
-        self.progressed, self.leave = worker.page.moved, worker.page.leave
-
-    def enter(self, call: str) -> None:
-        """A call of the communicator begins."""
-        if self.forbidden:
-            raise UsageError(f"{call}: {self.forbidden}")
-        self._page.enter(call)
-
-    def moved(self, nbytes: int) -> None:
-        """A message was sent or received."""
-        self.application_bytes += nbytes
-        page = self._page
-        page.frames = page.words[FRAMES] = page.frames + 1
-
-    def has_company(self) -> bool:
-        """See `Monitor.has_company`. It looks at the table behind `threading.active_count`, which takes a lock."""
-        return len(_THREADS) > self.own_threads
-
-    def waits(self, threads: Collection[int]) -> None:
-        """Another thread may still send what they wait for: that is no deadlock."""
-        if any_may_send(threads):
-            self.progressed()
-
-    def abort(self, error: ProgramExited) -> NoReturn:
-        """Tell the agent, as if `main` had raised the error, and wait for this process's end, which another thread brings about."""
-        self._worker.report(self.generation, error)
-        heard = self._worker.heard
-        with heard.changed:
-            heard.changed.wait_for(lambda: heard.revoked >= self.generation)
-        raise GenerationRevoked(f"generation {self.generation} is over")
-
-    def suspect(self, rank: int) -> None:
-        """A connection ended: a hint for the agent."""
-        self._worker.agent.send(msg.PeerSuspected(rank=rank))
-
-    def failed(self, error: BaseException) -> None:
-        """Another worker in this one's place may have better luck, and a third end of the same rank ends the job (rule W5)."""
-        end_process(error)
 
 
 class WorkerSession:
