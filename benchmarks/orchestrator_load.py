@@ -25,6 +25,7 @@ from perdure.core import messages as msg
 from perdure.core.agent.relay import milestones_of
 from perdure.core.faults import NOBODY
 from perdure.core.ids import Ballot, Label
+from perdure.core.job_events import name_of
 from perdure.core.multicast_tree import split
 from perdure.core.orchestrator.state import JobShape
 from perdure.core.progress import CALLS_MAX
@@ -32,11 +33,12 @@ from perdure.core.settings import Settings
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
-from perdure.runtime.orchestrator import OrchestratorProcess, Turn, plan_from_json
+from perdure.runtime.orchestrator import OrchestratorProcess, Turn
 from perdure.runtime.reception import HELLO, Admission
 from perdure.streams import Listener, Stream, listen
 from perdure.streams.addresses import unix_address
 from perdure.streams.pairs import pair
+from perdure.wire import control_lines
 
 GROUP, VICTIM, BASE = 8, 3, Label(1, 0)
 IN_FLIGHT = 64
@@ -77,7 +79,7 @@ class Job:
         try:
             control = ControlStream(supervisor)
             OrchestratorProcess(
-                turn=Turn(round=1, spent=[], said=[]),
+                turn=Turn(begin=msg.BeginRound(round=1, spent=()), received=[]),
                 shape=shape,
                 settings=Settings(),
                 admission=Admission(bytes(32)),
@@ -144,21 +146,22 @@ class Job:
         while self.channels[number].has_unsent:
             self.channels[number].flush()
 
-    def tell(self, **fields: Any) -> None:
-        """The supervisor's word to the orchestrator."""
-        self._supervisor.send(**fields)
+    def tell(self, message: msg.ToOrchestrator) -> None:
+        """A message of the supervisor to the orchestrator."""
+        self._supervisor.send(message)
 
     def _supervisor_told(self) -> None:
-        for fields in self._supervisor.receive() or ():
-            if fields["what"] == "propose":
-                self.plan = plan_from_json(fields["plan"])
-                self.tell(what="register", plan=fields["plan"])
-            elif fields["what"] == "note":
-                self.plan = plan_from_json(fields["plan"])
-            elif fields["what"] == "event":
-                self.published[fields["event"]] += 1
-            elif fields["what"] == "finish":
-                raise SystemExit(f"the job has ended: {fields['error']}: {fields['text']}")
+        for message in map(control_lines.from_orchestrator, self._supervisor.receive() or ()):
+            match message:
+                case msg.Propose(plan=plan):
+                    self.plan = plan
+                    self.tell(msg.RegisterHolds(plan=plan))
+                case msg.Note(plan=plan):
+                    self.plan = plan
+                case msg.Publish(event=event):
+                    self.published[name_of(event)] += 1
+                case msg.Finish(error=error, text=text):
+                    raise SystemExit(f"the job has ended: {error}: {text}")
 
     def _answer(self, number: int, message: Any) -> None:
         """What a real agent would say, with all of its part of the tree."""
@@ -199,11 +202,11 @@ class Job:
 
     def start(self) -> float:
         """From the engine's first word to the first resume (s)."""
-        self.tell(what="register", plan=None)
+        self.tell(msg.RegisterHolds(plan=None))
         for number in range(1, self.size + 2):
-            self.tell(what="agent_up", agent=number, node=number - 1, address=self._address(number), pid=number)
+            self.tell(msg.AgentUp(agent=number, node=number - 1, address=self._address(number), pid=number))
             self._until_published("agent_started", number - IN_FLIGHT)
-        self.tell(what="no_more_nodes")
+        self.tell(msg.NoMoreNodes())
         return self.until(lambda: len(self.resumed) >= self.size, "the start")
 
     def commit(self) -> float:
@@ -252,7 +255,7 @@ class Job:
         """From the engine's word that a node has ended to the last word of the resume (s)."""
         self.resumed.clear()
         begun = time.monotonic()
-        self.tell(what="agent_ended", agent=VICTIM, how="was killed")
+        self.tell(msg.AgentEnded(agent=VICTIM, how="was killed"))
         self.until(lambda: len(self.resumed) >= self.size, "the recovery")
         return time.monotonic() - begun
 

@@ -10,8 +10,10 @@ import pytest
 
 import perdure
 from perdure import ProgramFailed
-from perdure.runtime.control_stream import ControlStream, line
+from perdure.core.messages.supervisor import FaultSpent
+from perdure.runtime.control_stream import ControlStream
 from perdure.streams.pairs import pair
+from perdure.wire.control_lines import encode, to_node
 
 PROGRAMS = pathlib.Path(__file__).parent.parent / "programs"
 
@@ -38,13 +40,14 @@ def test_lines_are_put_together_from_pieces() -> None:
     ours, theirs = pair()
     with contextlib.closing(ours), contextlib.closing(theirs):
         control = ControlStream(ours)
-        whole = line({"a": 1}) + line({"b": 2}) + line({"c": 3})
-        heard: list[object] = []
+        messages = [FaultSpent(index=index) for index in range(3)]
+        whole = b"".join(map(encode, messages))
+        lines: list[bytes] = []
         for start in range(0, len(whole), 3):
             theirs.send(whole[start : start + 3])
-            heard += control.receive() or []
+            lines += control.receive() or []
             assert control.received
-        assert heard == [{"a": 1}, {"b": 2}, {"c": 3}]
+        assert [*map(to_node, lines)] == messages
         assert not control.within_a_line
         assert control.receive() == []
         assert not control.received

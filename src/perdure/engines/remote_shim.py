@@ -14,10 +14,12 @@ import selectors
 import signal
 import sys
 
+from perdure.core.messages.supervisor import NodeExited
 from perdure.engines import Process
 from perdure.engines.local import LocalEngine
-from perdure.runtime.control_stream import RECEIVE_BYTES, line
+from perdure.runtime.control_stream import RECEIVE_BYTES
 from perdure.runtime.posix import available_bytes
+from perdure.wire.control_lines import encode
 
 OUTPUT = 1
 
@@ -63,15 +65,15 @@ def _pass_on(process: Process, output: int) -> None:
                 how = process.how_it_ended()
                 while _pass_messages(process, output):
                     pass
-                _write(output, line({"ended": how}))
+                _write(output, encode(NodeExited(how=how)))
                 return
 
 
 def _pass_messages(process: Process, output: int) -> bool:
-    messages = process.control.receive()
-    for message in messages or ():
-        _write(output, line(message))
-    return bool(messages)
+    lines = process.control.receive()
+    for line in lines or ():
+        _write(output, line + b"\n")
+    return bool(lines)
 
 
 def main() -> None:

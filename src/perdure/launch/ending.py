@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from perdure.errors import BY_NAME, EngineFailed
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How the job ended: `error` is empty, or a name of `perdure.errors`."""
 
     error: str = ""
     text: str = ""
     payload: bytes = b""
-    over: bool = field(default=False)
 
 
 def error_of(ending: Ending) -> Exception | None:

@@ -26,6 +26,7 @@ from perdure.adapters.kept_memory import KeptMemory
 from perdure.coding import copying
 from perdure.comm.mpi import singleton
 from perdure.core.faults import NOBODY
+from perdure.core.messages.supervisor import NodeBegun, NodeListens, ProgramJudged
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import by_value
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
@@ -56,7 +57,7 @@ VERDICT_CHARACTERS: Final = 5_000
 
 def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
     """The life of an agent and of what it forks."""
-    control.send(begun=os.getpid())
+    control.send(NodeBegun(pid=os.getpid()))
     bind(job=config.job, node=config.node)
     copying.prepare()
     spent = ledger(config.spent)
@@ -75,12 +76,12 @@ def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
         listener = listen(config.address)
     except OSError as error:
         text = f"node {config.node} cannot listen at {host_of(config.address)}: {error.strerror}; is that an address of its host?"
-        control.send(verdict={"error": "ConfigError", "text": text})
+        control.send(ProgramJudged(error="ConfigError", text=text))
         return
     injector = Injector(config.faults, spent, control.fileno(), node=config.node)
     context = AgentContext(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)
     process = AgentProcess(context, config.settings, listener, control, nursery.NurseryClient(ours, nursery_pid))
-    control.send(up=listener.address)
+    control.send(NodeListens(address=listener.address))
     try:
         process.run()
     except ConfigError as error:
@@ -93,7 +94,7 @@ def _run_nursery(config: AgentConfig, client: PacketSocket, agent: int, pulse: i
     write_whole_lines(alone=config.ranks == 1)
     configure(config.settings.log_level, as_json=config.settings.log_json)
     memory, slots, reentry = KeptMemory(), Slots(), Reentry()
-    verdict: dict[str, str] = {}
+    verdict = ProgramJudged(error="", text="")
     singleton.forbid()
     lend(size=config.ranks, lent=config.program.lends)
     try:
@@ -102,12 +103,12 @@ def _run_nursery(config: AgentConfig, client: PacketSocket, agent: int, pulse: i
             by_value.place(main)
         main = replace(main, stdin=os.dup(0)) if isinstance(main, Script) else main
     except PerdureError as error:
-        verdict = {"error": type(error).__name__, "text": str(error)[-VERDICT_CHARACTERS:]}
+        verdict = ProgramJudged(error=type(error).__name__, text=str(error)[-VERDICT_CHARACTERS:])
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a script has a copy of standard input; it is for rank 0 alone
     end_lines()
-    control.send(verdict=verdict)
-    if verdict:
+    control.send(verdict)
+    if verdict.error:
         client.receive()
         return
 
@@ -142,7 +143,7 @@ def run_orchestrator(config: OrchestratorConfig, _pulse: int, control: ControlSt
     configure(config.settings.log_level, as_json=config.settings.log_json, waits=False)
     admission = Admission(bytes.fromhex(config.token))
     turn = await_turn(control)
-    injector = Injector(config.faults, ledger(turn.spent), control.fileno(), node=NOBODY)
+    injector = Injector(config.faults, ledger(turn.begin.spent), control.fileno(), node=NOBODY)
     OrchestratorProcess(
         turn=turn, shape=config.shape, settings=config.settings, admission=admission, control=control, injector=injector
     ).run()

@@ -1,6 +1,7 @@
 """The supervising process's part of injected faults: it reports when each struck, and schedules those that have a clock.
 
-Most faults happen in the process that they are for, which says so just before (see `perdure.runtime.injector`).
+Most faults happen in the process that they are for, which says so just before (see `perdure.runtime.injector`); the supervisor's machine
+takes each once (`perdure.core.supervisor.injected`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.core.faults import Fault
-from perdure.core.job_events import FaultEvent, JobEvent
+from perdure.core.job_events import CommittedEvent, FaultEvent, GenerationStartedEvent, JobEvent, NodeLostEvent, WorkerLostEvent
+from perdure.core.plan import Plan
 from perdure.runtime.posix import descendants
 
 TRY_AGAIN_S: Final = 0.5
@@ -25,13 +27,11 @@ _PARTS: Final = ("the process of a node or the orchestrator", "a nursery", "a wo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultActions:
-    """The supervisor's callbacks. `publish` takes an event, and when it happened (s, monotonic) or None: now; `spend` lets all nodes
-    know that a fault has happened; `can_be_lost` gives the nodes with ranks that the parity covers, one at a time; `processes`
-    those that an engine has started here, by their process ids."""
+    """The supervisor's callbacks. `publish` takes an event, and when it happened (s, monotonic) or None: now; `can_be_lost` gives the nodes
+    with ranks that the parity covers, one at a time; `processes` those that an engine has started here, by their process ids."""
 
     publish: Callable[[JobEvent, float | None], None]
     after: Callable[[float, Callable[[], None]], None]
-    spend: Callable[[int], None]
     end_node: Callable[[int], None]
     end_orchestrator: Callable[[], None]
     can_be_lost: Callable[[], list[int]]
@@ -39,12 +39,11 @@ class FaultActions:
 
 
 class FaultScheduler:
-    """The faults of one job. `spent`: those that have happened, by their index; what starts later is told so."""
+    """The faults of one job."""
 
     def __init__(self, faults: Sequence[Fault], actions: FaultActions) -> None:
         self._faults, self._actions = faults, actions
-        self.spent: set[int] = set()
-        self.undisturbed = False
+        self._undisturbed = False
         """The last thing that happened was a commit."""
 
     def start(self) -> None:
@@ -55,13 +54,16 @@ class FaultScheduler:
             if fault.after_s:
                 self._actions.after(fault.after_s, self._strike_any(fault))
 
-    def noticed(self, index: int, struck_at: float) -> None:
-        """A process has said that a fault strikes it, at that time (s, monotonic). Each happens once, although several processes may come
-        to its instant together, and again after a recovery."""
-        if index in self.spent:
-            return
-        self.spent.add(index)
-        self._actions.spend(index)
+    def published(self, event: JobEvent) -> None:
+        """An event of the job goes to its readers: does it go on undisturbed?"""
+        match event:
+            case CommittedEvent():
+                self._undisturbed = True
+            case NodeLostEvent() | WorkerLostEvent() | GenerationStartedEvent():
+                self._undisturbed = False
+
+    def take(self, index: int, struck_at: float) -> None:
+        """A fault strikes a process for the first time, at that time (s, monotonic)."""
         fault = self._faults[index]
         if fault.delay_ms:
             self._actions.after(fault.delay_ms / 1000, lambda: self._strike_late(fault))
@@ -86,13 +88,13 @@ class FaultScheduler:
 
     def _strike_again(self, fault: Fault, dice: random.Random) -> None:
         """`kill:every`: the next node; one that the job can lose now, for it shall show that it survives, and not how it ends."""
-        victims = self._actions.can_be_lost() if self.undisturbed else []
+        victims = self._actions.can_be_lost() if self._undisturbed else []
         if victims:
             node = dice.choice(victims)
             self._actions.publish(FaultEvent(fault=f"kill:node={node}"), None)
-            self.undisturbed = False
+            self._undisturbed = False
             self._actions.end_node(node)
-        self._actions.after(fault.every_s if victims or not self.undisturbed else TRY_AGAIN_S, lambda: self._strike_again(fault, dice))
+        self._actions.after(fault.every_s if victims or not self._undisturbed else TRY_AGAIN_S, lambda: self._strike_again(fault, dice))
 
     def _strike_any(self, fault: Fault) -> Callable[[], None]:
         """`process` and `freeze`: any process of the job on this machine, whatever it does; none that the program's caller has besides."""
@@ -111,3 +113,10 @@ class FaultScheduler:
                 os.kill(pid, sign)
 
         return strike
+
+
+def can_spare(plan: Plan | None, agent: int) -> bool:
+    """Does the agent hold ranks, and would the others have what they need without it?"""
+    if plan is None or agent not in plan.agents() or len(plan.agents()) < 2:
+        return False
+    return all(sum(plan.agent_of(rank) == agent for rank in group) <= plan.parity for group in plan.groups)

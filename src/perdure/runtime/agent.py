@@ -41,6 +41,7 @@ from perdure.runtime.stacks import StackRequest, in_brief
 from perdure.runtime.vault import is_right
 from perdure.streams import Listener, Stream, dial
 from perdure.streams.pairs import pair
+from perdure.wire import control_lines
 
 logger = logging.getLogger(__name__)
 
@@ -136,11 +137,11 @@ class AgentProcess:
 
     def _supervisor_said(self) -> None:
         """Faults that have happened elsewhere; or T7: the supervising process is gone."""
-        said = self._control.receive()
-        if said is None:
+        lines = self._control.receive()
+        if lines is None:
             self._end_node()
-        for word in said or ():
-            self._injector.spend(word["spent"])
+        for line in lines:
+            self._injector.spend(control_lines.to_node(line).index)
 
     @staticmethod
     def _end_node() -> NoReturn:

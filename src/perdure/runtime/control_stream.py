@@ -1,25 +1,19 @@
-"""The control stream between a process and the one that started it: JSON objects, one a line, in both directions.
+"""The control stream between a process and the one that started it: lines in both directions, each a message of
+`perdure.core.messages.supervisor` (`perdure.wire.control_lines` encodes and decodes them).
 
-1. An agent sends that it has begun (`begun`: its process id), where it listens (`up`), whether the program can be loaded (`verdict`), that
-   an injected fault happens (`fault`; `at`: s of the monotonic clock there), and, where a shell is between, how it ended (`ended`).
-2. An agent receives which faults have happened elsewhere (`spent`).
-3. The end of the stream is the end of the process at its other end: rule T7.
+The end of the stream is the end of the process at its other end: rule T7.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-from typing import Any, Final
+from typing import Final
 
+from perdure.core.messages.supervisor import StreamMessage
 from perdure.streams.protocol import Stream
+from perdure.wire.control_lines import encode
 
 RECEIVE_BYTES: Final = 1 << 20
-
-
-def line(fields: dict[str, Any]) -> bytes:
-    """As it travels. Several processes of a node write to one stream: one `write` of a short line is one piece."""
-    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
 class ControlStream:
@@ -36,9 +30,9 @@ class ControlStream:
         """For selectors; -1 when closed."""
         return self._stream.fileno()
 
-    def send(self, **fields: Any) -> bool:
-        """Send one object. False: the other end is closed."""
-        return self.pass_on(line(fields))
+    def send(self, message: StreamMessage) -> bool:
+        """Send one message. False: the other end is closed."""
+        return self.pass_on(encode(message))
 
     def pass_on(self, data: bytes) -> bool:
         """Send what another control stream has brought. False: the other end is closed."""
@@ -48,11 +42,8 @@ class ControlStream:
             return False
         return True
 
-    def receive(self) -> list[Any] | None:
-        """Return the whole lines received, without waiting; None at the end of the stream.
-
-        Each is an object, or text where a line is none (a login shell's greeting, for one).
-        """
+    def receive(self) -> list[bytes] | None:
+        """Return the whole lines received, without their ends and without waiting; None at the end of the stream."""
         self.received = False
         data = self._stream.try_receive_bytes(RECEIVE_BYTES)
         if data is None:
@@ -66,7 +57,7 @@ class ControlStream:
             return []
         lines = [b"".join(self._rest), *others[:-1]]
         self._rest = [others[-1]] if others[-1] else []
-        return [_read(text) for text in lines]
+        return lines
 
     @property
     def within_a_line(self) -> bool:
@@ -81,10 +72,3 @@ class ControlStream:
     def close(self) -> None:
         """Close this end."""
         self._stream.close()
-
-
-def _read(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text.decode(errors="replace")

@@ -14,7 +14,8 @@ import time
 from collections.abc import Sequence
 
 from perdure.core.faults import NOBODY, Fault
-from perdure.runtime.control_stream import line
+from perdure.core.messages.supervisor import FaultStruck
+from perdure.wire.control_lines import encode
 
 
 class Injector:
@@ -50,7 +51,7 @@ class Injector:
         if self._ledger is None or self._ledger[index]:
             return False
         self._ledger[index] = 1
-        os.write(self._control, line({"fault": index, "at": time.monotonic()}))
+        os.write(self._control, encode(FaultStruck(index=index, at=time.monotonic())))
         return True
 
     def _strike(self, fault: Fault) -> None:

@@ -179,9 +179,13 @@ class SupervisorState:
         """Moves along `TRANSITIONS`."""
         self.phase = follow(TRANSITIONS, self.phase, phase, "the supervisor")
 
+    def living(self) -> list[SupervisedAgent]:
+        """Return the agents that have not ended."""
+        return [agent for agent in self.agents.values() if agent.phase is not AgentPhase.ENDED]
+
     def all_ended(self) -> bool:
         """Has every agent ended?"""
-        return all(agent.phase is AgentPhase.ENDED for agent in self.agents.values())
+        return not self.living()
 
 
 def finish(state: SupervisorState, error: str, text: str, payload: bytes = b"") -> list[do.SupervisorCommand]:
