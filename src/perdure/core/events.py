@@ -292,7 +292,8 @@ class RegisterAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppedFound:
-    """The driver has looked at all processes of `supervisor.observed`: a signal has stopped these, by their numbers."""
+    """The driver has looked at all processes of `supervisor.observed`: a signal has stopped these, by their numbers. It looks every half
+    second, and before it reports the end of an orchestrator, for the next one may be stopped."""
 
     agents: tuple[int, ...]
     orchestrators: tuple[int, ...]

@@ -76,16 +76,15 @@ class Supervisor:
         now = time.monotonic()
         due = max(now, min(machine.deadline(self._state), now + TURN_S))
         self._processes.turn(due)
-        self._look_for_stopped()
+        if time.monotonic() - self._looked_at >= TURN_S:
+            self._look_for_stopped()
         self._take(ev.Tick(late_s=max(0.0, time.monotonic() - due)))
 
     def _look_for_stopped(self) -> None:
-        now = time.monotonic()
-        if now - self._looked_at >= TURN_S:
-            self._looked_at = now
-            agents, orchestrators = machine.observed(self._state)
-            stopped = self._processes.stopped
-            self._take(ev.StoppedFound(agents=stopped("agent", agents), orchestrators=stopped("orchestrator", orchestrators)))
+        self._looked_at = time.monotonic()
+        agents, orchestrators = machine.observed(self._state)
+        stopped = self._processes.stopped
+        self._take(ev.StoppedFound(agents=stopped("agent", agents), orchestrators=stopped("orchestrator", orchestrators)))
 
     def _take(self, event: ev.SupervisorEvent) -> None:
         """One step of the machine, its commands, and the steps that these lead to."""
@@ -152,7 +151,7 @@ class Supervisor:
         config = OrchestratorConfig(job=self._job, token=self._token, shape=spec.shape, settings=spec.settings, faults=list(spec.faults))
         reactions = Reactions(
             lines=lambda lines, is_within_message: self._orchestrator_sent(number, lines, is_within_message),
-            ended=lambda how: self._take(ev.OrchestratorEnded(orchestrator=number, how=how)),
+            ended=lambda how: self._orchestrator_ended(number, how),
         )
         try:
             process = self._processes.start(("orchestrator", number), BESIDE, msgspec.json.encode(config), reactions)
@@ -181,6 +180,11 @@ class Supervisor:
                 raise InternalError(f"the orchestrator has sent {error}: please report this") from error
             self._take(ev.OrchestratorReported(orchestrator=number, message=message))
         self._take(ev.OrchestratorHeard(orchestrator=number, is_within_message=is_within_message))
+
+    def _orchestrator_ended(self, number: int, how: str) -> None:
+        """The next one that waits may be stopped, and would begin now."""
+        self._look_for_stopped()
+        self._take(ev.OrchestratorEnded(orchestrator=number, how=how))
 
     # ---- injected faults --------------------------------------------------------------------------------------------------
 
