@@ -32,9 +32,9 @@ class RandomItem:
 
     def take(self, memo: Memo) -> TakenObject:
         """See `DeclaredItem`. What was taken last, if no source was drawn from and none has spawned children since."""
-        self.live.update(random_states.taken(self.live["rng"]))
-        now = random_states.fingerprint(self.live)
+        now = random_states.fingerprint(self.live["rng"])
         if self._last is None or self._last[0] != now:
+            self.live.update(random_states.taken(self.live["rng"]))
             self._last = now, self._object.take(memo)
         return self._last[1]
 

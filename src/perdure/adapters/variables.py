@@ -23,7 +23,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
@@ -67,12 +67,15 @@ class _Space:
         module: its name, or empty.
         names: of a module.
         captured: variables of the function that functions captured, or that it captured.
+        looked_at: the names of a module and the types of their values when they were looked at last, and the names of values that may
+            hold something.
     """
 
     frame: FrameType | None
     module: str = ""
     names: dict[str, Any] = field(default_factory=dict)
     captured: frozenset[str] = field(init=False)
+    looked_at: tuple[list[str], list[type], list[str]] = ([], [], [])
 
     def __post_init__(self) -> None:
         code = self.frame.f_code if self.frame is not None else None
@@ -81,6 +84,22 @@ class _Space:
     def now(self) -> dict[str, Any]:
         """Return the names and their values."""
         return self.names if self.frame is None else self.frame.f_locals
+
+    def to_look_at(self, noted: Container[str]) -> list[tuple[str, Any]]:
+        """Return the names that are `noted`, and those whose values may hold something, with the values.
+
+        At each commit: of a module, most names have values of the types that they had before.
+        """
+        if self.frame is not None:
+            return [(name, value) for name, value in self.frame.f_locals.items() if type(value) not in OPAQUE or name in noted]
+        now = self.names.copy()  # another thread may add names meanwhile
+        names, types = list(now), list(map(type, now.values()))
+        if names != self.looked_at[0] or types != self.looked_at[1]:
+            found = [
+                name for name, cls in zip(names, types, strict=True) if name in noted or (cls not in OPAQUE and name not in _OF_IMPORT)
+            ]
+            self.looked_at = names, types, found
+        return [(name, now[name]) for name in self.looked_at[2]]
 
 
 @dataclass(slots=True, eq=False)
@@ -203,14 +222,14 @@ class Variables:
                 continue
             noted = self._noted[number]
             is_looping = space.frame is self._frames[0]
-            entries = list(space.now().items())
+            entries = space.to_look_at(noted)
             if space.captured:  # the looping function unsets what functions captured from it; of another function they unset it
                 entries = [one for one in entries if (one[0] in space.captured) is is_looping] + [
                     one for one in entries if (one[0] in space.captured) is not is_looping
                 ]
             for name, value in entries:
                 known = noted.get(name)
-                if known is None and (name in _OF_IMPORT or _is_opaque(value)):
+                if known is None and _is_opaque(value):
                     continue
                 if known is not None and known.meant is not None and _is_still(known.meant, known.held, value, items):
                     continue

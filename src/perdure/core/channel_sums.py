@@ -103,5 +103,5 @@ def refusal(what: str, superstep: int) -> str:
 
 
 def _packed(cells: list[int]) -> Sums:
-    residues = tuple(value % PRIME for value in cells)
+    residues = tuple([value % PRIME if value else 0 for value in cells])
     return residues if any(residues) else ()
