@@ -12,7 +12,7 @@ import numpy as np
 
 from perdure import MPI
 from perdure.comm.messaging import engine
-from perdure.comm.transports import direct, ring, sockets, threads
+from perdure.comm.transports import direct, ring, stream_transport, threads
 
 size, seconds = int(sys.argv[1]), float(sys.argv[2])
 PIECE_BYTES = size // 30
@@ -20,17 +20,18 @@ comm = MPI.COMM_WORLD
 
 
 def slowly(kind, name):
-    """Let `kind.name(..., target)` take a piece of a long message at most, and the time that the link needs for it."""
+    """Let `kind.name(..., target)` take a piece of a long message at most, and the time that the link needs for it. `kind`: a class or
+    an object."""
     take = getattr(kind, name)
 
-    def taken(self, *arguments):
-        target = next(one for one in arguments if isinstance(one, memoryview))
+    def taken(*arguments):
+        *others, target = arguments
         if len(target) < 1000:
-            return take(self, *arguments)
+            return take(*arguments)
         if name == "read":
-            done, count = take(self, *arguments), len(target)
+            done, count = take(*arguments), len(target)
         else:
-            done = count = take(self, target[:PIECE_BYTES])
+            done = count = take(*others, target[:PIECE_BYTES])
         time.sleep(seconds * (count or 0) / size)
         return done
 
@@ -40,7 +41,6 @@ def slowly(kind, name):
 if comm.rank == 1:
     engine.BLOCK_BYTES = PIECE_BYTES
     slowly(ring.Ring, "read_into")
-    slowly(sockets.StreamEnd, "recv_into")
     slowly(threads._End, "recv_into")
     if "copied" in sys.argv:
         direct.Reader.read = lambda *arguments: False
@@ -48,6 +48,9 @@ if comm.rank == 1:
         slowly(direct.Reader, "read")
 data = np.zeros(size, np.uint8)
 comm.Barrier()
+for inward in comm.engine.traffic._in.values():
+    if isinstance(inward.stream, stream_transport.StreamEnd):
+        slowly(inward.stream, "recv_into")
 if comm.rank == 0:
     comm.Send(data + 1, 1)
 else:
