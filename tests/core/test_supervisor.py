@@ -298,13 +298,28 @@ def test_l4_a_commit_shows_that_the_orchestrator_works() -> None:
     job = Job()
     job.runs()
     for number in range(1, 2 * MAX_RESTARTS):
-        job.orchestrator(number, COMMITTED)
+        job.orchestrator(number, msg.Publish(event=committed(number)))
         standby = job.state.standby
         assert standby is not None
         job.take(ev.OrchestratorStarted(orchestrator=standby.number, pid=1))
         job.ends(number)
         job.serves(number + 1)
     assert job.state.phase is supervisor.Phase.RUNNING
+
+
+def test_l4_a_commit_that_is_counted_again_does_not() -> None:
+    """Each orchestrator counts the newest commit again, and may end just then: that would go on for ever."""
+    job = Job()
+    job.runs()
+    for number in range(1, MAX_RESTARTS + 2):
+        job.orchestrator(number, COMMITTED)
+        standby = job.state.standby
+        assert standby is not None
+        job.take(ev.OrchestratorStarted(orchestrator=standby.number, pid=1))
+        job.ends(number)
+        if number <= MAX_RESTARTS:
+            job.serves(number + 1)
+    assert job.end()[0] == "EngineFailed"
 
 
 # ---- L5, L6: what counts of its words -------------------------------------------------------------------------------------

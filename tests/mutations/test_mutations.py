@@ -11,16 +11,19 @@ import pytest
 
 from perdure.sim.campaign import run_scenario
 from perdure.sim.cluster import Verdict
-from tests.mutations.mistakes import MISTAKES, with_a_flipped_bit
+from tests.mutations.mistakes import MISTAKES as PROTOCOL_MISTAKES
+from tests.mutations.mistakes import with_a_flipped_bit
 from tests.mutations.planting import Mutation, hunt
+from tests.mutations.supervisor_mistakes import SUPERVISOR_MISTAKES
 
+MISTAKES = (*PROTOCOL_MISTAKES, *SUPERVISOR_MISTAKES)
 SEEDS = 500
 """Of the thousand that every test run simulates."""
 TABLE = pathlib.Path(__file__).parent / "CAUGHT.md"
 HEAD = """# What each mistake took
 
-The mistakes of `mistakes.py`, planted one at a time; the seeds until a checker of `perdure.sim` caught it, and what it said. The scenarios
-are the usual ones of `perdure simulate faults`, or for a mistake that shows only in a narrow place those named.
+The mistakes of `mistakes.py` and `supervisor_mistakes.py`, planted one at a time; the seeds until a checker of `perdure.sim` caught it, and
+what it said. The scenarios are the usual ones of `perdure simulate faults`, or for a mistake that shows only in a narrow place those named.
 
 | rule | mistake | scenarios | seeds | broken promise |
 | --- | --- | --- | ---: | --- |

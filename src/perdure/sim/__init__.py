@@ -1,6 +1,6 @@
 """Does the core keep its promises, whatever happens and whenever? A driver of the very state machines that the runtime drives.
 
-Orchestrators, agents, workers, vaults with real bytes in real stripes, and the supervising process with its register live in virtual
+Orchestrators, agents, workers, vaults with real bytes in real stripes, and the supervisor with its engine and its register live in virtual
 time. What is said goes through channels, each first in first out and with a speed of its own; what happens next follows from a seed. So
 a run is a function of its `Scenario`, which is one line of text, and a failure prints the line that runs it again.
 

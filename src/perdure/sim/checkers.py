@@ -20,6 +20,7 @@ from perdure.core.orchestrator.state import NodeState
 from perdure.core.plan import Plan
 from perdure.sim import program
 from perdure.sim.byte_checks import ByteChecks
+from perdure.sim.fencing import Fencing
 from perdure.sim.tokens import WARNED, Token
 from perdure.sim.vaults import SimVaultEntry
 from perdure.sim.workers import SimWorker
@@ -27,7 +28,7 @@ from perdure.sim.workers import SimWorker
 if TYPE_CHECKING:
     from perdure.sim.cluster import Cluster
     from perdure.sim.nodes import SimNode
-    from perdure.sim.supervisor import Orchestrator
+    from perdure.sim.orchestrators import Orchestrator
 
 LOCAL: Final = (
     invariants.one_plan_a_generation,
@@ -46,11 +47,9 @@ KNOWN_S: Final = 8.0
 """After which an orchestrator knows of a node that has come up. Arbitrary; an engine reports it within two seconds."""
 PROMPTLY_KNOWN_S: Final = 1.0
 """The same where the engine reports at once, and no orchestrator takes over, which may have to carry out an older plan."""
-HANDS_OVER: Final = ("orchestrator", "rival")
+HANDS_OVER: Final = ("orchestrator", "rival", "orchestrator_stop", "orchestrators")
 GENERATIONS_MAX: Final = 60
 """Three faults make no more than a few each. Arbitrary."""
-FENCED_S: Final = 1.0
-"""A word to the supervisor and a signal."""
 CHANGES_HOLDINGS: Final = (do.OpenLinks, do.ForgetLabel, do.DropRank, do.BindSlot, do.MoveLabel, do.EndAgent)
 
 
@@ -75,11 +74,9 @@ class Checkers:
         """(generation, rank) -> the incarnation whose `main` was entered."""
         self.bases: dict[int, Label | None] = {}
         self.entered_at_s: dict[int, float] = {}
-        self.lost_at_s: dict[int, float] = {}
+        self.fencing = Fencing(cluster)
         self.end_is_told = False
         """Has an event said that the end is committed?"""
-        self.useless_at_s: dict[int, float] = {}
-        """Nodes that are called lost -> since when nothing of theirs can be needed."""
         self._count = 0
 
     def require(self, holds: bool, what: str, text: str) -> None:
@@ -132,56 +129,47 @@ class Checkers:
                     or (node.state is NodeState.EXCLUDED and not isinstance(command.message, msg.Seal | msg.Install | msg.EndJob))
                 )
                 self.require(not lost, "lost incarnation", f"{type(command.message).__name__} to agent {command.agent}, which is lost")
-            if isinstance(command, do.Publish):
-                self._published(orchestrator, command.event)
         if state.committed is not None:
-            self._note_useless(state.committed)
+            self.fencing.committed(state.committed)
             self.past.committed.add(state.committed)
             if self.newest is None or state.committed > self.newest:
                 self._committed(state.committed)
         self._now_and_then()
 
-    def _published(self, orchestrator: Orchestrator, event: JobEvent) -> None:
+    def published(self, event: JobEvent) -> None:
         """Note the end, and the nodes that are called lost: something was done to each of them."""
         match event:
             case CommittedEvent(end=True):
                 self.end_is_told = True
-            case NodeLostEvent(node=node, reason=reason) if orchestrator is self.cluster.supervisor.current:
-                number = node + 1
-                self.lost_at_s.setdefault(number, self.cluster.schedule.now)
-                if not any(plan.ranks_of(number) for plan in self.cluster.decisions.chosen):
-                    self.useless_at_s.setdefault(number, self.cluster.schedule.now)
-                self.require(number in self.cluster.touched, "false alarm", f"node {node} is called lost: {reason}")
-
-    def _note_useless(self, committed: Label) -> None:
-        """D6: what an orchestrator knows to be committed is enough without those whom its plan goes on without."""
-        plan = self.cluster.decisions.chosen[-1]
-        for number in self.lost_at_s.keys() - self.useless_at_s.keys() if committed.generation == plan.generation else ():
-            if not plan.ranks_of(number):
-                self.useless_at_s[number] = self.cluster.schedule.now
+            case NodeLostEvent(node=node, reason=reason):
+                self.fencing.called_lost(node + 1)
+                self.require(node + 1 in self.cluster.touched, "false alarm", f"node {node} is called lost: {reason}")
 
     def _now_and_then(self) -> None:
         self._count += 1
         if self._count % EVERYBODY_EVERY == 0:
             self.everything()
             self.protected_again()
-            self.fenced()
+            self.fencing.check()
 
     def everything(self) -> None:
         """All invariants of the core, of everybody."""
         cluster = self.cluster
         living = {node.number: node.state for node in cluster.nodes.values() if node.alive}
+        newest = cluster.supervisor.newest
         view = invariants.View(
-            agents=living, orchestrator=cluster.supervisor.current.state, chosen=cluster.decisions.chosen, past=self.past
+            agents=living, orchestrator=newest.state if newest is not None else None, chosen=cluster.decisions.chosen, past=self.past
         )
         for text in invariants.violations(view):
             if not cluster.flipped:
                 raise Broken("invariant", text)
 
     def protected_again(self) -> None:
-        """G4: some time after `main` was entered, and with nobody stopped or cut off, no slot is without its parity any more."""
+        """G4: some time after `main` was entered, with an orchestrator and nobody stopped or cut off, no slot is without its parity."""
         cluster, now = self.cluster, self.cluster.schedule.now
         generation = len(cluster.decisions.chosen)
+        if cluster.supervisor.has_served_s() < DEGRADED_S:
+            return
         if now - self.entered_at_s.get(generation, now) < DEGRADED_S or any(cluster.is_hindered(node) for node in cluster.nodes.values()):
             return
         for node in cluster.nodes.values():
@@ -189,15 +177,6 @@ class Checkers:
                 for hosted in node.state.hosted.values():
                     bare = [slot.label for slot in hosted.slots.values() if slot.stage is Stage.REBUILDING]
                     self.require(not bare, "G4", f"rank {hosted.rank} has no parity for {bare}, {DEGRADED_S:g} s after it went on")
-
-    def fenced(self) -> None:
-        """G3: what is called lost is ended, whether it still runs or not; what may be a custodian, with the first commit without it. An
-        orchestrator that has not called it lost itself has to hear of it first."""
-        for number, since_s in self.useless_at_s.items():
-            node = self.cluster.nodes[number]
-            knows = self.cluster.supervisor.current.began_s <= self.lost_at_s[number] or not self.cluster.is_hindered(node)
-            late = node.alive and knows and self.cluster.schedule.now - since_s > FENCED_S
-            self.require(not late, "G3", f"node {number - 1} is called lost and of no use for {FENCED_S:g} s, and lives")
 
     # ---- G1: a committed superstep is never lost ---------------------------------------------------------------------------
 
@@ -225,15 +204,15 @@ class Checkers:
         cluster, now = self.cluster, self.cluster.schedule.now
         is_prompt = cluster.scenario.engine == "prompt" and not any(fault.kind in HANDS_OVER for fault in cluster.scenario.faults)
         known_s = PROMPTLY_KNOWN_S if is_prompt else KNOWN_S
-        if not cluster.arrived_at_s or len(cluster.decisions.chosen) < 2 or now - cluster.supervisor.current.began_s < known_s:
+        if not cluster.arrived_at_s or len(cluster.decisions.chosen) < 2 or cluster.supervisor.has_served_s() < known_s:
             return
         if plan.base is not None and plan.base.superstep == END:
             return
         full = [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > cluster.scenario.ranks_per_node]
         idle = [
             number for number, since_s in cluster.arrived_at_s.items()
-            if now - since_s > known_s and cluster.nodes[number].alive and number not in plan.agents() and number not in self.lost_at_s
-            and cluster.nodes[number].state.plan is None and number not in cluster.touched
+            if now - since_s > known_s and cluster.nodes[number].alive and number not in plan.agents()
+            and number not in self.fencing.lost_at_s and cluster.nodes[number].state.plan is None and number not in cluster.touched
         ]  # fmt: skip
         self.require(not (full and idle), "D3", f"agent {full} has too many ranks while agent {idle} is a spare")
 

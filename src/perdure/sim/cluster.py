@@ -15,6 +15,7 @@ from perdure.core.agent.state import AgentState
 from perdure.core.layout import default_group_size, nodes_with_ranks
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.settings import Settings
+from perdure.core.supervisor import SupervisorState
 from perdure.sim import faults, tokens
 from perdure.sim.checkers import Broken, Checkers
 from perdure.sim.clocks import draw_clock
@@ -22,9 +23,10 @@ from perdure.sim.decisions import Decisions
 from perdure.sim.judgement import Judgement
 from perdure.sim.network import Network
 from perdure.sim.nodes import TICK_S, SimNode
-from perdure.sim.scenario import Scenario
+from perdure.sim.orchestrators import Orchestrator
+from perdure.sim.scenario import SUPERVISOR_PHASES, Scenario
 from perdure.sim.schedule import Schedule
-from perdure.sim.supervisor import Orchestrator, SimSupervisor
+from perdure.sim.supervisor import SimSupervisor
 from perdure.sim.transcript import Moment, name_of
 
 HANG_S: Final = 150.0
@@ -106,21 +108,15 @@ class Cluster:
         )  # fmt: skip
         wanted = nodes_with_ranks(scenario.ranks, scenario.ranks_per_node) + scenario.spares
         self.network.slow.update(self.schedule.dice.sample(range(1, wanted + 1), min(scenario.slow, wanted)))
-        self.supervisor = SimSupervisor(self, shape, self.settings, wanted)
-        for _ in range(wanted - (scenario.engine == "never")):
-            self.start_node()
-        if scenario.engine == "never":
-            self.supervisor.start_failed()
+        self.supervisor = SimSupervisor(self, shape, self.settings)
+        self.supervisor.begin(wanted)
 
     # ---- processes ---------------------------------------------------------------------------------------------------------
 
-    def start_node(self) -> SimNode:
-        """A fresh agent, which the engine will tell of."""
-        number = len(self.nodes) + 1
+    def add_node(self, number: int) -> None:
+        """A fresh agent, which the engine starts."""
         node = self.nodes[number] = SimNode(self, number, self.settings, draw_clock(self.schedule.dice, skew=self.scenario.skew))
-        self.supervisor.node_started(node)
         self.schedule.after(self.schedule.dice.random() * TICK_S, node.tick)
-        return node
 
     def next_worker(self) -> int:
         """The number of a fresh worker."""
@@ -149,15 +145,17 @@ class Cluster:
 
     def run(self) -> Verdict:
         """Until the job has ended. Raises `Broken` at the first promise that is not kept."""
-        schedule, events_max = self.schedule, EVENTS_MAX * (1 + self.scenario.ranks // 8)
+        schedule, events_max, hang_s = self.schedule, EVENTS_MAX * (1 + self.scenario.ranks // 8), HANG_S
+        if self.scenario.engine == "never" and any(fault.kind == "orchestrators" for fault in self.scenario.faults):
+            hang_s *= 2  # each of some twenty orchestrators that end is waited for
         while self.finished is None:
-            schedule.step()
-            if schedule.now > HANG_S:
-                raise Broken("G4", f"nothing has ended the job in {HANG_S:g} s")
-            if self.events > events_max:
-                raise Broken("G4", f"nothing has ended the job in {events_max} events")
             if self._due:
                 self._strike()
+            schedule.step()
+            if schedule.now > hang_s:
+                raise Broken("G4", f"nothing has ended the job in {hang_s:g} s")
+            if self.events > events_max:
+                raise Broken("G4", f"nothing has ended the job in {events_max} events")
         Judgement(self.checkers).judge(self.finished)
         return Verdict(
             error=self.finished.error,
@@ -221,6 +219,27 @@ class Cluster:
         if len(done) < len(commands):
             self.end_node(node)
 
+    def step_supervisor(
+        self,
+        state: SupervisorState,
+        event: ev.SupervisorEvent,
+        now: float,
+        step: Callable[[SupervisorState, ev.SupervisorEvent, float], list[do.SupervisorCommand]],
+    ) -> list[do.SupervisorCommand]:
+        """One step of the supervisor. What it publishes is in the log already, as a command of an orchestrator."""
+        self.events += 1
+        try:
+            commands = step(state, event, now)
+        except Exception as error:
+            self.note("supervisor", event, [])
+            raise Broken("InternalError", f"the supervisor broke: {error!r}") from error
+        if any(not isinstance(command, do.Publish) for command in commands):
+            self.note("supervisor", event, commands)
+        for name in (name_of(one) for one in (event, *commands)):
+            if name in SUPERVISOR_PHASES:
+                self.notice(name)
+        return commands
+
     def step_orchestrator(
         self,
         orchestrator: Orchestrator,
@@ -243,13 +262,14 @@ class Cluster:
                 case do.TellAgent(agent=number, message=message):
                     self._tell_agent(orchestrator, self.nodes[number], message)
                 case do.Publish():
+                    self.supervisor.tell(orchestrator, command)
                     continue
                 case _:
-                    self.network.send(-orchestrator.number, 0, self.supervisor.hear, orchestrator, command)
+                    self.supervisor.tell(orchestrator, command)
             self.notice(name_of(command))
         self.checkers.after_orchestrator(orchestrator, done)
         if len(done) < len(commands) and orchestrator is self.supervisor.current:
-            self.supervisor.kill_orchestrator()
+            self.supervisor.end_orchestrator(orchestrator)
 
     def _in_part(self, commands: list[Any], who: str) -> list[Any]:
         """All commands; or only the first ones, of a process that is killed in the middle of a step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from perdure.sim import program
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from perdure.sim.nodes import SimNode
 
 FROZEN_S: Final = {"pause": 1.0, "doze": 3.6, "stun": 15.0, "silence": 1e9}
+STOPPED_S: Final = (1.0, 4.0, inf)
+"""How long an orchestrator stops. Its silence is forgiven for 3 s."""
 CUT_S: Final = (0.5, 2.0, 8.0, 30.0)
 
 
@@ -19,23 +22,70 @@ def strike(cluster: Cluster, fault: SimFault) -> None:
     """Does it to the victim, counted among those that there are; nothing if there are none."""
     living = [node for node in cluster.nodes.values() if node.alive]
     match fault.kind:
-        case "orchestrator":
-            cluster.supervisor.kill_orchestrator()
-        case "rival":
-            cluster.supervisor.start_orchestrator()
+        case "orchestrator" | "rival" | "orchestrator_stop" | "orchestrators" | "standby":
+            _strike_orchestrator(cluster, fault)
+        case "lost_start" | "late_start" | "failed_start" | "refused_start" | "bad_program":
+            _strike_start(cluster, fault)
         case "row":
             _stop_a_row(cluster, fault)
         case "join":
-            cluster.start_node()
+            cluster.supervisor.node_came()
         case "crash" | "hangup":
             workers = [worker for node in living for worker in node.workers.values() if worker.alive]
             if workers:
                 worker = workers[fault.victim % len(workers)]
                 worker.end("was killed") if fault.kind == "crash" else worker.hang_up()
         case "arrive":
-            cluster.arrived_at_s[cluster.start_node().number] = cluster.schedule.now
+            cluster.arrived_at_s[cluster.supervisor.node_came()] = cluster.schedule.now
         case _ if living:
             _strike_node(cluster, fault, living)
+        case _:
+            pass
+
+
+def _strike_orchestrator(cluster: Cluster, fault: SimFault) -> None:
+    supervisor = cluster.supervisor
+    current = supervisor.current
+    match fault.kind:
+        case "rival":
+            supervisor.report_false_end()
+        case "standby" if supervisor.state.standby is not None:
+            waiting = supervisor.orchestrators.get(supervisor.state.standby.number)
+            if waiting is not None and fault.victim % 2:
+                waiting.freeze(inf)
+            elif waiting is not None:
+                supervisor.end_orchestrator(waiting)
+        case "orchestrator_stop" if current is not None:
+            current.freeze(cluster.schedule.now + STOPPED_S[fault.victim % len(STOPPED_S)])
+        case "orchestrator" | "orchestrators":
+            supervisor.ends_orchestrators |= fault.kind == "orchestrators"
+            if current is not None:
+                supervisor.end_orchestrator(current)
+        case _:
+            pass
+
+
+def _strike_start(cluster: Cluster, fault: SimFault) -> None:
+    """One of the processes that are being started; nothing if there are none."""
+    supervisor = cluster.supervisor
+    role = "orchestrator" if fault.phase == "StartOrchestrator" else "agent"
+    starting = supervisor.starting_orchestrators if role == "orchestrator" else supervisor.starting_nodes
+    if not starting:
+        return
+    number = starting[fault.victim % len(starting)]
+    if role == "agent":
+        cluster.touched.add(number)
+    match fault.kind:
+        case "lost_start":
+            supervisor.lose_start(role, number)
+        case "late_start":
+            supervisor.delay_start(role, number)
+        case "failed_start":
+            supervisor.fail_start(role, number)
+        case "refused_start":
+            supervisor.refuse_start(role, number)
+        case _ if role == "agent":
+            cluster.nodes[number].cannot_import = True
         case _:
             pass
 
@@ -63,8 +113,9 @@ def _strike_node(cluster: Cluster, fault: SimFault, living: list[SimNode]) -> No
             cluster.touched |= {victim.number, other.number}
             cluster.network.cut(victim.number, other.number, cluster.schedule.now + _cut_s(fault))
         case "deaf":
+            newest = cluster.supervisor.newest
             cluster.touched.add(victim.number)
-            cluster.network.cut(victim.number, -cluster.supervisor.current.number, cluster.schedule.now + _cut_s(fault))
+            cluster.network.cut(victim.number, -newest.number if newest is not None else -1, cluster.schedule.now + _cut_s(fault))
         case "flip":
             _flip(cluster, victim)
         case _:

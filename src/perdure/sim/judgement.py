@@ -8,6 +8,7 @@ from perdure.core import commands as do
 from perdure.core.ids import END, Label
 from perdure.core.plan import Plan
 from perdure.sim import program
+from perdure.sim.supervisor import REFUSED
 from perdure.sim.tokens import CROSSES_AT, CROSSING, LEFT, WARNED
 
 if TYPE_CHECKING:
@@ -39,8 +40,27 @@ class Judgement:
             self._checkers.require(known, "I9", "a result before the end was committed")
             self._checkers.require(self._checkers.end_is_told, "C10", "a result, and no event says that the end was committed")
             return
+        if self._supervisor_ends(end):
+            return
         self._checkers.require(end.error == "Unrecoverable", "G5", f"{end.error}: {end.text}")
         self._checkers.require(self._excused(), "G5", f"{end.error}: {end.text}, but no more than m ranks of a group are lost")
+
+    def _supervisor_ends(self, end: do.Finish) -> bool:
+        """L1, L2, L4, L7: is it an end that the supervisor has to make? The first verdict on the program counts; the engine refuses; each
+        orchestrator ends; or there is no node."""
+        supervisor = self._cluster.supervisor
+        verdict = supervisor.checks.verdict
+        if verdict is not None and verdict.error:
+            self._checkers.require(
+                (end.error, end.text) == (verdict.error, verdict.text), "L2", f"{end.error}, and the verdict is {verdict}"
+            )
+            return True
+        if end.error == "EngineFailed" and end.text == REFUSED:
+            return supervisor.has_refused
+        if end.error == "EngineFailed" and supervisor.ends_orchestrators:
+            return True
+        is_there = any(node.alive and node.number not in supervisor.starting_nodes for node in self._cluster.nodes.values())
+        return end.error in ("EngineFailed", "ProgramFailed") and not is_there
 
     def _wire_bytes(self) -> None:
         """C4: each data chunk leaves its node at most once, each parity chunk too: at most n (n - 1) c for a label of a group."""
@@ -93,7 +113,8 @@ class Judgement:
 
     def _may_vote(self, node: SimNode) -> bool:
         """T6: nor can one whose links are broken."""
-        return node.number not in self._cluster.supervisor.current.state.excluded and self._is_waited_for(node)
+        newest = self._cluster.supervisor.newest
+        return (newest is None or node.number not in newest.state.excluded) and self._is_waited_for(node)
 
     def _is_waited_for(self, node: SimNode) -> bool:
         patience_s = PATIENCE_KEPT * self._cluster.settings.unreachable_timeout_s

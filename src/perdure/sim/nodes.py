@@ -36,6 +36,10 @@ class SimNode:
         self.workers: dict[int, SimWorker] = {}
         self.round = 0
         """Of the orchestrator that it is connected to; 0: none."""
+        self.is_mute = False
+        """Nothing that it sends to the supervisor, and no end of it, is reported."""
+        self.cannot_import = False
+        """Its program cannot be loaded here, so it can start no worker."""
         self.frozen_since_s = self.frozen_until_s = 0.0
         self._backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._tick_due_s = 0.0
@@ -151,6 +155,8 @@ class SimNode:
                 if worker is not None:
                     cluster.checkers.worker_told(self, worker, message)
                     cluster.network.send(self.number, worker.number, self.when_awake, worker.hear, message)
+            case do.StartWorker() if self.cannot_import:
+                cluster.end_node(self)
             case do.StartWorker(rank=rank, incarnation=incarnation):
                 cluster.checkers.worker_starts(self, rank, incarnation)
                 self.workers[rank] = SimWorker(self, cluster.next_worker(), rank, incarnation)

@@ -32,12 +32,25 @@ KINDS: Final = {
     "cut": "for some seconds nothing that one node says reaches another",
     "deaf": "for some seconds nothing that one node says reaches the orchestrator",
     "orchestrator": "the orchestrator ends",
-    "rival": "a second orchestrator is started while the first goes on",
+    "rival": "the end of the orchestrator is reported, and it goes on beside the next one",
+    "orchestrator_stop": "the orchestrator stops, for a second, for longer than its silence is forgiven, or for ever",
+    "orchestrators": "the orchestrator ends, and from now on each one when it begins",
+    "standby": "the process of the next orchestrator, which waits, ends, or stops for ever",
+    "lost_start": "a process that is being started never runs, and nothing is reported of it",
+    "late_start": "a process that is being started is reported when its time is over",
+    "failed_start": "a process that is being started ends before it is up",
+    "refused_start": "the engine cannot start a process, and reports that",
+    "bad_program": "a node that is being started cannot import the program",
     "join": "a fresh node comes up",
     "flip": "a bit of a committed label in a node's memory changes",
 }
+SUPERVISOR_PHASES: Final = ("StartNode", "NodeListens", "StartOrchestrator", "BeginRound", "RegisterHolds", "AgentUp", "NoMoreNodes")
+"""Of the start of a job and of a hand-over."""
+START_KINDS: Final = ("lost_start", "late_start", "failed_start", "refused_start", "bad_program")
+"""Faults that strike where a process is being started."""
 PHASES: Final = (
     # the start
+    *(phase for phase in SUPERVISOR_PHASES if phase != "RegisterHolds"),
     "Loaded", "Propose", "RegisterHolds", "Install", "Installed", "Ready", "Resume", "Enter",
     # a commit
     "AtPosition", "MayCopy", "Snapped", "Offered", "GroupOffer", "Protect", "ParityStored", "Prepared", "Committed", "LabelCommitted",
@@ -71,7 +84,7 @@ class SimFault:
     """`kind` happens `delay` deliveries after the `nth` time that `phase` (the name of a command, message or event) was seen.
 
     Attributes:
-        victim: which one, counted among those that there are.
+        victim: which one, counted among those that there are. It also chooses how long an orchestrator stops, and whether one ends.
         cut: a killed one did only the first commands of its last step.
     """
 
@@ -99,8 +112,8 @@ class Scenario:
         skew: every process has a clock of its own, with its own zero and its own speed.
         repeats: facts are heard twice, the second time much later, in another generation perhaps.
         fan_out: agents pass on the orchestrator's words, each to so many others; 0: it speaks to each of them.
-        engine: `late`: nodes come up, and their ends are told, up to two seconds late, and they are ended late. `never`: one node does not
-            come up, and no node's end is ever told.
+        engine: `late`: processes come up, and their ends are reported, up to two seconds late, they are ended late, and the
+            register answers late. `never`: one node does not come up, and no end of a process is ever reported.
         scrub: agents read their vaults in the background.
         rivals: an older orchestrator's seals and pleas for votes are still heard when the next one has greeted.
         notes: what votes have chosen is told to the register up to two seconds `late`, or `never`.
@@ -282,15 +295,25 @@ def with_flips(scenario: Scenario) -> Scenario:
     return replace(scenario, scrub=dice.random() < 0.7, superstep_ms=dice.choice((scenario.superstep_ms, 30, 500)), faults=faults)
 
 
+WEIGHTS: Final = {
+    "kill": 4.0, "crash": 3.0, "orchestrator": 3.0, "orchestrators": 0.2, "standby": 0.5,
+    **dict.fromkeys(START_KINDS, 0.5), "refused_start": 0.2, "bad_program": 0.2,
+}  # fmt: skip
+"""How often a fault is drawn, against 1 for the others; those that end a job are rare."""
+
+
 def _draw_faults(dice: random.Random, ranks: int) -> tuple[SimFault, ...]:
     """The first one early, or nothing would ever be sealed; the others at any phase."""
     kinds = [kind for kind in KINDS if kind not in ("flip", "rack", "arrive")]
-    weights = [{"kill": 4, "crash": 3, "orchestrator": 3}.get(kind, 1) for kind in kinds]
+    weights = [WEIGHTS.get(kind, 1.0) for kind in kinds]
     faults: list[SimFault] = []
     for _ in range(dice.choice((0, 1, 1, 1, 2, 2, 2, 3, 3))):
         kind = dice.choices(kinds, weights)[0]
         phase = dice.choice(PHASES if faults else EARLY)
-        often = ranks if phase in EARLY else 3
+        if kind in START_KINDS:
+            phase = dice.choice(("StartNode", "StartOrchestrator") if kind != "bad_program" else ("StartNode",))
+        often = ranks if phase in EARLY and phase not in ("StartOrchestrator", "BeginRound") else 3
+        often = 1 if kind in START_KINDS else often
         faults.append(
             SimFault(
                 kind=kind,

@@ -39,6 +39,13 @@ def shrink(failure: Failure, runs: int = RUNS) -> Failure:
     return failure
 
 
+SIMPLER_KINDS: Final = {
+    "rival": "orchestrator", "orchestrator_stop": "orchestrator", "orchestrators": "orchestrator", "standby": "orchestrator",
+    "late_start": "lost_start", "lost_start": "failed_start", "refused_start": "failed_start", "bad_program": "failed_start",
+}  # fmt: skip
+"""What is tried in place of a fault of a start or of a hand-over."""
+
+
 def _simpler(scenario: Scenario) -> Iterator[Scenario]:
     """One thing less, the greatest first."""
     for index in range(len(scenario.faults)):
@@ -58,6 +65,10 @@ def _simpler(scenario: Scenario) -> Iterator[Scenario]:
     if scenario.count > 1:
         yield dataclasses.replace(scenario, count=scenario.count - 1)
     for index, fault in enumerate(scenario.faults):
+        kind = SIMPLER_KINDS.get(fault.kind)
+        if kind is not None:
+            simpler = dataclasses.replace(fault, kind=kind)
+            yield dataclasses.replace(scenario, faults=(*scenario.faults[:index], simpler, *scenario.faults[index + 1 :]))
         for changed in (
             {"cut": False},
             {"delay": 0},

@@ -54,6 +54,14 @@ def _heard(event: Any) -> str:
             return f" hears agent {agent}: {short(message)}"
         case ev.WorkerSaid(rank=rank, incarnation=incarnation, message=message):
             return f" hears rank {rank}.{incarnation}: {short(message)}"
+        case ev.NodeReported(agent=agent, message=message):
+            return f" hears node {agent - 1}: {short(message)}"
+        case ev.OrchestratorReported(orchestrator=number, message=message):
+            return f" hears orchestrator {number}: {short(message)}"
+        case ev.NodeEnded(agent=agent):
+            return f": {short(event)} agent {agent}"
+        case ev.OrchestratorStarted(orchestrator=number) | ev.OrchestratorEnded(orchestrator=number):
+            return f": {short(event)} orchestrator {number}"
         case ev.AgentUp(agent=agent) | ev.AgentEnded(agent=agent):
             return f": {short(event)} agent {agent}"
         case _:
@@ -68,8 +76,17 @@ def _done(command: Any) -> str:
             return f"to agent {agent}: {short(message)}"
         case do.TellWorker(rank=rank, message=message):
             return f"to rank {rank}: {short(message)}"
-        case do.KillAgent(agent=agent):
-            return f"KillAgent {agent}"
+        case do.KillAgent(agent=agent) | do.StartNode(agent=agent) | do.EndNode(agent=agent):
+            return f"{type(command).__name__} {agent}"
+        case do.SendToOrchestrator(orchestrator=number, message=msg.AgentUp(agent=agent) | msg.AgentEnded(agent=agent) as message):
+            return f"to orchestrator {number}: {short(message)} agent {agent}"
+        case do.SendToOrchestrator(orchestrator=number, message=message):
+            return f"to orchestrator {number}: {short(message)}"
+        case (
+            do.StartOrchestrator(orchestrator=number) | do.EndOrchestrator(orchestrator=number) | do.ReadRegister(orchestrator=number)
+            | do.CreatePlan(orchestrator=number)
+        ):  # fmt: skip
+            return f"{type(command).__name__} {number}"
         case do.Publish(event=event):
             return f"publishes {job_events.name_of(event)}"
         case do.Decode(tasks=tasks):

@@ -153,12 +153,13 @@ def _obey(state: SupervisorState, one: SupervisedOrchestrator, message: msg.From
 
 
 def _published(state: SupervisorState, one: SupervisedOrchestrator, event: JobEvent) -> Commands:
-    """L4, L6: a commit shows that the orchestrator works, also where an earlier one has published it."""
-    out: Commands = []
+    """L4, L6: a new commit shows that orchestrators work; one that is counted again shows only that this one has begun."""
+    out = prepare(state) if isinstance(event, CommittedEvent) else []
+    if not publishing.is_new(state, one, event):
+        return out
     if isinstance(event, CommittedEvent):
         state.restarts = 0
-        out = prepare(state)
-    return [*out, do.Publish(event=event)] if publishing.is_new(state, one, event) else out
+    return [*out, do.Publish(event=event)]
 
 
 def heard(state: SupervisorState, event: ev.OrchestratorHeard, now: float) -> Commands:
