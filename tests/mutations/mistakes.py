@@ -233,7 +233,7 @@ def with_a_message_that_is_left(seed: int) -> Scenario:
 
 def with_a_loss_after_a_crossing_message(seed: int) -> Scenario:
     """A message may cross a commit, and a loss makes the job start from there; perhaps the orchestrator ends while all get ready."""
-    loss = SimFault(kind="kill", phase="Committed", nth=9 + seed % 8, victim=seed)
+    loss = SimFault(kind="kill", phase="Committed", nth=9 + 5 * seed % 20, victim=seed)
     away = SimFault(kind="orchestrator", phase="Ready", nth=4 + seed // 8 % 4)
     fan_out = (0, 0, 2)[seed // 3 % 3]
     return Scenario(ranks=4, parity=1, seed=seed, messages="warned", fan_out=fan_out, faults=(loss, away) if seed % 2 else (loss,))
