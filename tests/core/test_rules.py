@@ -464,7 +464,11 @@ def test_w3_an_error_is_held_until_everybody_was_heard_after_it(chief: Chief) ->
     ask = msg.AskAlive(nonce=1)
     assert chief.said(1, raised) == [do.TellAgent(agent=1, message=ask), do.TellAgent(agent=2, message=ask)]
     assert chief.said(1, msg.Alive(nonce=1, generation=1)) == []
-    assert do.Finish(error="ProgramFailed", text="boom", payload=b"") in chief.said(2, msg.Alive(nonce=1, generation=1))
+    end = msg.EndJob(reason="ProgramFailed")
+    assert chief.said(2, msg.Alive(nonce=1, generation=1)) == [
+        do.Finish(error="ProgramFailed", text="boom", payload=b""),
+        *(do.TellAgent(agent=agent, message=end) for agent in (1, 2)),
+    ], "agents end when the supervisor knows of the end: this orchestrator may not live to say so"
 
 
 def test_w3_an_error_that_a_loss_explains_is_dropped(chief: Chief) -> None:

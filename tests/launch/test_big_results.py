@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
+import signal
+import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +24,25 @@ PROGRAMS = pathlib.Path(__file__).parent.parent / "programs"
 
 def test_large_result_is_reported() -> None:
     report = perdure.run(str(PROGRAMS / "big_result.py"), ranks=2, spares=0)
+    assert np.array_equal(report.result, np.ones(64 * 131072))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1])
+def test_large_result_survives_the_end_of_the_orchestrator_that_sends_it(delay_s: float) -> None:
+    """The event comes just before the result, which takes long: the supervisor has none of it, or a part."""
+    orchestrators: list[int] = []
+    ended: list[threading.Timer] = []
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["event"] == "orchestrator_started":
+            orchestrators.append(event["pid"])
+        elif event["event"] == "traffic" and not ended:
+            ended.append(threading.Timer(delay_s, os.kill, (orchestrators[-1], signal.SIGKILL)))
+            ended[0].start()
+
+    report = perdure.run(str(PROGRAMS / "big_result.py"), ranks=2, spares=0, on_event=on_event)
+    assert ended
+    assert len(orchestrators) == 2
     assert np.array_equal(report.result, np.ones(64 * 131072))
 
 

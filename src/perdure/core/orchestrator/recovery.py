@@ -341,11 +341,12 @@ def ask_result(state: OrchestratorState, label: Label) -> Commands:
 
 
 def finish(state: OrchestratorState, error: str, text: str, payload: bytes = b"") -> Commands:
-    """The job is over: everybody ends, and the supervising process is told how."""
+    """C10: the job is over. The supervisor gets the result before any agent ends: if this orchestrator ends while a large result is on its
+    way, the next one asks the agents for it again."""
     state.become(GenerationPhase.ENDED)
-    out: Commands = [
+    to_agents: Commands = [
         do.TellAgent(agent=agent, message=msg.EndJob(reason=error or "finished"))
         for agent in state.nodes
         if state.alive(agent) or agent in state.excluded
     ]
-    return [*out, do.Finish(error=error, text=text, payload=payload)]
+    return [do.Finish(error=error, text=text, payload=payload), *to_agents]
