@@ -608,6 +608,11 @@ MISTAKES = (
         right="for word in state.current.to_repeat", wrong="for word in ()", scenario=with_a_hangup,
     ),
     Mutation(
+        name="agents are asked to end before the supervisor has the result", rule="C10", function=recovery.finish,
+        right="[do.Finish(error=error, text=text, payload=payload), *to_agents]",
+        wrong="[*to_agents, do.Finish(error=error, text=text, payload=payload)]",
+    ),
+    Mutation(
         name="a connection that ended in an older generation counts", rule="T8", function=recovery._chosen,
         right="GenerationState(plan=plan,", wrong="GenerationState(plan=plan, lost_link=state.current.lost_link,", scenario=with_a_hangup,
     ),

@@ -121,8 +121,12 @@ class Checkers:
     def after_orchestrator(self, orchestrator: Orchestrator, commands: list[do.OrchestratorCommand]) -> None:
         """I1 and I2 of its plan; and nothing is said to the lost."""
         state = orchestrator.state
+        has_finished = False
         for command in commands:
+            has_finished = has_finished or isinstance(command, do.Finish)
             if isinstance(command, do.TellAgent):
+                ends = isinstance(command.message, msg.EndJob) and state.alive(command.agent)
+                self.require(has_finished or not ends, "C10", "agents are asked to end, and the supervisor has no result yet")
                 node = state.nodes.get(command.agent)
                 lost = node is not None and (
                     (node.state is NodeState.LOST and not isinstance(command.message, msg.EndJob))
