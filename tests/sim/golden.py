@@ -31,7 +31,7 @@ class Golden:
         """What is said now."""
         cluster = Cluster(parse(self.scenario), log=1_000_000)
         cluster.run()
-        lines = in_words(cluster.log)
+        lines = in_words(cluster.world.log)
         first = next(number for number, line in enumerate(lines) if self.begins in line)
         last = next(number for number, line in enumerate(lines) if number > first and self.ends in line)
         rest = next((number for number in range(last + 1, len(lines)) if " ms  " in lines[number]), len(lines))

@@ -34,11 +34,11 @@ def known_after_s(scenario: Scenario) -> float:
 
 
 def _struck_at_s(cluster: Cluster) -> float:
-    return next(moment.now_s for moment in cluster.log if moment.who == "***")
+    return next(moment.now_s for moment in cluster.world.log if moment.who == "***")
 
 
 def _sealed_at_s(cluster: Cluster, since_s: float) -> float:
-    return next(moment.now_s for moment in cluster.log if moment.now_s >= since_s and "Seal(" in str(moment.commands))
+    return next(moment.now_s for moment in cluster.world.log if moment.now_s >= since_s and "Seal(" in str(moment.commands))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -57,8 +57,8 @@ def test_t6_a_link_that_is_cut_one_way_is_known_within_three_and_a_half_seconds(
     cluster.watch_for(4.0 + seed / 40)
     plan = cluster.decisions.chosen[-1]
     one, other, *_ = (plan.agent_of(rank) for rank in plan.groups[seed % len(plan.groups)])
-    cluster.touched |= {one, other}
-    cluster.network.cut(one, other, inf)
+    cluster.world.touched |= {one, other}
+    cluster.world.network.cut(one, other, inf)
     cluster.watch_for(10.0)
     assert _sealed_at_s(cluster, 4.0) - (4.0 + seed / 40) <= SOON_S
     assert len(cluster.decisions.chosen) == 2, "one of the two has to go, and the job to go on"
@@ -86,7 +86,7 @@ def test_t2_dead_nodes_whose_watchers_are_dead_too_are_noticed(seed: int, dead: 
     plan = cluster.decisions.chosen[-1]
     ranks = [rank for group in plan.groups for rank in group][dead]
     for agent in {plan.agent_of(rank) for rank in ranks}:
-        cluster.touched.add(agent)
+        cluster.world.touched.add(agent)
         cluster.nodes[agent].freeze(inf)
     verdict = cluster.run()
     assert verdict.error == "Unrecoverable"
@@ -106,7 +106,7 @@ def test_the_end_of_a_process_is_known_within_50_ms(seed: int, kind: str) -> Non
 def test_an_hour_of_load_spikes_is_no_loss(shape: str) -> None:
     """Some node or other does not run for a while, every two seconds; the supersteps are long, so that there is nothing but watching."""
     cluster = Cluster(replace(SHAPES[shape], seed=1, superstep_ms=4_000_000), Settings())
-    schedule = cluster.schedule
+    schedule = cluster.world.schedule
 
     def spike() -> None:
         node: SimNode = schedule.dice.choice([node for node in cluster.nodes.values() if node.awake])
@@ -117,7 +117,7 @@ def test_an_hour_of_load_spikes_is_no_loss(shape: str) -> None:
     cluster.watch_for(3600.0)
     assert cluster.decisions.chosen
     assert len(cluster.decisions.chosen) == 1
-    assert not cluster.touched, "a node was called lost, and ended"
+    assert not cluster.world.touched, "a node was called lost, and ended"
 
 
 @pytest.mark.parametrize("seed", [14, 16, 22])

@@ -114,7 +114,7 @@ def test_d6_what_a_node_that_was_excluded_holds_makes_a_further_loss_good() -> N
         )  # fmt: skip
         cluster = Cluster(scenario, log=1_000_000)
         assert cluster.run().error == "", f'perdure simulate replay "{scenario}"'
-        read += any(" from custodian " in line for line in in_words(cluster.log))
+        read += any(" from custodian " in line for line in in_words(cluster.world.log))
     assert read > 10
 
 
@@ -155,7 +155,7 @@ def test_c4_an_undisturbed_commit_moves_exactly_the_computed_bytes(ranks: int, p
     cluster.run()
     geometry = Geometry(ranks, parity)
     chunk = -(-max(program.size_of(rank) for rank in range(ranks)) // geometry.d)
-    count = cluster.scenario.count
+    count = cluster.world.scenario.count
 
     def moved(superstep: int) -> int:
         """By all, for the state before a superstep."""

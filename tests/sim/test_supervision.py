@@ -95,9 +95,9 @@ def test_l5_a_rival_is_not_obeyed() -> None:
     """The engine reports the end of an orchestrator that goes on: the next one serves, and the job ends once."""
     cluster = Cluster(parse("ranks=3 parity=1 superstep_ms=500 rival:Committed,nth=6"), log=1_000_000)
     assert cluster.run().error == ""
-    begun = [line for line in in_words(cluster.log) if "BeginRound" in line]
+    begun = [line for line in in_words(cluster.world.log) if "BeginRound" in line]
     assert len(begun) == 2
-    assert len([one for one in cluster.supervisor.orchestrators.values() if one.alive and one.began_s < cluster.schedule.now]) == 2
+    assert len([one for one in cluster.supervisor.orchestrators.values() if one.alive and one.began_s < cluster.world.schedule.now]) == 2
 
 
 @pytest.mark.parametrize("kind", START_KINDS)

@@ -110,7 +110,7 @@ def replay_command(
         came: Verdict | Broken = cluster.run()
     except Broken as broken:
         came = broken
-    words = in_words(cluster.log)
+    words = in_words(cluster.world.log)
     print("\n".join(words[-lines:] if lines else words))
     if isinstance(came, Broken):
         print(f"broken promise: {came}")

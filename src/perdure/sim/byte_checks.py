@@ -13,21 +13,21 @@ from perdure.core.plan import Plan
 from perdure.core.snapshot_index import SnapshotIndex
 from perdure.sim import program
 from perdure.sim.vaults import SimVaultEntry
+from perdure.sim.world import World
 
 if TYPE_CHECKING:
-    from perdure.sim.cluster import Cluster
     from perdure.sim.nodes import SimNode
 
 
 class ByteChecks:
     """One method for each way in which bytes come to a vault."""
 
-    def __init__(self, cluster: Cluster, require: Callable[[bool, str, str], None]) -> None:
-        self._cluster, self._require = cluster, require
+    def __init__(self, world: World, require: Callable[[bool, str, str], None]) -> None:
+        self._world, self._require = world, require
 
     def snapshot_stored(self, node: SimNode, plan: Plan, rank: int, label: Label, held: SimVaultEntry, offer: SnapshotIndex) -> None:
         """G2: what is snapped is what an undisturbed run has there."""
-        superstep = program.before(label.superstep, self._cluster.scenario.count)
+        superstep = program.before(label.superstep, self._world.scenario.count)
         right = held.snapshot == program.state_of(rank, superstep)
         self._require(right, "G2", f"rank {rank} snaps a state for {label} that no undisturbed run has")
         held.right_data = (1 << plan.geometry(plan.group_index(rank)).d) - 1
@@ -36,7 +36,7 @@ class ByteChecks:
         """I4: of a label whose slot was written to, what is still as it must be."""
         plan, whole = node.plan, node.vault.bytes_of(rank, label)
         geometry = plan.geometry(plan.group_index(rank))
-        wanted = program.state_of(rank, program.before(label.superstep, self._cluster.scenario.count))
+        wanted = program.state_of(rank, program.before(label.superstep, self._world.scenario.count))
         if not held.members:
             held.right_data = held.right_data if whole == wanted else 0
             return
@@ -49,7 +49,7 @@ class ByteChecks:
         """G1, R5: what was coded is what it must be."""
         index, member = plan.group_index(rank), plan.member_of(rank)
         geometry, group = plan.geometry(index), plan.groups[index]
-        superstep = program.before(label.superstep, self._cluster.scenario.count)
+        superstep = program.before(label.superstep, self._world.scenario.count)
         if position >= geometry.d:
             p = position - geometry.d
             right = held.parity[p] == program.true_parity(group, plan.parity, geometry.stripe_of_parity(member, p), superstep)[p]
@@ -60,7 +60,7 @@ class ByteChecks:
             wanted = program.chunk_of(program.state_of(rank, superstep), position, chunk)
             right = program.chunk_of(whole, position, chunk) == wanted
             held.right_data = held.right_data & ~(1 << position) | right << position
-        self._require(right or self._cluster.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
+        self._require(right or self._world.flipped, "G1", f"chunk {position} of rank {rank} at {label} was stored with wrong bytes")
 
     def chunk_repaired(self, rank: int, label: Label, position: int, held: SimVaultEntry, d: int) -> None:
         """S3: what counts as repaired is what it must be, whatever it was decoded from."""

@@ -42,7 +42,7 @@ def run_scenario(scenario: Scenario) -> Verdict | Failure:
             scenario=scenario,
             what=broken.what,
             text=broken.text,
-            story=tuple(in_words(list(cluster.log)[-LAST_MOMENTS:])),
+            story=tuple(in_words(list(cluster.world.log)[-LAST_MOMENTS:])),
             events=cluster.events,
         )
 

@@ -66,7 +66,7 @@ class Checkers:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.bytes = ByteChecks(cluster, self.require)
+        self.bytes = ByteChecks(cluster.world, self.require)
         self.past = invariants.Past()
         self.newest: Label | None = None
         """The newest label that was ever known to be committed, or that a generation was chosen to start from."""
@@ -106,7 +106,7 @@ class Checkers:
                     continue
                 held = node.vault.held.get((hosted.rank, slot.label))
                 believed = held is not None and not (slot.data & ~held.right_data or slot.parity & ~held.right_parity)
-                if not believed and not self.cluster.flipped:
+                if not believed and not self.cluster.world.flipped:
                     raise Broken("G1", f"agent {state.me} says that rank {hosted.rank} has {slot.label} prepared, and chunks are missing")
         if isinstance(event, ev.SlotVerified | ev.Scrubbed | ev.Repaired) and commands:
             self.wrong_is_erased(node, event.rank, event.label, event.wrong)
@@ -147,7 +147,7 @@ class Checkers:
                 self.end_is_told = True
             case NodeLostEvent(node=node, reason=reason):
                 self.fencing.called_lost(node + 1)
-                self.require(node + 1 in self.cluster.touched, "false alarm", f"node {node} is called lost: {reason}")
+                self.require(node + 1 in self.cluster.world.touched, "false alarm", f"node {node} is called lost: {reason}")
 
     def _now_and_then(self) -> None:
         self._count += 1
@@ -165,12 +165,12 @@ class Checkers:
             agents=living, orchestrator=newest.state if newest is not None else None, chosen=cluster.decisions.chosen, past=self.past
         )
         for text in invariants.violations(view):
-            if not cluster.flipped:
+            if not cluster.world.flipped:
                 raise Broken("invariant", text)
 
     def protected_again(self) -> None:
         """G4: some time after `main` was entered, with an orchestrator and nobody stopped or cut off, no slot is without its parity."""
-        cluster, now = self.cluster, self.cluster.schedule.now
+        cluster, now = self.cluster, self.cluster.world.schedule.now
         generation = len(cluster.decisions.chosen)
         if cluster.supervisor.has_served_s() < DEGRADED_S:
             return
@@ -205,18 +205,19 @@ class Checkers:
 
     def spares_used(self, plan: Plan) -> None:
         """D3, E10: no node holds more than `ranks_per_node` ranks while a spare, known for long, has none."""
-        cluster, now = self.cluster, self.cluster.schedule.now
-        is_prompt = cluster.scenario.engine == "prompt" and not any(fault.kind in HANDS_OVER for fault in cluster.scenario.faults)
+        cluster, now = self.cluster, self.cluster.world.schedule.now
+        scenario = cluster.world.scenario
+        is_prompt = scenario.engine == "prompt" and not any(fault.kind in HANDS_OVER for fault in scenario.faults)
         known_s = PROMPTLY_KNOWN_S if is_prompt else KNOWN_S
-        if not cluster.arrived_at_s or len(cluster.decisions.chosen) < 2 or cluster.supervisor.has_served_s() < known_s:
+        if not cluster.world.arrived_at_s or len(cluster.decisions.chosen) < 2 or cluster.supervisor.has_served_s() < known_s:
             return
         if plan.base is not None and plan.base.superstep == END:
             return
-        full = [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > cluster.scenario.ranks_per_node]
+        full = [agent for agent in plan.agents() if len(plan.ranks_of(agent)) > cluster.world.scenario.ranks_per_node]
         idle = [
-            number for number, since_s in cluster.arrived_at_s.items()
+            number for number, since_s in cluster.world.arrived_at_s.items()
             if now - since_s > known_s and cluster.nodes[number].alive and number not in plan.agents()
-            and number not in self.fencing.lost_at_s and cluster.nodes[number].state.plan is None and number not in cluster.touched
+            and number not in self.fencing.lost_at_s and cluster.nodes[number].state.plan is None and number not in cluster.world.touched
         ]  # fmt: skip
         self.require(not (full and idle), "D3", f"agent {full} has too many ranks while agent {idle} is a spare")
 
@@ -224,11 +225,11 @@ class Checkers:
         """G1: where there are nodes enough, the loss of any m nodes is no more than m losses to every group; nor is that of a rack, where
         its ranks are few enough."""
         widest = max(len(group) for group in plan.groups)
-        wanted = -(-plan.size // self.cluster.scenario.ranks_per_node)
+        wanted = -(-plan.size // self.cluster.world.scenario.ranks_per_node)
         if len(plan.agents()) == wanted >= widest:
             tolerance = plan.tolerance()
             self.require(tolerance >= plan.parity, "G1", f"the loss of {tolerance + 1} nodes is too much for a parity of {plan.parity}")
-        homes, domains = [place.node for place in plan.placements], self.cluster.scenario.domains
+        homes, domains = [place.node for place in plan.placements], self.cluster.world.scenario.domains
         if max(fullest(homes, domains)[:-1], default=0) <= plan.parity * len(plan.groups):
             self.require(not (found := risk(plan.groups, homes.__getitem__, plan.parity, domains)), "G1", found)
 
@@ -247,7 +248,7 @@ class Checkers:
     def group(self, plan: Plan, index: int) -> None:
         """Where no more than m ranks are lost or not yet rebuilt, of no stripe more than m chunks are missing: looked up in the bytes."""
         label, group = self.newest, plan.groups[index]
-        if label is None or self.cluster.flipped:
+        if label is None or self.cluster.world.flipped:
             return
         lost = [rank for rank in group if self.is_lost(plan, rank, label)]
         if len(lost) > plan.parity:
@@ -320,13 +321,13 @@ class Checkers:
         plan, rank, base = node.plan, worker.rank, message.base
         place = plan.placements[rank]
         self.require(place.incarnation == worker.incarnation, "G3", f"rank {rank}.{worker.incarnation} is entered; the plan has {place}")
-        self.entered_at_s.setdefault(message.generation, self.cluster.schedule.now)
+        self.entered_at_s.setdefault(message.generation, self.cluster.world.schedule.now)
         first = self.entered.setdefault((message.generation, rank), worker.incarnation)
         self.require(first == worker.incarnation, "G3", f"two incarnations of rank {rank} are entered in generation {message.generation}")
         same = self.bases.setdefault(message.generation, base) == base == plan.base
         self.require(same, "G2", f"rank {rank} enters generation {message.generation} from {base}, others from {plan.base}")
         if base is not None:
-            wanted = program.state_of(rank, program.before(base.superstep, self.cluster.scenario.count))
+            wanted = program.state_of(rank, program.before(base.superstep, self.cluster.world.scenario.count))
             held = node.vault.held.get((rank, base))
             right = held is not None and (node.vault.bytes_of(rank, base) == wanted or held.flipped)
             self.require(right, "G2", f"rank {rank} enters from {base} with bytes that were never committed")
@@ -337,6 +338,6 @@ class Checkers:
 
     def token_taken(self, rank: int, token: Token, interval: int) -> None:
         """C11: what is received before a commit was sent before it, and what is received after it was sent after it."""
-        allowed = token.extra and self.cluster.scenario.messages == WARNED
+        allowed = token.extra and self.cluster.world.scenario.messages == WARNED
         fits = token.interval == interval or allowed
         self.require(fits, "C11", f"rank {rank} receives in its commit interval {interval} what was sent in interval {token.interval}")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
+from perdure.core import agent, supervisor
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.agent.state import AgentState
+from perdure.core import orchestrator as machine
 from perdure.core.layout import default_group_size, nodes_with_ranks
-from perdure.core.orchestrator.state import JobShape, OrchestratorState
+from perdure.core.orchestrator.state import JobShape
 from perdure.core.settings import Settings
 from perdure.core.supervisor import SupervisorState
 from perdure.sim import faults, tokens
@@ -21,13 +21,12 @@ from perdure.sim.checkers import Broken, Checkers
 from perdure.sim.clocks import draw_clock
 from perdure.sim.decisions import Decisions
 from perdure.sim.judgement import Judgement
-from perdure.sim.network import Network
-from perdure.sim.nodes import TICK_S, SimNode
+from perdure.sim.nodes import TICK_S, SimNode, Surroundings
 from perdure.sim.orchestrators import Orchestrator
 from perdure.sim.scenario import SUPERVISOR_PHASES, Scenario
-from perdure.sim.schedule import Schedule
 from perdure.sim.supervisor import SimSupervisor
-from perdure.sim.transcript import Moment, name_of
+from perdure.sim.transcript import name_of
+from perdure.sim.world import World
 
 HANG_S: Final = 150.0
 """Virtual time; longer than every deadline of the settings together: a run without an end by then never has one."""
@@ -35,24 +34,6 @@ EVENTS_MAX: Final = 200_000
 """And as many again for every eight ranks: a run that takes more goes round in circles. Arbitrary; a hundred times the usual."""
 SETTINGS: Final = Settings(unwind_timeout_s=5.0, exit_timeout_s=5.0, start_timeout_s=5.0)
 CHATTER: Final = (msg.Heartbeat, msg.Progress, msg.StillGathering)
-REPEATED: Final = (
-    msg.GroupOffer,
-    msg.Prepared,
-    msg.Seal,
-    msg.Accept,
-    msg.Accepted,
-    msg.Install,
-    msg.Amend,
-    msg.Resume,
-    msg.Committed,
-    msg.Ready,
-    msg.Installed,
-    msg.WorkerLost,
-    msg.Gathered,
-)
-"""Facts and what may be repeated: to hear them twice, however late, changes nothing."""
-REPEAT_S: Final = 3.0
-FIRST_WORKER: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,32 +49,23 @@ class Verdict:
 
 
 class Cluster:
-    """One job. `run` gives a verdict, or raises `Broken`; the last moments are in `log`."""
+    """One job, put together from its parts. `run` gives a verdict, or raises `Broken`; the last moments are in `world.log`."""
 
     def __init__(self, scenario: Scenario, settings: Settings = SETTINGS, log: int = 400) -> None:
-        self.scenario = scenario
         special: dict[str, Any] = {"direct_agents_max": 1, "fan_out": scenario.fan_out} if scenario.fan_out else {}
         special["memory"] = scenario.memory
         special["on_crossing"] = "warn" if scenario.messages == tokens.WARNED else "stop"
         if not scenario.scrub:
             special["scrub_bytes_per_s"] = 0
-        self.settings = dataclasses.replace(settings, **special)
-        self.schedule = Schedule(str(scenario))
-        self.network = Network(self.schedule)
+        self.world = World(scenario, dataclasses.replace(settings, **special), log)
+        self.nodes: dict[int, SimNode] = {}
         self.checkers = Checkers(self)
         self.decisions = Decisions(self.checkers.plan_chosen, self.checkers.breaks)
-        self.log: deque[Moment] = deque(maxlen=log or None)
-        self.finished: do.Finish | None = None
-        self.nodes: dict[int, SimNode] = {}
+        orchestrators: dict[int, Orchestrator] = {}
+        self._around = Surroundings(self.nodes, orchestrators, self.checkers, self.decisions, self._step_agent, self.end_node)
         self.events = 0
-        self.touched: set[int] = set()
-        """Nodes that a fault has struck, or the end of a connection of theirs."""
-        self.arrived_at_s: dict[int, float] = {}
-        """When nodes came up that were not there at the start."""
-        self.flipped = False
         self.cut_now = ""
         """The machine whose next commands are done in part only: `agent` or `orchestrator`; then it is killed."""
-        self._workers = FIRST_WORKER
         self._faults = list(scenario.faults)
         self._due: list[tuple[int, Any]] = []
         self._seen: Counter[str] = Counter()
@@ -101,36 +73,33 @@ class Cluster:
         self._start()
 
     def _start(self) -> None:
-        scenario = self.scenario
+        scenario = self.world.scenario
         size = scenario.group_size or default_group_size(scenario.ranks, scenario.ranks_per_node, scenario.parity)
         shape = JobShape(
             ranks=scenario.ranks, ranks_per_node=scenario.ranks_per_node, group_size=size, parity=scenario.parity, domains=scenario.domains
         )  # fmt: skip
         wanted = nodes_with_ranks(scenario.ranks, scenario.ranks_per_node) + scenario.spares
-        self.network.slow.update(self.schedule.dice.sample(range(1, wanted + 1), min(scenario.slow, wanted)))
-        self.supervisor = SimSupervisor(self, shape, self.settings)
+        self.world.network.slow.update(self.world.schedule.dice.sample(range(1, wanted + 1), min(scenario.slow, wanted)))
+        self.supervisor = SimSupervisor(self.world, shape, self._around, self.add_node, self._step_supervisor, self._step_orchestrator)
         self.supervisor.begin(wanted)
 
     # ---- processes ---------------------------------------------------------------------------------------------------------
 
     def add_node(self, number: int) -> None:
         """A fresh agent, which the engine starts."""
-        node = self.nodes[number] = SimNode(self, number, self.settings, draw_clock(self.schedule.dice, skew=self.scenario.skew))
-        self.schedule.after(self.schedule.dice.random() * TICK_S, node.tick)
-
-    def next_worker(self) -> int:
-        """The number of a fresh worker."""
-        self._workers += 1
-        return self._workers
+        schedule = self.world.schedule
+        clock = draw_clock(schedule.dice, skew=self.world.scenario.skew)
+        node = self.nodes[number] = SimNode(self.world, number, clock, self._around)
+        schedule.after(schedule.dice.random() * TICK_S, node.tick)
 
     def end_node(self, node: SimNode) -> None:
         """All its processes are gone, whoever has ended them."""
         if not node.alive:
             return
-        self.note(f"agent {node.number}", "ends", [])
-        self.touched.add(node.number)
+        self.world.note(f"agent {node.number}", "ends", [])
+        self.world.touched.add(node.number)
         node.end()
-        self.network.end(node.number)
+        self.world.network.end(node.number)
         self.supervisor.node_ended(node)
         self.checkers.groups_of(node)
 
@@ -138,17 +107,17 @@ class Cluster:
         """Is it stopped, or does some cut keep it from being heard, or was a moment ago?"""
         others = [*self.nodes, *(-number for number in self.supervisor.orchestrators)]
         return node.alive and (
-            not node.awake or node.frozen_until_s > 0 or any(self.network.was_cut(node.number, other) for other in others)
+            not node.awake or node.frozen_until_s > 0 or any(self.world.network.was_cut(node.number, other) for other in others)
         )
 
     # ---- the run -----------------------------------------------------------------------------------------------------------
 
     def run(self) -> Verdict:
         """Until the job has ended. Raises `Broken` at the first promise that is not kept."""
-        schedule, events_max, hang_s = self.schedule, EVENTS_MAX * (1 + self.scenario.ranks // 8), HANG_S
-        if self.scenario.engine == "never" and any(fault.kind == "orchestrators" for fault in self.scenario.faults):
+        schedule, events_max, hang_s = self.world.schedule, EVENTS_MAX * (1 + self.world.scenario.ranks // 8), HANG_S
+        if self.world.scenario.engine == "never" and any(fault.kind == "orchestrators" for fault in self.world.scenario.faults):
             hang_s *= 2  # each of some twenty orchestrators that end is waited for
-        while self.finished is None:
+        while self.world.finished is None:
             if self._due:
                 self._strike()
             schedule.step()
@@ -156,10 +125,10 @@ class Cluster:
                 raise Broken("G4", f"nothing has ended the job in {hang_s:g} s")
             if self.events > events_max:
                 raise Broken("G4", f"nothing has ended the job in {events_max} events")
-        Judgement(self.checkers).judge(self.finished)
+        Judgement(self.checkers).judge(self.world.finished)
         return Verdict(
-            error=self.finished.error,
-            text=self.finished.text,
+            error=self.world.finished.error,
+            text=self.world.finished.text,
             generations=len(self.decisions.chosen),
             events=self.events,
             virtual_s=schedule.now,
@@ -167,8 +136,8 @@ class Cluster:
 
     def watch_for(self, seconds: float) -> None:
         """The first so many seconds of virtual time, of a job that is not to end in them."""
-        while self.schedule.now < seconds and self.finished is None:
-            self.schedule.step()
+        while self.world.schedule.now < seconds and self.world.finished is None:
+            self.world.schedule.step()
 
     def notice(self, name: str) -> None:
         """Something happened that a fault may wait for."""
@@ -186,30 +155,24 @@ class Cluster:
             if fault.cut and self.cut_now:
                 continue
             self._due.remove((when, fault))
-            self.note("***", str(fault), [])
+            self.world.note("***", str(fault), [])
             faults.strike(self, fault)
-
-    def note(self, who: str, event: Any, commands: list[Any]) -> None:
-        """Into the log."""
-        self.log.append(Moment(self.schedule.now, who, event, commands))
 
     # ---- machines take their steps -----------------------------------------------------------------------------------------
 
-    def step_agent(
-        self, node: SimNode, event: ev.AgentEvent, step: Callable[[AgentState, ev.AgentEvent, float], list[do.AgentCommand]]
-    ) -> None:
+    def _step_agent(self, node: SimNode, event: ev.AgentEvent) -> None:
         """One step of an agent, its commands, and the checks."""
         self.events += 1
         try:
-            commands = step(node.state, event, node.clock(self.schedule.now))
+            commands = agent.step(node.state, event, node.clock(self.world.schedule.now))
         except Exception as error:
-            self.note(f"agent {node.number}", event, [])
+            self.world.note(f"agent {node.number}", event, [])
             raise Broken("InternalError", f"agent {node.number} broke: {error!r}") from error
         if _is_chatter(event, commands):
             for command in commands:
                 node.execute(command)
             return
-        self.note(f"agent {node.number}", event, commands)
+        self.world.note(f"agent {node.number}", event, commands)
         done = self._in_part(commands, "agent")
         for command in done:
             self.notice(name_of(command))
@@ -219,43 +182,32 @@ class Cluster:
         if len(done) < len(commands):
             self.end_node(node)
 
-    def step_supervisor(
-        self,
-        state: SupervisorState,
-        event: ev.SupervisorEvent,
-        now: float,
-        step: Callable[[SupervisorState, ev.SupervisorEvent, float], list[do.SupervisorCommand]],
-    ) -> list[do.SupervisorCommand]:
+    def _step_supervisor(self, state: SupervisorState, event: ev.SupervisorEvent, now: float) -> list[do.SupervisorCommand]:
         """One step of the supervisor. What it publishes is in the log already, as a command of an orchestrator."""
         self.events += 1
         try:
-            commands = step(state, event, now)
+            commands = supervisor.step(state, event, now)
         except Exception as error:
-            self.note("supervisor", event, [])
+            self.world.note("supervisor", event, [])
             raise Broken("InternalError", f"the supervisor broke: {error!r}") from error
         if any(not isinstance(command, do.Publish) for command in commands):
-            self.note("supervisor", event, commands)
+            self.world.note("supervisor", event, commands)
         for name in (name_of(one) for one in (event, *commands)):
             if name in SUPERVISOR_PHASES:
                 self.notice(name)
         return commands
 
-    def step_orchestrator(
-        self,
-        orchestrator: Orchestrator,
-        event: ev.OrchestratorEvent,
-        step: Callable[[OrchestratorState, ev.OrchestratorEvent, float], list[do.OrchestratorCommand]],
-    ) -> None:
+    def _step_orchestrator(self, orchestrator: Orchestrator, event: ev.OrchestratorEvent) -> None:
         """One step of an orchestrator, its commands, and the checks."""
         self.events += 1
         try:
-            commands = step(orchestrator.state, event, orchestrator.clock(self.schedule.now))
+            commands = machine.step(orchestrator.state, event, orchestrator.clock(self.world.schedule.now))
         except Exception as error:
-            self.note("orchestrator", event, [])
+            self.world.note("orchestrator", event, [])
             raise Broken("InternalError", f"the orchestrator broke: {error!r}") from error
         if _is_chatter(event, commands):
             return
-        self.note("orchestrator", event, commands)
+        self.world.note("orchestrator", event, commands)
         done = self._in_part(commands, "orchestrator")
         for command in done:
             match command:
@@ -277,30 +229,10 @@ class Cluster:
             return commands
         self.cut_now = ""
         self._due = [(when, fault) for when, fault in self._due if not fault.cut]
-        return commands[: self.schedule.dice.randrange(1, len(commands))]
-
-    # ---- what is said ------------------------------------------------------------------------------------------------------
+        return commands[: self.world.schedule.dice.randrange(1, len(commands))]
 
     def _tell_agent(self, orchestrator: Orchestrator, node: SimNode, message: msg.ToAgent) -> None:
-        self._send(-orchestrator.number, node.number, message, node.hear_orchestrator, orchestrator.number)
-
-    def tell_peer(self, source: SimNode, target: SimNode, message: msg.ToPeer) -> None:
-        """From agent to agent."""
-        self._send(source.number, target.number, message, target.hear_peer, source.number)
-
-    def tell_orchestrator(self, source: SimNode, message: msg.FromAgent) -> None:
-        """To the orchestrator whose words it heard last; lost if that one has ended."""
-        orchestrator = self.supervisor.orchestrators.get(source.round)
-        if orchestrator is not None and orchestrator.alive:
-            self._send(source.number, -source.round, message, self._orchestrator_hears, orchestrator, source.number)
-
-    def _orchestrator_hears(self, orchestrator: Orchestrator, agent: int, message: msg.FromAgent) -> None:
-        orchestrator.hear(ev.AgentSaid(agent=agent, message=message))
-
-    def _send(self, source: int, target: int, message: msg.Message, hear: Callable[..., None], *whose: Any) -> None:
-        self.network.send(source, target, hear, *whose, message)
-        if self.scenario.repeats and isinstance(message, REPEATED) and self.schedule.dice.random() < 0.1:
-            self.schedule.after(self.schedule.dice.random() * REPEAT_S, self.network.send, source, target, hear, *whose, message)
+        self.world.send(-orchestrator.number, node.number, message, node.hear_orchestrator, orchestrator.number)
 
 
 def _is_chatter(event: Any, commands: list[Any]) -> bool:

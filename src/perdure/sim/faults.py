@@ -36,7 +36,7 @@ def strike(cluster: Cluster, fault: SimFault) -> None:
                 worker = workers[fault.victim % len(workers)]
                 worker.end("was killed") if fault.kind == "crash" else worker.hang_up()
         case "arrive":
-            cluster.arrived_at_s[cluster.supervisor.node_came()] = cluster.schedule.now
+            cluster.world.arrived_at_s[cluster.supervisor.node_came()] = cluster.world.schedule.now
         case _ if living:
             _strike_node(cluster, fault, living)
         case _:
@@ -56,7 +56,7 @@ def _strike_orchestrator(cluster: Cluster, fault: SimFault) -> None:
             elif waiting is not None:
                 supervisor.end_orchestrator(waiting)
         case "orchestrator_stop" if current is not None:
-            current.freeze(cluster.schedule.now + STOPPED_S[fault.victim % len(STOPPED_S)])
+            current.freeze(cluster.world.schedule.now + STOPPED_S[fault.victim % len(STOPPED_S)])
         case "orchestrator" | "orchestrators":
             supervisor.ends_orchestrators |= fault.kind == "orchestrators"
             if current is not None:
@@ -74,7 +74,7 @@ def _strike_start(cluster: Cluster, fault: SimFault) -> None:
         return
     number = starting[fault.victim % len(starting)]
     if role == "agent":
-        cluster.touched.add(number)
+        cluster.world.touched.add(number)
     match fault.kind:
         case "lost_start":
             supervisor.lose_start(role, number)
@@ -96,7 +96,7 @@ def _strike_node(cluster: Cluster, fault: SimFault, living: list[SimNode]) -> No
         case "kill":
             cluster.end_node(victim)
         case "domain":
-            for node in (living[fault.victim :] + living[: fault.victim])[: max(cluster.scenario.parity, 1)]:
+            for node in (living[fault.victim :] + living[: fault.victim])[: max(cluster.world.scenario.parity, 1)]:
                 cluster.end_node(node)
         case "rack":
             for node in _of_one_rack(cluster, victim, living):
@@ -106,16 +106,17 @@ def _strike_node(cluster: Cluster, fault: SimFault, living: list[SimNode]) -> No
             if spares:
                 cluster.end_node(spares[fault.victim % len(spares)])
         case "silence" | "stun" | "doze" | "pause":
-            cluster.touched.add(victim.number)
-            victim.freeze(cluster.schedule.now + FROZEN_S[fault.kind])
+            cluster.world.touched.add(victim.number)
+            victim.freeze(cluster.world.schedule.now + FROZEN_S[fault.kind])
         case "cut":
             other = living[(fault.victim // len(living) + fault.victim + 1) % len(living)]
-            cluster.touched |= {victim.number, other.number}
-            cluster.network.cut(victim.number, other.number, cluster.schedule.now + _cut_s(fault))
+            cluster.world.touched |= {victim.number, other.number}
+            cluster.world.network.cut(victim.number, other.number, cluster.world.schedule.now + _cut_s(fault))
         case "deaf":
             newest = cluster.supervisor.newest
-            cluster.touched.add(victim.number)
-            cluster.network.cut(victim.number, -newest.number if newest is not None else -1, cluster.schedule.now + _cut_s(fault))
+            cluster.world.touched.add(victim.number)
+            deaf_to = -newest.number if newest is not None else -1
+            cluster.world.network.cut(victim.number, deaf_to, cluster.world.schedule.now + _cut_s(fault))
         case "flip":
             _flip(cluster, victim)
         case _:
@@ -126,12 +127,12 @@ def _stop_a_row(cluster: Cluster, fault: SimFault) -> None:
     """A failure domain without power: the same member of every group, as a layout over racks would place them."""
     plan = cluster.decisions.chosen[-1] if cluster.decisions.chosen else None
     for agent in {plan.agent_of(group[fault.victim % len(group)]) for group in plan.groups} if plan else ():
-        cluster.touched.add(agent)
-        cluster.nodes[agent].freeze(cluster.schedule.now + FROZEN_S["silence"])
+        cluster.world.touched.add(agent)
+        cluster.nodes[agent].freeze(cluster.world.schedule.now + FROZEN_S["silence"])
 
 
 def _of_one_rack(cluster: Cluster, victim: SimNode, living: list[SimNode]) -> list[SimNode]:
-    racks = cluster.scenario.racks
+    racks = cluster.world.scenario.racks
     return [node for node in living if (node.number - victim.number) % racks == 0] if racks else [victim]
 
 
@@ -141,7 +142,7 @@ def _cut_s(fault: SimFault) -> float:
 
 def _flip(cluster: Cluster, victim: SimNode) -> None:
     """One bit of one chunk, or of a replicated region, of a committed label: before that it may not be in the parity yet."""
-    plan, dice = victim.state.plan, cluster.schedule.dice
+    plan, dice = victim.state.plan, cluster.world.schedule.dice
     if plan is None:
         return
     safe = (victim.state.current.committed, plan.base)
@@ -154,7 +155,7 @@ def _flip(cluster: Cluster, victim: SimNode) -> None:
     if not chunks:
         return
     what, number = dice.choice(chunks)
-    cluster.flipped = held.flipped = True
+    cluster.world.flipped = held.flipped = True
     match what:
         case "snapshot":
             assert held.snapshot is not None

@@ -24,7 +24,7 @@ class Fencing:
 
     def called_lost(self, number: int) -> None:
         """An event says that the node of this agent is lost."""
-        now = self._cluster.schedule.now
+        now = self._cluster.world.schedule.now
         self.lost_at_s.setdefault(number, now)
         if not any(plan.ranks_of(number) for plan in self._cluster.decisions.chosen):
             self._useless_at_s.setdefault(number, now)
@@ -34,13 +34,13 @@ class Fencing:
         plan = self._cluster.decisions.chosen[-1]
         for number in self.lost_at_s.keys() - self._useless_at_s.keys() if label.generation == plan.generation else ():
             if not plan.ranks_of(number):
-                self._useless_at_s[number] = self._cluster.schedule.now
+                self._useless_at_s[number] = self._cluster.world.schedule.now
 
     def check(self) -> None:
         """G3: what is called lost is ended; what may be a custodian, with the first commit without it. An orchestrator that has not called
         it lost itself has to hear of it first."""
         cluster = self._cluster
-        now, served_s = cluster.schedule.now, cluster.supervisor.has_served_s()
+        now, served_s = cluster.world.schedule.now, cluster.supervisor.has_served_s()
         for number, since_s in self._useless_at_s.items() if served_s > FENCED_S else ():
             node = cluster.nodes[number]
             knows = now - served_s <= self.lost_at_s[number] or not cluster.is_hindered(node)

@@ -32,9 +32,9 @@ class Judgement:
             return
         if not end.error:
             self._checkers.require(
-                self._cluster.scenario.messages not in (CROSSING, LEFT) or self._is_alone(), "C11", "a message crossed a commit"
+                self._cluster.world.scenario.messages not in (CROSSING, LEFT) or self._is_alone(), "C11", "a message crossed a commit"
             )
-            right = end.payload == program.state_of(0, self._cluster.scenario.count)
+            right = end.payload == program.state_of(0, self._cluster.world.scenario.count)
             self._checkers.require(right, "G5", f"a wrong result: {end.payload!r}")
             known = self._checkers.newest is not None and self._checkers.newest.superstep == END
             self._checkers.require(known, "I9", "a result before the end was committed")
@@ -70,18 +70,18 @@ class Judgement:
                 totals[key] = totals.get(key, 0) + moved
         groups = self._cluster.decisions.chosen[0].groups if self._cluster.decisions.chosen else ()
         for (index, label, _), moved in totals.items():
-            n, m = len(groups[index]), self._cluster.scenario.parity
+            n, m = len(groups[index]), self._cluster.world.scenario.parity
             chunk = -(-max(program.size_of(rank) for rank in groups[index]) // (n - m))
             most = n * (n - 1) * chunk
             self._checkers.require(moved <= most, "wire bytes", f"group {index} moved {moved} bytes for {label}, computed are {most}")
 
     def _is_alone(self) -> bool:
-        return self._cluster.scenario.ranks == 1
+        return self._cluster.world.scenario.ranks == 1
 
     def _may_be_refused(self) -> bool:
         """C11: a message has crossed a commit; where that is allowed, some generation would have started from there."""
         bases = [plan.base.superstep for plan in self._cluster.decisions.chosen if plan.base is not None]
-        pattern = self._cluster.scenario.messages
+        pattern = self._cluster.world.scenario.messages
         return pattern in (CROSSING, LEFT) or (pattern == WARNED and CROSSES_AT in bases)
 
     def _excused(self) -> bool:
@@ -102,7 +102,7 @@ class Judgement:
             voteless = sum(not self._may_vote(self._cluster.nodes[plan.agent_of(rank)]) for rank in group)
             if lost > plan.parity or (by_votes and voteless > plan.parity):
                 return True
-        common = program.common_of(program.before(label.superstep, self._cluster.scenario.count))
+        common = program.common_of(program.before(label.superstep, self._cluster.world.scenario.count))
         holders = [held for node in self._cluster.nodes.values() if node.alive for (_, x), held in node.vault.held.items() if x == label]
         return not any(held.replicated == common for held in holders)
 
@@ -117,5 +117,5 @@ class Judgement:
         return (newest is None or node.number not in newest.state.excluded) and self._is_waited_for(node)
 
     def _is_waited_for(self, node: SimNode) -> bool:
-        patience_s = PATIENCE_KEPT * self._cluster.settings.unreachable_timeout_s
-        return node.alive and (node.awake or self._cluster.schedule.now - node.frozen_since_s <= patience_s)
+        patience_s = PATIENCE_KEPT * self._cluster.world.settings.unreachable_timeout_s
+        return node.alive and (node.awake or self._cluster.world.schedule.now - node.frozen_since_s <= patience_s)

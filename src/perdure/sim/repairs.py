@@ -35,7 +35,7 @@ def repair(vault: SimVault, plan: Plan, command: do.Repair) -> Iterator[float | 
     for position, part in decoded.items():
         if _has_its_digest(held, offer, position, geometry.d, chunk, part):
             vault.put(plan, rank, label, position, part)
-            vault.node.cluster.checkers.bytes.chunk_repaired(rank, label, position, held, geometry.d)
+            vault.node.around.checkers.bytes.chunk_repaired(rank, label, position, held, geometry.d)
     if common is not None and program.digests(common) == offer.items[1].blocks:
         held.replicated = common
     vault.node.post(ev.Repaired(rank=rank, label=label, wrong=vault.wrong_chunks(plan, rank, label, parity=True)))

@@ -5,6 +5,7 @@ Nothing here looks at the machine's state: what it must remember is counted once
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from perdure.core import commands as do
@@ -13,7 +14,7 @@ from perdure.core import messages as msg
 from perdure.core.job_events import AgentStartedEvent, CommittedEvent, JobEvent, NodeLostEvent, OrchestratorLostEvent
 
 if TYPE_CHECKING:
-    from perdure.sim.cluster import Cluster
+    from perdure.sim.orchestrators import Orchestrator
 
 RESTARTS_MAX: Final = 20
 """As rule L4 has it."""
@@ -24,8 +25,8 @@ OPEN: Final = (do.CreatePlan, do.NotePlan)
 class SupervisionChecks:
     """What the supervisor has done so far, as far as it must not do it again."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, require: Callable[[bool, str, str], None], orchestrators: Mapping[int, Orchestrator]) -> None:
+        self._require, self._orchestrators = require, orchestrators
         self.verdict: msg.ProgramJudged | None = None
         """The first one that the supervisor has received."""
         self._round = 0
@@ -50,16 +51,13 @@ class SupervisionChecks:
                 case do.Publish(event=published):
                     self._is_published(published)
 
-    def _require(self, holds: bool, what: str, text: str) -> None:
-        self._cluster.checkers.require(holds, what, text)
-
     def _is_sent(self, number: int, message: msg.ToOrchestrator) -> None:
         """L3, L8: one begins at a time, with a higher round; it receives the register's plan first, and each fact of a node once."""
         sent = self._sent.setdefault(number, [])
         match message:
             case msg.BeginRound(round=begun):
                 self._require(begun == number > self._round, "L3", f"orchestrator {number} begins after {self._round}")
-                process = self._cluster.supervisor.orchestrators[number]
+                process = self._orchestrators[number]
                 self._require(process.awake or not process.alive, "L3", f"orchestrator {number} is stopped, and begins")
                 self._replaced |= self._sent.keys() - {number}
                 self._round = number

@@ -41,8 +41,8 @@ def execute(vault: SimVault, command: Any) -> None:
         case do.ExposeSlot(rank=rank, label=label, offer=offer):
             held = vault.held[rank, label]
             held.snapshot = vault.in_slot(rank, held.index)
-            held.replicated = program.common_of(program.before(label.superstep, vault.node.cluster.scenario.count))
-            vault.node.cluster.checkers.bytes.snapshot_stored(vault.node, plan, rank, label, held, offer)
+            held.replicated = program.common_of(program.before(label.superstep, vault.node.world.scenario.count))
+            vault.node.around.checkers.bytes.snapshot_stored(vault.node, plan, rank, label, held, offer)
         case do.ForgetLabel(rank=rank, label=label):
             if (rank, label) in vault.held:
                 vault.give_up(rank, label)
@@ -95,7 +95,7 @@ def _protect(vault: SimVault, plan: Plan, rank: int, label: Label) -> Iterator[f
         old = (held.before.parity[p], held.before.digests[p]) if held.before else (bytes(chunk), bytes(4 * chunk))
         whole, digests = _laid_over(old[0], columns, part, 1), _laid_over(old[1], columns, program.digests(part), 4)
         vault.write(plan, holder, label, geometry.d + p, whole, digests)
-        vault.count_parity(vault.node.cluster.nodes[plan.agent_of(holder)].vault, (index, label, plan.generation), width)
+        vault.count_parity(vault.node.around.nodes[plan.agent_of(holder)].vault, (index, label, plan.generation), width)
         yield CHUNK_S
 
 
@@ -112,7 +112,7 @@ def _restore(vault: SimVault, plan: Plan, command: do.Restore) -> Iterator[float
     yield from vault.there(plan, source.replicated_from_rank, label, source.replicated_at)
     _, other = vault.at(plan, source.replicated_from_rank, label, source.replicated_at)
     if other.replicated is None:
-        vault.node.cluster.checkers.bytes.chunk_missing(vault.node, source.replicated_from_rank, label, -1)
+        vault.node.around.checkers.bytes.chunk_missing(vault.node, source.replicated_from_rank, label, -1)
         raise SimLinkDown
     held.replicated = other.replicated
     right = program.digests(held.replicated) == held.members[plan.member_of(rank)].items[1].blocks

@@ -100,7 +100,7 @@ class SimVault:
             if other == rank and held.index == index and (held.snapshot is not None or held.data):
                 held.snapshot = data
                 held.data.clear()
-                self.node.cluster.checkers.bytes.slot_changed(self.node, rank, label, held)
+                self.node.around.checkers.bytes.slot_changed(self.node, rank, label, held)
 
     def give_up(self, rank: int, label: Label) -> None:
         """Nobody may read it any more; what lies there stays until another label takes its place."""
@@ -140,7 +140,7 @@ class SimVault:
     def _go_on(self, work: Work, delay_s: float) -> None:
         if not work.scheduled:
             work.scheduled = True
-            self.node.cluster.schedule.about(delay_s * self.node.slowness, self.node.when_awake, self._step, work)
+            self.node.world.schedule.about(delay_s * self.node.slowness, self.node.when_awake, self._step, work)
 
     def _step(self, work: Work) -> None:
         work.scheduled = False
@@ -184,7 +184,7 @@ class SimVault:
         """Waits until the vault of `rank`, or its custodian's, has links of this generation, and memory for the label; LinkDown when it
         never will."""
         other = self._home(plan, rank, custodian)
-        network = self.node.cluster.network
+        network = self.node.world.network
         while True:
             if not other.alive or other.vault.shut >= plan.generation or other.vault.opened > plan.generation:
                 raise SimLinkDown
@@ -200,7 +200,7 @@ class SimVault:
                 yield other.vault
 
     def _home(self, plan: Plan, rank: int, custodian: msg.Custodian | None) -> SimNode:
-        return self.node.cluster.nodes[custodian.agent if custodian else plan.agent_of(rank)]
+        return self.node.around.nodes[custodian.agent if custodian else plan.agent_of(rank)]
 
     def at(self, plan: Plan, rank: int, label: Label, custodian: msg.Custodian | None = None) -> tuple[SimNode, SimVaultEntry]:
         """After `there`: the node of `rank`, or its custodian, and what it holds of the label. LinkDown when it was given up meanwhile."""
@@ -214,7 +214,7 @@ class SimVault:
         """A chunk as it is; LinkDown where the other end has none to send."""
         other, found = self.look(plan, rank, label, position, custodian)
         if found is None:
-            self.node.cluster.checkers.bytes.chunk_missing(self.node, rank, label, position)
+            self.node.around.checkers.bytes.chunk_missing(self.node, rank, label, position)
             raise SimLinkDown
         return other, found
 
@@ -257,7 +257,7 @@ class SimVault:
                 held.data[position] = part
             else:
                 held.snapshot = held.snapshot[:start] + part + held.snapshot[start + len(part) :]
-        self.node.cluster.checkers.bytes.chunk_stored(other, plan, rank, label, position, held)
+        self.node.around.checkers.bytes.chunk_stored(other, plan, rank, label, position, held)
         return other
 
     # ---- digests ----------------------------------------------------------------------------------------------------------

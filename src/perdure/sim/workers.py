@@ -46,7 +46,7 @@ class SimWorker:
         self._exchange = TokenExchange(rank=rank, size=1, pattern=tokens.NONE)
         self._early: list[tuple[int, Token]] = []
         """(generation, token) of generations that this worker has yet to enter."""
-        node.cluster.schedule.about(LOAD_S, self._loaded)
+        node.world.schedule.about(LOAD_S, self._loaded)
 
     @property
     def live(self) -> bytes:
@@ -61,7 +61,7 @@ class SimWorker:
 
     @property
     def _is_tight(self) -> bool:
-        return self.node.cluster.settings.is_tight
+        return self.node.world.settings.is_tight
 
     def _loaded(self) -> None:
         if self.alive:
@@ -80,7 +80,7 @@ class SimWorker:
             self._say_message(msg.PeerSuspected(rank=(self.rank + 1) % self.enter.size))
 
     def _say(self, event: ev.AgentEvent) -> None:
-        self.node.cluster.network.send(self.number, self.node.number, self.node.hear_worker, self, event)
+        self.node.world.network.send(self.number, self.node.number, self.node.hear_worker, self, event)
 
     def _say_message(self, message: msg.FromWorker) -> None:
         self._say(ev.WorkerSaid(rank=self.rank, incarnation=self.incarnation, message=message))
@@ -96,7 +96,7 @@ class SimWorker:
                 self._may_copy.clear()
                 self._hold_after = None
                 self._offers = {message.base: message.offer} if message.base and message.offer else {}
-                self._exchange = TokenExchange(rank=self.rank, size=message.size, pattern=self.node.cluster.scenario.messages)
+                self._exchange = TokenExchange(rank=self.rank, size=message.size, pattern=self.node.world.scenario.messages)
                 early, self._early = self._early, []
                 for generation, token in early:
                     self.receive(generation, token)
@@ -125,10 +125,10 @@ class SimWorker:
     def _send_tokens(self, generation: int, superstep: int) -> None:
         """To rank 0, if it is still there: otherwise this generation is about to end."""
         for token in self._exchange.to_send(superstep):
-            home = self.node.cluster.nodes[self.node.cluster.decisions.chosen[generation - 1].agent_of(0)]
+            home = self.node.around.nodes[self.node.around.decisions.chosen[generation - 1].agent_of(0)]
             receiver = home.workers.get(0)
             if receiver is not None:
-                self.node.cluster.network.send(self.number, receiver.number, home.when_awake, receiver.receive, generation, token)
+                self.node.world.network.send(self.number, receiver.number, home.when_awake, receiver.receive, generation, token)
 
     def _take_tokens(self, superstep: int) -> Iterator[Said]:
         """As many as there are senders, from any of them, and perhaps the additional one."""
@@ -142,12 +142,12 @@ class SimWorker:
                 yield msg.MainRaised(generation=self.enter.generation, error="UsageError", text=text)
                 while True:
                     yield None
-            self.node.cluster.checkers.token_taken(self.rank, token, exchange.interval)
+            self.node.around.checkers.token_taken(self.rank, token, exchange.interval)
 
     def _go_on(self, delay_s: float) -> None:
         if not self._going and self._main is not None:
             self._going = True
-            self.node.cluster.schedule.about(delay_s * self.node.slowness, self.node.when_awake, self._step)
+            self.node.world.schedule.about(delay_s * self.node.slowness, self.node.when_awake, self._step)
 
     def _step(self) -> None:
         self._going = False
@@ -168,7 +168,7 @@ class SimWorker:
             self._go_on(STEP_S)
 
     def _run(self, enter: msg.Enter) -> Iterator[Said]:
-        count = self.node.cluster.scenario.count
+        count = self.node.world.scenario.count
         g, base = enter.generation, enter.base
         first = program.before(base.superstep, count) if base else 0
         self.live = SCRIBBLE
@@ -188,7 +188,7 @@ class SimWorker:
                     yield None
                 if superstep in self._positions:
                     yield from self._commit(Label(g, superstep), superstep)
-            yield self.node.cluster.scenario.superstep_ms / 1000
+            yield self.node.world.scenario.superstep_ms / 1000
             self._send_tokens(g, superstep)
             yield from self._take_tokens(superstep)
             self.live = program.advance(self.live)
