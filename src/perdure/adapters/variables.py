@@ -23,7 +23,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
@@ -38,68 +38,11 @@ from perdure.adapters.places import Items, Place
 from perdure.adapters.unset_variables import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
 from perdure.adapters.variable_errors import refusal
 from perdure.adapters.variable_paths import DEPTH, FIXED, MISSING, OPAQUE, Step, Trail, fixed, follow, root_of, walk, word
+from perdure.adapters.variable_spaces import OF_IMPORT, Root, Space
 from perdure.errors import UsageError
 
 _SNAPSHOT: Final = sys.version_info < (3, 13)
 """Whether `frame.f_locals` is a dict that refers to the values too."""
-_OF_IMPORT: Final = frozenset({"__builtins__", "__loader__", "__spec__"})
-"""Variables that Python gives a module, and that hold nothing of the program."""
-
-
-class Root(NamedTuple):
-    """A variable.
-
-    Attributes:
-        space: 0 for the looping function, then the numbers of the modules and of the functions that wait for it.
-        name: in the function or module.
-    """
-
-    space: int
-    name: str
-
-
-@dataclass(slots=True, eq=False)
-class _Space:
-    """Names that have values: the locals of a function, or the globals of a module.
-
-    Attributes:
-        frame: of a function; None: a module.
-        module: its name, or empty.
-        names: of a module.
-        captured: variables of the function that functions captured, or that it captured.
-        looked_at: the names of a module and the types of their values when they were looked at last, and the names of values that may
-            hold something.
-    """
-
-    frame: FrameType | None
-    module: str = ""
-    names: dict[str, Any] = field(default_factory=dict)
-    captured: frozenset[str] = field(init=False)
-    looked_at: tuple[list[str], list[type], list[str]] = ([], [], [])
-
-    def __post_init__(self) -> None:
-        code = self.frame.f_code if self.frame is not None else None
-        self.captured = frozenset() if code is None else frozenset(code.co_cellvars + code.co_freevars)
-
-    def now(self) -> dict[str, Any]:
-        """Return the names and their values."""
-        return self.names if self.frame is None else self.frame.f_locals
-
-    def to_look_at(self, noted: Container[str]) -> list[tuple[str, Any]]:
-        """Return the names that are `noted`, and those whose values may hold something, with the values.
-
-        At each commit: of a module, most names have values of the types that they had before.
-        """
-        if self.frame is not None:
-            return [(name, value) for name, value in self.frame.f_locals.items() if type(value) not in OPAQUE or name in noted]
-        now = self.names.copy()  # another thread may add names meanwhile
-        names, types = list(now), list(map(type, now.values()))
-        if names != self.looked_at[0] or types != self.looked_at[1]:
-            found = [
-                name for name, cls in zip(names, types, strict=True) if name in noted or (cls not in OPAQUE and name not in _OF_IMPORT)
-            ]
-            self.looked_at = names, types, found
-        return [(name, now[name]) for name in self.looked_at[2]]
 
 
 @dataclass(slots=True, eq=False)
@@ -142,7 +85,7 @@ class Variables:
 
     def __init__(self) -> None:
         self._frames: list[FrameType] = []
-        self._spaces: list[_Space] = []
+        self._spaces: list[Space] = []
         self._modules: dict[str, dict[str, Any]] = {}
         self._noted: list[dict[str, _Noted]] = []
         self._bound: frozenset[str] = frozenset()
@@ -164,9 +107,9 @@ class Variables:
         self._plain = {
             (module, name): value for module, names in self._modules.items() for name, value in names.items() if type(value) in PLAIN
         }
-        self._spaces = [_Space(frame, names=frame.f_globals)]
-        self._spaces += [_Space(None, module, names) for module, names in self._modules.items() if names is not frame.f_locals]
-        self._spaces += [_Space(one) for one in frames[1:] if one.f_locals is not one.f_globals]
+        self._spaces = [Space(frame, names=frame.f_globals)]
+        self._spaces += [Space(None, module, names) for module, names in self._modules.items() if names is not frame.f_locals]
+        self._spaces += [Space(one) for one in frames[1:] if one.f_locals is not one.f_globals]
         self._noted = [{} for _ in self._spaces]
         again = []
         for trail, value, place, before in walk(self._roots(), items.place_of, self._modules):
@@ -368,7 +311,7 @@ class Variables:
         """Yield the variables that may hold something, and their values."""
         for number, space in enumerate(self._spaces):
             for name, value in list(space.now().items()):
-                if name not in _OF_IMPORT and type(value) not in OPAQUE:
+                if name not in OF_IMPORT and type(value) not in OPAQUE:
                     yield Root(number, name), value
 
     def _noted_at(self, trail: Trail) -> _Noted:
