@@ -169,10 +169,16 @@ class Checkers:
                 raise Broken("invariant", text)
 
     def protected_again(self) -> None:
-        """G4: some time after `main` was entered, with an orchestrator and nobody stopped or cut off, no slot is without its parity."""
+        """G4: some time after `main` was entered, with an orchestrator and nobody stopped or cut off, no slot is without its parity.
+
+        Where a member has ended and nobody knows it yet, its chunks are waited for until it counts as lost.
+        """
         cluster, now = self.cluster, self.cluster.world.schedule.now
         generation = len(cluster.decisions.chosen)
         if cluster.supervisor.has_served_s() < DEGRADED_S:
+            return
+        members = cluster.decisions.chosen[-1].agents() if cluster.decisions.chosen else ()
+        if not all(cluster.nodes[agent].alive for agent in members):
             return
         if now - self.entered_at_s.get(generation, now) < DEGRADED_S or any(cluster.is_hindered(node) for node in cluster.nodes.values()):
             return
