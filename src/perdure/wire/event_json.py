@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from perdure.core.job_events import EVENT_TYPES, FORMAT_VERSION, JobEvent, TimedEvent, name_of
 from perdure.wire.frames import WireError
-
-_LEFT_OUT: Final = {kind: tuple(one.name for one in dataclasses.fields(kind) if one.default is None) for kind in EVENT_TYPES.values()}
-"""Fields that are left out where they are None."""
 
 
 def to_json(timed: TimedEvent) -> dict[str, Any]:
@@ -45,11 +42,8 @@ def on_json(take: Callable[[TimedEvent], None]) -> Callable[[Mapping[str, Any]],
 
 def fields_of(event: JobEvent) -> dict[str, Any]:
     """Return the fields of an event as JSON has them. One with the default None is left out where it is None."""
-    fields: dict[str, Any] = msgspec.to_builtins(event, str_keys=True)
-    for name in _LEFT_OUT[type(event)]:
-        if fields[name] is None:
-            del fields[name]
-    return fields
+    values = ((one.name, getattr(event, one.name), one.default) for one in dataclasses.fields(event))
+    return {name: _plain(value) for name, value, default in values if value is not None or default is dataclasses.MISSING}
 
 
 def event_of(name: Any, fields: Mapping[str, Any]) -> JobEvent:
@@ -62,3 +56,13 @@ def event_of(name: Any, fields: Mapping[str, Any]) -> JobEvent:
         return msgspec.convert(fields, kind, strict=False, str_keys=True)
     except msgspec.ValidationError as error:
         raise WireError(f"the job event {name!r} has wrong fields: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if dataclasses.is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    return value
