@@ -39,6 +39,13 @@ def bind(**fields: str | int) -> None:
     _bound.update(fields)
 
 
+def log_change(logger: logging.Logger, what: str, before: tuple[str, int], now: tuple[str, int]) -> None:
+    """Log the phase of a state machine, and bind its generation, if either is another one now. Both are (phase, generation)."""
+    if now != before:
+        bind(generation=now[1])
+        logger.info("%s is %s, was %s", what, now[0], before[0])
+
+
 def check_level(level: str) -> None:
     """Raise ConfigError if there is no such level."""
     if level not in LOG_LEVELS:

@@ -46,6 +46,12 @@ def test_an_event_is_the_same_after_it_was_a_line(timed: TimedEvent) -> None:
     assert from_json(json.loads(json.dumps(to_json(timed)))) == timed
 
 
+@pytest.mark.parametrize("timed", TIMED, ids=lambda timed: type(timed.event).__name__)
+def test_callbacks_receive_what_a_line_gives(timed: TimedEvent) -> None:
+    """A list is a list there too, and no tuple."""
+    assert to_json(timed) == json.loads(json.dumps(to_json(timed)))
+
+
 def test_a_field_without_a_value_is_absent_or_null_as_its_class_says() -> None:
     assert to_json(TimedEvent(t=1.5, event=ProgressEvent(superstep=3))) == {"v": 1, "t": 1.5, "event": "progress", "superstep": 3}
     assert to_json(TimedEvent(t=1.5, event=committed(3)))["interval"] is None

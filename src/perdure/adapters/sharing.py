@@ -20,7 +20,7 @@ RANDOM = "__random__"
 
 def check(items: Sequence[tuple[str, Array | Encoding]]) -> None:
     """Refuse items that share a part or memory. All items of a job: the name of each, and its array or its object taken apart."""
-    objects: list[tuple[str, Encoding]] = []
+    owner: dict[int, tuple[str, Encoding]] = {}
     extents: list[tuple[int, int, str]] = []
     for name, item in items:
         if isinstance(item, np.ndarray):
@@ -28,9 +28,10 @@ def check(items: Sequence[tuple[str, Array | Encoding]]) -> None:
             continue
         assert isinstance(item, Encoding)
         extents += [(first, last, name) for _, (first, last) in item.arrays]
-        objects.append((name, item))
-    if len(set().union(*(item.mutable for _, item in objects))) < sum(len(item.mutable) for _, item in objects):
-        _refuse_shared_parts(objects)
+        for part in item.mutable:
+            other = owner.setdefault(part, (name, item))
+            if other[0] != name:
+                raise UsageError(_shared(other, (name, item), part))
     extents = sorted((one for one in extents if one[0] < one[1]), key=lambda one: one[:2])
     end, holder = 0, ""
     for first, last, name in extents:
@@ -40,15 +41,6 @@ def check(items: Sequence[tuple[str, Array | Encoding]]) -> None:
             )
         if last > end:
             end, holder = last, name
-
-
-def _refuse_shared_parts(objects: Sequence[tuple[str, Encoding]]) -> None:
-    owner: dict[int, tuple[str, Encoding]] = {}
-    for name, item in objects:
-        for part in item.mutable:
-            other = owner.setdefault(part, (name, item))
-            if other[0] != name:
-                raise UsageError(_shared(other, (name, item), part))
 
 
 def _shared(one: tuple[str, Encoding], two: tuple[str, Encoding], part: int) -> str:

@@ -34,15 +34,12 @@ class Space:
         module: its name, or empty.
         names: of a module.
         captured: variables of the function that functions captured, or that it captured.
-        looked_at: the names of a module and the types of their values when they were looked at last, and the names of values that may
-            hold something.
     """
 
     frame: FrameType | None
     module: str = ""
     names: dict[str, Any] = field(default_factory=dict)
     captured: frozenset[str] = field(init=False)
-    looked_at: tuple[list[str], list[type], list[str]] = ([], [], [])
 
     def __post_init__(self) -> None:
         code = self.frame.f_code if self.frame is not None else None
@@ -53,15 +50,6 @@ class Space:
         return self.names if self.frame is None else self.frame.f_locals
 
     def to_look_at(self, noted: Container[str]) -> list[tuple[str, Any]]:
-        """Return the names that are `noted`, and those whose values may hold something, with the values.
-
-        At each commit: of a module, most names have values of the types that they had before.
-        """
-        if self.frame is not None:
-            return [(name, value) for name, value in self.frame.f_locals.items() if type(value) not in OPAQUE or name in noted]
-        now = self.names.copy()  # another thread may add names meanwhile
-        names, types = list(now), list(map(type, now.values()))
-        if names != self.looked_at[0] or types != self.looked_at[1]:
-            found = [name for name, cls in zip(names, types, strict=True) if name in noted or (cls not in OPAQUE and name not in OF_IMPORT)]
-            self.looked_at = names, types, found
-        return [(name, now[name]) for name in self.looked_at[2]]
+        """Return the names that are `noted`, and those whose values may hold something, with the values."""
+        named = list(self.now().items())  # another thread may add names meanwhile
+        return [(name, value) for name, value in named if name in noted or (type(value) not in OPAQUE and name not in OF_IMPORT)]

@@ -38,7 +38,7 @@ from perdure.adapters.places import Items, Place
 from perdure.adapters.unset_variables import CAN_UNSET_LOCALS, Unsetting, may_unset_attribute
 from perdure.adapters.variable_errors import refusal
 from perdure.adapters.variable_paths import DEPTH, FIXED, MISSING, OPAQUE, Step, Trail, fixed, follow, root_of, walk, word
-from perdure.adapters.variable_spaces import OF_IMPORT, Root, Space
+from perdure.adapters.variable_spaces import Root, Space
 from perdure.errors import UsageError
 
 _SNAPSHOT: Final = sys.version_info < (3, 13)
@@ -310,9 +310,8 @@ class Variables:
     def _roots(self) -> Iterator[tuple[Root, Any]]:
         """Yield the variables that may hold something, and their values."""
         for number, space in enumerate(self._spaces):
-            for name, value in list(space.now().items()):
-                if name not in OF_IMPORT and type(value) not in OPAQUE:
-                    yield Root(number, name), value
+            for name, value in space.to_look_at(()):
+                yield Root(number, name), value
 
     def _noted_at(self, trail: Trail) -> _Noted:
         """Return what is noted at a trail, which begins to exist."""

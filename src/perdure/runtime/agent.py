@@ -27,7 +27,7 @@ from perdure.core.ids import Label
 from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import InternalError
-from perdure.logs import bind, flush
+from perdure.logs import flush, log_change
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.data_plane import DataPlane
@@ -122,13 +122,10 @@ class AgentProcess:
 
     def _step(self, event: ev.AgentEvent) -> None:
         state = self._state
-        phase, generation = state.phase, state.generation
+        before = state.phase, state.generation
         for command in machine.step(state, event, time.monotonic()):
             self._execute(command)
-        if state.generation != generation:
-            bind(generation=state.generation)
-        if (state.phase, state.generation) != (phase, generation):
-            logger.info("the agent is %s, was %s", state.phase, phase)
+        log_change(logger, "the agent", before, (state.phase, state.generation))
 
     def _post(self, event: ev.AgentEvent) -> None:
         """From any thread: an event for the loop."""

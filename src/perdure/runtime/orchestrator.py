@@ -22,7 +22,7 @@ from perdure.core.messages.supervisor import BeginRound, FromOrchestrator, Orche
 from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.settings import Settings
 from perdure.errors import InternalError
-from perdure.logs import bind
+from perdure.logs import log_change
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
@@ -94,12 +94,9 @@ class OrchestratorProcess:
 
     def _step(self, event: ev.OrchestratorEvent) -> None:
         state = self._state
-        before, generation = state.phase, state.generation
+        before = state.phase, state.generation
         commands = machine.step(state, event, time.monotonic())
-        if state.generation != generation:
-            bind(generation=state.generation)
-        if (state.phase, state.generation) != (before, generation):
-            logger.info("the job is %s, was %s", state.phase, before)
+        log_change(logger, "the job", before, (state.phase, state.generation))
         for command in commands:
             self._execute(command)
             phase, superstep = orchestrator_instant(command, self._state.round)

@@ -31,10 +31,6 @@ class Active:
         if len(references) > self._limit:
             self._look_through()
 
-    def __bool__(self) -> bool:
-        """Whether there may be any."""
-        return bool(self._references)
-
     def __iter__(self) -> Iterator[Any]:
         """Iterate over what the program still holds and has not ended, in no order."""
         self._look_through()

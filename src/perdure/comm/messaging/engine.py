@@ -82,13 +82,6 @@ class MessageEngine:
         self.allows_crossing = False
         """A message of an earlier commit interval may be received (`--on-crossing warn`)."""
 
-    def is_quiet(self) -> bool:
-        """Return whether this rank surely has nothing unfinished: looked at often, so it costs little."""
-        mailbox, traffic = self.mailbox, self.traffic
-        if self.active or self._asked or traffic.background or mailbox.only is not None:
-            return False
-        return not (any(mailbox.waiting.values()) or any(mailbox.posted.values()) or traffic.half_received())
-
     def unreceived(self) -> Iterator[Arrival]:
         """Iterate over the messages that are here and that no receive has matched, those of a later commit interval too."""
         for queue in self.mailbox.waiting.values():

@@ -39,7 +39,7 @@ def transit(engine: MessageEngine) -> Transit:
 
 
 def _transit(engine: MessageEngine) -> Transit:
-    unfinished = "" if engine.is_quiet() else next(_unfinished(engine), "")  # before the counts: a collective that is looked at may send
+    unfinished = next(_unfinished(engine), "")  # before the counts: a collective that is looked at may send
     sent = engine.traffic.sent()
     received = engine.traffic.received()
     for rank, count in engine.answers_to.items():
