@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
-from perdure.core.ids import Ballot
+from perdure.core.ids import Ballot, Label
 from perdure.core.orchestrator import GenerationPhase
 from tests.core.large import AGENTS, Job
 from tests.core.test_rules import SETTINGS, Chief, Node, plan_of
@@ -155,6 +157,45 @@ def test_t8_a_connection_that_ended_and_nobody_lost_behind_it_ends_the_generatio
     assert [command.agent for command in answer if isinstance(command, do.TellAgent)] == [1, 2]
     assert chief.state.phase is GenerationPhase.SEALING
     assert not chief.state.lost
+
+
+@pytest.mark.parametrize(("committed", "is_sealed"), [(None, True), (Label(1, 3), True), (Label(1, 4), False), (Label(1, 5), False)])
+def test_t8_a_link_that_a_label_needed_is_of_no_interest_once_the_label_is_committed(committed: Label | None, is_sealed: bool) -> None:
+    chief = chief_that_counts()
+    chief.said(1, msg.RankLinkEnded(generation=1, rank=0, other=1, label=Label(1, 4)))
+    chief.state.committed = committed
+    chief.now = chief.state.settings.silence_s + chief.state.settings.suspect_s + 0.1
+    for number in (1, 2):
+        chief.said(number, msg.Heartbeat(number=1, echo=0, generation=1))
+    chief.step(ev.Tick(late_s=0.0))
+    assert (chief.state.phase is GenerationPhase.SEALING) == is_sealed
+
+
+def test_t8_a_rebuild_whose_link_fails_is_sealed_although_its_label_is_committed() -> None:
+    chief = chief_that_counts()
+    chief.state.committed, chief.state.phase = Label(1, 4), GenerationPhase.REBUILDING
+    chief.said(1, msg.RankLinkEnded(generation=1, rank=0, other=1, label=Label(1, 4)))
+    chief.now = chief.state.settings.silence_s + chief.state.settings.suspect_s + 0.1
+    for number in (1, 2):
+        chief.said(number, msg.Heartbeat(number=1, echo=0, generation=1))
+    chief.step(ev.Tick(late_s=0.0))
+    assert chief.state.phase is GenerationPhase.SEALING
+
+
+def test_t8_an_agent_reports_each_failed_link_of_a_label_once_while_it_is_not_committed() -> None:
+    node = Node()
+    node.told(msg.Greet(round=1))
+    node.told(msg.Install(plan=plan_of(), restore=()))
+    failed = ev.LinkFailed(generation=1, rank=0, other=1, label=Label(1, 4))
+    said = do.TellOrchestrator(message=msg.RankLinkEnded(generation=1, rank=0, other=1, label=Label(1, 4)))
+    assert node.step(dataclasses.replace(failed, generation=2)) == []
+    assert node.step(failed) == [said]
+    assert node.step(failed) == []
+    assert said in node.told(msg.Greet(round=2))
+    node.state.current.committed = Label(1, 5)
+    assert node.step(dataclasses.replace(failed, label=Label(1, 5))) == []
+    node.told(msg.Seal(ballot=Ballot(2, 1), generation=1))
+    assert node.step(dataclasses.replace(failed, label=Label(1, 6))) == []
 
 
 def test_t8_it_is_said_again_to_a_new_orchestrator_until_the_generation_is_over() -> None:

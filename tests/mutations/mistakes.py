@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from perdure.core import changes, commit_intervals, holdings, layout, multicast_tree, planner, seating, votes
 from perdure.core.agent import AgentState, commit, custody, membership, relay, restore, scrub, tight, workers
-from perdure.core.orchestrator import broadcast, commits, consensus, exclusion, failure_detector, moves, plan_catchup, recovery
+from perdure.core.orchestrator import broadcast, commits, consensus, exclusion, facts, failure_detector, moves, plan_catchup, recovery
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
 from perdure.sim.scenario import Scenario, SimFault, draw, with_flips, with_moves
@@ -206,6 +206,16 @@ def with_a_hangup(seed: int) -> Scenario:
     hangup = SimFault(kind="hangup", phase="Committed", nth=3 + seed % 19, victim=seed)
     away = SimFault(kind="orchestrator", phase="Committed", nth=3 + seed % 19, delay=3 + seed % 7)
     return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, faults=(hangup, away))
+
+
+def with_a_failed_link(seed: int) -> Scenario:
+    """A link between two vaults fails while a label is encoded, or while a lost rank is rebuilt. The orchestrator may end then."""
+    phase = ("Protect", "Decode", "Restore")[seed % 3]
+    nth = 1 + seed // 3 % 20 if phase == "Protect" else 1
+    loss = [SimFault(kind="kill", phase="Committed", nth=4 + seed % 7, victim=seed)] if phase != "Protect" else []
+    failed = SimFault(kind="unlink", phase=phase, nth=nth, delay=seed % 4, victim=seed)
+    away = [SimFault(kind="orchestrator", phase="LinkFailed", delay=seed % 5)] if seed % 2 else []
+    return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, faults=(*loss, failed, *away))
 
 
 def with_a_hand_over_in_the_dark(seed: int) -> Scenario:
@@ -608,13 +618,29 @@ MISTAKES = (
         right="for word in state.current.to_repeat", wrong="for word in ()", scenario=with_a_hangup,
     ),
     Mutation(
+        name="an agent does not report that a link failed while a label was encoded", rule="T8", function=membership.link_failed,
+        right="event.generation != state.generation", wrong="event.label != state.plan.base", scenario=with_a_failed_link,
+    ),
+    Mutation(
+        name="an agent does not report that a link failed in a rebuild", rule="T8", function=membership.link_failed,
+        right="event.generation != state.generation", wrong="event.label == state.plan.base", scenario=with_a_failed_link,
+    ),
+    Mutation(
+        name="a new orchestrator does not learn of a link that failed", rule="T8, D7", function=membership.greeted,
+        right="for word in state.current.to_repeat", wrong="for word in ()", scenario=with_a_failed_link,
+    ),
+    Mutation(
+        name="a link that failed in a rebuild is of no interest, for the base is committed", rule="T8", function=facts._is_missed,
+        right="link.label is None or state.phase is GenerationPhase.REBUILDING", wrong="link.label is None", scenario=with_a_failed_link,
+    ),
+    Mutation(
         name="agents are asked to end before the supervisor has the result", rule="C10", function=recovery.finish,
         right="[do.Finish(error=error, text=text, payload=payload), *to_agents]",
         wrong="[*to_agents, do.Finish(error=error, text=text, payload=payload)]",
     ),
     Mutation(
         name="a connection that ended in an older generation counts", rule="T8", function=recovery._chosen,
-        right="GenerationState(plan=plan,", wrong="GenerationState(plan=plan, lost_link=state.current.lost_link,", scenario=with_a_hangup,
+        right="GenerationState(plan=plan,", wrong="GenerationState(plan=plan, lost_links=state.current.lost_links,", scenario=with_a_hangup,
     ),
     Mutation(
         name="votes decide where two quorums need not meet", rule="D0", function=votes.decide_after,

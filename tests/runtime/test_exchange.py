@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import queue
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -16,11 +17,15 @@ from numpy.typing import NDArray
 from perdure.coding import Codec, kernels
 from perdure.core import commands as do
 from perdure.core import events as ev
+from perdure.core.agent import AgentState
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks, RestoreSource
+from perdure.core.settings import Settings
 from perdure.runtime import exchange
+from perdure.runtime.data_plane import DataPlane
 from perdure.runtime.digests import joint, of_blocks
+from perdure.runtime.injector import Injector
 from perdure.runtime.links import Links
 from perdure.runtime.rank_restore import restore
 from perdure.runtime.reception import DATA
@@ -28,7 +33,7 @@ from perdure.runtime.rings import PLACES, RING_MAX_BYTES
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 from perdure.runtime.vault_client import ask_confirm, confirmed
-from perdure.runtime.vault_protocol import FINISH, READ, RING, TAKE, TILE_BYTES, WRITE, LinkDown, receive_into, request, send
+from perdure.runtime.vault_protocol import FINISH, READ, RING, TAKE, TILE_BYTES, WRITE, YES, LinkDown, receive_into, request, send
 from perdure.streams import Stream, connect, listen
 from perdure.streams.addresses import tcp_address
 from perdure.streams.pairs import pair
@@ -237,6 +242,37 @@ def linked(group: Cluster, rank: int, generation: int) -> Iterator[Stream]:
         yield stream
     finally:
         stream.close()
+
+
+def data_plane(group: Cluster, post: Callable[[ev.AgentEvent], None], stripe_of: int) -> DataPlane:
+    """The data plane of one more agent, which stands for that of a rank."""
+    state = AgentState(me=group.plan.agent_of(stripe_of), node=0, settings=Settings())
+    state.take_up(group.plan)
+    made = DataPlane(state, ADMISSION, Injector((), -1, -1, node=0), post)
+    made.open(group.plan)
+    return made
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["links-fail", "links-are-shut"])
+def test_t8_an_encoder_whose_link_fails_reports_it_and_one_whose_links_are_shut_does_not(is_over: bool) -> None:
+    posted: queue.SimpleQueue[ev.AgentEvent] = queue.SimpleQueue()
+    with cluster(3, 1) as group:
+        offers = group.snap(X, states_of(3, "odd"))
+        plane = data_plane(group, posted.put, stripe_of=0)
+        plane.vault.bind(0, X, 0)
+        plane.execute(do.Protect(rank=0, label=X, member_offers=offers))  # it waits for the others' offers
+        if is_over:
+            plane.shut(1)
+            assert posted.get(timeout=DEADLINE_S) == ev.LinksQuiet(generation=1)
+        else:
+            for node in group.nodes[1:]:
+                node.links.shut(1)
+            assert posted.get(timeout=DEADLINE_S) == ev.LinkFailed(generation=1, rank=0, other=1, label=X)
+            plane.shut(1)
+            assert posted.get(timeout=DEADLINE_S) == ev.LinksQuiet(generation=1)
+        assert posted.empty()
+        plane.links.close()
+        plane.vault.drop(0)
 
 
 def test_a_chunk_that_was_changed_on_its_way_does_not_count() -> None:
@@ -456,6 +492,7 @@ def test_a_second_attempt_tells_of_a_chunk_again_and_does_not_touch_it() -> None
                 request(stream, WRITE, X, 2, position, 0, length)
                 send(stream, bytes(length))
                 request(stream, FINISH, X, 2, position, 0, 0, digest=joint(of_blocks(np.zeros(length, np.uint8))))
+            assert stream.receive_bytes(1) == YES, "a chunk that is there already is stored"
             assert stream.receive_bytes(1) == b"", "parity of another digest is refused"
         group.wait_stored({(2, X, data)})
         check_slot(group, 2, states[2])

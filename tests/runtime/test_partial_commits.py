@@ -20,7 +20,7 @@ from perdure.core.snapshot_index import BLOCK_BYTES, SnapshotIndex, replicated_s
 from perdure.runtime import exchange, links, tasks, vault_client
 from perdure.runtime.dirty_pages import DirtyPages
 from perdure.runtime.vault_protocol import CONFIRM, MAP, REQUEST, LinkDown, request
-from perdure.streams import Stream, dial
+from perdure.streams import GivenUp, Stream, connect
 from perdure.streams.pairs import pair
 from tests.runtime.cluster import Cluster, cluster
 from tests.runtime.test_dirty_pages import can_watch
@@ -192,11 +192,11 @@ def test_links_are_dialled_once_a_generation(maps_peers: bool, monkeypatch: pyte
     """A dial costs more than a commit of which little has changed."""
     dialled: list[str] = []
 
-    def noted(address: str) -> Stream:
+    def noted(address: str, given_up: GivenUp) -> Stream:
         dialled.append(address)
-        return dial(address)
+        return connect(address, given_up)
 
-    monkeypatch.setattr(links, "dial", noted)
+    monkeypatch.setattr(links, "connect", noted)
     with cluster(4, 2, maps_peers=maps_peers) as group:
         ranks = Ranks(group, states_of(4))
         ranks.commit(0)

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -32,6 +33,13 @@ sys.stdin.readline()
 try: peer.sendall(b"y"); print("data" if peer.recv(1) else "end")
 except TimeoutError: print("silence")
 except OSError: print("end")
+"""
+
+
+DIAL = """
+import sys
+from perdure.streams import connect
+connect(sys.argv[1]); print("connected")
 """
 
 
@@ -152,3 +160,20 @@ def _in_namespaces(namespaces: set[str]) -> list[int]:
                 if os.readlink(f"/proc/{entry}/ns/net") in namespaces:
                     found.append(int(entry))
     return found
+
+
+def test_a_connection_is_made_when_a_link_is_back_that_was_down_for_longer_than_the_kernel_waits(hosts: MakeHosts) -> None:
+    """After three seconds connect(2) fails with EHOSTUNREACH; a job waits longer for a node."""
+    client, server = hosts(2)
+    listening = server.popen([sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True)
+    assert listening.stdout is not None
+    assert listening.stdout.readline() == "up\n"
+    client.link_down()
+    link_up = threading.Timer(4.0, client.link_up)
+    link_up.start()
+    began = time.monotonic()
+    dialled = client.run([sys.executable, "-c", DIAL, f"tcp:{server.address}:7000"])
+    took_s = time.monotonic() - began
+    link_up.join()
+    assert dialled.stdout == "connected\n", dialled
+    assert took_s > 3.5

@@ -143,6 +143,16 @@ class ResultWrong:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFailed:
+    """Work that a label needs, for `rank`, ended because the link to the agent of `other` failed. The links were not shut."""
+
+    generation: int
+    rank: int
+    other: int
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoMemory:
     """Memory that a label needs cannot be had (rule C8)."""
 
@@ -184,7 +194,8 @@ class Tick:
 
 AgentEvent = (
     OrchestratorSaid | OrchestratorGone | PeerSaid | WorkerSaid | WorkerEnded | LinksQuiet | ParityStored | SlotRestored
-    | ReplicatedStored | ChunkStored | SlotVerified | SlotCopied | Scrubbed | Repaired | ResultWrong | NoMemory | Sampled | Tick
+    | ReplicatedStored | ChunkStored | SlotVerified | SlotCopied | Scrubbed | Repaired | ResultWrong | LinkFailed | NoMemory | Sampled
+    | Tick
 )  # fmt: skip
 
 # ---- at the orchestrator --------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ of `Links`, which post their results as events for the loop. It decides nothing,
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Sequence
 
@@ -29,7 +30,10 @@ from perdure.runtime.reception import Admission
 from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
+from perdure.runtime.vault_protocol import LinkDown
 from perdure.streams.addresses import on_one_host
+
+logger = logging.getLogger(__name__)
 
 VaultCommand = (
     do.BindSlot | do.CopySlot | do.MoveLabel | do.ExposeSlot | do.ForgetLabel | do.DropRank | do.Protect | do.Restore | do.Decode
@@ -68,7 +72,7 @@ class DataPlane:
                 self._protect(command)
                 self._injector.at("encoding", command.label.superstep)
             case do.Restore():
-                self._on_links(lambda task: restore(task, command, self._post), "restore", command.rank)
+                self._on_links(lambda task: restore(task, command, self._post), "restore", command.rank, needed_by=command.label)
                 self._injector.at("restoring", command.label.superstep)
             case do.Decode(tasks=tasks):
                 self._decode(tasks)
@@ -115,14 +119,22 @@ class DataPlane:
         for fault in self._injector.flips(rank, label.superstep):
             flip(self.vault, rank, label, self._geometry_of(rank), fault.where, fault.seed)
 
-    def _on_links(self, work: Callable[[Task], None], name: str, rank: int) -> None:
-        """Runs work that needs links of this generation on a thread of its own."""
+    def _on_links(self, work: Callable[[Task], None], name: str, rank: int, needed_by: Label | None = None) -> None:
+        """Run work that needs links of this generation on a thread of its own.
+
+        `needed_by`: the label that the job waits for, and that has no other chance in this generation (rule T8).
+        """
         plan = self._plan()
 
         def body() -> None:
             task = Task(self.links, self.vault, plan, self._state.me)
             try:
                 work(task)
+            except LinkDown as error:
+                if needed_by is not None and not self.links.over(plan.generation):
+                    other = task.failed_rank()
+                    logger.info("%s of %s for rank %d: the link to rank %d failed: %s", name, needed_by, rank, other, error)
+                    self._post(ev.LinkFailed(generation=plan.generation, rank=rank, other=other, label=needed_by))
             except (ConfigError, MemoryError) as error:
                 self._post(ev.NoMemory(rank=rank, text=str(error) or "no memory left to work in"))
             finally:
@@ -145,7 +157,7 @@ class DataPlane:
             exchange.protect(task, command)
 
         if geometry.m:
-            self._on_links(work, "protect", command.rank)
+            self._on_links(work, "protect", command.rank, needed_by=command.label)
         else:
             note()
 
@@ -167,7 +179,7 @@ class DataPlane:
             for one in tasks:
                 exchange.decode(task, one)
 
-        self._on_links(work, "decode", tasks[0].wanted[0][1])
+        self._on_links(work, "decode", tasks[0].wanted[0][1], needed_by=tasks[0].label if is_urgent else None)
 
     def _verify(self, command: do.VerifySlot) -> None:
         geometry = self._geometry_of(command.rank)

@@ -119,6 +119,8 @@ def _transform(
                 source.confirm()
         for output, room in zip(outputs, rooms, strict=True):
             output.put(start, room, last=last)
+    for output in outputs:
+        output.confirm()
 
 
 def _copy(tile: Bytes, room: Bytes) -> None:

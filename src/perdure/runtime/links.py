@@ -5,8 +5,8 @@ that generation. `shut` ends all links of the generations up to one, and `wait_q
 this machine is used again by later tasks; a thread that waits to be asked counts as quiet as long as its generation is not shut.
 What is sent on a link is in `vault_protocol`, `vault_client` and `vault_server`.
 
-Nothing vanishes on a thread of the data plane: a link that ends is silent here, because whoever detects the loss behind it reports it;
-any other exception is a fault of ours, and ends the agent with its traceback on standard error, so that the node counts as lost.
+Nothing vanishes on a thread of the data plane: the task whose link failed reports it if a label needs the task (`data_plane`); any other
+exception is a fault of ours, and ends the agent with its traceback on standard error, so that the node counts as lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from perdure.runtime.vault import NotHeld, Vault
 from perdure.runtime.vault_client import PeerMaps
 from perdure.runtime.vault_protocol import LinkDown
 from perdure.runtime.vault_server import VaultServer
-from perdure.streams import Stream, dial
+from perdure.streams import Stream, connect
 
 BUFFER_BYTES: Final = 4 << 20
 """Bytes; the kernel takes less where its limits are lower. Measured: larger ones bring nothing on loopback."""
@@ -197,16 +197,15 @@ class Links:
                     raise LinkDown("the generation is over")
                 if self._idle.get((address, generation)):
                     return self._idle[address, generation].pop()
-                stream = dial(address)
-                self._streams[stream] = generation
+            stream = connect(address, lambda: self.over(generation))
         except OSError as error:
             check_resources("no link can be made", error)
             raise LinkDown(str(error)) from None
         try:
-            stream.set_bulk(BUFFER_BYTES)
+            self._note(stream, generation)
             stream.set_timeout(LINK_TIMEOUT_S)
             stream.send(self._admission.hello(DATA, generation))
-        except OSError as error:
+        except OSError as error:  # LinkDown too
             self.hang_up(stream)
             raise LinkDown(str(error)) from None
         return stream

@@ -15,6 +15,7 @@ from perdure.mapping import Bytes
 from perdure.runtime.chunk_writer import ChunkWriter
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.tasks import Task
+from perdure.runtime.vault_client import stored
 from perdure.runtime.vault_protocol import FINISH, TILE_BYTES, WRITE, request, send
 from perdure.runtime.vault_server import finish_chunk
 from perdure.streams import Stream
@@ -28,6 +29,9 @@ class Output(Protocol):
 
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
         """The tile at `start` is there; with the last one, which is only put when all sources are confirmed, the chunk is finished."""
+
+    def confirm(self) -> None:
+        """Wait until the chunk is stored, after the last tile. LinkDown unless it was."""
 
 
 class EncodedOutput:
@@ -47,6 +51,9 @@ class EncodedOutput:
         self._digests += of_blocks(tile)
         if last:
             finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, bytes(self._digests))
+
+    def confirm(self) -> None:
+        """It is in this agent's vault."""
 
 
 class StoredOutput:
@@ -68,6 +75,9 @@ class StoredOutput:
             self._writer.store(start, part)
         if last:
             finish_chunk(self._links, self._rank, self._label, self._geometry, self._position, self._writer.digests())
+
+    def confirm(self) -> None:
+        """It is in this agent's vault."""
 
 
 class SentOutput:
@@ -101,6 +111,10 @@ class SentOutput:
                 self._ring.drain()
             digest = joint(bytes(self._digests)) if self._is_parity else 0
             request(self._stream, FINISH, self._label, self._rank, self._position, 0, 0, digest)
+
+    def confirm(self) -> None:
+        """A network may lose what was sent and tell only who still reads."""
+        stored(self._stream)
 
     def _write(self, start: int, part: Bytes) -> None:
         for first in range(0, len(part), TILE_BYTES):

@@ -119,6 +119,9 @@ class _Kept:
     def put(self, start: int, tile: Bytes, *, last: bool) -> None:
         """It is where it was computed."""
 
+    def confirm(self) -> None:
+        """It is where it was computed."""
+
 
 def repair(task: Task, command: do.Repair, post: Post) -> None:
     """Decodes the wrong chunks and stores what has its digest. A source that cannot be read is one more reason why an attempt fails."""

@@ -23,6 +23,7 @@ class Task:
         self.tile_bytes = TILE_BYTES * kernels.threads()
         """What is worked on at once."""
         self._streams: dict[tuple[int, int, int], Stream] = {}
+        self._dialled = -1
         self._rings: list[tuple[int, Bytes]] = []
 
     def to(self, rank: int, purpose: int, custodian: Custodian | None = None) -> Stream | None:
@@ -33,8 +34,13 @@ class Task:
         key = (agent, rank, purpose)
         if key not in self._streams:
             address = custodian.address if custodian else self.plan.address_of(agent)
+            self._dialled = rank
             self._streams[key] = self.links.dial(address, self.plan.generation)
         return self._streams[key]
+
+    def failed_rank(self) -> int:
+        """Return the rank whose link failed, as far as that can be seen: one that has ended, or the one that was dialled last."""
+        return next((rank for (_, rank, _), stream in self._streams.items() if stream.has_ended()), self._dialled)
 
     def agent_of(self, rank: int, custodian: Custodian | None) -> int:
         """Who is read: the home of `rank`, or a custodian of it."""

@@ -54,10 +54,20 @@ def still_up(stream: Stream) -> None:
 
 def confirmed(stream: Stream, label: Label, rank: int) -> None:
     """LinkDown unless it was."""
+    if _one_byte(stream) != YES:
+        raise LinkDown(f"{label} of rank {rank} was given up while it was read")
+
+
+def stored(stream: Stream) -> None:
+    """Wait for the answer to FINISH. LinkDown unless the chunk was stored with the digest that was sent."""
+    if (answer := _one_byte(stream)) != YES:
+        raise LinkDown(f"{answer!r} in place of the answer to a chunk")
+
+
+def _one_byte(stream: Stream) -> bytearray:
     answer = bytearray(1)
     receive_into(stream, memoryview(answer))
-    if answer != YES:
-        raise LinkDown(f"{label} of rank {rank} was given up while it was read")
+    return answer
 
 
 class PeerMaps:

@@ -1,9 +1,9 @@
 """The message format of a link between two agents: requests, their framing, and how a link fails.
 
-READ a range of a chunk · WRITE a range of a chunk · FINISH it, with the digest of the whole · OFFERS of a group · REPLICATED region ·
-MAP: the memory file that a chunk of data lies in, for an agent on the same machine · RING: memory through which a chunk will be handed over
-on the same machine, and TAKE what lies there (see `rings`) · CONFIRM: were all chunks of that rank and label that
-were read or mapped on this link the label's until now?
+READ a range of a chunk · WRITE a range of a chunk · FINISH it, with the digest of the whole, answered when it is stored · OFFERS of a
+group · REPLICATED region · MAP: the memory file that a chunk of data lies in, for an agent on the same machine · RING: memory through which
+a chunk will be handed over on the same machine, and TAKE what lies there (see `rings`) · CONFIRM: were all chunks of that rank and label
+that were read or mapped on this link the label's until now?
 
 `vault_client` sends requests, `vault_server` answers them.
 """
@@ -31,7 +31,8 @@ TILE_BYTES: Final = 1 << 20
 
 
 class LinkDown(ConnectionError):
-    """The link ended: the peer is gone, or the generation is over. Whoever waits for the task's result hears of that elsewhere."""
+    """The link failed: the peer is gone, the generation is over, or the network between both gave up. A task that a label needs reports it
+    (`LinkFailed`)."""
 
 
 def receive_into(stream: Stream, view: memoryview) -> None:

@@ -82,6 +82,7 @@ class VaultServer:
                 send(self._stream, YES)
             elif verb == FINISH:
                 self._finish(rank, label, geometry, position, digest)
+                send(self._stream, YES)
             elif verb == REPLICATED:
                 region = self._vault.replicated_view(rank, label)
                 self._links.count(label, len(region))

@@ -117,6 +117,10 @@ def _strike_node(cluster: Cluster, fault: SimFault, living: list[SimNode]) -> No
             cluster.world.touched.add(victim.number)
             deaf_to = -newest.number if newest is not None else -1
             cluster.world.network.cut(victim.number, deaf_to, cluster.world.schedule.now + _cut_s(fault))
+        case "unlink":
+            for node in [*living[fault.victim % len(living) :], *living]:
+                if node.vault.fail_link():
+                    break
         case "flip":
             _flip(cluster, victim)
         case _:

@@ -24,6 +24,7 @@ KINDS: Final = {
     "spare": "a node without ranks ends",
     "crash": "a worker ends",
     "hangup": "a worker's connection with another one ends, so it waits for ever",
+    "unlink": "a link between two vaults fails while a label is encoded or rebuilt, and both nodes live",
     "silence": "a node stops for ever",
     "stun": "a node stops for longer than silence is forgiven",
     "doze": "a node stops for a little longer than silence is forgiven",
@@ -57,7 +58,7 @@ PHASES: Final = (
     # a decision and a rebuild: reached after a first fault only
     "Seal", "ShutLinks", "LinksQuiet", "Sealed", "Gathered", "Accept", "Accepted", "Note",
     "Amend", "Restore", "SlotRestored", "Assign", "Decode", "ChunkStored",
-    "VerifySlot", "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
+    "LinkFailed", "VerifySlot", "SlotVerified", "Rebuilt", "Unwound", "StartWorker", "WorkerEnded", "WorkerLost",
     # the end
     "AskResult", "Traffic", "Result",
 )  # fmt: skip

@@ -54,11 +54,12 @@ def execute(vault: SimVault, command: Any) -> None:
         case do.Protect(rank=rank, label=label, member_offers=offers):
             vault.held[rank, label].members = offers
             if plan.parity:
-                vault.begin(plan.generation, _protect(vault, plan, rank, label))
+                vault.begin(plan.generation, _protect(vault, plan, rank, label), (rank, label))
         case do.Restore():
-            vault.begin(plan.generation, _restore(vault, plan, command))
+            vault.begin(plan.generation, _restore(vault, plan, command), (command.rank, command.label))
         case do.Decode(tasks=tasks):
-            vault.begin(plan.generation, _decode(vault, plan, tasks))
+            needed = (tasks[0].wanted[0][1], tasks[0].label) if any(task.urgent for task in tasks) else None
+            vault.begin(plan.generation, _decode(vault, plan, tasks), needed)
         case do.VerifySlot(rank=rank, label=label, parity=parity):
             vault.begin(plan.generation, _verify(vault, plan, rank, label, parity=parity))
         case do.Scrub(rank=rank, label=label):

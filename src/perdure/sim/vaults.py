@@ -58,7 +58,11 @@ class Work:
 
     generation: int
     body: Iterator[float | SimVault]
+    needed: tuple[int, Label] | None = None
+    """The rank and label that the job waits for (rule T8)."""
     scheduled: bool = False
+    is_cut: bool = False
+    """Its link has failed."""
 
 
 class SimVault:
@@ -131,9 +135,9 @@ class SimVault:
 
     # ---- threads -----------------------------------------------------------------------------------------------------------
 
-    def begin(self, generation: int, body: Iterator[float | SimVault]) -> None:
-        """Starts a thread that ends with its generation's links."""
-        work = Work(generation, body)
+    def begin(self, generation: int, body: Iterator[float | SimVault], needed: tuple[int, Label] | None = None) -> None:
+        """Start a thread that ends with its generation's links. `needed`: see `Work`."""
+        work = Work(generation, body, needed)
         self._works.append(work)
         self._go_on(work, CHUNK_S)
 
@@ -147,11 +151,14 @@ class SimVault:
         if work not in self._works:
             return
         try:
-            if work.generation <= self.shut:
+            if work.generation <= self.shut or work.is_cut:
                 raise SimLinkDown
             what = next(work.body)
-        except (StopIteration, SimLinkDown):
+        except (StopIteration, SimLinkDown) as error:
             self._works.remove(work)
+            if isinstance(error, SimLinkDown) and work.generation > self.shut and work.needed is not None:
+                rank, label = work.needed
+                self.node.post(ev.LinkFailed(generation=work.generation, rank=rank, other=rank, label=label))
             self._tell_quiet()
             return
         if isinstance(what, SimVault):
@@ -164,6 +171,15 @@ class SimVault:
         waiting, self._waiting = self._waiting, []
         for vault, work in waiting:
             vault._go_on(work, 0.0)
+
+    def fail_link(self) -> bool:
+        """Let the link of one thread fail, of those that a label needs. False: there is none."""
+        for work in self._works:
+            if work.needed is not None and not work.is_cut:
+                work.is_cut = True
+                self._go_on(work, 0.0)
+                return True
+        return False
 
     def end_links(self, generation: int) -> None:
         """End all links up to `generation`, and with them the threads that use them."""

@@ -57,6 +57,8 @@ def _take(state: AgentState, event: ev.AgentEvent, now: float) -> list[do.AgentC
             return scrub.repaired(state, event)
         case ev.ResultWrong():
             return restore.result_wrong(state, event)
+        case ev.LinkFailed():
+            return membership.link_failed(state, event)
         case ev.NoMemory(rank=rank, text=text):
             return [commit.job_error(state, "ConfigError", f"rank {rank} on node {state.node}: {text}")]
         case ev.Sampled(samples=samples):

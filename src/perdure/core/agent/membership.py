@@ -127,6 +127,16 @@ def links_quiet(state: AgentState, generation: int, now: float) -> list[do.Agent
     return out
 
 
+def link_failed(state: AgentState, event: ev.LinkFailed) -> list[do.AgentCommand]:
+    """T8: nobody repeats the work in this generation. A label that is committed needs it no more."""
+    committed = state.current.committed
+    if state.phase is not MembershipPhase.MEMBER or event.generation != state.generation:
+        return []
+    if state.has_reported_link(event.rank, event.label) or (committed is not None and event.label <= committed):
+        return []
+    return [state.report(msg.RankLinkEnded(generation=state.generation, rank=event.rank, other=event.other, label=event.label))]
+
+
 def _answer_seal(state: AgentState) -> list[do.AgentCommand]:
     if not state.current.quiet or state.current.seal_to_answer is None:
         return []

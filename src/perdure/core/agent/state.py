@@ -21,6 +21,7 @@ from perdure.core.messages import (
     Prepared,
     Progress,
     RankCosts,
+    RankLinkEnded,
     RankReport,
     Relayed,
     Vote,
@@ -280,6 +281,10 @@ class AgentState:
         """Return what sends a fact that the orchestrator must act on; the next orchestrator gets it too (D7)."""
         self.current.to_repeat.append(message)
         return TellOrchestrator(message=message)
+
+    def has_reported_link(self, rank: int, label: Label | None) -> bool:
+        """Was a failed connection of this rank, for this label, reported in this generation?"""
+        return any(isinstance(word, RankLinkEnded) and (word.rank, word.label) == (rank, label) for word in self.current.to_repeat)
 
     def take_up(self, plan: Plan) -> None:
         """Begin a generation. What is asked along its plan may have come before the plan."""

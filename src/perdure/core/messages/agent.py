@@ -242,11 +242,16 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankLinkEnded:
-    """The rank has seen its connection with another one end: the other one is about to be lost, or nobody is, and both wait for ever."""
+    """The connection of a rank, or of its agent, with another one failed: the other one is about to be lost, or none is and both wait for
+    ever (rule T8).
+
+    `label`: the label that the agents were encoding or rebuilding; None for a connection of the ranks themselves.
+    """
 
     generation: int
     rank: int
     other: int
+    label: Label | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,8 +135,9 @@ def _of_workers(
             return [do.Publish(event=started)]
         case msg.WorkerLost():
             return _worker_lost(state, message, now)
-        case msg.RankLinkEnded() if message.generation == generation and state.current.lost_link is None:
-            state.current.lost_link = LostLink(rank=message.rank, other=message.other, since=now)
+        case msg.RankLinkEnded() if message.generation == generation:
+            link = LostLink(rank=message.rank, other=message.other, since=now, label=message.label)
+            state.current.lost_links.append(link)
             return []
         case msg.Raised() if message.generation == generation:
             return _raised(state, message)
@@ -312,8 +313,11 @@ def tick(state: OrchestratorState, late_s: float, now: float) -> Commands:
 
 def _lost_link(state: OrchestratorState, now: float) -> Commands:
     """T8: whoever is lost behind it would be known by now. With the next generation all connections are new."""
-    link, patience_s = state.current.lost_link, state.settings.silence_s + state.settings.suspect_s
-    if link is None or state.phase is not GenerationPhase.COUNTING or now - link.since <= patience_s:
+    if not state.current.lost_links or state.phase not in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING):
+        return []
+    state.current.lost_links = [link for link in state.current.lost_links if _is_missed(state, link)]
+    link = next(iter(state.current.lost_links), None)
+    if link is None or now - link.since <= state.settings.silence_s + state.settings.suspect_s:
         return []
     state.link_losses += 1
     if state.link_losses >= state.settings.crash_limit:
@@ -323,6 +327,14 @@ def _lost_link(state: OrchestratorState, now: float) -> Commands:
         )
         return recovery.finish(state, "EngineFailed", text)
     return [do.Publish(event=LinkLostEvent(rank=link.rank, other=link.other)), *recovery.start_seal(state, now)]
+
+
+def _is_missed(state: OrchestratorState, link: LostLink) -> bool:
+    """Does anyone still wait for what went over the connection? Ranks do until the generation is over; what a label needed is there once
+    it is committed, or the base once it is rebuilt."""
+    if link.label is None or state.phase is GenerationPhase.REBUILDING:
+        return True
+    return state.committed is None or link.label > state.committed
 
 
 def _deadlock(state: OrchestratorState, now: float) -> Commands:

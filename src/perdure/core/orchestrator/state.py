@@ -112,11 +112,15 @@ class Complaint:
 
 @dataclass(slots=True, kw_only=True)
 class LostLink:
-    """A connection between two ranks that has ended, since when it is known (s); nobody is known to be lost (rule T8)."""
+    """A connection between two ranks, or their agents, that has failed, since when it is known (s); nobody is known to be lost (rule T8).
+
+    `label`: the label whose encoding or rebuild needed it; None for a connection of the ranks themselves.
+    """
 
     rank: int
     other: int
     since: float
+    label: Label | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -201,8 +205,8 @@ class GenerationState:
     """(superstep, rank) of the newest one in `offered`."""
     first_end: Offered | None = None
     """The one in `at_end` that had come the least far before."""
-    lost_link: LostLink | None = None
-    """The first connection between ranks that has ended."""
+    lost_links: list[LostLink] = field(default_factory=list)
+    """Connections between ranks or their agents that have failed, the first one first."""
 
 
 @dataclass(slots=True, kw_only=True)
