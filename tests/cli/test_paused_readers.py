@@ -16,6 +16,7 @@ import pytest
 from tests.cli.test_command import wait_for
 from tests.faults.conftest import PROGRAM
 
+from perdure.core.job_events import EventsDroppedEvent, ProgressEvent, TimedEvent
 from perdure.launch.event_queue import EventQueue
 
 PRINTS = str(pathlib.Path(__file__).parents[1] / "programs" / "prints_much.py")
@@ -102,17 +103,17 @@ def test_ranks_whose_output_nobody_reads_wait_are_not_hung_and_recover(tmp_path:
 
 
 def test_events_that_do_not_fit_are_counted_in_their_place() -> None:
-    reads, taken = threading.Event(), list[dict[str, Any]]()
+    reads, taken = threading.Event(), list[TimedEvent]()
 
-    def take(event: dict[str, Any]) -> None:
+    def take(event: TimedEvent) -> None:
         reads.wait()
         taken.append(event)
 
     queue = EventQueue(take, name="test", events_max=4)
     for number in range(10):
-        queue.put({"t": float(number), "event": "progress", "superstep": number})
+        queue.put(TimedEvent(t=float(number), event=ProgressEvent(superstep=number)))
     assert not queue.close(patience_s=0.01)
     reads.set()
     assert queue.close()
-    assert [event.get("superstep") for event in taken] == [0, 1, 2, 3, None]
-    assert taken[-1] == {"v": 1, "t": 9.0, "event": "events_dropped", "count": 6}
+    assert [timed.event for timed in taken[:-1]] == [ProgressEvent(superstep=number) for number in range(4)]
+    assert taken[-1] == TimedEvent(t=9.0, event=EventsDroppedEvent(count=6))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any
 
-TakeEvent = Callable[[dict[str, Any]], None]
+from perdure.core.job_events import TimedEvent
+
+TakeEvent = Callable[[TimedEvent], None]
 
 
 def dispensable(what: str, take: TakeEvent) -> TakeEvent:
@@ -17,7 +18,7 @@ def dispensable(what: str, take: TakeEvent) -> TakeEvent:
     """
     failed = False
 
-    def carefully(event: dict[str, Any]) -> None:
+    def carefully(event: TimedEvent) -> None:
         nonlocal failed
         if failed:
             return

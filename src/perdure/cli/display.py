@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from perdure.cli.best_effort import TakeEvent, dispensable, print_error
+from perdure.cli.best_effort import dispensable, print_error
 from perdure.cli.output_pipe import printed_above
 from perdure.cli.parts import bar, clock, progress_words
 from perdure.cli.watch import Watch
@@ -42,7 +42,7 @@ from perdure.core.job_events import (
     WorkerLostEvent,
 )
 from perdure.launch.event_queue import EventQueue
-from perdure.wire.event_json import on_json
+from perdure.wire.event_json import TypedListener, on_json
 
 USUAL_WIDTH: Final = 80
 """Of a terminal that does not know its size."""
@@ -111,18 +111,29 @@ def _step(event: ChunkWrongEvent | ChunkRepairedEvent | ChunkUnrepairedEvent | D
 
 
 @contextlib.contextmanager
-def display(*, to_terminal: bool) -> Iterator[TakeEvent]:
-    """Give a function that queues events, which a thread shows on standard error; a reader that stops holds up nobody else."""
+def display(*, to_terminal: bool) -> Iterator[TypedListener]:
+    """Give a function that takes events. A thread writes to standard error, so a reader that stops holds up nobody else."""
     if not to_terminal:
-        with EventQueue(dispensable("the display", on_json(_Lines().take)), name="display") as queue:
-            yield queue.put
+        lines = _Lines()
+        with EventQueue(dispensable("the display", lines.show), name="display") as queue:
+            yield _queued(lines, queue)
         return
     # rich asks descriptors 0 to 2 for their size, which may all be pipes soon.
     width = None if os.isatty(0) else os.get_terminal_size(2).columns or USUAL_WIDTH
     with os.fdopen(os.dup(2), "w") as terminal:
         shown = _Bar(Console(file=terminal, width=width))
-        with shown.live, printed_above(shown.lines), EventQueue(dispensable("the display", on_json(shown.take)), name="display") as queue:
-            yield queue.put
+        with shown.live, printed_above(shown.lines), EventQueue(dispensable("the display", shown.show), name="display") as queue:
+            yield _queued(shown, queue)
+
+
+def _queued(display: _Bar | _Lines, queue: EventQueue) -> TypedListener:
+    """Return a function that notes an event, and queues it only if it is to be written: for most events no thread need wake."""
+
+    def take(timed: TimedEvent) -> None:
+        if display.note(timed):
+            queue.put(timed)
+
+    return on_json(take)
 
 
 class _Bar:
@@ -143,11 +154,14 @@ class _Bar:
         """Whole lines of the program's output."""
         self._console.print(Text.from_ansi(text), soft_wrap=True, highlight=False)
 
-    def take(self, timed: TimedEvent) -> None:
+    def note(self, timed: TimedEvent) -> bool:
+        """Take the event into account. True: there is a line to `show`."""
         self._watch.take(timed)
-        text = in_words(timed.event)
-        if text:
-            self._console.print(f"[dim]{timed.t:8.2f} s[/dim]  {text}", highlight=False)
+        return bool(in_words(timed.event))
+
+    def show(self, timed: TimedEvent) -> None:
+        """Write the line of an event, above the bar."""
+        self._console.print(f"[dim]{timed.t:8.2f} s[/dim]  {in_words(timed.event)}", highlight=False)
 
 
 class _Lines:
@@ -155,12 +169,18 @@ class _Lines:
         self._watch = Watch(time.monotonic)
         self._next = EVERY_S
 
-    def take(self, timed: TimedEvent) -> None:
+    def note(self, timed: TimedEvent) -> bool:
+        """Take the event into account. True: there is a line to `show`."""
         self._watch.take(timed)
-        text = in_words(timed.event)
         if isinstance(timed.event, ProgressEvent) and timed.t >= self._next:
             self._next = timed.t + EVERY_S
+            return True
+        return bool(in_words(timed.event))
+
+    def show(self, timed: TimedEvent) -> None:
+        """Write the line of an event."""
+        text = in_words(timed.event)
+        if isinstance(timed.event, ProgressEvent):
             left = self._watch.time_left_s
             text = progress_words(self._watch) + ("" if left is None else f"; {clock(left)} left")
-        if text:
-            print_error(f"{timed.t:8.2f} s  {text}")
+        print_error(f"{timed.t:8.2f} s  {text}")

@@ -7,13 +7,13 @@ import io
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from perdure.cli.best_effort import dispensable
+from perdure.cli.best_effort import TakeEvent, dispensable
 from perdure.cli.display import display
 from perdure.cli.grouping import ChosenGroupSize, FailureDomains, NodeLabel, NodeMemory, Racks, bytes_of, group_size_of, wish
 from perdure.cli.hosts import HostList, HostsFile, Python, Shell, hosts_engine
@@ -31,6 +31,7 @@ from perdure.cli.options import (
 from perdure.cli.settings import parse_settings
 from perdure.cli.summary import in_words
 from perdure.core.faults import GRAMMAR
+from perdure.core.job_events import TimedEvent
 from perdure.core.layout import nodes_with_ranks
 from perdure.core.settings import Settings
 from perdure.errors import ConfigError
@@ -39,9 +40,9 @@ from perdure.launch.event_queue import EventQueue
 from perdure.launch.plain import plain
 from perdure.launch.program import MODULE
 from perdure.logs import configure
+from perdure.wire.event_json import on_json, to_json
 
 DEFAULTS = Settings()
-TakeEvent = Callable[[dict[str, Any]], None]
 
 CommitEvery = Annotated[
     str | None, typer.Option(metavar="K|auto", help="Supersteps between commits. Default: what the program says.", rich_help_panel="Shape")
@@ -183,15 +184,15 @@ def run_command(
     with _event_file(events) as written:
         with display(to_terminal=sys.stderr.isatty()) as shown:
 
-            def on_event(event: dict[str, Any]) -> None:
-                shown(event)
+            def take(event: TimedEvent) -> None:
+                shown.take(event)
                 written(event)
 
             report = run(
                 program, engine=on_hosts or engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity,
                 group_size=group_size_of(group_size), node_memory_bytes=bytes_of(node_memory),
                 failure_domains=domains.failure_domains, node_labels=domains.node_labels,
-                commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_event,
+                commit_every=parse_interval(commit_every), raw_arguments=words, faults=fault or [], on_event=on_json(take),
                 settings=replace(
                     parse_settings(setting or [], hang_timeout, unwind_timeout),
                     track_writes=track_writes, log_level=log_level, log_json=log_json,
@@ -231,8 +232,8 @@ def _event_file(path: pathlib.Path | None) -> Iterator[TakeEvent]:
     except OSError as error:
         raise ConfigError(f"--events {path}: {error.strerror}") from error
 
-    def write(event: dict[str, Any]) -> None:
-        _write_whole(file, json.dumps(plain(event), allow_nan=False).encode() + b"\n")
+    def write(event: TimedEvent) -> None:
+        _write_whole(file, json.dumps(plain(to_json(event)), allow_nan=False).encode() + b"\n")
 
     with file, EventQueue(dispensable(f"--events {path}", write), name="events") as queue:
         yield queue.put

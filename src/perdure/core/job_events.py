@@ -357,7 +357,7 @@ class TimedEvent:
 
 def name_of(event: JobEvent) -> str:
     """Return the name of the event in the JSON form."""
-    return name_of_type(type(event))
+    return _NAMES[type(event)]
 
 
 def name_of_type(kind: type[JobEvent]) -> str:
@@ -367,3 +367,4 @@ def name_of_type(kind: type[JobEvent]) -> str:
 
 EVENT_TYPES: Final[dict[str, type[JobEvent]]] = {name_of_type(kind): kind for kind in typing.get_args(JobEvent)}
 """The classes by the names of their events, in the order of `docs/events.md`."""
+_NAMES: Final[dict[type[JobEvent], str]] = {kind: name for name, kind in EVENT_TYPES.items()}

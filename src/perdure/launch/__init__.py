@@ -31,7 +31,7 @@ from perdure.launch.threads import run_threads
 from perdure.logs import check_level
 from perdure.runtime.posix import available_bytes
 from perdure.runtime.session import CHECK_RESTORE, RankParameters
-from perdure.wire.event_json import to_json
+from perdure.wire.event_json import typed
 
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
@@ -132,11 +132,12 @@ def run(
     )  # fmt: skip
     check_parameters(parameters, ranks)
     account = Account(name, settings)
+    listen = None if on_event is None else typed(on_event)
 
     def take(timed: TimedEvent) -> None:
         account.take(timed)
-        if on_event is not None:
-            on_event(to_json(timed))
+        if listen is not None:
+            listen(timed)
 
     if engine == "threads":
         if faults or return_after_s is not None:

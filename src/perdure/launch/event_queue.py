@@ -9,10 +9,9 @@ import collections
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from perdure.core.job_events import EventsDroppedEvent, TimedEvent
-from perdure.wire.event_json import to_json
 
 EVENTS_MAX: Final = 10_000
 """Events that wait for a reader: some megabytes, and at ten events a second a quarter of an hour. Arbitrary."""
@@ -20,7 +19,6 @@ PATIENCE_S: Final = 30.0
 """How long the end of a job waits for a reader that reads nothing. Arbitrary."""
 PATIENCE_INTERRUPTED_S: Final = 1.0
 """The same after Ctrl-C or SIGTERM. Arbitrary."""
-Event = dict[str, Any]
 
 
 class EventQueue:
@@ -29,10 +27,10 @@ class EventQueue:
     `put` never blocks. `take` is called on one thread, with the events in their order, and should raise nothing.
     """
 
-    def __init__(self, take: Callable[[Event], None], *, name: str, events_max: int = EVENTS_MAX) -> None:
+    def __init__(self, take: Callable[[TimedEvent], None], *, name: str, events_max: int = EVENTS_MAX) -> None:
         self._take, self._events_max = take, events_max
         self._changed = threading.Condition()
-        self._waiting: collections.deque[Event] = collections.deque()
+        self._waiting: collections.deque[TimedEvent] = collections.deque()
         self._dropped = 0
         self._dropped_at = 0.0
         self._taken = 0
@@ -40,13 +38,13 @@ class EventQueue:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: TimedEvent) -> None:
         """Queue an event, or drop it if the queue is full. After a drop the queue takes events again when it is half empty."""
         with self._changed:
             limit = self._events_max // 2 if self._dropped else self._events_max
             if len(self._waiting) >= limit:
                 self._dropped += 1
-                self._dropped_at = event["t"]
+                self._dropped_at = event.t
                 return
             self._mark_the_gap()
             self._waiting.append(event)
@@ -76,7 +74,7 @@ class EventQueue:
 
     def _mark_the_gap(self) -> None:
         if self._dropped:
-            self._waiting.append(to_json(TimedEvent(t=self._dropped_at, event=EventsDroppedEvent(count=self._dropped))))
+            self._waiting.append(TimedEvent(t=self._dropped_at, event=EventsDroppedEvent(count=self._dropped)))
             self._dropped = 0
             self._changed.notify_all()
 

@@ -13,13 +13,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from perdure.core.job_events import CommittedEvent
+from perdure.core.job_events import CommittedEvent, TimedEvent
 from perdure.core.layout import nodes_with_ranks
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import Report, run
 from perdure.launch.domains import domains_of
 from perdure.launch.shapes import homes_of, parity_of
-from perdure.wire.event_json import from_json
+from perdure.wire.event_json import on_json, typed
 
 Digests = dict[int, dict[str, tuple[str, ...]]]
 """Superstep -> item -> digest by rank; the end counts as the superstep after the last."""
@@ -126,15 +126,16 @@ def _recorded(
 ) -> tuple[Digests, Report]:
     """One run, and the digests of all its commits; of one that was made again after a loss, the later ones."""
     digests: Digests = {}
+    with watch() as shown:
+        show = typed(shown)
 
-    def note(event: dict[str, Any]) -> None:
-        show(event)
-        match from_json(event).event:
-            case CommittedEvent(superstep=superstep, digests=of_items):
-                digests[superstep] = of_items
+        def note(timed: TimedEvent) -> None:
+            show(timed)
+            match timed.event:
+                case CommittedEvent(superstep=superstep, digests=of_items):
+                    digests[superstep] = of_items
 
-    with watch() as show:
-        report = run(main, commit_every=commit_every, faults=faults, on_event=note, **options)
+        report = run(main, commit_every=commit_every, faults=faults, on_event=on_json(note), **options)
     return digests, report
 
 

@@ -25,6 +25,7 @@ from perdure.wire.event_json import event_of, fields_of
 from perdure.wire.frames import WireError
 
 _NAME: Final = "perdure"
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _BEGINNING: Final = b'{"perdure": '
 SHOWN_BYTES: Final = 200
 """Of a line that is no message, in an error. Arbitrary."""
@@ -37,7 +38,7 @@ def encode(message: msg.StreamMessage) -> bytes:
             fields: dict[str, Any] = {"event": name_of(event), "fields": fields_of(event)}
         case _:
             fields = msgspec.to_builtins(message)
-    text = json.dumps({_NAME: type(message).__name__, **fields}, ensure_ascii=False)
+    text = _JSON.encode({_NAME: type(message).__name__, **fields})
     return text.encode(errors="backslashreplace") + b"\n"  # a lone surrogate has no bytes, and this writes it as JSON does
 
 

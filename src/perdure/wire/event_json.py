@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
 from perdure.core.job_events import EVENT_TYPES, FORMAT_VERSION, JobEvent, TimedEvent, name_of
 from perdure.wire.frames import WireError
+
+_SCALARS: Final = (str, int, float, type(None))
+_FIELDS: Final[dict[type[JobEvent], tuple[tuple[str, bool], ...]]] = {
+    kind: tuple((one.name, one.default is dataclasses.MISSING) for one in dataclasses.fields(kind)) for kind in EVENT_TYPES.values()
+}
+"""The names of the fields of each event, and whether the JSON form has the field also where it is None."""
 
 
 def to_json(timed: TimedEvent) -> dict[str, Any]:
@@ -35,15 +42,31 @@ def from_json(line: Mapping[str, Any]) -> TimedEvent:
     return TimedEvent(t=float(t), event=event_of(name, line))
 
 
-def on_json(take: Callable[[TimedEvent], None]) -> Callable[[Mapping[str, Any]], None]:
+@dataclass(frozen=True, slots=True)
+class TypedListener:
+    """A function for `perdure.run(on_event=...)` whose `take` receives each event as its class."""
+
+    take: Callable[[TimedEvent], None]
+
+    def __call__(self, line: Mapping[str, Any]) -> None:
+        """Take the event of a JSON form. WireError: there is none."""
+        self.take(from_json(line))
+
+
+def on_json(take: Callable[[TimedEvent], None]) -> TypedListener:
     """Return a function for `perdure.run(on_event=...)` that calls `take` with the event as its class."""
-    return lambda line: take(from_json(line))
+    return TypedListener(take)
+
+
+def typed(listener: Callable[[dict[str, Any]], None]) -> Callable[[TimedEvent], None]:
+    """Return a function that calls `listener` with the JSON form of an event. A `TypedListener` receives the event itself."""
+    return listener.take if isinstance(listener, TypedListener) else lambda timed: listener(to_json(timed))
 
 
 def fields_of(event: JobEvent) -> dict[str, Any]:
     """Return the fields of an event as JSON has them. One with the default None is left out where it is None."""
-    values = ((one.name, getattr(event, one.name), one.default) for one in dataclasses.fields(event))
-    return {name: _plain(value) for name, value, default in values if value is not None or default is dataclasses.MISSING}
+    values = ((name, getattr(event, name), is_always_there) for name, is_always_there in _FIELDS[type(event)])
+    return {name: _plain(value) for name, value, is_always_there in values if value is not None or is_always_there}
 
 
 def event_of(name: Any, fields: Mapping[str, Any]) -> JobEvent:
@@ -59,6 +82,8 @@ def event_of(name: Any, fields: Mapping[str, Any]) -> JobEvent:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, _SCALARS):
+        return value
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     if isinstance(value, dict):
