@@ -263,7 +263,7 @@ def test_l3_one_that_is_within_a_long_message_is_heard() -> None:
     job.runs()
     for _ in range(4):
         assert job.tick(HEARTBEAT_TIMEOUT_S - 0.1) == []
-        job.take(ev.OrchestratorHeard(orchestrator=1, is_within_message=True))
+        job.take(ev.OrchestratorPartReceived(orchestrator=1))
 
 
 def test_t3_a_supervisor_that_was_late_gives_the_orchestrator_time_to_be_heard() -> None:
@@ -415,9 +415,9 @@ def test_l7_a_result_that_is_being_received_gets_more_time() -> None:
         job.take(ev.NodeEnded(agent=agent, how="exited with status 0"))
     job.orchestrator(1, msg.ResultPiece(data=b"x"))
     assert job.tick(LAST_WORDS_S) == []
-    job.take(ev.OrchestratorHeard(orchestrator=1, is_within_message=True))
+    job.take(ev.OrchestratorPartReceived(orchestrator=1))
     assert job.tick(LAST_WORDS_S) == []
-    job.take(ev.OrchestratorHeard(orchestrator=1, is_within_message=False))
+    job.orchestrator(1, msg.OrchestratorAlive())
     job.tick(LAST_WORDS_S)
     assert job.end()[0] == "EngineFailed"
 

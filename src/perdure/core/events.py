@@ -278,11 +278,10 @@ class OrchestratorReported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorHeard:
-    """Bytes have come from the orchestrator. `is_within_message`: the last of them begin a message that is not complete."""
+class OrchestratorPartReceived:
+    """A part of a message has come from the orchestrator, and its rest has not."""
 
     orchestrator: int
-    is_within_message: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,5 +311,5 @@ class StoppedFound:
 
 SupervisorEvent = (
     JobBegun | NodeCame | NodeNotStarted | NodeReported | NodeEnded | OrchestratorStarted | OrchestratorNotStarted | OrchestratorReported
-    | OrchestratorHeard | OrchestratorEnded | RegisterAnswered | StoppedFound | Tick
+    | OrchestratorPartReceived | OrchestratorEnded | RegisterAnswered | StoppedFound | Tick
 )  # fmt: skip

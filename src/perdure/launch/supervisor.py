@@ -78,7 +78,8 @@ class Supervisor:
         self._processes.turn(due)
         if time.monotonic() - self._looked_at >= TURN_S:
             self._look_for_stopped()
-        self._take(ev.Tick(late_s=max(0.0, time.monotonic() - due)))
+        if (late_s := time.monotonic() - due) >= 0.0:
+            self._take(ev.Tick(late_s=late_s))
 
     def _look_for_stopped(self) -> None:
         self._looked_at = time.monotonic()
@@ -179,7 +180,8 @@ class Supervisor:
             except WireError as error:
                 raise InternalError(f"the orchestrator has sent {error}: please report this") from error
             self._take(ev.OrchestratorReported(orchestrator=number, message=message))
-        self._take(ev.OrchestratorHeard(orchestrator=number, is_within_message=is_within_message))
+        if is_within_message:
+            self._take(ev.OrchestratorPartReceived(orchestrator=number))
 
     def _orchestrator_ended(self, number: int, how: str) -> None:
         """The next one that waits may be stopped, and would begin now."""

@@ -43,8 +43,8 @@ def step(state: SupervisorState, event: ev.SupervisorEvent, now: float) -> Comma
             return orchestrators.not_started(state, event)
         case ev.OrchestratorReported(orchestrator=number, message=message):
             return orchestrators.reported(state, number, message, now)
-        case ev.OrchestratorHeard():
-            return orchestrators.heard(state, event, now)
+        case ev.OrchestratorPartReceived(orchestrator=number):
+            return orchestrators.part_received(state, number, now)
         case ev.OrchestratorEnded():
             return orchestrators.ended(state, event, now)
         case ev.RegisterAnswered():

@@ -132,7 +132,7 @@ def reported(state: SupervisorState, number: int, message: msg.FromOrchestrator,
     one = state.current
     if one is None or one.number != number:
         return out
-    one.heard_at = now
+    one.heard_at, one.is_within_message = now, False
     return out or _obey(state, one, message)
 
 
@@ -162,11 +162,11 @@ def _published(state: SupervisorState, one: SupervisedOrchestrator, event: JobEv
     return [*out, do.Publish(event=event)]
 
 
-def heard(state: SupervisorState, event: ev.OrchestratorHeard, now: float) -> Commands:
-    """Bytes are a sign of life, though a message may be large and take long."""
+def part_received(state: SupervisorState, number: int, now: float) -> Commands:
+    """Bytes are a sign of life: a message may be large and take long."""
     one = state.current
-    if one is not None and one.number == event.orchestrator:
-        one.heard_at, one.is_within_message = now, event.is_within_message
+    if one is not None and one.number == number:
+        one.heard_at, one.is_within_message = now, True
     return []
 
 
