@@ -13,7 +13,7 @@ import queue
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -58,6 +58,8 @@ class Worker:
     pid: int = 0
     stacks: StackRequest | None = None
     """It is hung, and asked where it is; then it is killed."""
+    unsent: list[msg.ToWorker] = field(default_factory=list)
+    """What the commands of this step send to it: the worker wakes once for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,10 @@ class AgentProcess:
         before = state.phase, state.generation
         for command in machine.step(state, event, time.monotonic()):
             self._execute(command)
+        for worker in self._workers.values():
+            if worker.unsent:
+                self._loop.send_together(worker.channel, worker.unsent)
+                worker.unsent.clear()
         log_change(logger, "the agent", before, (state.phase, state.generation))
 
     def _post(self, event: ev.AgentEvent) -> None:
@@ -233,7 +239,7 @@ class AgentProcess:
                 self._tell_peer(agent, message)
             case do.TellWorker(rank=rank, message=message):
                 if rank in self._workers:
-                    self._loop.send(self._workers[rank].channel, message)
+                    self._workers[rank].unsent.append(message)
                 if isinstance(message, msg.LabelCommitted):
                     self._data.flip(rank, message.label)
             case do.StartWorker(rank=rank, incarnation=incarnation):

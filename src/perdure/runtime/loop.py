@@ -6,7 +6,7 @@ Nothing in a loop blocks but `turn`, so a peer that is stopped, or that reads sl
 from __future__ import annotations
 
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from perdure.core.messages import Message
@@ -82,7 +82,14 @@ class Loop:
         """Sends, now or when the peer takes it. False when the connection has ended."""
         if message is not self._last[0]:
             self._last = message, encode(message)
-        sent = channel.send_raw(self._last[1])
+        return self._send_bytes(channel, self._last[1])
+
+    def send_together(self, channel: Channel, messages: Iterable[Message]) -> bool:
+        """Sends several messages as `send` does, with one call of the kernel."""
+        return self._send_bytes(channel, b"".join(map(encode, messages)))
+
+    def _send_bytes(self, channel: Channel, data: bytes) -> bool:
+        sent = channel.send_raw(data)
         if channel.has_unsent and channel.fileno() not in self._waiting:
             self._waiting[channel.fileno()] = channel
             self._update(channel.fileno())

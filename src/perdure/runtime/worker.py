@@ -161,36 +161,37 @@ class WorkerProcess:
             messages = self.agent.receive()
             if messages is None:
                 os._exit(0)
+            with self.heard.changed:
+                for message in messages:
+                    self._note(message)
+                self.heard.changed.notify_all()
             for message in messages:
-                self._agent_said(message)
+                if isinstance(message, msg.Revoke):
+                    self.mesh.revoke(message.generation)
 
-    def _agent_said(self, message: msg.ToWorker) -> None:
+    def _note(self, message: msg.ToWorker) -> None:
         heard = self.heard
-        with heard.changed:
-            match message:
-                case msg.Enter():
-                    heard.enter = message
-                    heard.may_copy.clear()
-                    heard.hold_after = None
-                    heard.positions = set(message.positions)
-                    heard.committed = None
-                case msg.MayCopy(label=label, slot=slot, since=since, hold_after=hold_after):
-                    heard.may_copy[label] = slot, since
-                    heard.hold_after = hold_after
-                case msg.LabelCommitted(label=label, positions=positions, protect_s=protect_s, hold_after=hold_after):
-                    heard.committed, heard.protect_s = label, protect_s
-                    heard.hold_after = hold_after
-                    heard.positions |= set(positions)
-                case msg.Revoke(generation=generation):
-                    heard.revoked = max(heard.revoked, generation)
-                case msg.Pause(generation=generation, paused=paused):
-                    self.mesh.pause(generation, paused=paused)
-                case msg.EndWorker():
-                    end_lines()
-                    os._exit(0)
-            heard.changed.notify_all()
-        if isinstance(message, msg.Revoke):
-            self.mesh.revoke(message.generation)
+        match message:
+            case msg.Enter():
+                heard.enter = message
+                heard.may_copy.clear()
+                heard.hold_after = None
+                heard.positions = set(message.positions)
+                heard.committed = None
+            case msg.MayCopy(label=label, slot=slot, since=since, hold_after=hold_after):
+                heard.may_copy[label] = slot, since
+                heard.hold_after = hold_after
+            case msg.LabelCommitted(label=label, positions=positions, protect_s=protect_s, hold_after=hold_after):
+                heard.committed, heard.protect_s = label, protect_s
+                heard.hold_after = hold_after
+                heard.positions |= set(positions)
+            case msg.Revoke(generation=generation):
+                heard.revoked = max(heard.revoked, generation)
+            case msg.Pause(generation=generation, paused=paused):
+                self.mesh.pause(generation, paused=paused)
+            case msg.EndWorker():
+                end_lines()
+                os._exit(0)
 
 
 class WorkerSession:
