@@ -8,11 +8,16 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import supervisor, trace
+from perdure.core.ids import NodeId
 from perdure.core.job_events import (
     AgentStartedEvent,
+    EngineAvailableEvent,
+    EngineUnavailableEvent,
     FinishedEvent,
     JobEvent,
+    NodeDrainingEvent,
     NodeLostEvent,
+    NodePendingEvent,
     NodeReturnedEvent,
     OrchestratorLostEvent,
     OrchestratorStartedEvent,
@@ -31,14 +36,28 @@ PLAN: Plan = first_plan([Seat(agent=number, node=number - 1, address=f"a{number}
 COMMITTED = msg.Publish(event=committed(3))
 
 
+def ended(agent: int, how: str) -> ev.NodeEnded:
+    """The engine reports the end of an agent's node."""
+    return ev.NodeEnded(node=NodeId(f"n{agent}"), how=how, is_certain=True)
+
+
 class Job:
     """A supervisor with a clock that the test turns; `done` holds what the last event has led to."""
 
-    def __init__(self, nodes: int = 2, return_after_s: float | None = None) -> None:
+    def __init__(self, nodes: int = 2, return_after_s: float | None = None, *, grants: bool = True) -> None:
         self.state = SupervisorState(settings=Settings(start_timeout_s=START_S), return_after_s=return_after_s)
         self.now = 100.0
         self.done: list[do.SupervisorCommand] = []
         self.take(ev.JobBegun(job="j", nodes=tuple(range(nodes))))
+        if grants:
+            self.grant(*range(1, nodes + 1))
+
+    def grant(self, *agents: int) -> None:
+        """The engine grants their requests."""
+        done = self.done
+        for agent in agents:
+            done = done + self.take(ev.NodeGranted(request=agent, node=NodeId(f"n{agent}"), listen=""))
+        self.done = done
 
     def take(self, event: ev.SupervisorEvent) -> list[do.SupervisorCommand]:
         self.done = supervisor.step(self.state, event, self.now)
@@ -89,14 +108,21 @@ class Job:
         return finish.error, finish.text
 
 
-def test_a_job_begins_with_an_agent_on_each_node_and_one_orchestrator() -> None:
-    job = Job(nodes=2)
+def of_nodes(commands: list[do.SupervisorCommand]) -> list[do.SupervisorCommand]:
+    """Without those for an orchestrator that is not heard."""
+    return [command for command in commands if not isinstance(command, do.EndOrchestrator)]
+
+
+def test_a_job_begins_with_a_request_for_each_node_and_one_orchestrator() -> None:
+    job = Job(nodes=2, grants=False)
     assert job.done == [
         do.Publish(event=StartedEvent(job="j")),
-        do.StartNode(agent=1, node=0, spent=()),
-        do.StartNode(agent=2, node=1, spent=()),
+        do.RequestNode(agent=1, replaces=None),
+        do.RequestNode(agent=2, replaces=None),
         do.StartOrchestrator(orchestrator=1),
     ]
+    assert job.take(ev.NodeGranted(request=2, node=NodeId("n2"), listen="")) == [do.StartNode(agent=2, node=1, spent=())]
+    assert job.take(ev.NodeGranted(request=2, node=NodeId("n2"), listen="")) == [], "it is reported twice"
 
 
 # ---- L1, L2: the start ----------------------------------------------------------------------------------------------------
@@ -108,7 +134,7 @@ def test_l1_the_start_is_over_when_each_node_is_up_or_lost() -> None:
     job.up(1)
     assert job.told() == [msg.AgentUp(agent=1, node=0, address="a1", pid=11)]
     assert job.loads() == []
-    job.take(ev.NodeEnded(agent=2, how="was killed by SIGKILL"))
+    job.take(ended(2, "was killed by SIGKILL"))
     assert job.published() == [NodeLostEvent(node=1, reason="was killed by SIGKILL before it was up")]
     assert job.told() == [msg.NoMoreNodes()]
 
@@ -122,7 +148,7 @@ def test_l1_a_node_that_never_comes_up_is_given_up_whether_or_not_its_end_is_rep
     assert do.EndNode(agent=2) in job.tick(0.1)
     assert job.published() == [NodeLostEvent(node=1, reason="not up after 5 s")]
     assert job.told() == [msg.NoMoreNodes()]
-    assert job.take(ev.NodeEnded(agent=2, how="was killed by SIGKILL")) == []
+    assert job.take(ended(2, "was killed by SIGKILL")) == [do.ReleaseNode(agent=2)]
     assert job.node(2, msg.NodeListens(address="a2")) == [], "it comes too late"
 
 
@@ -146,11 +172,11 @@ def test_l2_a_job_whose_nodes_all_end_before_a_verdict_is_an_error_that_says_so(
     job = Job()
     if begun:
         job.node(1, msg.NodeBegun(pid=11))
-    job.take(ev.NodeEnded(agent=1, how="exited with status 1"))
+    job.take(ended(1, "exited with status 1"))
     if late:
         job.tick(START_S)
     else:
-        job.take(ev.NodeEnded(agent=2, how="exited with status 1"))
+        job.take(ended(2, "exited with status 1"))
     assert job.end() == end
 
 
@@ -190,7 +216,7 @@ def test_l8_an_orchestrator_hears_of_nodes_after_the_register_has_answered() -> 
 def test_l3_a_new_orchestrator_learns_of_ends_too() -> None:
     job = Job()
     job.runs()
-    job.take(ev.NodeEnded(agent=1, how="was killed"))
+    job.take(ended(1, "was killed"))
     assert job.told() == [msg.AgentEnded(agent=1, how="was killed")]
     job.ends(1)
     job.serves(2)
@@ -402,7 +428,7 @@ def test_l7_the_orchestrator_has_some_time_to_report_what_the_loss_of_all_nodes_
     job = Job()
     job.runs()
     for agent in (1, 2):
-        job.take(ev.NodeEnded(agent=agent, how="was killed by SIGKILL"))
+        job.take(ended(agent, "was killed by SIGKILL"))
     assert job.tick(LAST_WORDS_S - 0.1) == []
     job.tick(0.1)
     assert job.end() == ("EngineFailed", "all nodes have ended: was killed by SIGKILL")
@@ -412,7 +438,7 @@ def test_l7_a_result_that_is_being_received_gets_more_time() -> None:
     job = Job()
     job.runs()
     for agent in (1, 2):
-        job.take(ev.NodeEnded(agent=agent, how="exited with status 0"))
+        job.take(ended(agent, "exited with status 0"))
     job.orchestrator(1, msg.ResultPiece(data=b"x"))
     assert job.tick(LAST_WORDS_S) == []
     job.take(ev.OrchestratorPartReceived(orchestrator=1))
@@ -426,12 +452,127 @@ def test_a_lost_node_returns_as_a_new_agent() -> None:
     job = Job(return_after_s=1.0)
     job.runs()
     for agent in (1, 2):
-        job.take(ev.NodeEnded(agent=agent, how="was killed"))
+        job.take(ended(agent, "was killed"))
+    assert job.tick(1.0) == [do.RequestNode(agent=3, replaces=1), do.RequestNode(agent=4, replaces=2)]
+    returned = do.Publish(event=NodeReturnedEvent(node=1))
+    assert job.take(ev.NodeGranted(request=4, node=NodeId("n4"), listen="")) == [do.StartNode(agent=4, node=1, spent=()), returned]
+
+
+def test_l1_a_refused_start_of_a_first_node_ends_the_job() -> None:
+    job = Job()
+    job.take(ev.StartRefused(node=NodeId("n2"), reason="no memory"))
+    assert job.end() == ("EngineFailed", "no memory")
+    job = Job(grants=False)
+    job.take(ev.RequestRefused(request=2, reason="no host"))
+    assert job.end() == ("EngineFailed", "no host")
+
+
+def test_l1_a_refused_start_of_a_node_that_returns_is_a_loss_and_it_is_tried_again() -> None:
+    job = Job(return_after_s=1.0)
+    job.runs()
+    job.take(ended(1, "was killed"))
     job.tick(1.0)
-    assert job.done == [
-        do.StartNode(agent=3, node=0, spent=()), do.Publish(event=NodeReturnedEvent(node=0)),
-        do.StartNode(agent=4, node=1, spent=()), do.Publish(event=NodeReturnedEvent(node=1)),
-    ]  # fmt: skip
+    job.grant(3)
+    job.take(ev.StartRefused(node=NodeId("n3"), reason="no memory"))
+    assert job.done == [do.Publish(event=NodeLostEvent(node=0, reason="no memory")), do.ReleaseNode(agent=3)]
+    assert job.tick(1.0) == [do.RequestNode(agent=4, replaces=3)]
+    assert job.take(ev.RequestRefused(request=4, reason="no host")) == [do.ReleaseNode(agent=4)], "it has not come back"
+    assert job.tick(1.0) == [do.RequestNode(agent=5, replaces=4)]
+
+
+def test_l1_a_refused_node_that_comes_later_is_not_missed() -> None:
+    job = Job()
+    job.runs()
+    job.take(ev.NodeCame(node=2))
+    assert job.take(ev.RequestRefused(request=3, reason="no host")) == [do.ReleaseNode(agent=3)]
+    assert job.state.phase is supervisor.Phase.RUNNING
+
+
+def test_l1_a_request_that_is_never_answered_is_given_up() -> None:
+    job = Job(grants=False)
+    job.grant(1)
+    job.serves()
+    job.up(1)
+    job.loads()
+    job.tick(START_S)
+    assert do.CancelRequest(agent=2) in job.done
+    assert job.published() == [NodeLostEvent(node=1, reason="not up after 5 s")]
+    assert job.take(ev.NodeGranted(request=2, node=NodeId("n2"), listen="")) == [do.ReleaseNode(agent=2)], "it comes too late"
+
+
+def test_l1_a_pending_request_is_waited_for() -> None:
+    job = Job(grants=False)
+    job.grant(1)
+    pending = NodePendingEvent(node=1, reason="queued behind job 17")
+    assert job.take(ev.RequestPending(request=2, reason="queued behind job 17")) == [do.Publish(event=pending)]
+    job.serves()
+    job.up(1)
+    job.loads()
+    job.orchestrator(1, msg.OrchestratorAlive())
+    job.now += 100 * START_S
+    job.orchestrator(1, msg.OrchestratorAlive())
+    assert job.tick() == []
+    assert job.take(ev.NodeGranted(request=2, node=NodeId("n2"), listen="")) == [do.StartNode(agent=2, node=1, spent=())]
+    assert not of_nodes(job.tick(START_S - 0.1))
+
+
+# ---- L9: hints of the engine ----------------------------------------------------------------------------------------------
+
+
+def test_l9_a_node_whose_end_is_not_certain_is_ended_and_given_back() -> None:
+    job = Job()
+    job.runs()
+    job.take(ev.NodeEnded(node=NodeId("n1"), how="left its shell", is_certain=False))
+    assert job.told() == [msg.AgentEnded(agent=1, how="left its shell")]
+    assert {do.EndNode(agent=1), do.ReleaseNode(agent=1)} <= {*job.done}
+    job.take(ended(2, "was killed"))
+    assert do.EndNode(agent=2) not in job.done
+    assert do.ReleaseNode(agent=2) in job.done
+
+
+def test_l9_a_node_that_drains_is_published_once_and_stays() -> None:
+    job = Job()
+    job.runs()
+    drains = ev.NodeDraining(node=NodeId("n1"), deadline_s=30.0, reason="preemption")
+    assert job.take(drains) == [do.Publish(event=NodeDrainingEvent(node=0, deadline_s=30.0, reason="preemption"))]
+    assert job.take(drains) == []
+    job.take(ended(2, "was killed"))
+    assert job.take(ev.NodeDraining(node=NodeId("n2"), deadline_s=None, reason="preemption")) == []
+
+
+def test_l9_what_an_engine_may_have_lost_is_repeated_when_it_is_available() -> None:
+    job = Job(nodes=4, grants=False)
+    job.grant(1, 2, 3)
+    job.up(1)
+    job.take(ev.EngineUnavailable(reason="no answer"))
+    assert job.published() == [EngineUnavailableEvent(reason="no answer")]
+    assert job.take(ev.EngineUnavailable(reason="no answer")) == []
+    job.tick(START_S - 1.0)
+    job.take(ev.EngineAvailable(nodes=(NodeId("n1"), NodeId("n2"))))
+    assert job.done[:2] == [do.Publish(event=EngineAvailableEvent()), do.StartNode(agent=2, node=1, spent=())]
+    assert job.published()[1:] == [NodeLostEvent(node=2, reason="gone while the engine was unavailable before it was up")]
+    assert do.RequestNode(agent=4, replaces=None) in job.done
+    assert {do.EndNode(agent=3), do.ReleaseNode(agent=3)} <= {*job.done}
+    assert not of_nodes(job.tick(START_S - 0.1)), "all have their time again"
+
+
+def test_l9_a_node_that_was_given_up_and_whose_end_is_not_reported_is_ended_again() -> None:
+    job = Job()
+    job.up(1)
+    job.tick(START_S)
+    assert do.EndNode(agent=2) in job.done
+    assert job.take(ev.EngineAvailable(nodes=(NodeId("n1"), NodeId("n2")))) == [do.EndNode(agent=2)]
+    job.take(ended(2, "was killed"))
+    assert job.take(ev.EngineAvailable(nodes=(NodeId("n1"), NodeId("n2")))) == []
+
+
+def test_l9_a_pending_request_has_its_time_while_the_engine_is_unavailable() -> None:
+    job = Job(grants=False)
+    job.grant(1)
+    job.up(1)
+    job.take(ev.RequestPending(request=2, reason="queued"))
+    job.take(ev.EngineUnavailable(reason="no answer"))
+    assert do.CancelRequest(agent=2) in job.tick(START_S)
 
 
 def test_a_fault_is_taken_once_and_all_who_are_up_or_come_up_receive_it() -> None:
@@ -443,7 +584,8 @@ def test_a_fault_is_taken_once_and_all_who_are_up_or_come_up_receive_it() -> Non
     assert job.orchestrator(1, struck) == []
     job.node(2, msg.NodeListens(address="a2"))
     assert job.done[0] == do.SendToNode(agent=2, message=msg.FaultSpent(index=4))
-    assert job.take(ev.NodeCame(node=3)) == [do.StartNode(agent=4, node=3, spent=(4,))]
+    job.take(ev.NodeCame(node=3))
+    assert job.take(ev.NodeGranted(request=4, node=NodeId("n4"), listen="")) == [do.StartNode(agent=4, node=3, spent=(4,))]
 
 
 def test_the_next_deadline_is_one_at_which_something_happens() -> None:
@@ -459,8 +601,10 @@ def test_a_trace_of_a_supervisor_can_be_replayed() -> None:
     job = SupervisorState(settings=settings, return_after_s=1.0)
     events: list[ev.SupervisorEvent] = [
         ev.JobBegun(job="j", nodes=(0, 1)),
+        ev.NodeGranted(request=1, node=NodeId("n1"), listen=""),
+        ev.RequestPending(request=2, reason="queued"),
         ev.NodeReported(agent=1, message=msg.NodeListens(address="a1")),
-        ev.NodeEnded(agent=1, how="was killed"),
+        ended(1, "was killed"),
         ev.OrchestratorStarted(orchestrator=1, pid=7),
         ev.RegisterAnswered(orchestrator=1, plan=PLAN),
         ev.Tick(late_s=0.0),

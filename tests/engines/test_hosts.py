@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import perdure
+from perdure.engines import NodeRequest
 from perdure.engines.hosts import HostsEngine, parse_hosts
 from perdure.errors import ConfigError
 from perdure.testing.hosts import Host, Hosts
@@ -166,6 +167,16 @@ def test_a_short_cut_and_a_slow_link_lose_nobody(hosts: MakeHosts) -> None:
     assert told.report["generations"] == 1
 
 
+def granted_addresses(engine: HostsEngine, count: int) -> list[str]:
+    """Of the first nodes that are requested."""
+    granted: list[Any] = []
+    engine.open("j", ("a.module",), granted.append)
+    for number in range(count):
+        engine.request(NodeRequest(number=number))
+    engine.close()
+    return [event.listen for event in granted]
+
+
 def test_what_the_operator_got_wrong_is_one_line(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="does not say where the host stands"):
         HostsEngine(["10.0.0.1"], shell=("ssh",))
@@ -174,7 +185,7 @@ def test_what_the_operator_got_wrong_is_one_line(tmp_path: pathlib.Path) -> None
     with pytest.raises(ConfigError, match="means another machine on each"):
         HostsEngine(["127.0.0.1"])
     engine = HostsEngine(["10.0.0.1", "me@10.0.0.2", "name=10.0.0.3"])
-    assert [engine.address(node, "") for node in range(3)] == ["tcp:10.0.0.1:0", "tcp:10.0.0.2:0", "tcp:10.0.0.3:0"]
+    assert granted_addresses(engine, 3) == ["tcp:10.0.0.1:0", "tcp:10.0.0.2:0", "tcp:10.0.0.3:0"]
     with pytest.raises(ConfigError, match=r"5 nodes are needed .* and there are 3 hosts"):
         perdure.run(PROGRAM, engine=engine, ranks=4, spares=1)
     with pytest.raises(ConfigError, match="is tcp, not 'shared'"):

@@ -14,6 +14,7 @@ import pytest
 from perdure.engines.hosts import SSH, HostsEngine
 from perdure.errors import ConfigError
 from perdure.testing.hosts import Hosts
+from tests.engines.test_hosts import granted_addresses
 from tests.faults.conftest import PROGRAM, undisturbed
 
 TIMEOUT_S = 60.0
@@ -72,7 +73,7 @@ def test_an_ssh_that_is_not_there_is_one_line() -> None:
 
 def test_an_address_in_brackets_is_the_address() -> None:
     engine = HostsEngine([f"[{SIX}]", f"h1=[{SIX}]", f"me@[{SIX}]", SIX])
-    assert {engine.address(node, "") for node in range(4)} == {f"tcp:{SIX}:0"}
+    assert set(granted_addresses(engine, 4)) == {f"tcp:{SIX}:0"}
     with pytest.raises(ConfigError, match="::1 here, which means another machine on each"):
         HostsEngine(["[::1]"])
     with pytest.raises(ConfigError, match=r"has no address .* write it as \[nowhere=ADDRESS"):

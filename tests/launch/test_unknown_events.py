@@ -4,13 +4,13 @@ wait, and nobody would learn why."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 import perdure
-from perdure.engines import Process
+from perdure.engines import EngineEvent, EntryPoint, NodeStarted, Post
 from perdure.engines.local import LocalEngine
-from perdure.runtime.control_stream import ControlStream
 from perdure.streams import Stream
 from perdure.streams.pairs import pair
 from perdure.wire import event_json
@@ -31,16 +31,18 @@ class ForeignEngine(LocalEngine):
     """Its nodes send a message of another version of perdure."""
 
     def __init__(self) -> None:
-        self.streams: list[ControlStream | Stream] = []
+        self.streams: list[Stream] = []
 
-    def start(self, node: int, what: str, config: bytes) -> Process:
-        process = super().start(node, what, config)
-        if what == "agent":
-            ours, theirs = pair()
-            theirs.send(b'Welcome\n{"perdure": "NodeWokeUp", "pid": 7}\n')
-            self.streams += [process.control, theirs]
-            process.control = ControlStream(ours)
-        return process
+    def open(self, job: str, entry_point: EntryPoint, post: Post) -> None:
+        super().open(job, entry_point, lambda event: post(self._changed(event)))
+
+    def _changed(self, event: EngineEvent) -> EngineEvent:
+        if not isinstance(event, NodeStarted):
+            return event
+        ours, theirs = pair()
+        theirs.send(b'Welcome\n{"perdure": "NodeWokeUp", "pid": 7}\n')
+        self.streams += [event.control, theirs]
+        return replace(event, control=ours)
 
 
 @pytest.fixture

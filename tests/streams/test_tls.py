@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import perdure
-from perdure.comm.transports import Kind, OneWayStream, Transport
+from perdure.comm.transports import OneWayStream, Transport
 from perdure.comm.transports.stream_transport import StreamTransport
 from perdure.core.messages import Revoke
+from perdure.engines import Capabilities
 from perdure.engines.local import LocalEngine
+from perdure.launch import supervisor
 from perdure.runtime.channel import Channel
 from perdure.runtime.loop import Loop
 from perdure.streams import SCHEMES
@@ -35,6 +37,7 @@ def encrypted(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     tls.make_certificate(tmp_path)
     monkeypatch.setitem(SCHEMES, "tls", tls.TlsScheme(SCHEMES["tcp"]))
+    monkeypatch.setattr(supervisor, "ENTRY_POINT", "tests.streams.tls")
 
 
 class TestTls(StreamTests):
@@ -109,13 +112,12 @@ def test_a_loop_sleeps_while_a_stream_awaits_its_peer() -> None:
 class TlsEngine(LocalEngine):
     """Nodes of this machine that reach one another as those of several would, encrypted."""
 
-    transports: tuple[Kind, ...] = ("tcp",)
-    program = "tests.streams.tls"
+    capabilities = Capabilities(transports=("tcp",), shares_memory=True)
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
 
-    def address(self, node: int, name: str) -> str:
+    def listen_address(self, name: str) -> str:
         self.addresses.append("tls:127.0.0.1:0")
         return self.addresses[-1]
 

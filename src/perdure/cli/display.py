@@ -23,6 +23,8 @@ from perdure.core.job_events import (
     CrossingEvent,
     CustodianEvent,
     DivergedEvent,
+    EngineAvailableEvent,
+    EngineUnavailableEvent,
     EventsDroppedEvent,
     FaultEvent,
     GenerationStartedEvent,
@@ -30,7 +32,9 @@ from perdure.core.job_events import (
     HoldEvent,
     JobEvent,
     LinkLostEvent,
+    NodeDrainingEvent,
     NodeLostEvent,
+    NodePendingEvent,
     NodeReturnedEvent,
     OrchestratorLostEvent,
     ProgressEvent,
@@ -90,6 +94,14 @@ def in_words(event: JobEvent) -> str:
             return f"node {node} is heard again, and has kept rank {', '.join(map(str, ranks))} of {_step(event)}"
         case NodeReturnedEvent(node=node):
             return f"node {node} is back, as a spare"
+        case NodePendingEvent(node=node, reason=reason):
+            return f"node {node} comes later: {reason}"
+        case NodeDrainingEvent(node=node, deadline_s=deadline_s, reason=reason):
+            return f"node {node} will end{'' if deadline_s is None else f' in {deadline_s:g} s'}: {reason}"
+        case EngineUnavailableEvent(reason=reason):
+            return f"the engine cannot be reached ({reason}); the ranks compute on"
+        case EngineAvailableEvent():
+            return "the engine can be reached again"
         case ShellOutputEvent(node=node, text=text):
             return f"node {node}: {text}"
         case EventsDroppedEvent(count=count):

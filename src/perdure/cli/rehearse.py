@@ -84,7 +84,7 @@ def rehearse_command(
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     domains = wish(failure_domains, node_label, racks, nodes)
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
-    named = dict(enumerate(on_hosts.labels[:nodes])) if on_hosts and domains.failure_domains else {}
+    named = dict(enumerate(on_hosts.capabilities.labels[:nodes])) if on_hosts and domains.failure_domains else {}
     shape = CampaignSpec(
         program=program, engine=engine, ranks=ranks, ranks_per_node=ranks_per_node, spares=spares, parity=parity_of(parity, ranks),
         group_size=group_size,

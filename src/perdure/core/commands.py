@@ -232,9 +232,29 @@ OrchestratorCommand = TellAgent | Propose | Note | KillAgent | Publish | Finish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestNode:
+    """Ask the engine for a node. `NodeGranted`, `RequestPending` or `RequestRefused` follows. May be repeated.
+
+    Attributes:
+        agent: the one that will be started there; it is the number of the request.
+        replaces: an agent whose node has ended, and in whose place this one comes.
+    """
+
+    agent: int
+    replaces: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequest:
+    """Withdraw the request of the agent."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartNode:
-    """Start a process for the agent on a node. `NodeReported` and `NodeEnded`, or `NodeNotStarted`, follow. `spent`: injected faults that
-    have happened."""
+    """Start a process for the agent on its node. `NodeReported` and `NodeEnded`, or `StartRefused`, follow. May be repeated. `spent`:
+    injected faults that have happened."""
 
     agent: int
     node: int
@@ -244,6 +264,13 @@ class StartNode:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndNode:
     """End all processes of the agent's node. May be repeated."""
+
+    agent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseNode:
+    """Give the agent's node back to the engine: the job does not use it any more."""
 
     agent: int
 
@@ -309,6 +336,6 @@ class TakeFault:
 
 
 SupervisorCommand = (
-    StartNode | EndNode | SendToNode | StartOrchestrator | EndOrchestrator | SendToOrchestrator | ReadRegister | CreatePlan | NotePlan
-    | TakeFault | Publish | Finish
+    RequestNode | CancelRequest | StartNode | EndNode | ReleaseNode | SendToNode | StartOrchestrator | EndOrchestrator | SendToOrchestrator
+    | ReadRegister | CreatePlan | NotePlan | TakeFault | Publish | Finish
 )  # fmt: skip

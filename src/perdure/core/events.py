@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perdure.core.engine_events import EngineAvailable as EngineAvailable
+from perdure.core.engine_events import EngineUnavailable as EngineUnavailable
+from perdure.core.engine_events import NodeDraining as NodeDraining
+from perdure.core.engine_events import NodeEnded as NodeEnded
+from perdure.core.engine_events import NodeEvent, RequestEvent
+from perdure.core.engine_events import NodeGranted as NodeGranted
+from perdure.core.engine_events import RequestPending as RequestPending
+from perdure.core.engine_events import RequestRefused as RequestRefused
+from perdure.core.engine_events import StartRefused as StartRefused
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks, FromAgent, FromNode, FromOrchestrator, FromWorker, ToAgent, ToPeer
 from perdure.core.messages.supervisor import AgentEnded as AgentEnded
@@ -216,7 +225,7 @@ OrchestratorEvent = RegisterHolds | AgentUp | AgentEnded | NoMoreNodes | AgentSa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobBegun:
-    """The job `job` begins with these nodes of its engine, by their numbers."""
+    """The job `job` begins and needs so many nodes, by their numbers."""
 
     job: str
     nodes: tuple[int, ...]
@@ -224,17 +233,9 @@ class JobBegun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCame:
-    """The engine has one more node for the job."""
+    """The engine has one more node for the job, which is to be requested."""
 
     node: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeNotStarted:
-    """The engine cannot start the agent's process."""
-
-    agent: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,14 +244,6 @@ class NodeReported:
 
     agent: int
     message: FromNode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeEnded:
-    """The engine reports that the agent's process has ended. All that it sent has come before."""
-
-    agent: int
-    how: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +303,6 @@ class StoppedFound:
 
 
 SupervisorEvent = (
-    JobBegun | NodeCame | NodeNotStarted | NodeReported | NodeEnded | OrchestratorStarted | OrchestratorNotStarted | OrchestratorReported
-    | OrchestratorPartReceived | OrchestratorEnded | RegisterAnswered | StoppedFound | Tick
+    JobBegun | NodeCame | RequestEvent | NodeReported | NodeEvent | EngineUnavailable | EngineAvailable | OrchestratorStarted
+    | OrchestratorNotStarted | OrchestratorReported | OrchestratorPartReceived | OrchestratorEnded | RegisterAnswered | StoppedFound | Tick
 )  # fmt: skip

@@ -1,12 +1,14 @@
-"""The two ordered values of the protocol, labels and ballots."""
+"""The ordered values of the protocol, labels and ballots, and the ids of nodes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NewType
 
 END: Final = 1 << 62
 """The superstep of the label that holds the state after `main` returned (rule C10); later than every real superstep."""
+NodeId = NewType("NodeId", str)
+"""What an engine calls a node, such as "local/3" or "hosts/h1/2": never used again in a job. Events show numbers instead."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

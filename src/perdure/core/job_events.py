@@ -174,6 +174,36 @@ class NodeReturnedEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodePendingEvent:
+    """The engine will have a node later. Neither the engine `local` nor `hosts` publishes this."""
+
+    node: Node
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDrainingEvent:
+    """The engine will end a node. Its ranks stay there until then. Neither the engine `local` nor `hosts` publishes this."""
+
+    node: Node
+    deadline_s: Annotated[float | None, "seconds until the end of the node; null: unknown"]
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineUnavailableEvent:
+    """The engine's control plane cannot be reached. The job goes on, without new nodes. Neither the engine `local` nor `hosts` publishes
+    this."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineAvailableEvent:
+    """The engine's control plane can be reached again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStartedEvent:
     """A process for a rank is started."""
 
@@ -344,6 +374,7 @@ JobEvent = (
     | LinkLostEvent | OrchestratorStartedEvent | OrchestratorLostEvent | FaultEvent | ShellOutputEvent
     | WaitingEvent | ProposedEvent | GenerationStartedEvent | CustodianEvent | RebuiltEvent | ResumedEvent | HoldEvent
     | ChunksLostEvent | ChunkWrongEvent | ChunkRepairedEvent | ChunkUnrepairedEvent
+    | NodePendingEvent | NodeDrainingEvent | EngineUnavailableEvent | EngineAvailableEvent
 )  # fmt: skip
 
 

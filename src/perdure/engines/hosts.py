@@ -8,11 +8,12 @@ an agent needs goes in by standard input, so no secret is in an argument or the 
 its end ends the node. The other way it is a hint only, that the node has ended: where a network is cut the two ends see different things,
 and a lost node that still runs is fenced by its generation.
 
-The orchestrator is started beside this process. Perdure must be installed on all hosts, for the same Python.
+Perdure must be installed on all hosts, for the same Python.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ipaddress
 import json
@@ -24,15 +25,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from perdure.comm.transports import Kind
-from perdure.engines import Process, job_environment
-from perdure.engines.local import LocalEngine
-from perdure.errors import ConfigError, EngineFailed
-from perdure.runtime.control_stream import ControlStream
-from perdure.runtime.posix import how_it_ended
+from perdure.engines.process_groups import job_environment
+from perdure.engines.protocol import (
+    Capabilities,
+    EntryPoint,
+    NodeEnded,
+    NodeGranted,
+    NodeId,
+    NodeRequest,
+    NodeStarted,
+    Post,
+    RequestRefused,
+    StartRefused,
+)
+from perdure.errors import ConfigError
+from perdure.runtime.posix import descendants, how_it_ended, kill_and_wait
+from perdure.runtime.reactor import Reactor, ReactorThread
 from perdure.streams.addresses import number_of, tcp_address
 from perdure.streams.pairs import adopt, pair
 from perdure.streams.protocol import Stream
@@ -46,57 +57,62 @@ END_TIMEOUT_S: Final = 2.0
 """For a node to end after it was told to, before its shell is ended instead; arbitrary, and only a host out of reach takes so long."""
 
 
-class ShellProcess:
-    """The near end of a shell: its end means that the node has ended, or is out of reach."""
+class _Shell:
+    """The near end of a shell: its end means that the node has ended, or is out of reach. Used by the watching thread, once it runs."""
 
-    def __init__(self, child: subprocess.Popen[bytes], control: ControlStream) -> None:
-        self._child, self.control = child, control
+    def __init__(self, child: subprocess.Popen[bytes], lifeline: Stream) -> None:
+        """`lifeline`: this process's end of the stream to the node, beside the supervisor's."""
         self.pid = child.pid
+        self._child, self._lifeline = child, lifeline
         self._pidfd = os.pidfd_open(child.pid)
-        self._deadline = float("inf")
+        self._is_ending = False
 
     def fileno(self) -> int:
-        """See `Process.fileno`."""
+        """Return a descriptor that is readable when the shell has ended."""
         return self._pidfd
 
-    def end(self) -> None:
-        """Cuts the lifeline."""
-        self._deadline = min(self._deadline, time.monotonic() + END_TIMEOUT_S)
-        self.control.end_sending()
+    @property
+    def is_running(self) -> bool:
+        """Is it not reaped yet?"""
+        return self._pidfd >= 0
 
-    def how_it_ended(self) -> str:
-        """See `Process.how_it_ended`."""
-        self._wait()
-        return f"left its shell, which {how_it_ended(self._status())}"
+    def end(self, reactor: Reactor) -> None:
+        """Cut the lifeline; a shell that goes on for `END_TIMEOUT_S` is killed."""
+        if self.is_running and not self._is_ending:
+            self._is_ending = True
+            self.cut()
+            reactor.after(END_TIMEOUT_S, self.kill)
 
-    def _status(self) -> int:
-        code = self._child.returncode
-        return -code if code < 0 else code << 8
+    def cut(self) -> None:
+        """Let the node receive the end of its stream."""
+        with contextlib.suppress(OSError):  # it has ended already
+            self._lifeline.end_sending()
 
-    def _wait(self) -> None:
-        try:
-            self._child.wait(None if self._deadline == float("inf") else max(0.0, self._deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+    def kill(self) -> None:
+        """End the shell, if it runs. What is out of reach ends when it receives the end of the stream."""
+        if self.is_running:
             self._child.send_signal(signal.SIGKILL)
-            self._child.wait()
 
-    def sweep(self) -> None:
-        """See `Process.sweep`: the far end of the shell does it."""
+    def wait_until(self, deadline: float) -> None:
+        """Wait for the end of the shell, which is killed at `deadline` (s, monotonic)."""
+        try:
+            self._child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.kill()
 
-    def reap(self) -> None:
-        """See `Process.reap`. What is out of reach ends when it hears that the stream has."""
-        self._wait()
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
+    def reap(self) -> str:
+        """Wait for the end of the shell, and return in words how it has ended."""
+        code = self._child.wait()
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._lifeline.close()
+        return how_it_ended(-code if code < 0 else code << 8)
 
 
 class HostsEngine:
-    """Node n is the n-th host. A host may be named several times: then its nodes share its fate."""
+    """Node n is the n-th host. A host may be named several times: then its nodes share its fate. Ends are hints: a shell reports them."""
 
     name = "hosts"
-    transports: tuple[Kind, ...] = ("tcp",)
-    shares_memory = False
 
     def __init__(self, hosts: Sequence[str], *, shell: Sequence[str] = SSH, python: str = sys.executable) -> None:
         """A host is a name for the shell, or `NAME=ADDRESS` where other hosts know it by another address; labels follow it, as in
@@ -107,44 +123,102 @@ class HostsEngine:
         """
         if not any("{host}" in word for word in shell):
             raise ConfigError(f"the shell {shlex.join(shell)!r} does not say where the host stands: write {{host}} in its place")
-        self._shell, self._python = tuple(shell), python
+        self._command, self._python = tuple(shell), python
         self._hosts = [_host(text.split()[0]) for text in hosts]
-        self.labels: Sequence[Mapping[str, str]] = [labels_of(text) for text in hosts]
-        self.nodes_max: int | None = len(self._hosts)
-        self._local = LocalEngine()
+        labels = [labels_of(text) for text in hosts]
+        self.capabilities = Capabilities(transports=("tcp",), shares_memory=False, nodes_max=len(self._hosts), labels=labels)
         self.options = ("--hosts", ",".join(hosts), "--shell", shlex.join(shell), "--python", python)
         """Of `perdure run`, that ask for this engine."""
 
-    def address(self, node: int, name: str) -> str:
-        """See `Engine.address`: any free port of the host."""
-        return tcp_address(self._hosts[node][1])
+    def open(self, job: str, entry_point: EntryPoint, post: Post) -> None:
+        """See `Engine.open`."""
+        self._entry_point, self._post = entry_point, post
+        self._thread = ReactorThread("shells to hosts")
+        self._reactor = self._thread.reactor
+        self._requests: set[int] = set()
+        self._places: dict[NodeId, int] = {}
+        """Nodes that were granted -> the positions of their hosts, also when they are released: one may come back."""
+        self._held: set[NodeId] = set()
+        """Nodes that are not released."""
+        self._shells: dict[NodeId, _Shell] = {}
 
-    def start(self, node: int, what: str, config: bytes) -> Process:
+    def request(self, request: NodeRequest) -> None:
+        """See `Engine.request`."""
+        if request.number in self._requests:
+            return
+        self._requests.add(request.number)
+        used = {self._places[node] for node in self._held}
+        free = [place for place in range(len(self._hosts)) if place not in used]
+        if not free:
+            self._post(RequestRefused(request=request.number, reason=f"all {len(self._hosts)} hosts are in use"))
+            return
+        before = None if request.replaces is None else self._places.get(request.replaces)
+        place = before if before in free else free[0]
+        name, address = self._hosts[place]
+        node = NodeId(f"hosts/{name}/{request.number}")
+        self._places[node] = place
+        self._held.add(node)
+        self._post(NodeGranted(request=request.number, node=node, listen=tcp_address(address)))
+
+    def cancel(self, number: int) -> None:
+        """See `Engine.cancel`: every request is answered at once."""
+
+    def start(self, node: NodeId, config: bytes) -> None:
         """See `Engine.start`."""
-        if what != "agent":
-            return self._local.start(node, what, config)
-        host = self._hosts[node][0]
+        if node in self._shells or node not in self._held:
+            return
+        host = self._hosts[self._places[node]][0]
         command = "exec " + shlex.join([self._python, "-P", "-m", "perdure.engines.remote_shim"])
-        shell = [word.replace("{host}", host) for word in self._shell]
+        words = [word.replace("{host}", host) for word in self._command]
         ours, theirs = pair()
         try:
-            child = subprocess.Popen([*shell, command], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True)
+            child = subprocess.Popen([*words, command], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True)
         except OSError as error:
             ours.close()
-            raise EngineFailed(f"cannot start the shell to {host}, {self._shell[0]}: {error.strerror}") from error
+            self._post(StartRefused(node=node, reason=f"cannot start the shell to {host}, {words[0]}: {error.strerror}"))
+            return
         finally:
             theirs.close()
-        order = {"environment": job_environment(), "directory": os.getcwd(), "config": json.loads(config)}
+        order = {
+            "environment": job_environment(), "directory": os.getcwd(), "entry_point": self._entry_point,
+            "config": base64.b64encode(config).decode(),
+        }  # fmt: skip
         data = json.dumps(order).encode() + b"\n"
         threading.Thread(target=_give, args=(adopt(os.dup(ours.fileno())), data), name=f"order for {host}", daemon=True).start()
-        return ShellProcess(child, ControlStream(ours))
+        shell = self._shells[node] = _Shell(child, adopt(os.dup(ours.fileno())))
+        self._post(NodeStarted(node=node, control=ours, local_pid=shell.pid))
+        self._reactor.post(lambda: self._reactor.watch(shell, lambda: self._ended(node, shell)))
 
-    def kill(self, process: Process) -> None:
-        """See `Engine.kill`."""
-        if isinstance(process, ShellProcess):
-            process.end()
-        else:
-            self._local.kill(process)
+    def _ended(self, node: NodeId, shell: _Shell) -> None:
+        self._reactor.unwatch(shell)
+        self._post(NodeEnded(node=node, how=f"left its shell, which {shell.reap()}", is_certain=False))
+
+    def end(self, node: NodeId) -> None:
+        """See `Engine.end`."""
+        shell = self._shells.get(node)
+        if shell is not None:
+            self._reactor.post(lambda: shell.end(self._reactor))
+
+    def release(self, node: NodeId) -> None:
+        """See `Engine.release`: another request may have the host."""
+        self.end(node)
+        self._held.discard(node)
+
+    def close(self) -> None:
+        """See `Engine.close`. A shell to a host that is out of reach has `END_TIMEOUT_S`; the node ends when it receives the end of its
+        stream."""
+        self._thread.close()
+        running = [shell for shell in self._shells.values() if shell.is_running]
+        below = descendants(*(shell.pid for shell in running))
+        for shell in running:
+            shell.cut()
+        deadline = time.monotonic() + END_TIMEOUT_S
+        for shell in running:
+            shell.wait_until(deadline)
+            shell.reap()
+        kill_and_wait(below)
+        self._shells.clear()
+        self._held.clear()
 
 
 def _give(stream: Stream, data: bytes) -> None:

@@ -7,6 +7,7 @@ and the end of standard input does, which is the supervisor's lifeline (rule T7)
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -15,10 +16,8 @@ import signal
 import sys
 
 from perdure.core.messages.supervisor import NodeExited
-from perdure.engines import Process
-from perdure.engines.local import LocalEngine
-from perdure.runtime.control_stream import RECEIVE_BYTES
-from perdure.runtime.posix import available_bytes
+from perdure.engines.process_groups import ProcessGroup, start_group
+from perdure.runtime.control_stream import RECEIVE_BYTES, ControlStream
 from perdure.wire.control_lines import encode
 
 OUTPUT = 1
@@ -46,10 +45,10 @@ def _write(output: int, data: bytes) -> None:
         raise _Gone from error
 
 
-def _pass_on(process: Process, output: int) -> None:
+def _pass_on(group: ProcessGroup, control: ControlStream, output: int) -> None:
     """Until either end is gone."""
     selector = selectors.DefaultSelector()
-    for what in (0, process.control, process):
+    for what in (0, control, group):
         selector.register(what, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
@@ -57,20 +56,20 @@ def _pass_on(process: Process, output: int) -> None:
                 said = os.read(0, RECEIVE_BYTES)
                 if not said:
                     raise _Gone
-                process.control.pass_on(said)  # where it has ended, the kernel is about to say so
-            elif key.fileobj is process.control:
-                if not _pass_messages(process, output):
-                    selector.unregister(process.control)
+                control.pass_on(said)  # where it has ended, the kernel is about to say so
+            elif key.fileobj is control:
+                if not _pass_messages(control, output):
+                    selector.unregister(control)
             else:
-                how = process.how_it_ended()
-                while _pass_messages(process, output):
+                how = group.how_it_ended()
+                while _pass_messages(control, output):
                     pass
                 _write(output, encode(NodeExited(how=how)))
                 return
 
 
-def _pass_messages(process: Process, output: int) -> bool:
-    lines = process.control.receive()
+def _pass_messages(control: ControlStream, output: int) -> bool:
+    lines = control.receive()
     for line in lines or ():
         _write(output, line + b"\n")
     return bool(lines)
@@ -82,8 +81,6 @@ def main() -> None:
     if not text:
         return
     order = json.loads(text)
-    config = order["config"]
-    config["parameters"]["available_bytes"] = available_bytes()
     os.environ.update(order["environment"])
     with contextlib.suppress(OSError):  # the supervisor's directory need not be here; a program that needs files says so
         os.chdir(order["directory"])
@@ -91,16 +88,15 @@ def main() -> None:
     output = os.dup(OUTPUT)
     os.set_inheritable(output, False)
     os.dup2(2, OUTPUT)
-    engine = LocalEngine()
-    process = engine.start(config["node"], "agent", json.dumps(config).encode())
+    group = start_group(tuple(order["entry_point"]), base64.b64decode(order["config"]), is_node=True)
     try:
-        _pass_on(process, output)
+        _pass_on(group, ControlStream(group.control), output)
     except _Gone:
-        engine.kill(process)
-        process.how_it_ended()
-    engine.kill(process)
-    process.reap()
-    process.sweep()
+        group.kill()
+        group.how_it_ended()
+    group.kill()
+    group.reap()
+    group.sweep()
     sys.stderr.flush()
 
 

@@ -126,7 +126,7 @@ def run(
     )  # fmt: skip
     check_settings(settings)
     parameters = RankParameters(
-        seed=seed, commit_every=commit_every, ranks_on_machine=ranks if chosen.shares_memory else ranks_per_node,
+        seed=seed, commit_every=commit_every, ranks_on_machine=ranks if chosen.capabilities.shares_memory else ranks_per_node,
         available_bytes=available_bytes(), ranks_per_node=ranks_per_node,
         check_restore=check_restore, on_crossing=settings.on_crossing,
     )  # fmt: skip
@@ -147,12 +147,12 @@ def run(
         )  # fmt: skip
         return account.report
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
-    labels = joined(dict(enumerate(chosen.labels[:nodes])), node_labels or {})
+    labels = joined(dict(enumerate(chosen.capabilities.labels[:nodes])), node_labels or {})
     shape = shape_of(ranks, ranks_per_node, spares, parity_of(parity, ranks), fixed_size(group_size), failure_domains, labels)
     if parity is None and not shape.parity:
         take(TimedEvent(t=0.0, event=UnprotectedEvent(reason=ALONE)))
     if group_size == AUTO:
-        share = available_bytes() // (nodes if chosen.shares_memory else 1)
+        share = available_bytes() // (nodes if chosen.capabilities.shares_memory else 1)
         node_bytes = share if node_memory_bytes is None else node_memory_bytes
         shape, choice = sized(shape, spares, settings, state_bytes=None, node_bytes=node_bytes)
         if choice is not None:
@@ -161,9 +161,9 @@ def run(
         describe(main, arguments, raw_arguments, lends=lend_mpi4py), parameters, shape, spares, faults, settings,
         _transport(transport, chosen), return_after_s,
     )  # fmt: skip
-    if chosen.nodes_max is not None and spec.nodes > chosen.nodes_max:
+    if chosen.capabilities.nodes_max is not None and spec.nodes > chosen.capabilities.nodes_max:
         raise ConfigError(
-            f"{spec.nodes} nodes are needed ({spec.spares} of them spares), and there are {chosen.nodes_max} hosts: name more"
+            f"{spec.nodes} nodes are needed ({spec.spares} of them spares), and there are {chosen.capabilities.nodes_max} hosts: name more"
         )
     ending = Supervisor(spec, chosen, take).run()
     error = error_of(ending)
@@ -185,12 +185,15 @@ def _result(pickled: bytes) -> Any:
 
 def _transport(wanted: str | None, engine: Engine) -> Kind:
     """The one that is asked for, or the engine's best."""
+    transports = engine.capabilities.transports
     if wanted is None:
-        return engine.transports[0]
+        return transports[0]
     if wanted not in BETWEEN_PROCESSES:
         raise ConfigError(f"the transport is shared, unix or tcp, not {wanted!r}")
-    if wanted not in engine.transports:
-        raise ConfigError(f"the transport between nodes of the engine {engine.name} is {' or '.join(engine.transports)}, not {wanted!r}")
+    if wanted not in engine.capabilities.transports:
+        raise ConfigError(
+            f"the transport between nodes of the engine {engine.name} is {' or '.join(engine.capabilities.transports)}, not {wanted!r}"
+        )
     return wanted
 
 

@@ -36,7 +36,8 @@ class JobSpec:
 
 
 class AgentConfig(msgspec.Struct, kw_only=True):
-    """All that an agent and its workers must know. `address` is where it shall listen; `spent` are the faults that have happened."""
+    """All that an agent and its workers must know. `address` is where it shall listen; `spent` are the faults that have happened;
+    `measures_memory`: its memory is not the supervisor's, so `available_bytes` of the parameters is the node's to find out."""
 
     job: str
     token: str
@@ -47,6 +48,7 @@ class AgentConfig(msgspec.Struct, kw_only=True):
     ranks: int
     settings: Settings
     parameters: RankParameters
+    measures_memory: bool
     faults: list[Fault]
     spent: list[int]
     transport: Kind

@@ -1,12 +1,12 @@
-"""The processes that an engine starts: `python -m perdure.launch.entrypoints agent FD PULSE CONTROL PARENT`, or `orchestrator ...`.
+"""The processes of a job: `python -m perdure.launch.entrypoints agent ...`, which an engine starts, or `orchestrator ...`, which runs
+beside the supervisor. `perdure.engines.entry` has the other arguments.
 
     supervisor ─┬─ orchestrator
                 └─ agent ── nursery ── worker, worker, ...     (one session, so that a node can be ended at once)
 
-FD gives the configuration as JSON, until its end. CONTROL is the stream to the supervisor (`perdure.runtime.control_stream`). An agent
-forks its nursery before it has any thread; the nursery imports the program and forks workers. Each process dies with its parent. The
-nursery keeps the pulse (see `perdure.engines.local`): it holds little memory, and a node without it is of no use. SIGUSR1 makes any of
-them write to standard error where its threads are.
+The configuration is JSON. An agent forks its nursery before it has any thread; the nursery imports the program and forks workers. Each
+process dies with its parent. The nursery keeps the pulse (see `perdure.engines.entry`): it holds little memory, and a node without it is
+of no use. SIGUSR1 makes any of them write to standard error where its threads are.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from perdure.coding import copying
 from perdure.comm.mpi import singleton
 from perdure.core.faults import NOBODY
 from perdure.core.messages.supervisor import NodeBegun, NodeListens, ProgramJudged
+from perdure.engines.entry import receive
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import by_value
 from perdure.launch.configs import AgentConfig, OrchestratorConfig
@@ -41,7 +42,7 @@ from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector, ledger
 from perdure.runtime.lines import end_lines, wait_for_no_reader, write_whole_lines
 from perdure.runtime.orchestrator import OrchestratorProcess, await_turn
-from perdure.runtime.posix import become_subreaper, die_with_parent, end_process
+from perdure.runtime.posix import available_bytes, become_subreaper, die_with_parent, end_process
 from perdure.runtime.reception import Admission
 from perdure.runtime.session import GenerationSession
 from perdure.runtime.slots import Slots
@@ -49,7 +50,6 @@ from perdure.runtime.worker import WorkerContext, WorkerProcess
 from perdure.streams import listen
 from perdure.streams.addresses import host_of
 from perdure.streams.packets import PacketSocket, packet_pair
-from perdure.streams.pairs import adopt
 
 VERDICT_CHARACTERS: Final = 5_000
 """Of the text of an error, from its end; so a verdict is one piece on the stream."""
@@ -59,6 +59,8 @@ def run_agent(config: AgentConfig, pulse: int, control: ControlStream) -> None:
     """The life of an agent and of what it forks."""
     control.send(NodeBegun(pid=os.getpid()))
     bind(job=config.job, node=config.node)
+    if config.measures_memory:
+        config.parameters = replace(config.parameters, available_bytes=available_bytes())
     copying.prepare()
     spent = ledger(config.spent)
     ours, theirs = packet_pair()
@@ -151,21 +153,14 @@ def run_orchestrator(config: OrchestratorConfig, _pulse: int, control: ControlSt
 
 def main(arguments: Sequence[str]) -> None:
     """Run the process that the command's arguments name, as they are above; the first is the program itself."""
-    what = arguments[1]
-    fd, pulse, control, parent = map(int, arguments[2:6])
-    with open(fd, "rb") as pipe:
-        text = pipe.read()
-    if not text:
-        return
-    kinds: dict[str, tuple[type[Any], Any]] = {"agent": (AgentConfig, run_agent), "orchestrator": (OrchestratorConfig, run_orchestrator)}
-    kind, run = kinds[what]
-    config = msgspec.json.decode(text, type=kind)
-    die_with_parent(parent)
+    entry = receive(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()  # SIGSEGV and SIGABRT show where they came from
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     wait_for_no_reader()
-    run(config, pulse, ControlStream(adopt(control)))
+    kinds: dict[str, tuple[type[Any], Any]] = {"agent": (AgentConfig, run_agent), "orchestrator": (OrchestratorConfig, run_orchestrator)}
+    kind, run = kinds[entry.words[0]]
+    run(msgspec.json.decode(entry.config, type=kind), entry.pulse, entry.control)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The supervising process of a job on the embedded engine: it drives `core.supervisor`, as `sim.supervisor` does in virtual time.
+"""The supervising process of a job: it drives `core.supervisor`, as `sim.supervisor` does in virtual time.
 
-1. What happens becomes an event: messages and ends of processes, answers of the register, processes that a signal has stopped, time.
-2. The machine's commands are carried out, in order: the engine starts and ends processes, streams carry messages, events go to readers.
+1. What happens becomes an event: what the engine posts, messages and ends of processes, answers of the register, processes that a signal
+   has stopped, time.
+2. The machine's commands are carried out, in order: the engine has and starts nodes, orchestrators run beside this process, streams carry
+   messages, events go to readers.
 
 The process decides nothing. Its end is the job's end: every process that an engine has started holds one end of a stream whose other end
 is here only (rule T7).
@@ -26,17 +28,19 @@ from perdure.core.job_events import JobEvent, TimedEvent
 from perdure.core.register import MemoryRegister, Register
 from perdure.core.supervisor import SupervisorState
 from perdure.engines import Engine
+from perdure.engines.process_groups import ProcessGroup, ProcessGroups, start_group
 from perdure.errors import EngineFailed, InternalError
 from perdure.launch.configs import AgentConfig, JobSpec, OrchestratorConfig
 from perdure.launch.ending import Ending
+from perdure.launch.engine_client import EngineClient
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler, can_spare
-from perdure.launch.process_table import ProcessTable, Reactions
+from perdure.launch.process_table import ProcessTable
 from perdure.wire import WireError, control_lines
 
 TURN_S: Final = 0.5
 """Between two ticks of the machine, and between two looks for processes that a signal has stopped. Arbitrary."""
-BESIDE: Final = -1
-"""The node of an orchestrator: its process runs beside this one."""
+ENTRY_POINT: Final = "perdure.launch.entrypoints"
+"""The module of all processes of a job."""
 OnEvent = Callable[[TimedEvent], None]
 
 
@@ -44,19 +48,23 @@ class Supervisor:
     """Runs one job. `run` may be called once."""
 
     def __init__(self, spec: JobSpec, engine: Engine, on_event: OnEvent) -> None:
-        self._spec, self._engine, self._on_event = spec, engine, on_event
+        self._spec, self._shares_memory, self._on_event = spec, engine.capabilities.shares_memory, on_event
         self._job, self._token = secrets.token_hex(16), secrets.token_hex(32)
         self._began = time.monotonic()
         self._state = SupervisorState(settings=spec.settings, return_after_s=spec.return_after_s)
         self._register: Register = MemoryRegister()
-        self._processes = ProcessTable(engine)
+        self._processes = ProcessTable()
+        self._nodes = EngineClient(engine, self._processes, self._take)
+        self._orchestrators = ProcessGroups("orchestrators")
+        self._groups: dict[int, ProcessGroup] = {}
+        """The processes of orchestrators."""
         self._events: deque[ev.SupervisorEvent] = deque()
         """What the commands of the event before have led to."""
         self._ending: Ending | None = None
         self._looked_at = 0.0
         """When stopped processes were looked for last."""
         actions = FaultActions(
-            publish=self._emit, after=self._processes.after, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
+            publish=self._emit, after=self._processes.reactor.after, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
             can_be_lost=self._can_be_lost, processes=self._pids,
         )  # fmt: skip
         self._fault_scheduler = FaultScheduler(spec.faults, actions)
@@ -64,18 +72,19 @@ class Supervisor:
     def run(self) -> Ending:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
+            self._nodes.open(self._job, (ENTRY_POINT, "agent"))
             self._take(ev.JobBegun(job=self._job, nodes=tuple(range(self._spec.nodes))))
             self._fault_scheduler.start()
             while self._ending is None:
                 self._turn()
             return self._ending
         finally:
-            self._processes.close()
+            self._processes.close([self._orchestrators.close, self._nodes.close])
 
     def _turn(self) -> None:
         now = time.monotonic()
         due = max(now, min(machine.deadline(self._state), now + TURN_S))
-        self._processes.turn(due)
+        self._processes.reactor.turn(due)
         if time.monotonic() - self._looked_at >= TURN_S:
             self._look_for_stopped()
         if (late_s := time.monotonic() - due) >= 0.0:
@@ -103,16 +112,22 @@ class Supervisor:
                 self._emit(event)
             case do.Finish(error=error, text=text, payload=payload):
                 self._ending = Ending(error, text, payload)
+            case do.RequestNode(agent=agent, replaces=replaces):
+                self._nodes.request(agent, replaces)
+            case do.CancelRequest(agent=agent):
+                self._nodes.cancel(agent)
             case do.StartNode():
                 self._start_node(command)
             case do.EndNode(agent=agent):
-                self._processes.kill(("agent", agent))
+                self._nodes.end(agent)
+            case do.ReleaseNode(agent=agent):
+                self._nodes.release(agent)
             case do.SendToNode(agent=agent, message=message):
                 self._processes.send(("agent", agent), message)
             case do.StartOrchestrator(orchestrator=number):
                 self._start_orchestrator(number)
             case do.EndOrchestrator(orchestrator=number):
-                self._processes.kill(("orchestrator", number))
+                self._kill_orchestrator(number)
             case do.SendToOrchestrator(orchestrator=number, message=to_orchestrator):
                 self._processes.send(("orchestrator", number), to_orchestrator)
             case do.ReadRegister(orchestrator=number):
@@ -134,32 +149,31 @@ class Supervisor:
     def _start_node(self, command: do.StartNode) -> None:
         spec, number, node = self._spec, command.agent, command.node
         config = AgentConfig(
-            job=self._job, token=self._token, address=self._engine.address(node, f"perdure-{self._job}-agent-{number}"), agent=number,
-            node=node, program=spec.program, ranks=spec.shape.ranks, settings=spec.settings, parameters=spec.parameters,
+            job=self._job, token=self._token, address=self._nodes.address(number), agent=number, node=node, program=spec.program,
+            ranks=spec.shape.ranks, settings=spec.settings, parameters=spec.parameters, measures_memory=not self._shares_memory,
             faults=list(spec.faults), spent=list(command.spent), transport=spec.transport,
         )  # fmt: skip
-        reactions = Reactions(
-            lines=lambda lines, _: self._node_sent(number, node, lines),
-            ended=lambda how: self._take(ev.NodeEnded(agent=number, how=how)),
-        )
-        try:
-            self._processes.start(("agent", number), node, msgspec.json.encode(config), reactions)
-        except EngineFailed as error:
-            self._events.append(ev.NodeNotStarted(agent=number, text=str(error)))
+        self._nodes.start(number, msgspec.json.encode(config), lambda lines, _: self._node_sent(number, node, lines))
 
     def _start_orchestrator(self, number: int) -> None:
         spec = self._spec
         config = OrchestratorConfig(job=self._job, token=self._token, shape=spec.shape, settings=spec.settings, faults=list(spec.faults))
-        reactions = Reactions(
-            lines=lambda lines, is_within_message: self._orchestrator_sent(number, lines, is_within_message),
-            ended=lambda how: self._orchestrator_ended(number, how),
-        )
         try:
-            process = self._processes.start(("orchestrator", number), BESIDE, msgspec.json.encode(config), reactions)
+            group = start_group((ENTRY_POINT, "orchestrator"), msgspec.json.encode(config), is_node=False)
         except EngineFailed as error:
             self._events.append(ev.OrchestratorNotStarted(orchestrator=number, text=str(error)))
-        else:
-            self._events.append(ev.OrchestratorStarted(orchestrator=number, pid=process.pid))
+            return
+        self._groups[number] = group
+        self._processes.enter(
+            ("orchestrator", number), group.control, group.pid,
+            lambda lines, is_within_message: self._orchestrator_sent(number, lines, is_within_message),
+        )  # fmt: skip
+        self._orchestrators.watch(group, lambda how: self._processes.reactor.post(lambda: self._orchestrator_ended(number, how)))
+        self._events.append(ev.OrchestratorStarted(orchestrator=number, pid=group.pid))
+
+    def _kill_orchestrator(self, number: int) -> None:
+        if number in self._groups:
+            self._orchestrators.kill(self._groups[number])
 
     # ---- what comes from processes ----------------------------------------------------------------------------------------
 
@@ -169,7 +183,7 @@ class Supervisor:
                 message = control_lines.from_node(line)
             except WireError as error:
                 raise InternalError(f"node {node} has sent {error}: is the same version of perdure installed there?") from error
-            if isinstance(message, msg.FaultStruck) and not self._engine.shares_memory:
+            if isinstance(message, msg.FaultStruck) and not self._shares_memory:
                 message = replace(message, at=time.monotonic())  # the clock of another machine has another zero
             self._take(ev.NodeReported(agent=agent, message=message))
 
@@ -184,7 +198,8 @@ class Supervisor:
             self._take(ev.OrchestratorPartReceived(orchestrator=number))
 
     def _orchestrator_ended(self, number: int, how: str) -> None:
-        """The next one that waits may be stopped, and would begin now."""
+        """Its last messages count. The next one that waits may be stopped, and would begin now."""
+        self._processes.leave(("orchestrator", number))
         self._look_for_stopped()
         self._take(ev.OrchestratorEnded(orchestrator=number, how=how))
 
@@ -193,11 +208,11 @@ class Supervisor:
     def _end_node(self, node: int) -> None:
         for agent in self._state.agents.values():
             if agent.node == node:
-                self._processes.kill(("agent", agent.agent))
+                self._nodes.end(agent.agent)
 
     def _end_orchestrator(self) -> None:
         if self._state.current is not None:
-            self._processes.kill(("orchestrator", self._state.current.number))
+            self._kill_orchestrator(self._state.current.number)
 
     def _pids(self) -> list[int]:
         """Of those that work for the job: the next orchestrator, which waits, does not."""

@@ -11,6 +11,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import supervisor as machine
+from perdure.core.ids import NodeId
 from perdure.core.orchestrator.state import JobShape
 from perdure.core.plan import Plan
 from perdure.core.register import MemoryRegister
@@ -34,6 +35,11 @@ KILLS_LATE_S: Final = 0.9
 REGISTER_LATE_S: Final = 0.5
 """The same when it is asked for the register, on the way there and on the way back."""
 REFUSED: Final = "the engine has no room"
+
+
+def node_of(agent: int) -> NodeId:
+    """Return the simulated engine's id of the node that it grants to an agent."""
+    return NodeId(f"simulated/{agent}")
 
 
 class SimSupervisor:
@@ -117,6 +123,8 @@ class SimSupervisor:
                 around.checkers.published(event)
             case do.Finish():
                 world.finished = command
+            case do.RequestNode(agent=agent):
+                self._events.append(ev.NodeGranted(request=agent, node=node_of(agent), listen=f"agent-{agent}"))
             case do.StartNode(agent=agent):
                 self._add_node(agent)
                 self._start_node(agent)
@@ -137,7 +145,7 @@ class SimSupervisor:
                 world.schedule.after(self._register_delay_s(), self._create, number, plan)
             case do.NotePlan(plan=plan):
                 self._note(plan)
-            case do.SendToNode() | do.TakeFault():
+            case do.CancelRequest() | do.ReleaseNode() | do.SendToNode() | do.TakeFault():
                 pass  # injected faults are those of the scenario here
             case _:
                 assert_never(command)
@@ -207,7 +215,8 @@ class SimSupervisor:
     def node_ended(self, node: SimNode) -> None:
         """A process is gone; the engine will report that, or not."""
         if self._world.scenario.engine != "never" and not node.is_mute:
-            self._world.schedule.after(self._report_delay_s(), self.take, ev.NodeEnded(agent=node.number, how="was killed"))
+            ended = ev.NodeEnded(node=node_of(node.number), how="was killed", is_certain=True)
+            self._world.schedule.after(self._report_delay_s(), self.take, ended)
 
     def _orchestrator_started(self, number: int) -> None:
         if number not in self.starting_orchestrators:
@@ -290,7 +299,7 @@ class SimSupervisor:
         if role == "orchestrator":
             self.take(ev.OrchestratorNotStarted(orchestrator=number, text=REFUSED))
         else:
-            self.take(ev.NodeNotStarted(agent=number, text=REFUSED))
+            self.take(ev.StartRefused(node=node_of(number), reason=REFUSED))
 
     def report_false_end(self) -> None:
         """The engine reports the end of the orchestrator, which goes on."""

@@ -58,8 +58,8 @@ def _heard(event: Any) -> str:
             return f" hears node {agent - 1}: {short(message)}"
         case ev.OrchestratorReported(orchestrator=number, message=message):
             return f" hears orchestrator {number}: {short(message)}"
-        case ev.NodeEnded(agent=agent):
-            return f": {short(event)} agent {agent}"
+        case ev.StartRefused(node=node) | ev.NodeDraining(node=node) | ev.NodeEnded(node=node):
+            return f": {short(event)} node {node}"
         case ev.OrchestratorStarted(orchestrator=number) | ev.OrchestratorEnded(orchestrator=number):
             return f": {short(event)} orchestrator {number}"
         case ev.AgentUp(agent=agent) | ev.AgentEnded(agent=agent):
@@ -76,7 +76,10 @@ def _done(command: Any) -> str:
             return f"to agent {agent}: {short(message)}"
         case do.TellWorker(rank=rank, message=message):
             return f"to rank {rank}: {short(message)}"
-        case do.KillAgent(agent=agent) | do.StartNode(agent=agent) | do.EndNode(agent=agent):
+        case (
+            do.KillAgent(agent=agent) | do.RequestNode(agent=agent) | do.CancelRequest(agent=agent) | do.StartNode(agent=agent)
+            | do.EndNode(agent=agent) | do.ReleaseNode(agent=agent)
+        ):  # fmt: skip
             return f"{type(command).__name__} {agent}"
         case do.SendToOrchestrator(orchestrator=number, message=msg.AgentUp(agent=agent) | msg.AgentEnded(agent=agent) as message):
             return f"to orchestrator {number}: {short(message)} agent {agent}"

@@ -1,8 +1,8 @@
 """Which processes does the job have? The state machine of the supervisor.
 
-`step` takes one event and answers with commands: `nodes` (agents start, come up, end, return), `orchestrators` (one serves, the next one
-waits), `publishing` (each event once). The machine decides nothing about ranks: what a loss means is the orchestrator's matter, and plans
-are the register's, which is reached by commands and answers so that it may lie in another process.
+`step` takes one event and answers with commands: `nodes` (nodes are requested, agents start, come up, end, return), `orchestrators`
+(one serves, the next one waits), `publishing` (each event once). The machine decides nothing about ranks: what a loss means is the
+orchestrator's matter, and plans are the register's, which is reached by commands and answers so that it may lie in another process.
 
 An agent's number is fresh at every start and never used again; so is an orchestrator's, which is its round.
 """
@@ -13,9 +13,10 @@ from typing import assert_never
 
 from perdure.core import commands as do
 from perdure.core import events as ev
-from perdure.core.job_events import StartedEvent
+from perdure.core.ids import NodeId
+from perdure.core.job_events import EngineAvailableEvent, EngineUnavailableEvent, StartedEvent
 from perdure.core.supervisor import nodes, orchestrators
-from perdure.core.supervisor.state import HEARTBEAT_TIMEOUT_S, STOPPED_S, AgentPhase, OrchestratorPhase, Phase, SupervisorState, finish
+from perdure.core.supervisor.state import HEARTBEAT_TIMEOUT_S, NOT_UP, STOPPED_S, AgentPhase, OrchestratorPhase, Phase, SupervisorState
 
 __all__ = ["Phase", "SupervisorState", "deadline", "observed", "step"]
 
@@ -30,13 +31,21 @@ def step(state: SupervisorState, event: ev.SupervisorEvent, now: float) -> Comma
         case ev.JobBegun():
             return _begin(state, event, now)
         case ev.NodeCame(node=node):
-            return nodes.start(state, node, now)
-        case ev.NodeNotStarted(text=text):
-            return finish(state, "EngineFailed", text)
+            return nodes.request(state, node, now)
+        case ev.NodeGranted(request=agent, node=node_id):
+            return nodes.granted(state, state.agents[agent], node_id, now)
+        case ev.RequestPending(request=agent, reason=reason):
+            return nodes.pending(state.agents[agent], reason)
+        case ev.RequestRefused(request=agent, reason=reason):
+            return nodes.refused(state, state.agents[agent], reason, now)
+        case ev.StartRefused() | ev.NodeDraining() | ev.NodeEnded():
+            return nodes.engine_reported(state, event, now)
         case ev.NodeReported(agent=agent, message=message):
             return nodes.reported(state, state.agents[agent], message, now)
-        case ev.NodeEnded(agent=agent, how=how):
-            return nodes.ended(state, state.agents[agent], how, now)
+        case ev.EngineUnavailable(reason=reason):
+            return _unavailable(state, reason, now)
+        case ev.EngineAvailable(nodes=held):
+            return _available(state, held, now)
         case ev.OrchestratorStarted():
             return orchestrators.started(state, event)
         case ev.OrchestratorNotStarted():
@@ -60,8 +69,21 @@ def step(state: SupervisorState, event: ev.SupervisorEvent, now: float) -> Comma
 def _begin(state: SupervisorState, event: ev.JobBegun, now: float) -> Commands:
     out: Commands = [do.Publish(event=StartedEvent(job=event.job))]
     for node in event.nodes:
-        out += nodes.start(state, node, now)
+        out += nodes.request(state, node, now)
     return out + orchestrators.begin_next(state, now)
+
+
+def _unavailable(state: SupervisorState, reason: str, now: float) -> Commands:
+    """L9: nodes go on, whatever the engine's control plane does."""
+    nodes.engine_unavailable(state, now)
+    was_unavailable, state.is_unavailable = state.is_unavailable, True
+    return [] if was_unavailable else [do.Publish(event=EngineUnavailableEvent(reason=reason))]
+
+
+def _available(state: SupervisorState, held: tuple[NodeId, ...], now: float) -> Commands:
+    was_unavailable, state.is_unavailable = state.is_unavailable, False
+    published: Commands = [do.Publish(event=EngineAvailableEvent())] if was_unavailable else []
+    return [*published, *nodes.engine_available(state, held, now)]
 
 
 def _tick(state: SupervisorState, late_s: float, now: float) -> Commands:
@@ -98,7 +120,7 @@ def _stopped(state: SupervisorState, event: ev.StoppedFound, now: float) -> Comm
 
 def deadline(state: SupervisorState) -> float:
     """Return when the next `Tick` is needed (s); others in between do no harm."""
-    times = [agent.due for agent in state.agents.values() if agent.phase is AgentPhase.STARTING]
+    times = [agent.due for agent in state.agents.values() if agent.phase in NOT_UP]
     times += [due for due, _ in state.returns]
     times += [state.last_words_due] if state.last_words_due else []
     if state.current is not None:

@@ -1,24 +1,81 @@
-"""Which nodes are there? Agents start, come up, end and return (rules L1, L2, L7)."""
+"""Which nodes are there? Nodes are requested, agents start, come up, end and return (rules L1, L2, L7, L9)."""
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
-from perdure.core.job_events import NodeLostEvent, NodeReturnedEvent, ShellOutputEvent
+from perdure.core.engine_events import NodeEvent
+from perdure.core.ids import NodeId
+from perdure.core.job_events import NodeDrainingEvent, NodeLostEvent, NodePendingEvent, NodeReturnedEvent, ShellOutputEvent
 from perdure.core.supervisor import injected, orchestrators
-from perdure.core.supervisor.state import LAST_WORDS_S, AgentPhase, Phase, SupervisedAgent, SupervisorState, finish
+from perdure.core.supervisor.state import LAST_WORDS_S, NOT_UP, AgentPhase, Phase, SupervisedAgent, SupervisorState, finish
 
+GONE_MEANWHILE: Final = "gone while the engine was unavailable"
 Commands = list[do.SupervisorCommand]
 
 
-def start(state: SupervisorState, node: int, now: float) -> Commands:
-    """Start an agent on a node; L1: it has `start_timeout_s` to come up."""
+def request(state: SupervisorState, node: int, now: float, replaces: int | None = None) -> Commands:
+    """Request a node for a new agent; L1: an answer has `start_timeout_s` to come. `replaces`: an agent that has ended."""
     number = len(state.agents) + 1
-    state.agents[number] = SupervisedAgent(agent=number, node=node, due=now + state.settings.start_timeout_s)
-    return [do.StartNode(agent=number, node=node, spent=tuple(sorted(state.spent)))]
+    state.agents[number] = SupervisedAgent(agent=number, node=node, replaces=replaces, due=now + state.settings.start_timeout_s)
+    return [do.RequestNode(agent=number, replaces=replaces)]
+
+
+def granted(state: SupervisorState, agent: SupervisedAgent, node_id: NodeId, now: float) -> Commands:
+    """L1: the agent has `start_timeout_s` to come up. A node that comes when its request was given up is released."""
+    agent.node_id = node_id
+    state.on_node[node_id] = agent.agent
+    if agent.phase is AgentPhase.ENDED:
+        return _release(agent)
+    if agent.phase is not AgentPhase.REQUESTED:
+        return []
+    agent.become(AgentPhase.STARTING)
+    returned = [do.Publish(event=NodeReturnedEvent(node=agent.node))] if agent.replaces is not None else []
+    return [*start(state, agent, now), *returned]
+
+
+def start(state: SupervisorState, agent: SupervisedAgent, now: float) -> Commands:
+    """Start an agent on the node that was granted."""
+    agent.due = now + state.settings.start_timeout_s
+    return [do.StartNode(agent=agent.agent, node=agent.node, spent=tuple(sorted(state.spent)))]
+
+
+def pending(agent: SupervisedAgent, reason: str) -> Commands:
+    """L1: a request whose answer takes its time is waited for, as long as the engine is available."""
+    if agent.phase is not AgentPhase.REQUESTED:
+        return []
+    agent.due = float("inf")
+    return [do.Publish(event=NodePendingEvent(node=agent.node, reason=reason))]
+
+
+def refused(state: SupervisorState, agent: SupervisedAgent, text: str, now: float) -> Commands:
+    """L1: a first node that the engine refuses to grant or to start ends the job. A later one counts as lost."""
+    if agent.phase is AgentPhase.ENDED:
+        return _release(agent)
+    if state.phase is Phase.STARTING and agent.replaces is None:
+        return finish(state, "EngineFailed", text)
+    was_granted = agent.phase is AgentPhase.STARTING
+    lost: Commands = [do.Publish(event=NodeLostEvent(node=agent.node, reason=text))] if was_granted else []
+    return [*lost, *_end(state, agent, text, now), *_release(agent)]
+
+
+def engine_reported(state: SupervisorState, event: NodeEvent, now: float) -> Commands:
+    """What the engine reports of a node that it has granted."""
+    if event.node not in state.on_node:
+        return []
+    agent = state.agents[state.on_node[event.node]]
+    match event:
+        case ev.StartRefused(reason=reason):
+            return refused(state, agent, reason, now)
+        case ev.NodeDraining():
+            return _draining(agent, event)
+        case ev.NodeEnded(how=how, is_certain=is_certain):
+            return _gone(state, agent, how, now, may_run=not is_certain)
+        case _:
+            assert_never(event)
 
 
 def reported(state: SupervisorState, agent: SupervisedAgent, message: msg.FromNode, now: float) -> Commands:
@@ -62,30 +119,86 @@ def _settle(state: SupervisorState) -> Commands:
     """L1: the start is over when each node is up or lost, and the program can be loaded."""
     if state.phase is not Phase.STARTING or not state.is_loadable:
         return []
-    if any(agent.phase is AgentPhase.STARTING for agent in state.agents.values()):
+    if any(agent.phase in NOT_UP for agent in state.agents.values()):
         return []
     state.become(Phase.RUNNING)
     return orchestrators.tell(state, ev.NoMoreNodes())
 
 
-def ended(state: SupervisorState, agent: SupervisedAgent, how: str, now: float) -> Commands:
-    """The agent's process has ended; or, L1, it is given up, whether or not the engine ever reports its end."""
-    if agent.phase is AgentPhase.ENDED:
+def _draining(agent: SupervisedAgent, event: ev.NodeDraining) -> Commands:
+    """L9: readers learn of it. Its ranks stay where they are until it ends."""
+    if agent.phase is AgentPhase.ENDED or agent.is_draining:
         return []
-    if agent.phase is AgentPhase.UP:
-        out = orchestrators.tell(state, msg.AgentEnded(agent=agent.agent, how=how))
-    else:
-        reason = how if agent.late else f"{how} before it was up"
-        out = [do.Publish(event=NodeLostEvent(node=agent.node, reason=reason))]
+    agent.is_draining = True
+    return [do.Publish(event=NodeDrainingEvent(node=agent.node, deadline_s=event.deadline_s, reason=event.reason))]
+
+
+def _gone(state: SupervisorState, agent: SupervisedAgent, how: str, now: float, *, may_run: bool) -> Commands:
+    """The engine reports that the node has ended. L9: where it may run on, it is ended; in any case it is given back."""
+    return [*ended(state, agent, how, now, may_run=may_run), *_release(agent)]
+
+
+def ended(state: SupervisorState, agent: SupervisedAgent, how: str, now: float, *, may_run: bool = True) -> Commands:
+    """The agent's process has ended; or, L1, it is given up, whether or not the engine ever reports its end."""
+    out: Commands = [do.EndNode(agent=agent.agent)] if may_run and agent.phase in (AgentPhase.STARTING, AgentPhase.UP) else []
+    match agent.phase:
+        case AgentPhase.ENDED:
+            return []
+        case AgentPhase.REQUESTED:
+            out.append(do.CancelRequest(agent=agent.agent))
+            out += [do.Publish(event=NodeLostEvent(node=agent.node, reason=how))] if agent.replaces is None else []
+        case AgentPhase.STARTING:
+            reason = how if agent.late else f"{how} before it was up"
+            out.append(do.Publish(event=NodeLostEvent(node=agent.node, reason=reason)))
+        case AgentPhase.UP:
+            out += orchestrators.tell(state, msg.AgentEnded(agent=agent.agent, how=how))
+        case _:
+            assert_never(agent.phase)
+    return [*out, *_end(state, agent, how, now)]
+
+
+def _end(state: SupervisorState, agent: SupervisedAgent, how: str, now: float) -> Commands:
+    """What follows for the job."""
     agent.become(AgentPhase.ENDED)
     agent.how = how
-    out = [do.EndNode(agent=agent.agent), *out, *_settle(state)]
+    out = _settle(state)
     if not state.is_loadable and state.all_ended():
         return out + _never_judged(state)
     if state.return_after_s is not None:
-        state.returns.append((now + state.return_after_s, agent.node))
+        state.returns.append((now + state.return_after_s, agent.agent))
     elif state.all_ended():
         state.last_words_due, state.last_words_bytes = now + LAST_WORDS_S, 0
+    return out
+
+
+def _release(agent: SupervisedAgent) -> Commands:
+    agent.is_released = True
+    return [do.ReleaseNode(agent=agent.agent)]
+
+
+def engine_unavailable(state: SupervisorState, now: float) -> None:
+    """L9: what the engine does not answer has `start_timeout_s` from now on, even where it has reported that it takes its time."""
+    for agent in state.agents.values():
+        if agent.phase is AgentPhase.REQUESTED:
+            agent.due = min(agent.due, now + state.settings.start_timeout_s)
+
+
+def engine_available(state: SupervisorState, held: tuple[NodeId, ...], now: float) -> Commands:
+    """L9: what may have been lost is repeated, and nodes that the job holds no more have ended."""
+    out: Commands = []
+    for agent in list(state.agents.values()):
+        is_held = agent.node_id in held
+        if agent.phase is AgentPhase.REQUESTED:
+            agent.due = now + state.settings.start_timeout_s
+            out.append(do.RequestNode(agent=agent.agent, replaces=agent.replaces))
+        elif agent.phase is AgentPhase.ENDED:
+            out += [do.EndNode(agent=agent.agent)] if is_held and not agent.is_released else []
+        elif not is_held:
+            out += _gone(state, agent, GONE_MEANWHILE, now, may_run=True)
+        elif not agent.pid:
+            out += start(state, agent, now)
+        if state.phase is Phase.ENDED:
+            return out
     return out
 
 
@@ -104,14 +217,14 @@ def _never_judged(state: SupervisorState) -> Commands:
 def tick(state: SupervisorState, now: float) -> Commands:
     """Look at all deadlines of nodes."""
     out: Commands = []
-    for agent in [agent for agent in state.agents.values() if agent.phase is AgentPhase.STARTING and agent.due <= now]:
+    for agent in [agent for agent in state.agents.values() if agent.phase in NOT_UP and agent.due <= now]:
         agent.late = True
         out += ended(state, agent, f"not up after {state.settings.start_timeout_s:g} s", now)
         if state.phase is Phase.ENDED:
             return out
-    for due, node in [one for one in state.returns if one[0] <= now]:
-        state.returns.remove((due, node))
-        out += [*start(state, node, now), do.Publish(event=NodeReturnedEvent(node=node))]
+    for due, gone in [one for one in state.returns if one[0] <= now]:
+        state.returns.remove((due, gone))
+        out += request(state, state.agents[gone].node, now, replaces=gone)
     return out + _last_words(state, now)
 
 

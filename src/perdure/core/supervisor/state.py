@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from perdure.core import commands as do
+from perdure.core.ids import NodeId
 from perdure.core.job_events import FinishedEvent
 from perdure.core.settings import Settings
 from perdure.core.transitions import follow
@@ -41,15 +42,23 @@ TRANSITIONS: Final = {
 """The job as a whole."""
 
 
-class AgentPhase(StrEnum):
-    """STARTING: asked of the engine. UP: the agent listens. ENDED: the engine has reported it, or it was given up."""
+NO_NODE: Final = NodeId("")
+"""Of an agent whose request is not granted."""
 
+
+class AgentPhase(StrEnum):
+    """REQUESTED: a node is asked of the engine. STARTING: the engine has granted it, and starts the agent. UP: the agent listens. ENDED:
+    the engine has reported its end, or it was given up."""
+
+    REQUESTED = "requested"
     STARTING = "starting"
     UP = "up"
     ENDED = "ended"
 
 
+NOT_UP: Final = (AgentPhase.REQUESTED, AgentPhase.STARTING)
 AGENT_TRANSITIONS: Final = {
+    AgentPhase.REQUESTED: frozenset({AgentPhase.STARTING, AgentPhase.ENDED}),
     AgentPhase.STARTING: frozenset({AgentPhase.UP, AgentPhase.ENDED}),
     AgentPhase.UP: frozenset({AgentPhase.ENDED}),
     AgentPhase.ENDED: frozenset[AgentPhase](),
@@ -83,23 +92,32 @@ ORCHESTRATOR_TRANSITIONS: Final = {
 
 @dataclass(slots=True, kw_only=True)
 class SupervisedAgent:
-    """One agent, from the start of its process on.
+    """One agent, from the request for its node on.
 
     Attributes:
-        due: when it must be up (s).
+        node: its number in events.
+        due: when the engine must have answered the request, or the agent must be up (s).
+        replaces: an agent that has ended, and whose node this one brings back; None: there is none.
+        node_id: the engine's id of the node.
         pid: of its process, where it runs; 0: not reported yet.
         late: it was not up when it had to be.
         how: it ended.
+        is_draining: the engine has reported that it will end the node.
+        is_released: the node is given back to the engine.
     """
 
     agent: int
     node: int
     due: float
-    phase: AgentPhase = AgentPhase.STARTING
+    replaces: int | None = None
+    node_id: NodeId = NO_NODE
+    phase: AgentPhase = AgentPhase.REQUESTED
     pid: int = 0
     address: str = ""
     late: bool = False
     how: str = ""
+    is_draining: bool = False
+    is_released: bool = False
 
     def become(self, phase: AgentPhase) -> None:
         """Moves along `AGENT_TRANSITIONS`."""
@@ -139,9 +157,11 @@ class SupervisorState:
 
     Attributes:
         return_after_s: a lost node gets a new agent after so long; None: never.
-        agents: all that there were, by their numbers.
+        agents: all that there were, by their numbers, which are those of the requests for their nodes too.
+        on_node: the engine's id of a node -> the agent there.
         is_loadable: some node has imported the program.
-        returns: (when, node) of new agents on lost nodes.
+        returns: (when, agent that has ended) of requests for lost nodes.
+        is_unavailable: the engine's control plane cannot be reached.
         last_words_due: when the job ends because no node is left; 0: some node is, or one comes back.
         last_words_bytes: of the result, that had come when that was set.
         current: the orchestrator that serves, or begins to. None: before the job has begun.
@@ -159,8 +179,10 @@ class SupervisorState:
     return_after_s: float | None = None
     phase: Phase = Phase.STARTING
     agents: dict[int, SupervisedAgent] = field(default_factory=dict)
+    on_node: dict[NodeId, int] = field(default_factory=dict)
     is_loadable: bool = False
     returns: list[tuple[float, int]] = field(default_factory=list)
+    is_unavailable: bool = False
     last_words_due: float = 0.0
     last_words_bytes: int = 0
     current: SupervisedOrchestrator | None = None

@@ -10,8 +10,7 @@ import sys
 
 import pytest
 
-from perdure.engines.local import LocalEngine, LocalProcess
-from perdure.runtime.control_stream import ControlStream
+from perdure.engines.process_groups import ProcessGroup
 from perdure.runtime.posix import ending
 from perdure.streams.pairs import pair
 
@@ -27,7 +26,7 @@ signal.pause()
 """A process without the pulse and a child that keeps it, as agent and nursery do."""
 
 
-def node() -> LocalProcess:
+def node() -> ProcessGroup:
     read, write = os.pipe()
     command = [sys.executable, "-c", NODE, str(write)]
     child = subprocess.Popen(command, pass_fds=(write,), stdout=subprocess.PIPE, start_new_session=True)
@@ -35,10 +34,10 @@ def node() -> LocalProcess:
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     child.stdout.close()
-    return LocalProcess(child, read, ControlStream(pair()[0]))
+    return ProcessGroup(child, read, pair()[0])
 
 
-def ends(process: LocalProcess) -> bool:
+def ends(process: ProcessGroup) -> bool:
     return bool(select.select([process], [], [], 10)[0])
 
 
@@ -58,7 +57,7 @@ def test_the_end_of_the_first_process_is_enough() -> None:
     os.kill(process.pid, signal.SIGKILL)
     assert ends(process)
     assert process.how_it_ended() == "killed by SIGKILL"
-    LocalEngine().kill(process)
+    process.kill()
     process.reap()
 
 
