@@ -563,7 +563,11 @@ def test_l9_a_node_that_was_given_up_and_whose_end_is_not_reported_is_ended_agai
     assert do.EndNode(agent=2) in job.done
     assert job.take(ev.EngineAvailable(nodes=(NodeId("n1"), NodeId("n2")))) == [do.EndNode(agent=2)]
     job.take(ended(2, "was killed"))
-    assert job.take(ev.EngineAvailable(nodes=(NodeId("n1"), NodeId("n2")))) == []
+    both = ev.EngineAvailable(nodes=(NodeId("n1"), NodeId("n2")))
+    assert job.take(both) == [do.ReleaseNode(agent=2)], "the engine has not received it"
+    job.serves()
+    job.orchestrator(1, msg.KillAgent(agent=1))
+    assert do.EndNode(agent=1) in job.take(both)
 
 
 def test_l9_a_pending_request_has_its_time_while_the_engine_is_unavailable() -> None:

@@ -64,7 +64,7 @@ def with_two_proposals(seed: int) -> Scenario:
 SUPERVISOR_MISTAKES = (
     Mutation(
         name="a node that never comes up is waited for", rule="L1", function=nodes.tick,
-        right="agent.phase is AgentPhase.STARTING and agent.due <= now", wrong="False", scenario=with_a_start_that_fails,
+        right="agent.phase in NOT_UP and agent.due <= now", wrong="False", scenario=with_a_start_that_fails,
     ),
     Mutation(
         name="a late message of a node that was given up counts", rule="L1", function=nodes.reported,

@@ -192,8 +192,7 @@ class NodeDrainingEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineUnavailableEvent:
-    """The engine's control plane cannot be reached. The job goes on, without new nodes. Neither the engine `local` nor `hosts` publishes
-    this."""
+    """The engine's control plane cannot be reached. The job goes on. Neither the engine `local` nor `hosts` publishes this."""
 
     reason: Reason
 

@@ -13,7 +13,6 @@ Perdure must be installed on all hosts, for the same Python.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ipaddress
 import json
@@ -141,6 +140,8 @@ class HostsEngine:
         self._held: set[NodeId] = set()
         """Nodes that are not released."""
         self._shells: dict[NodeId, _Shell] = {}
+        self._givers: list[threading.Thread] = []
+        """Threads that send long orders."""
 
     def request(self, request: NodeRequest) -> None:
         """See `Engine.request`."""
@@ -179,14 +180,28 @@ class HostsEngine:
             return
         finally:
             theirs.close()
-        order = {
-            "environment": job_environment(), "directory": os.getcwd(), "entry_point": self._entry_point,
-            "config": base64.b64encode(config).decode(),
-        }  # fmt: skip
-        data = json.dumps(order).encode() + b"\n"
-        threading.Thread(target=_give, args=(adopt(os.dup(ours.fileno())), data), name=f"order for {host}", daemon=True).start()
         shell = self._shells[node] = _Shell(child, adopt(os.dup(ours.fileno())))
-        self._post(NodeStarted(node=node, control=ours, local_pid=shell.pid))
+        order = {
+            "environment": job_environment(), "directory": os.getcwd(), "entry_point": self._entry_point, "config_bytes": len(config),
+        }  # fmt: skip
+        data = memoryview(json.dumps(order).encode() + b"\n" + config)
+        rest = data[_sent_at_once(ours, data) :]
+        if rest:
+            giver = threading.Thread(target=self._give, args=(node, shell, ours, rest), name=f"order for {host}", daemon=True)
+            self._givers.append(giver)
+            giver.start()
+        else:
+            self._begun(node, shell, ours)
+
+    def _give(self, node: NodeId, shell: _Shell, control: Stream, rest: memoryview) -> None:
+        """On a thread of its own: a shell takes little before it has reached its host. It ends with the shell."""
+        with contextlib.suppress(OSError):  # the shell has ended, which is reported
+            control.send(rest)
+        self._begun(node, shell, control)
+
+    def _begun(self, node: NodeId, shell: _Shell, control: Stream) -> None:
+        """The order is given, so the supervisor may send after it."""
+        self._post(NodeStarted(node=node, control=control, local_pid=shell.pid))
         self._reactor.post(lambda: self._reactor.watch(shell, lambda: self._ended(node, shell)))
 
     def _ended(self, node: NodeId, shell: _Shell) -> None:
@@ -217,14 +232,18 @@ class HostsEngine:
             shell.wait_until(deadline)
             shell.reap()
         kill_and_wait(below)
+        for giver in self._givers:
+            giver.join(END_TIMEOUT_S)
         self._shells.clear()
         self._held.clear()
 
 
-def _give(stream: Stream, data: bytes) -> None:
-    """On a thread of its own: a shell takes nothing before it has reached its host. It ends with the stream."""
-    with contextlib.closing(stream), contextlib.suppress(OSError):  # the shell has ended, which its process tells
-        stream.send(data)
+def _sent_at_once(stream: Stream, data: memoryview) -> int:
+    """Return how many bytes a shell that may have ended takes now; of one that has, all: nobody waits for them."""
+    try:
+        return stream.try_send([data])
+    except OSError:
+        return len(data)
 
 
 def _host(text: str) -> tuple[str, str]:

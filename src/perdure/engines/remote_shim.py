@@ -1,13 +1,13 @@
 """The far end of a shell: `python -m perdure.engines.remote_shim`, started on a host by `perdure.engines.hosts`.
 
-Standard input brings one line, what is to be started, and then what the supervisor says; standard output carries what the node says. Here
-the node is a group of processes as on the embedded engine, and only messages are passed on. So whatever ends this process ends the node,
-and the end of standard input does, which is the supervisor's lifeline (rule T7). What the program prints goes to standard error.
+Standard input brings one line, what is to be started, its configuration, and then what the supervisor sends; standard output carries what
+the node sends. Here the node is a group of processes as on the embedded engine, and only messages are passed on. So whatever ends this
+process ends the node, and the end of standard input does, which is the supervisor's lifeline (rule T7). What the program prints goes to
+standard error.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -31,6 +31,15 @@ def _read_line() -> bytes:
             return bytes(text)
         text += piece
     return b""
+
+
+def _read(nbytes: int) -> bytes:
+    """So many bytes, fewer at the end of standard input."""
+    pieces = []
+    while nbytes and (piece := os.read(0, nbytes)):
+        pieces.append(piece)
+        nbytes -= len(piece)
+    return b"".join(pieces)
 
 
 class _Gone(Exception):
@@ -62,17 +71,18 @@ def _pass_on(group: ProcessGroup, control: ControlStream, output: int) -> None:
                     selector.unregister(control)
             else:
                 how = group.how_it_ended()
-                while _pass_messages(control, output):
+                while _pass_messages(control, output) and control.received:
                     pass
                 _write(output, encode(NodeExited(how=how)))
                 return
 
 
 def _pass_messages(control: ControlStream, output: int) -> bool:
+    """False: the stream has ended."""
     lines = control.receive()
     for line in lines or ():
         _write(output, line + b"\n")
-    return bool(lines)
+    return lines is not None
 
 
 def main() -> None:
@@ -81,6 +91,9 @@ def main() -> None:
     if not text:
         return
     order = json.loads(text)
+    config = _read(order["config_bytes"])
+    if len(config) < order["config_bytes"]:
+        return
     os.environ.update(order["environment"])
     with contextlib.suppress(OSError):  # the supervisor's directory need not be here; a program that needs files says so
         os.chdir(order["directory"])
@@ -88,7 +101,7 @@ def main() -> None:
     output = os.dup(OUTPUT)
     os.set_inheritable(output, False)
     os.dup2(2, OUTPUT)
-    group = start_group(tuple(order["entry_point"]), base64.b64decode(order["config"]), is_node=True)
+    group = start_group(tuple(order["entry_point"]), config, is_node=True)
     try:
         _pass_on(group, ControlStream(group.control), output)
     except _Gone:

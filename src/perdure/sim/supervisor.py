@@ -93,11 +93,13 @@ class SimSupervisor:
         """One step of the machine, its commands, and the steps that these lead to."""
         self._events.append(event)
         while self._events and self._world.finished is None:
-            event = self._events.popleft()
-            commands = self._step(self.state, event, self._clock(self._world.schedule.now))
-            self.checks.after(event, commands)
-            for command in commands:
-                self._execute(command)
+            self._take_now(self._events.popleft())
+
+    def _take_now(self, event: ev.SupervisorEvent) -> None:
+        commands = self._step(self.state, event, self._clock(self._world.schedule.now))
+        self.checks.after(event, commands)
+        for command in commands:
+            self._execute(command)
 
     def _tick(self) -> None:
         self._look_for_stopped()
@@ -124,7 +126,7 @@ class SimSupervisor:
             case do.Finish():
                 world.finished = command
             case do.RequestNode(agent=agent):
-                self._events.append(ev.NodeGranted(request=agent, node=node_of(agent), listen=f"agent-{agent}"))
+                self._take_now(ev.NodeGranted(request=agent, node=node_of(agent), listen=f"agent-{agent}"))
             case do.StartNode(agent=agent):
                 self._add_node(agent)
                 self._start_node(agent)

@@ -140,7 +140,7 @@ def _gone(state: SupervisorState, agent: SupervisedAgent, how: str, now: float, 
 
 def ended(state: SupervisorState, agent: SupervisedAgent, how: str, now: float, *, may_run: bool = True) -> Commands:
     """The agent's process has ended; or, L1, it is given up, whether or not the engine ever reports its end."""
-    out: Commands = [do.EndNode(agent=agent.agent)] if may_run and agent.phase in (AgentPhase.STARTING, AgentPhase.UP) else []
+    out = orchestrators.end_node(agent) if may_run and agent.phase in (AgentPhase.STARTING, AgentPhase.UP) else []
     match agent.phase:
         case AgentPhase.ENDED:
             return []
@@ -191,11 +191,13 @@ def engine_available(state: SupervisorState, held: tuple[NodeId, ...], now: floa
         if agent.phase is AgentPhase.REQUESTED:
             agent.due = now + state.settings.start_timeout_s
             out.append(do.RequestNode(agent=agent.agent, replaces=agent.replaces))
-        elif agent.phase is AgentPhase.ENDED:
-            out += [do.EndNode(agent=agent.agent)] if is_held and not agent.is_released else []
-        elif not is_held:
+        elif agent.phase is not AgentPhase.ENDED and not is_held:
             out += _gone(state, agent, GONE_MEANWHILE, now, may_run=True)
-        elif not agent.pid:
+        elif agent.is_released:
+            out += [do.ReleaseNode(agent=agent.agent)] if is_held else []
+        elif agent.is_to_end:
+            out += orchestrators.end_node(agent) if is_held else []
+        elif agent.phase is AgentPhase.STARTING and not agent.pid:
             out += start(state, agent, now)
         if state.phase is Phase.ENDED:
             return out

@@ -118,6 +118,12 @@ def tell(state: SupervisorState, message: msg.ToOrchestrator) -> Commands:
     )
 
 
+def end_node(agent: SupervisedAgent) -> Commands:
+    """Have the engine end an agent's node."""
+    agent.is_to_end = True
+    return [do.EndNode(agent=agent.agent)]
+
+
 def reported(state: SupervisorState, number: int, message: msg.FromOrchestrator, now: float) -> Commands:
     """L5: the register is open to every orchestrator; otherwise only the current one counts."""
     match message:
@@ -139,7 +145,7 @@ def reported(state: SupervisorState, number: int, message: msg.FromOrchestrator,
 def _obey(state: SupervisorState, one: SupervisedOrchestrator, message: msg.FromOrchestrator) -> Commands:
     match message:
         case msg.KillAgent(agent=agent):
-            return [do.EndNode(agent=agent)]
+            return end_node(state.agents[agent])
         case msg.Publish():
             return _published(state, one, message.event)
         case msg.ResultPiece(data=data):

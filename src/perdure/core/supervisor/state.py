@@ -103,6 +103,7 @@ class SupervisedAgent:
         late: it was not up when it had to be.
         how: it ended.
         is_draining: the engine has reported that it will end the node.
+        is_to_end: the engine was asked to end the node.
         is_released: the node is given back to the engine.
     """
 
@@ -117,6 +118,7 @@ class SupervisedAgent:
     late: bool = False
     how: str = ""
     is_draining: bool = False
+    is_to_end: bool = False
     is_released: bool = False
 
     def become(self, phase: AgentPhase) -> None:
