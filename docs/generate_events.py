@@ -10,6 +10,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final
 
+from perdure.core import records
 from perdure.core.imbalance import Imbalance
 from perdure.core.interval import Choice
 from perdure.core.job_events import EVENT_TYPES, FORMAT_VERSION
@@ -59,15 +60,15 @@ def _table(rows: Iterator[tuple[str, str, str]]) -> str:
     return f"| field | type | meaning |\n| --- | --- | --- |\n{lines}"
 
 
-def _fields(kind: type) -> Iterator[tuple[str, str, str]]:
+def _fields(kind: type[records.Record]) -> Iterator[tuple[str, str, str]]:
     """Name, type and text of the fields of an event. ValueError: a field has no text."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    for one in dataclasses.fields(kind):
-        hint = hints[one.name]
+    for name, is_optional in records.fields_of(kind):
+        hint = hints[name]
         if typing.get_origin(hint) is not typing.Annotated:
-            raise ValueError(f"{kind.__name__}.{one.name} has no text: make it Annotated[type, text]")
+            raise ValueError(f"{kind.__name__}.{name} has no text: make it Annotated[type, text]")
         value, text = typing.get_args(hint)
-        yield one.name, _in_words(value, optional=one.default is not dataclasses.MISSING), text
+        yield name, _in_words(value, optional=is_optional), text
 
 
 def _documented(kind: type) -> Iterator[tuple[str, str, str]]:

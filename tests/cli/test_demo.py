@@ -11,7 +11,6 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +40,7 @@ from perdure.core.job_events import (
     TimedEvent,
     WorkerStartedEvent,
 )
+from perdure.core.records import replace
 from perdure.errors import ConfigError
 from perdure.launch import Report
 from perdure.wire.event_json import to_json

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from perdure.core import commands as do
@@ -12,6 +10,7 @@ from perdure.core import messages as msg
 from perdure.core.agent.peers import watched_by, watchers
 from perdure.core.ids import Ballot, Label
 from perdure.core.orchestrator import GenerationPhase
+from perdure.core.records import replace
 from tests.core.large import AGENTS, Job
 from tests.core.test_rules import SETTINGS, Chief, Node, plan_of
 
@@ -188,14 +187,14 @@ def test_t8_an_agent_reports_each_failed_link_of_a_label_once_while_it_is_not_co
     node.told(msg.Install(plan=plan_of(), restore=()))
     failed = ev.LinkFailed(generation=1, rank=0, other=1, label=Label(1, 4))
     said = do.TellOrchestrator(message=msg.RankLinkEnded(generation=1, rank=0, other=1, label=Label(1, 4)))
-    assert node.step(dataclasses.replace(failed, generation=2)) == []
+    assert node.step(replace(failed, generation=2)) == []
     assert node.step(failed) == [said]
     assert node.step(failed) == []
     assert said in node.told(msg.Greet(round=2))
     node.state.current.committed = Label(1, 5)
-    assert node.step(dataclasses.replace(failed, label=Label(1, 5))) == []
+    assert node.step(replace(failed, label=Label(1, 5))) == []
     node.told(msg.Seal(ballot=Ballot(2, 1), generation=1))
-    assert node.step(dataclasses.replace(failed, label=Label(1, 6))) == []
+    assert node.step(replace(failed, label=Label(1, 6))) == []
 
 
 def test_t8_it_is_said_again_to_a_new_orchestrator_until_the_generation_is_over() -> None:

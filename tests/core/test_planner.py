@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from perdure.core import planner
+from perdure.core import planner, records
 from perdure.core.holdings import known_one_by_one
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry, parity_groups
@@ -185,7 +185,7 @@ def test_a_rank_that_comes_back_to_a_node_that_keeps_it_is_whole_there() -> None
 def test_a_rank_that_is_half_rebuilt_is_not_moved_again() -> None:
     doubled = plan_of(4, 1, ranks_per_node=2)
     reports = [report(rank, {Label(1, 5): True}, 4, 1) for rank in range(4)]
-    half = replace(reports[1], labels=tuple(replace(one, data=1, prepared=False) for one in reports[1].labels))
+    half = records.replace(reports[1], labels=tuple(records.replace(one, data=1, prepared=False) for one in reports[1].labels))
     held = known_one_by_one(doubled, [reports[0], half, *reports[2:]])
     moved = planner.next_plan(replace(doubled, base=Label(1, 5)), held, [], seats(2, 2), {}, (), ranks_per_node=1)
     assert isinstance(moved, Plan)

@@ -13,6 +13,7 @@ from perdure.core import messages as msg
 from perdure.core.agent.scrub import repair_tasks
 from perdure.core.holdings import known_one_by_one
 from perdure.core.messages import Chunks, LabelReport, RankReport
+from perdure.core.records import replace
 from perdure.core.settings import Settings
 from tests.core import test_planner as planning
 from tests.core.test_rules import FIRST, SECOND, Node, node, prepared, seal, to_orchestrator
@@ -62,7 +63,7 @@ def test_s1_the_answer_for_a_label_that_was_given_up_is_not_waited_for(scrubbing
     """Its thread ends without a word; the scrub must go on with the next label."""
     scrubbing.prepare(SECOND)
     scrubbing.peer(prepared(SECOND, 1))
-    assert commands_of(scrubbing, do.Scrub) == [dataclasses.replace(SCRUB, label=SECOND)]
+    assert commands_of(scrubbing, do.Scrub) == [replace(SCRUB, label=SECOND)]
     assert scrubbing.step(scrubbed(WRONG)) == [], "it comes late, and counts for nothing"
 
 
@@ -171,7 +172,7 @@ def test_d3_replicated_items_that_are_right_nowhere_are_unrecoverable() -> None:
 
 def fact(rank: int, value: int) -> msg.Prepared:
     digests = (msg.ItemDigest(name="common", kind="replicated", signature=1, digest=value),)
-    return dataclasses.replace(prepared(FIRST, 0), rank=rank, digests=digests)
+    return replace(prepared(FIRST, 0), rank=rank, digests=digests)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from perdure.core import events as ev
 from perdure.core.agent.scrub import repair_tasks
 from perdure.core.ids import Label
 from perdure.core.messages import Chunks
+from perdure.core.records import replace
 from perdure.core.snapshot_index import BLOCK_BYTES
 from perdure.runtime.scrub import LEAD_BYTES, Scrubber, flip, repair
 from perdure.runtime.tasks import Task
@@ -140,7 +141,7 @@ def test_an_order_that_is_replaced_needs_no_other_thread(group: Cluster) -> None
     assert scrubber.order(X.generation, slow)
     node.run(scrubber.work)
     flip(node.vault, 1, X, group.geometry, "snapshot", 1)
-    assert not any([scrubber.order(X.generation, dataclasses.replace(slow, bytes_per_s=rate)) for rate in (1 << 20, FAST)])
+    assert not any([scrubber.order(X.generation, replace(slow, bytes_per_s=rate)) for rate in (1 << 20, FAST)])
     deadline = time.monotonic() + DEADLINE_S
     while not found and time.monotonic() < deadline:
         node.links.rest(1, 0.01)

@@ -30,7 +30,7 @@ def test_there_is_an_example_of_each_event() -> None:
 
 
 def test_no_field_has_the_name_of_one_that_every_line_has() -> None:
-    assert not {"v", "t", "event"} & {name for kind in EVENT_TYPES.values() for name in kind.__dataclass_fields__}
+    assert not {"v", "t", "event"} & {name for kind in EVENT_TYPES.values() for name in kind.__struct_fields__}
 
 
 def test_names_and_fields_stay_as_readers_know_them(rewrites: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from perdure.core.ids import Label
 from perdure.core.messages import DecodeTask, FromAgent, RestoreSource, ToAgent, ToNode, ToOrchestrator, ToPeer, ToWorker
 from perdure.core.messages.supervisor import Finish as Finish
@@ -12,66 +10,59 @@ from perdure.core.messages.supervisor import Note as Note
 from perdure.core.messages.supervisor import Propose as Propose
 from perdure.core.messages.supervisor import Publish as Publish
 from perdure.core.plan import Plan
+from perdure.core.records import Record
 from perdure.core.snapshot_index import SnapshotIndex
 
 # ---- of an agent ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TellOrchestrator:
+class TellOrchestrator(Record, frozen=True, kw_only=True):
     """To the orchestrator, if one is connected."""
 
     message: FromAgent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TellPeer:
+class TellPeer(Record, frozen=True, kw_only=True):
     """To another agent."""
 
     agent: int
     message: ToPeer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TellWorker:
+class TellWorker(Record, frozen=True, kw_only=True):
     """To the worker that holds `rank`."""
 
     rank: int
     message: ToWorker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartWorker:
+class StartWorker(Record, frozen=True, kw_only=True):
     """Start a process for `rank`, attached to its slots."""
 
     rank: int
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillWorker:
+class KillWorker(Record, frozen=True, kw_only=True):
     """End the process (SIGKILL); `WorkerEnded` follows."""
 
     rank: int
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenLinks:
+class OpenLinks(Record, frozen=True, kw_only=True):
     """Take and make vault links of this plan's generation, and of no other."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShutLinks:
+class ShutLinks(Record, frozen=True, kw_only=True):
     """Shut all vault links of generations up to this one; `LinksQuiet` follows."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindSlot:
+class BindSlot(Record, frozen=True, kw_only=True):
     """Slot `index` of `rank` is for this label from now on. `since`: the label that slot and parity still hold, all of it (rule C4')."""
 
     rank: int
@@ -80,8 +71,7 @@ class BindSlot:
     since: Label | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopySlot:
+class CopySlot(Record, frozen=True, kw_only=True):
     """Copy the slot of this label into the other slot of the rank, which is free; `SlotCopied` of this generation follows (rule M2)."""
 
     rank: int
@@ -89,8 +79,7 @@ class CopySlot:
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveLabel:
+class MoveLabel(Record, frozen=True, kw_only=True):
     """The label lies in slot `index` from now on, where it was copied; its parity chunks go with it. Reads that began before count for
     nothing."""
 
@@ -99,8 +88,7 @@ class MoveLabel:
     index: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExposeSlot:
+class ExposeSlot(Record, frozen=True, kw_only=True):
     """The slot's snapshot is complete and may be read by the group."""
 
     rank: int
@@ -108,16 +96,14 @@ class ExposeSlot:
     offer: SnapshotIndex
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetLabel:
+class ForgetLabel(Record, frozen=True, kw_only=True):
     """The slot of this label is free."""
 
     rank: int
     label: Label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protect:
+class Protect(Record, frozen=True, kw_only=True):
     """Encode the stripe whose first parity holder is `rank`, and have memory for its parity chunks. `member_offers` in member order."""
 
     rank: int
@@ -125,8 +111,7 @@ class Protect:
     member_offers: tuple[SnapshotIndex, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restore:
+class Restore(Record, frozen=True, kw_only=True):
     """Fetch the group's offers of the label, have memory for the slot, fetch the replicated region."""
 
     rank: int
@@ -135,15 +120,13 @@ class Restore:
     source: RestoreSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decode:
+class Decode(Record, frozen=True, kw_only=True):
     """Gather, decode, send on; one stripe after the other, in this order."""
 
     tasks: tuple[DecodeTask, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifySlot:
+class VerifySlot(Record, frozen=True, kw_only=True):
     """Hash what is present and compare; `SlotVerified` follows."""
 
     rank: int
@@ -151,8 +134,7 @@ class VerifySlot:
     parity: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scrub:
+class Scrub(Record, frozen=True, kw_only=True):
     """Hash the whole label at no more than so many bytes a second; `Scrubbed` follows, unless the label is given up meanwhile."""
 
     rank: int
@@ -160,8 +142,7 @@ class Scrub:
     bytes_per_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repair:
+class Repair(Record, frozen=True, kw_only=True):
     """Decode the wrong chunks of `rank`, which lives here, and fetch its replicated region from another rank (-1: that one is right).
     What has its digest then is stored, and nothing else is; `Repaired` follows."""
 
@@ -171,15 +152,13 @@ class Repair:
     replicated_from_rank: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropRank:
+class DropRank(Record, frozen=True, kw_only=True):
     """The rank does not live here any more: free its slots."""
 
     rank: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReserveMemory:
+class ReserveMemory(Record, frozen=True, kw_only=True):
     """Have touched memory ready for `ranks` ranks."""
 
     snapshot_bytes: int
@@ -187,23 +166,20 @@ class ReserveMemory:
     ranks: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportTraffic:
+class ReportTraffic(Record, frozen=True, kw_only=True):
     """Tell the orchestrator how many bytes were put on links up to this label."""
 
     label: Label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendResult:
+class SendResult(Record, frozen=True, kw_only=True):
     """Read the result item of `rank` at `label` and tell the orchestrator; `ResultWrong` follows if it does not have its digest."""
 
     rank: int
     label: Label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndAgent:
+class EndAgent(Record, frozen=True, kw_only=True):
     """End the workers and the agent."""
 
     reason: str
@@ -218,8 +194,7 @@ AgentCommand = (
 # ---- of the orchestrator --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TellAgent:
+class TellAgent(Record, frozen=True, kw_only=True):
     """To an agent."""
 
     agent: int
@@ -231,8 +206,7 @@ OrchestratorCommand = TellAgent | Propose | Note | KillAgent | Publish | Finish
 # ---- of the supervisor ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestNode:
+class RequestNode(Record, frozen=True, kw_only=True):
     """Ask the engine for a node. `NodeGranted`, `RequestPending` or `RequestRefused` follows. May be repeated.
 
     Attributes:
@@ -244,15 +218,13 @@ class RequestNode:
     replaces: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRequest:
+class CancelRequest(Record, frozen=True, kw_only=True):
     """Withdraw the request of the agent."""
 
     agent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartNode:
+class StartNode(Record, frozen=True, kw_only=True):
     """Start a process for the agent on its node. `NodeReported` and `NodeEnded`, or `StartRefused`, follow. May be repeated. `spent`:
     injected faults that have happened."""
 
@@ -261,74 +233,64 @@ class StartNode:
     spent: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndNode:
+class EndNode(Record, frozen=True, kw_only=True):
     """End all processes of the agent's node. May be repeated."""
 
     agent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseNode:
+class ReleaseNode(Record, frozen=True, kw_only=True):
     """Give the agent's node back to the engine: the job does not use it any more."""
 
     agent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendToNode:
+class SendToNode(Record, frozen=True, kw_only=True):
     """Send to the processes of the agent's node."""
 
     agent: int
     message: ToNode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartOrchestrator:
+class StartOrchestrator(Record, frozen=True, kw_only=True):
     """Start an orchestrator's process. `OrchestratorStarted` or `OrchestratorNotStarted` follows."""
 
     orchestrator: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndOrchestrator:
+class EndOrchestrator(Record, frozen=True, kw_only=True):
     """End the orchestrator's process; `OrchestratorEnded` follows. May be repeated."""
 
     orchestrator: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendToOrchestrator:
+class SendToOrchestrator(Record, frozen=True, kw_only=True):
     """Send to the orchestrator, if its process still runs."""
 
     orchestrator: int
     message: ToOrchestrator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadRegister:
+class ReadRegister(Record, frozen=True, kw_only=True):
     """Read the newest plan for this orchestrator; `RegisterAnswered` follows."""
 
     orchestrator: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatePlan:
+class CreatePlan(Record, frozen=True, kw_only=True):
     """Store the plan of this orchestrator, unless there is one of its generation or of a newer one; `RegisterAnswered` follows."""
 
     orchestrator: int
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotePlan:
+class NotePlan(Record, frozen=True, kw_only=True):
     """Store a plan that votes have chosen, unless there is one of its generation or of a newer one."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeFault:
+class TakeFault(Record, frozen=True, kw_only=True):
     """An injected fault has struck a process for the first time: do what of it is the driver's part."""
 
     index: int

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from perdure.core.engine_events import EngineAvailable as EngineAvailable
 from perdure.core.engine_events import EngineUnavailable as EngineUnavailable
 from perdure.core.engine_events import NodeDraining as NodeDraining
@@ -20,33 +18,30 @@ from perdure.core.messages.supervisor import AgentUp as AgentUp
 from perdure.core.messages.supervisor import NoMoreNodes as NoMoreNodes
 from perdure.core.messages.supervisor import RegisterHolds as RegisterHolds
 from perdure.core.plan import Plan
+from perdure.core.records import Record
 from perdure.core.snapshot_index import SnapshotIndex
 
 # ---- at an agent ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorSaid:
+class OrchestratorSaid(Record, frozen=True, kw_only=True):
     """A message of the orchestrator whose newest `Greet` had this round."""
 
     message: ToAgent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorGone:
+class OrchestratorGone(Record, frozen=True, kw_only=True):
     """The orchestrator's connection ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerSaid:
+class PeerSaid(Record, frozen=True, kw_only=True):
     """A message of another agent."""
 
     agent: int
     message: ToPeer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSaid:
+class WorkerSaid(Record, frozen=True, kw_only=True):
     """A message of the worker process that holds `rank` as `incarnation`."""
 
     rank: int
@@ -54,8 +49,7 @@ class WorkerSaid:
     message: FromWorker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerEnded:
+class WorkerEnded(Record, frozen=True, kw_only=True):
     """The process is gone for certain (its pidfd said so). `stack`: where a hung one was, in one line."""
 
     rank: int
@@ -64,15 +58,13 @@ class WorkerEnded:
     stack: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinksQuiet:
+class LinksQuiet(Record, frozen=True, kw_only=True):
     """No vault link of generations up to this one moves any byte any more."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParityStored:
+class ParityStored(Record, frozen=True, kw_only=True):
     """Parity chunk `p` of `rank` is complete and its digest right."""
 
     rank: int
@@ -80,8 +72,7 @@ class ParityStored:
     p: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotRestored:
+class SlotRestored(Record, frozen=True, kw_only=True):
     """The group's offers for the base label are here, and memory for the slot. `member_offers` in the order of members."""
 
     rank: int
@@ -89,8 +80,7 @@ class SlotRestored:
     member_offers: tuple[SnapshotIndex, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicatedStored:
+class ReplicatedStored(Record, frozen=True, kw_only=True):
     """The replicated region of the slot is here; `right`: with its digests."""
 
     rank: int
@@ -98,8 +88,7 @@ class ReplicatedStored:
     right: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkStored:
+class ChunkStored(Record, frozen=True, kw_only=True):
     """The chunk at code position `position` of its stripe, decoded for `rank`, is complete."""
 
     rank: int
@@ -107,8 +96,7 @@ class ChunkStored:
     position: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotVerified:
+class SlotVerified(Record, frozen=True, kw_only=True):
     """The slot was hashed; these chunks do not have their digests."""
 
     rank: int
@@ -116,8 +104,7 @@ class SlotVerified:
     wrong: Chunks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotCopied:
+class SlotCopied(Record, frozen=True, kw_only=True):
     """The label lies in both slots of the rank, as `CopySlot` of that generation asked for."""
 
     rank: int
@@ -125,8 +112,7 @@ class SlotCopied:
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scrubbed:
+class Scrubbed(Record, frozen=True, kw_only=True):
     """The label was read in the background, and held all the time; these chunks do not have their digests."""
 
     rank: int
@@ -134,8 +120,7 @@ class Scrubbed:
     wrong: Chunks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repaired:
+class Repaired(Record, frozen=True, kw_only=True):
     """An attempt at a repair is over; these chunks do not have their digests now."""
 
     rank: int
@@ -143,16 +128,14 @@ class Repaired:
     wrong: Chunks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultWrong:
+class ResultWrong(Record, frozen=True, kw_only=True):
     """The result item of the rank does not have its digest at this label, and was not sent."""
 
     rank: int
     label: Label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkFailed:
+class LinkFailed(Record, frozen=True, kw_only=True):
     """Work that a label needs, for `rank`, ended because the link to the agent of `other` failed. The links were not shut."""
 
     generation: int
@@ -161,16 +144,14 @@ class LinkFailed:
     label: Label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoMemory:
+class NoMemory(Record, frozen=True, kw_only=True):
     """Memory that a label needs cannot be had (rule C8)."""
 
     rank: int
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(Record, frozen=True, kw_only=True):
     """What a worker's progress page says.
 
     `calls` counts job calls, `frames` moved frames; `inside` names the current job call, or is empty; `count` is how many
@@ -187,15 +168,13 @@ class Sample:
     count: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampled:
+class Sampled(Record, frozen=True, kw_only=True):
     """The progress pages of all workers of a node were read."""
 
     samples: tuple[Sample, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class Tick(Record, frozen=True, kw_only=True):
     """Time passed. `late_s`: how much later the timer fired than it was set for (rule T3)."""
 
     late_s: float
@@ -210,8 +189,7 @@ AgentEvent = (
 # ---- at the orchestrator --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSaid:
+class AgentSaid(Record, frozen=True, kw_only=True):
     """A message of an agent."""
 
     agent: int
@@ -223,78 +201,68 @@ OrchestratorEvent = RegisterHolds | AgentUp | AgentEnded | NoMoreNodes | AgentSa
 # ---- at the supervisor ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobBegun:
+class JobBegun(Record, frozen=True, kw_only=True):
     """The job `job` begins and needs so many nodes, by their numbers."""
 
     job: str
     nodes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeCame:
+class NodeCame(Record, frozen=True, kw_only=True):
     """The engine has one more node for the job, which is to be requested."""
 
     node: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeReported:
+class NodeReported(Record, frozen=True, kw_only=True):
     """A message on the stream of the agent's node."""
 
     agent: int
     message: FromNode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorStarted:
+class OrchestratorStarted(Record, frozen=True, kw_only=True):
     """The engine has started the orchestrator's process, which waits for `BeginRound`."""
 
     orchestrator: int
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorNotStarted:
+class OrchestratorNotStarted(Record, frozen=True, kw_only=True):
     """The engine cannot start the orchestrator's process."""
 
     orchestrator: int
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorReported:
+class OrchestratorReported(Record, frozen=True, kw_only=True):
     """A message on the orchestrator's stream."""
 
     orchestrator: int
     message: FromOrchestrator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorPartReceived:
+class OrchestratorPartReceived(Record, frozen=True, kw_only=True):
     """A part of a message has come from the orchestrator, and its rest has not."""
 
     orchestrator: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorEnded:
+class OrchestratorEnded(Record, frozen=True, kw_only=True):
     """The engine reports that the orchestrator's process has ended. All that it sent has come before."""
 
     orchestrator: int
     how: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterAnswered:
+class RegisterAnswered(Record, frozen=True, kw_only=True):
     """The register's newest plan, or None: as an answer to `ReadRegister` or `CreatePlan` for this orchestrator."""
 
     orchestrator: int
     plan: Plan | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppedFound:
+class StoppedFound(Record, frozen=True, kw_only=True):
     """The driver has looked at all processes of `supervisor.observed`: a signal has stopped these, by their numbers. It looks every half
     second, and before it reports the end of an orchestrator, for the next one may be stopped."""
 

@@ -1,4 +1,4 @@
-"""What does a job publish about itself? One frozen dataclass for each event; `docs/events.md` is generated from these classes.
+"""What does a job publish about itself? One record for each event; `docs/events.md` is generated from these classes.
 
 1. A producer makes an event: the orchestrator with the command `Publish`, the supervising process and the engine `threads` directly.
 2. The process that the user started adds the time (`TimedEvent`).
@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 import typing
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 from perdure.core.imbalance import Imbalance
 from perdure.core.interval import Choice
+from perdure.core.records import Record
 
 FORMAT_VERSION: Final = 1
 """`v` in the JSON form."""
@@ -38,37 +38,32 @@ ChunkNumber = Annotated[int, "its number among the chunks of this kind, from 0 o
 # ---- the job -----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartedEvent:
+class StartedEvent(Record, frozen=True, kw_only=True):
     """The job starts; no process of it runs yet."""
 
     job: Annotated[str, "the identifier of the job, 32 hexadecimal digits; part of the addresses of its agents"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnprotectedEvent:
+class UnprotectedEvent(Record, frozen=True, kw_only=True):
     """The job has no parity although none was asked for: it has one rank."""
 
     reason: Annotated[str, "what can be lost and what cannot, as a sentence"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupSizeEvent:
+class GroupSizeEvent(Record, frozen=True, kw_only=True):
     """The size of the parity groups is chosen (`--group-size auto`)."""
 
     size: Annotated[int, "ranks that share parity"]
     reason: Annotated[str, "why, as a sentence with the numbers"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedEvent:
+class FinishedEvent(Record, frozen=True, kw_only=True):
     """The job is over. It is the last event."""
 
     status: Annotated[str, "`ok`, or the name of the error that `perdure.run` raises"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventsDroppedEvent:
+class EventsDroppedEvent(Record, frozen=True, kw_only=True):
     """Events are missing here, because their reader did not read and the queue was full."""
 
     count: Annotated[int, "events that are missing"]
@@ -77,16 +72,14 @@ class EventsDroppedEvent:
 # ---- supersteps and commits ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressEvent:
+class ProgressEvent(Record, frozen=True, kw_only=True):
     """The ranks compute. Published some times a second."""
 
     superstep: Annotated[int, "the superstep that is computed"]
     count: Annotated[int | None, "supersteps of the program; absent where the program does not say"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommittedEvent:
+class CommittedEvent(Record, frozen=True, kw_only=True):
     """A commit is complete: all ranks have prepared it."""
 
     superstep: Annotated[int, "the superstep that begins with the committed state; at the end, the supersteps that the program did"]
@@ -105,16 +98,14 @@ class CommittedEvent:
     interval: Annotated[Choice | None, "the interval to the next commit but one, and what it follows from; null where it was asked for"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrossingEvent:
+class CrossingEvent(Record, frozen=True, kw_only=True):
     """A message or a request crosses a commit (`--on-crossing warn`). A recovery from this commit ends the job."""
 
     superstep: Annotated[int, "the superstep of the commit"]
     what: Annotated[str, "what crosses it, between which ranks, as a phrase"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DivergedEvent:
+class DivergedEvent(Record, frozen=True, kw_only=True):
     """A replicated item is not the same on all ranks at a commit. Published when this changes."""
 
     superstep: LabelSuperstep
@@ -124,8 +115,7 @@ class DivergedEvent:
     majority: Annotated[bool, "more than half of the ranks agree"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrafficEvent:
+class TrafficEvent(Record, frozen=True, kw_only=True):
     """All nodes have reported what they sent. Published once, before `finished`."""
 
     parity: Annotated[int, "bytes sent to encode parity"]
@@ -135,30 +125,26 @@ class TrafficEvent:
 # ---- nodes and processes --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentStartedEvent:
+class AgentStartedEvent(Record, frozen=True, kw_only=True):
     """The agent of a node is up. The node is a spare until a generation gives it ranks."""
 
     node: Node
     pid: Annotated[int, "the process id of the agent on its host"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSuspectedEvent:
+class NodeSuspectedEvent(Record, frozen=True, kw_only=True):
     """A node has been silent for a while. Nothing follows from it yet."""
 
     node: Node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeHeardEvent:
+class NodeHeardEvent(Record, frozen=True, kw_only=True):
     """A node that was silent is heard again, before it was lost."""
 
     node: Node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeLostEvent:
+class NodeLostEvent(Record, frozen=True, kw_only=True):
     """A node is lost for good. Where it comes back, it is a new agent with nothing."""
 
     node: Node
@@ -166,23 +152,20 @@ class NodeLostEvent:
     silent_s: Annotated[float | None, "seconds of silence that were the reason; absent for other reasons"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeReturnedEvent:
+class NodeReturnedEvent(Record, frozen=True, kw_only=True):
     """A node that was lost is started again, as an empty spare (`--return-after`)."""
 
     node: Node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodePendingEvent:
+class NodePendingEvent(Record, frozen=True, kw_only=True):
     """The engine will have a node later. Neither the engine `local` nor `hosts` publishes this."""
 
     node: Node
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeDrainingEvent:
+class NodeDrainingEvent(Record, frozen=True, kw_only=True):
     """The engine will end a node. Its ranks stay there until then. Neither the engine `local` nor `hosts` publishes this."""
 
     node: Node
@@ -190,20 +173,17 @@ class NodeDrainingEvent:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineUnavailableEvent:
+class EngineUnavailableEvent(Record, frozen=True, kw_only=True):
     """The engine's control plane cannot be reached. The job goes on. Neither the engine `local` nor `hosts` publishes this."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineAvailableEvent:
+class EngineAvailableEvent(Record, frozen=True, kw_only=True):
     """The engine's control plane can be reached again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStartedEvent:
+class WorkerStartedEvent(Record, frozen=True, kw_only=True):
     """A process for a rank is started."""
 
     rank: Rank
@@ -213,38 +193,33 @@ class WorkerStartedEvent:
     generation: Generation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerLostEvent:
+class WorkerLostEvent(Record, frozen=True, kw_only=True):
     """The process of a rank is lost. Its node lives, with the memory of the rank."""
 
     rank: Rank
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkLostEvent:
+class LinkLostEvent(Record, frozen=True, kw_only=True):
     """The connection between two ranks failed although both live. The generation ends, and all ranks connect anew."""
 
     rank: Annotated[int, "the rank that reported it"]
     other: Annotated[int, "the rank at the other end"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorStartedEvent:
+class OrchestratorStartedEvent(Record, frozen=True, kw_only=True):
     """An orchestrator takes over, the first one included."""
 
     pid: Pid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorLostEvent:
+class OrchestratorLostEvent(Record, frozen=True, kw_only=True):
     """The orchestrator is lost. The next one takes over; the ranks go on computing."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultEvent:
+class FaultEvent(Record, frozen=True, kw_only=True):
     """An injected fault strikes (`--fault`)."""
 
     fault: Annotated[str, "the fault, as `--fault` has it"]
@@ -252,8 +227,7 @@ class FaultEvent:
     what: Annotated[str | None, "what this process is, as a phrase; present together with `pid`"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShellOutputEvent:
+class ShellOutputEvent(Record, frozen=True, kw_only=True):
     """The shell that starts a node has printed a line, such as the greeting of a login shell."""
 
     node: Node
@@ -263,23 +237,20 @@ class ShellOutputEvent:
 # ---- recoveries ---------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingEvent:
+class WaitingEvent(Record, frozen=True, kw_only=True):
     """The job waits for silent nodes, because it cannot go on without what they hold."""
 
     nodes: Annotated[tuple[int, ...], "the numbers of the nodes"]
     patience_s: Annotated[float, "seconds after which the job ends"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProposedEvent:
+class ProposedEvent(Record, frozen=True, kw_only=True):
     """The members are asked for their votes on the plan of the next generation."""
 
     generation: Generation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationStartedEvent:
+class GenerationStartedEvent(Record, frozen=True, kw_only=True):
     """The plan of a generation is chosen. Ranks that have lost their memory are rebuilt next."""
 
     generation: Generation
@@ -289,8 +260,7 @@ class GenerationStartedEvent:
     risk: Annotated[str, "the single loss that would be too much, as a sentence; else empty"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustodianEvent:
+class CustodianEvent(Record, frozen=True, kw_only=True):
     """A node that the job goes on without is heard again. What it keeps can be read until the next commit."""
 
     node: Node
@@ -299,8 +269,7 @@ class CustodianEvent:
     end: IsEnd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RebuiltEvent:
+class RebuiltEvent(Record, frozen=True, kw_only=True):
     """The memory of a rank is rebuilt from parity."""
 
     rank: Rank
@@ -308,16 +277,14 @@ class RebuiltEvent:
     seconds: Annotated[float, "seconds that it took"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumedEvent:
+class ResumedEvent(Record, frozen=True, kw_only=True):
     """`main` is entered on all ranks, at the start and after each recovery."""
 
     superstep: Annotated[int, "the superstep from which the ranks compute"]
     generation: Generation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldEvent:
+class HoldEvent(Record, frozen=True, kw_only=True):
     """Ranks that share a node are going to move to a spare. All ranks wait at the next commit."""
 
     why: Annotated[str, "which node holds too many ranks and which holds none, as a phrase"]
@@ -326,15 +293,13 @@ class HoldEvent:
 # ---- memory that is wrong -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksLostEvent:
+class ChunksLostEvent(Record, frozen=True, kw_only=True):
     """Chunks of a rank are missing or corrupt, so a new recovery begins."""
 
     rank: Rank
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkWrongEvent:
+class ChunkWrongEvent(Record, frozen=True, kw_only=True):
     """A chunk does not have its digest: silent data corruption."""
 
     rank: Rank
@@ -344,8 +309,7 @@ class ChunkWrongEvent:
     chunk: ChunkNumber
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkRepairedEvent:
+class ChunkRepairedEvent(Record, frozen=True, kw_only=True):
     """A corrupt chunk is rebuilt from parity, and has its digest again."""
 
     rank: Rank
@@ -355,8 +319,7 @@ class ChunkRepairedEvent:
     chunk: ChunkNumber
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkUnrepairedEvent:
+class ChunkUnrepairedEvent(Record, frozen=True, kw_only=True):
     """A corrupt chunk cannot be rebuilt now. The next commit replaces it."""
 
     rank: Rank
@@ -377,8 +340,7 @@ JobEvent = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimedEvent:
+class TimedEvent(Record, frozen=True, kw_only=True):
     """An event and its time: `t`, seconds since the start of the job."""
 
     t: float

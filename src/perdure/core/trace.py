@@ -3,9 +3,9 @@
 The first line of a trace is the machine at its birth, every other one a step: time, event, commands. Since a machine's answer follows
 from its events alone, a trace is a whole account of what it did: `replay` takes the steps again and tells where an answer differs.
 
-Values are written by looking at their dataclass fields, so a new message needs no line here. JSON has no tuples, bytes or dataclasses:
+Values are written by looking at their fields, so a new message needs no line here. JSON has no tuples, bytes, records or dataclasses:
 
-    tuple      [..]                          dataclass  {"type": name, field: value, ...}
+    tuple      [..]                          record     {"type": name, field: value, ...}, a dataclass alike
     list       {"list": [..]}                enum       {"enum": name, "value": value}
     bytes      {"hex": ".."}                 dict       {"dict": [[key, value], ..]}
 """
@@ -36,6 +36,7 @@ from perdure.core import (
 )
 from perdure.core.agent import AgentState
 from perdure.core.orchestrator import JobShape, OrchestratorState
+from perdure.core.records import Record, names_of
 from perdure.core.supervisor import SupervisorState
 
 Machine = AgentState | OrchestratorState | SupervisorState
@@ -152,12 +153,12 @@ def _take(machine: Machine, step: Step) -> Sequence[Command]:
 
 
 def _types(*modules: ModuleType) -> dict[str, type]:
-    """The dataclasses and enums of these modules by name; names are unique among them."""
+    """The records, dataclasses and enums of these modules by name; names are unique among them."""
     return {
         name: value
         for module in modules
         for name, value in vars(module).items()
-        if isinstance(value, type) and (dataclasses.is_dataclass(value) or issubclass(value, enum.Enum))
+        if isinstance(value, type) and (dataclasses.is_dataclass(value) or issubclass(value, Record | enum.Enum))
     }
 
 
@@ -174,6 +175,8 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
+    if isinstance(value, Record):
+        return {"type": type(value).__name__, **{name: _plain(getattr(value, name)) for name in names_of(value)}}
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     if isinstance(value, list):

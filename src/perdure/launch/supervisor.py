@@ -15,7 +15,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, assert_never
 
 import msgspec
@@ -25,6 +24,7 @@ from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import supervisor as machine
 from perdure.core.job_events import JobEvent, TimedEvent
+from perdure.core.records import replace
 from perdure.core.register import MemoryRegister, Register
 from perdure.core.supervisor import SupervisorState
 from perdure.engines import Engine

@@ -7,7 +7,6 @@ counted, not that of the memory.
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import time
 from collections import deque
@@ -26,6 +25,7 @@ from perdure.core.agent.state import AgentGenerationState, AgentState, Hosted, M
 from perdure.core.ids import Ballot, Label
 from perdure.core.orchestrator.state import GenerationPhase, GenerationState, JobShape, Node, NodeState, OrchestratorState
 from perdure.core.plan import Plan
+from perdure.core.records import replace
 from perdure.core.settings import Settings
 from perdure.sim import program
 
@@ -217,7 +217,7 @@ class _Job:
         """One that is not real says what all of its part say; the real one in it hears the word from there."""
         if reach.first < self.ranks - 1 < reach.stop:
             mine = msg.Reach(first=self.ranks - 1, stop=self.ranks, without=reach.without)
-            self._tell(self.ranks, dataclasses.replace(word, reach=mine), number)
+            self._tell(self.ranks, replace(word, reach=mine), number)
         for milestone in relay.milestones_of(word):
             sealed = isinstance(word, msg.Seal)
             answer = msg.Gathered(

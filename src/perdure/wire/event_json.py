@@ -13,14 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
+from perdure.core import records
 from perdure.core.job_events import EVENT_TYPES, FORMAT_VERSION, JobEvent, TimedEvent, name_of
 from perdure.wire.frames import WireError
 
 _SCALARS: Final = (str, int, float, type(None))
-_FIELDS: Final[dict[type[JobEvent], tuple[tuple[str, bool], ...]]] = {
-    kind: tuple((one.name, one.default is dataclasses.MISSING) for one in dataclasses.fields(kind)) for kind in EVENT_TYPES.values()
-}
-"""The names of the fields of each event, and whether the JSON form has the field also where it is None."""
+_FIELDS: Final[dict[type[JobEvent], tuple[tuple[str, bool], ...]]] = {kind: records.fields_of(kind) for kind in EVENT_TYPES.values()}
+"""The names of the fields of each event, and whether the JSON form lacks the field where it is None."""
 
 
 def to_json(timed: TimedEvent) -> dict[str, Any]:
@@ -65,8 +64,8 @@ def typed(listener: Callable[[dict[str, Any]], None]) -> Callable[[TimedEvent], 
 
 def fields_of(event: JobEvent) -> dict[str, Any]:
     """Return the fields of an event as JSON has them. One with the default None is left out where it is None."""
-    values = ((name, getattr(event, name), is_always_there) for name, is_always_there in _FIELDS[type(event)])
-    return {name: _plain(value) for name, value, is_always_there in values if value is not None or is_always_there}
+    values = ((name, getattr(event, name), is_optional) for name, is_optional in _FIELDS[type(event)])
+    return {name: _plain(value) for name, value, is_optional in values if value is not None or not is_optional}
 
 
 def event_of(name: Any, fields: Mapping[str, Any]) -> JobEvent:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from perdure.core.job_events import (
@@ -15,6 +13,7 @@ from perdure.core.job_events import (
     TimedEvent,
     WorkerLostEvent,
 )
+from perdure.core.records import replace
 from perdure.testing.campaign.cases import Case
 from perdure.testing.campaign.runner import Outcome, Timing, timing
 from perdure.testing.campaign.tally import Tally, percentile

@@ -6,7 +6,6 @@ agent's own rank and everybody below it has reached the milestone, to whoever ha
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from perdure.core import commands as do
@@ -16,6 +15,7 @@ from perdure.core.channel_sums import NOTHING
 from perdure.core.ids import Ballot
 from perdure.core.multicast_tree import Gathering, Milestone, Span, Sum, speakable, split
 from perdure.core.plan import Plan
+from perdure.core.records import replace
 
 THE_ORCHESTRATOR = 0
 """As the source of a word; agents have numbers from 1 on."""
@@ -70,7 +70,7 @@ def _tell_heads(state: AgentState, plan: Plan, word: msg.Relayed, spans: list[Sp
     assert word.reach is not None
     out: list[do.AgentCommand] = []
     for first, stop in spans:
-        part = dataclasses.replace(word, reach=msg.Reach(first=first, stop=stop, without=word.reach.without))
+        part = replace(word, reach=msg.Reach(first=first, stop=stop, without=word.reach.without))
         head = plan.agent_of(first)
         out += pass_on(state, plan, part, state.me, now) if head == state.me else [do.TellPeer(agent=head, message=part)]
     return out

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from perdure.core.channel_sums import NOTHING, Transit
 from perdure.core.ids import Ballot, Label
 from perdure.core.messages.values import Chunks, ItemDigest, RankCosts, RankReport, UsualLabel, Vote
 from perdure.core.plan import Plan
+from perdure.core.records import Record
 from perdure.core.snapshot_index import SnapshotIndex
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentStatus:
+class AgentStatus(Record, frozen=True, kw_only=True):
     """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot."""
 
     generation: int
@@ -25,8 +23,7 @@ class AgentStatus:
     """Its ranks hold at their next commit position (rule E3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
+class Sealed(Record, frozen=True, kw_only=True):
     """The answer to `Seal`, given once no link of the generation moves any more. `positions` are all commit positions known; `accepted` is
     the newest vote for the next generation; `kept`: what this member keeps of ranks that live elsewhere now (rule E10)."""
 
@@ -38,36 +35,31 @@ class Sealed:
     kept: tuple[RankReport, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Record, frozen=True, kw_only=True):
     """The answer to `Accept`: the votes of this agent's ranks (rule D4)."""
 
     ballot: Ballot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Newer:
+class Newer(Record, frozen=True, kw_only=True):
     """The answer to a word of a generation that has a successor already: which is installed here."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledPlan:
+class InstalledPlan(Record, frozen=True, kw_only=True):
     """The answer to `AskPlan` (rule D7)."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
+class Installed(Record, frozen=True, kw_only=True):
     """The plan is installed and memory for the ranks it places here is there."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class Ready(Record, frozen=True, kw_only=True):
     """The rank's data is present and verified, and its worker can enter `main` (rule R3). `transit`: of its offer (rule C11)."""
 
     generation: int
@@ -76,8 +68,7 @@ class Ready:
     transit: Transit = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Custody:
+class Custody(Record, frozen=True, kw_only=True):
     """The answer to an `Install` of a plan that this agent has no rank in: what it keeps of the base. It was checked, and can be read here
     in links of that generation (rule D6)."""
 
@@ -85,8 +76,7 @@ class Custody:
     ranks: tuple[RankReport, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class Gathered(Record, frozen=True, kw_only=True):
     """The answer of all ranks from `first` up to `stop` but `missing`, as one; to whoever asked them (`perdure.core.multicast_tree`).
 
     Attributes:
@@ -116,8 +106,7 @@ class Gathered:
     kept: tuple[tuple[int, RankReport], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StillGathering:
+class StillGathering(Record, frozen=True, kw_only=True):
     """Said while an answer is not complete: the one who gathers it lives, and need not be passed by."""
 
     milestone: str
@@ -126,8 +115,7 @@ class StillGathering:
     stop: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Record, frozen=True, kw_only=True):
     """Rank `rank` has prepared the label (rule C5): a fact, told to the orchestrator and to all agents.
 
     Attributes:
@@ -152,8 +140,7 @@ class Prepared:
     transit: Transit = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
+class Offered(Record, frozen=True, kw_only=True):
     """Rank `rank` has copied its state for the label: said of the last one at once, of another if it is not committed soon. Shows who waits
     at the end for whom (rule C10).
 
@@ -168,8 +155,7 @@ class Offered:
     before: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class Traffic(Record, frozen=True, kw_only=True):
     """Bytes of chunks that this agent has put on links since its start: for commits, and for rebuilds. Headers are not counted."""
 
     label: Label
@@ -177,8 +163,7 @@ class Traffic:
     rebuild: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rebuilt:
+class Rebuilt(Record, frozen=True, kw_only=True):
     """All data (`parity` false) or all chunks (`parity` true) of a rank are back."""
 
     generation: int
@@ -188,8 +173,7 @@ class Rebuilt:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksLost:
+class ChunksLost(Record, frozen=True, kw_only=True):
     """Chunks of a rank's base were found wrong by their digest before `main` went on from them (rule R5); `wrong` is empty where the next
     check has to find out which."""
 
@@ -199,8 +183,7 @@ class ChunksLost:
     wrong: Chunks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksWrong:
+class ChunksWrong(Record, frozen=True, kw_only=True):
     """Chunks of a committed label were found wrong by the scrub; they are erasures from now on, and are being repaired (rule S2)."""
 
     generation: int
@@ -209,8 +192,7 @@ class ChunksWrong:
     wrong: Chunks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksRepaired:
+class ChunksRepaired(Record, frozen=True, kw_only=True):
     """These chunks have their digests again; `left` could not be repaired, and are gone until the next commit (rule S4)."""
 
     generation: int
@@ -220,8 +202,7 @@ class ChunksRepaired:
     left: Chunks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStarted:
+class WorkerStarted(Record, frozen=True, kw_only=True):
     """A worker process runs and has the program loaded."""
 
     generation: int
@@ -230,8 +211,7 @@ class WorkerStarted:
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerLost:
+class WorkerLost(Record, frozen=True, kw_only=True):
     """A worker's process has ended, or was ended because it made no progress."""
 
     generation: int
@@ -240,8 +220,7 @@ class WorkerLost:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankLinkEnded:
+class RankLinkEnded(Record, frozen=True, kw_only=True):
     """The connection of a rank, or of its agent, with another one failed: the other one is about to be lost, or none is and both wait for
     ever (rule T8).
 
@@ -254,8 +233,7 @@ class RankLinkEnded:
     label: Label | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Raised:
+class Raised(Record, frozen=True, kw_only=True):
     """`main` raised on this rank; `error` is a name of `perdure.errors`."""
 
     generation: int
@@ -264,8 +242,7 @@ class Raised:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobError:
+class JobError(Record, frozen=True, kw_only=True):
     """The agent found what no rank can go on from, such as offers that do not fit together."""
 
     generation: int
@@ -273,29 +250,25 @@ class JobError:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerUnheard:
+class PeerUnheard(Record, frozen=True, kw_only=True):
     """No heartbeat of that agent for all but `suspect_s` of that time: no more than a doubt (rule T2)."""
 
     agent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerSilent:
+class PeerSilent(Record, frozen=True, kw_only=True):
     """No heartbeat of that agent for the time after which it counts as lost (rule T2)."""
 
     agent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerHeard:
+class PeerHeard(Record, frozen=True, kw_only=True):
     """That agent is heard again: takes back either word."""
 
     agent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Record, frozen=True, kw_only=True):
     """How far some ranks are, as one (`perdure.core.progress`): those of an agent, or of all agents of a part of the tree.
 
     Attributes:
@@ -319,22 +292,19 @@ class Progress:
     count: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Record, frozen=True, kw_only=True):
     """The bytes of the result item of rank 0."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskAddresses:
+class AskAddresses(Record, frozen=True, kw_only=True):
     """The `Resume` of this generation builds on one that never came here."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alive:
+class Alive(Record, frozen=True, kw_only=True):
     """The answer to `AskAlive`, and which generation is installed."""
 
     nonce: int
@@ -344,8 +314,7 @@ class Alive:
 # ---- to other agents ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
+class Heartbeat(Record, frozen=True, kw_only=True):
     """`number` counts up; `echo` is the highest number heard from the receiver (rule T4)."""
 
     number: int
@@ -353,8 +322,7 @@ class Heartbeat:
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupOffer:
+class GroupOffer(Record, frozen=True, kw_only=True):
     """A rank's offer, to the agents of its group (rule C3)."""
 
     label: Label

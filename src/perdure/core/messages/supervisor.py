@@ -6,52 +6,45 @@ sends is what it wants done, so these classes are events and commands of that ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from perdure.core.job_events import JobEvent
 from perdure.core.plan import Plan
+from perdure.core.records import Record
 
 # ---- from a node ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeBegun:
+class NodeBegun(Record, frozen=True, kw_only=True):
     """The first process of the node runs. `pid`: its number there."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeListens:
+class NodeListens(Record, frozen=True, kw_only=True):
     """The agent can be reached at `address`."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramJudged:
+class ProgramJudged(Record, frozen=True, kw_only=True):
     """The node has imported the program, or could not: `error` is empty, or a name of `perdure.errors`."""
 
     error: str
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeExited:
+class NodeExited(Record, frozen=True, kw_only=True):
     """The node's first process has ended. Sent by the far end of a shell, which ends later."""
 
     how: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrayOutput:
+class StrayOutput(Record, frozen=True, kw_only=True):
     """A line on a node's stream that is no message: the greeting of a login shell, most likely."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultStruck:
+class FaultStruck(Record, frozen=True, kw_only=True):
     """An injected fault happens in the sending process. `index`: its place in the job's list; `at`: s, monotonic, of that machine."""
 
     index: int
@@ -61,8 +54,7 @@ class FaultStruck:
 # ---- to a node ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultSpent:
+class FaultSpent(Record, frozen=True, kw_only=True):
     """An injected fault has happened somewhere, and must not happen again."""
 
     index: int
@@ -71,48 +63,41 @@ class FaultSpent:
 # ---- from an orchestrator -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestratorAlive:
+class OrchestratorAlive(Record, frozen=True, kw_only=True):
     """Sent every 0.1 s: its loop turns."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Propose:
+class Propose(Record, frozen=True, kw_only=True):
     """create_if_absent in the register; `RegisterHolds` follows."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Record, frozen=True, kw_only=True):
     """Tell the register of a plan that was chosen by votes, for who asks it later. Nothing depends on it (rule D5)."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillAgent:
+class KillAgent(Record, frozen=True, kw_only=True):
     """Fence a node that was decided lost: have the engine end its processes."""
 
     agent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
+class Publish(Record, frozen=True, kw_only=True):
     """Publish an event of the job to its readers."""
 
     event: JobEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultPiece:
+class ResultPiece(Record, frozen=True, kw_only=True):
     """The next bytes of the result, which `Finish` completes."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
+class Finish(Record, frozen=True, kw_only=True):
     """The job is over: `error` is empty, or a name of `perdure.errors`. `payload`: the result, without the pieces sent before."""
 
     error: str
@@ -123,23 +108,20 @@ class Finish:
 # ---- to an orchestrator ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeginRound:
+class BeginRound(Record, frozen=True, kw_only=True):
     """The receiver serves the job from now on. `round`: higher than any before; `spent`: injected faults that have happened."""
 
     round: int
     spent: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterHolds:
+class RegisterHolds(Record, frozen=True, kw_only=True):
     """The register's newest plan, or None: at the start, and as the answer to a proposal (rule D5)."""
 
     plan: Plan | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentUp:
+class AgentUp(Record, frozen=True, kw_only=True):
     """The engine started an agent."""
 
     agent: int
@@ -148,16 +130,14 @@ class AgentUp:
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentEnded:
+class AgentEnded(Record, frozen=True, kw_only=True):
     """The agent's process is gone for certain."""
 
     agent: int
     how: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoMoreNodes:
+class NoMoreNodes(Record, frozen=True, kw_only=True):
     """The engine has started all nodes of the job that it could."""
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from perdure.core.ids import Ballot, Label
 from perdure.core.interval import Choice
 from perdure.core.plan import PlanChange
+from perdure.core.records import Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelReport:
+class LabelReport(Record, frozen=True, kw_only=True):
     """What an agent holds of one label of one rank. Bit i of a mask is set when chunk i is present; `data` has d bits, `parity` m.
 
     Attributes:
@@ -27,8 +25,7 @@ class LabelReport:
     common: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsualLabel:
+class UsualLabel(Record, frozen=True, kw_only=True):
     """A label that many ranks hold, all of them whole. Its size does not depend on how many they are.
 
     Attributes:
@@ -41,8 +38,7 @@ class UsualLabel:
     witnesses: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankReport:
+class RankReport(Record, frozen=True, kw_only=True):
     """One rank in an agent's answer: the worker's incarnation, whether that worker lives, and the labels held."""
 
     rank: int
@@ -51,8 +47,7 @@ class RankReport:
     labels: tuple[LabelReport, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemDigest:
+class ItemDigest(Record, frozen=True, kw_only=True):
     """One declared item on one rank: a checksum of what must be equal on all ranks (`Item.signature`), and the digest of its value."""
 
     name: str
@@ -61,16 +56,14 @@ class ItemDigest:
     digest: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Custodian:
+class Custodian(Record, frozen=True, kw_only=True):
     """An agent outside of the plan that keeps chunks of its base, and where it takes links of the plan's generation (rule D6)."""
 
     agent: int
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeTask:
+class DecodeTask(Record, frozen=True, kw_only=True):
     """Rebuild some chunks of one stripe: `sources` and `wanted` are (code position, rank). Exactly d sources; one that is wanted too is
     copied. `kept`: the code positions whose source is a custodian, in place of the rank's home."""
 
@@ -84,8 +77,7 @@ class DecodeTask:
     kept: tuple[tuple[int, Custodian], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chunks:
+class Chunks(Record, frozen=True, kw_only=True):
     """Some of what a rank holds of a label: masks of its chunks as in `LabelReport`, and whether the replicated region is meant."""
 
     data: int = 0
@@ -105,8 +97,7 @@ class Chunks:
         return [(what, number) for what, mask in masks for number in range(mask.bit_length()) if mask >> number & 1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreSource:
+class RestoreSource(Record, frozen=True, kw_only=True):
     """Where the new holder of `rank` finds the group's offers, and the bytes of replicated items (-1: there are none left): at the homes of
     these ranks, or at a custodian of theirs."""
 
@@ -117,8 +108,7 @@ class RestoreSource:
     replicated_at: Custodian | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankCosts:
+class RankCosts(Record, frozen=True, kw_only=True):
     """What a rank measured since the last such report: seconds held up by commits, application bytes, replay. `resident_bytes`: of its live
     items, what lies in its live slot (tight mode). `interval`: of rank 0, where it chooses the positions of commits by what they cost."""
 
@@ -129,8 +119,7 @@ class RankCosts:
     interval: Choice | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Reach(Record, frozen=True, kw_only=True):
     """For whom a word is that agents pass on (`perdure.core.multicast_tree`): the ranks from `first` up to `stop`, which is not included.
 
     Its receiver holds `first`. `without`: agents that are lost, or are spoken to by the orchestrator itself.
@@ -141,8 +130,7 @@ class Reach:
     without: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vote:
+class Vote(Record, frozen=True, kw_only=True):
     """What an agent has accepted, and in which ballot (rule D4): how the next plan differs from the one of its generation."""
 
     ballot: Ballot

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from perdure.core.ids import Label
 from perdure.core.messages.values import RankCosts
+from perdure.core.records import Record
 from perdure.core.snapshot_index import SnapshotIndex
 
 # ---- agent -> worker ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enter:
+class Enter(Record, frozen=True, kw_only=True):
     """Enter `main` of this generation (sent only after `Resume`)."""
 
     generation: int
@@ -26,8 +24,7 @@ class Enter:
     protection: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MayCopy:
+class MayCopy(Record, frozen=True, kw_only=True):
     """The rank may copy its state for this label into that slot. `since`: the label whose bytes still lie there (rule C4').
     `hold_after`: at labels newer than this one the rank waits after its copy until it is revoked (rule E3); None: it does not."""
 
@@ -37,8 +34,7 @@ class MayCopy:
     hold_after: Label | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelCommitted:
+class LabelCommitted(Record, frozen=True, kw_only=True):
     """To the worker: committed, and the positions known so far beyond it. `hold_after`: as of `MayCopy`."""
 
     label: Label
@@ -47,46 +43,40 @@ class LabelCommitted:
     hold_after: Label | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revoke:
+class Revoke(Record, frozen=True, kw_only=True):
     """The generation is over: unwind."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class Pause(Record, frozen=True, kw_only=True):
     """Let no frame of this generation leave (`paused`), or go on (rule T4)."""
 
     generation: int
     paused: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndWorker:
+class EndWorker(Record, frozen=True, kw_only=True):
     """Exit."""
 
 
 # ---- worker -> agent ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(Record, frozen=True, kw_only=True):
     """The program is imported and the communicator listens."""
 
     address: str
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtPosition:
+class AtPosition(Record, frozen=True, kw_only=True):
     """The rank wants to copy its state for this label."""
 
     label: Label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapped:
+class Snapped(Record, frozen=True, kw_only=True):
     """The copy is complete."""
 
     label: Label
@@ -94,16 +84,14 @@ class Snapped:
     costs: RankCosts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unwound:
+class Unwound(Record, frozen=True, kw_only=True):
     """`main` has been left. `clean` is false when threads that it started still live (rule W1)."""
 
     generation: int
     clean: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MainRaised:
+class MainRaised(Record, frozen=True, kw_only=True):
     """`main` raised something other than `GenerationRevoked`."""
 
     generation: int
@@ -111,15 +99,13 @@ class MainRaised:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseWrong:
+class BaseWrong(Record, frozen=True, kw_only=True):
     """What the rank was to start from has changed since it was checked; the rank has not begun, and waits to be revoked (rule R5)."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerSuspected:
+class PeerSuspected(Record, frozen=True, kw_only=True):
     """The communicator saw the connection of another rank end, and no revoke."""
 
     rank: int

@@ -5,7 +5,6 @@ What `perdure.core.multicast_tree` cannot reach, or what it has passed by, is sp
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable
 
 from perdure.core import commands as do
@@ -16,6 +15,7 @@ from perdure.core.holdings import Holdings, known_one_by_one
 from perdure.core.multicast_tree import Gathering, Milestone, Span, speakable, split
 from perdure.core.orchestrator.state import GenerationPhase, OrchestratorState
 from perdure.core.plan import Plan
+from perdure.core.records import replace
 
 Commands = list[do.OrchestratorCommand]
 
@@ -33,7 +33,7 @@ def ask(state: OrchestratorState, milestones: tuple[Milestone, ...], word: msg.R
     state.gatherings = {Milestone.SEALED: sealed} if sealed else {}
     state.directly = set(directly)
     without = sorted({*state.directly, *(agent for agent in state.lost if state.plan.ranks_of(agent))})
-    state.fanned = word = dataclasses.replace(word, reach=msg.Reach(first=0, stop=state.plan.size, without=tuple(without)))
+    state.fanned = word = replace(word, reach=msg.Reach(first=0, stop=state.plan.size, without=tuple(without)))
     fan_out = state.settings.fan_out
     spans, left_out = speakable(split(0, state.plan.size, fan_out), fan_out, _leaves_out(state, word))
     for milestone in milestones:
@@ -56,7 +56,7 @@ def _tell_heads(state: OrchestratorState, word: msg.Relayed, spans: list[Span]) 
     return [
         do.TellAgent(
             agent=state.plan.agent_of(first),
-            message=dataclasses.replace(word, reach=msg.Reach(first=first, stop=stop, without=without)),
+            message=replace(word, reach=msg.Reach(first=first, stop=stop, without=without)),
         )
         for first, stop in spans
     ]
@@ -143,7 +143,7 @@ def _in_full(state: OrchestratorState) -> list[msg.ToAgent]:
             return [install, msg.Seal(ballot=state.ballot, generation=state.plan.generation)]
         case GenerationPhase.CHOOSING:
             assert state.fanned is not None
-            return [install, dataclasses.replace(state.fanned, reach=None)]
+            return [install, replace(state.fanned, reach=None)]
         case GenerationPhase.REBUILDING:
             return [install]
         case _:
