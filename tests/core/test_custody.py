@@ -12,6 +12,8 @@ from perdure.core.agent import MembershipPhase
 from perdure.core.holdings import known_one_by_one
 from perdure.core.ids import Ballot, Label
 from perdure.core.layout import Geometry
+from perdure.core.orchestrator import GenerationPhase, exclusion
+from perdure.core.orchestrator.state import Excluded, GenerationState
 from perdure.core.plan import Placement, Plan, PlanChange
 from perdure.sim import program
 from tests.core.test_rules import FIRST, SECOND, Chief, Node, chief, node, plan_of, prepared, seal
@@ -229,3 +231,26 @@ def test_d6_d7_a_member_that_a_newer_plan_has_no_rank_for_is_excluded(chief: Chi
     answer = chief.said(1, msg.InstalledPlan(plan=newer))
     assert do.TellAgent(agent=2, message=msg.Install(plan=newer, restore=())) in answer
     assert chief.state.excluded.keys() == {2}
+
+
+@pytest.mark.parametrize(
+    ("excluded", "is_in_vain"),
+    [
+        pytest.param(None, True, id="has ended"),
+        pytest.param(Excluded(), True, id="is silent"),
+        pytest.param(Excluded(custody=msg.Custody(generation=2, ranks=())), True, id="has less"),
+        pytest.param(Excluded(custody=msg.Custody(generation=2, ranks=(report(1),))), False, id="has all"),
+    ],
+)
+def test_r1_a_rebuild_that_reads_from_a_custodian_in_vain_does_not_wait_for_it(excluded: Excluded | None, is_in_vain: bool) -> None:
+    """Rule T8 would end the wait later, where a link fails at all."""
+    chief = Chief(2)
+    plan, custodian = sealed_plan(), msg.Custodian(agent=2, address="a2")
+    state = chief.state
+    state.current = GenerationState(plan=plan, reads_from={2})
+    state.seal.holdings = known_one_by_one(plan, [report(0)], ((custodian, report(1)),))
+    state.excluded = {2: excluded} if excluded else {}
+    state.phase = GenerationPhase.COUNTING
+    assert not exclusion.is_read_in_vain(state)
+    state.phase = GenerationPhase.REBUILDING
+    assert exclusion.is_read_in_vain(state) == is_in_vain

@@ -71,11 +71,6 @@ def with_a_custodian(seed: int, *more: SimFault) -> Scenario:
     return Scenario(ranks=ranks, parity=1, seed=seed, spares=2, group_size=ranks, superstep_ms=2000, faults=(stop, kill, *more))
 
 
-def with_a_custodian_that_ends(seed: int) -> Scenario:
-    """The same, and it ends when it was counted."""
-    return with_a_custodian(seed, SimFault(kind="kill", phase="Custody", nth=1 + seed % 3, delay=seed // 3 % 12, victim=0))
-
-
 def with_a_wrong_custodian(seed: int) -> Scenario:
     """The same, and a bit of it has changed while it was stopped."""
     return with_a_custodian(seed, SimFault(kind="flip", phase="Seal", victim=1))
@@ -562,11 +557,6 @@ MISTAKES = (
     Mutation(
         name="a custodian is read at the home of its rank", rule="R1", function=planner.decode_tasks,
         right="kept=tuple((position, kept[position]) for position in far)", wrong="kept=()", scenario=with_a_custodian,
-    ),
-    Mutation(
-        name="a custodian that ends while it is read is waited for", rule="R1", function=exclusion._fails,
-        right="if excluded is None or", wrong="if excluded is None:\n        return False\n    if",
-        scenario=with_a_custodian_that_ends,
     ),
     Mutation(
         name="a custodian does not check what it keeps", rule="R5", function=custody.verified,
