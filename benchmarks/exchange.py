@@ -33,8 +33,8 @@ from perdure.core.messages import DecodeTask, RestoreSource
 from perdure.core.plan import Placement, Plan
 from perdure.core.snapshot_index import SnapshotIndex
 from perdure.runtime import exchange, rank_restore
+from perdure.runtime.admission import HELLO, Admission
 from perdure.runtime.links import Links
-from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 from perdure.streams import Listener, Stream, connect, listen

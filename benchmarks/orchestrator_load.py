@@ -30,11 +30,11 @@ from perdure.core.multicast_tree import split
 from perdure.core.orchestrator.state import JobShape
 from perdure.core.progress import CALLS_MAX
 from perdure.core.settings import Settings
+from perdure.runtime.admission import HELLO, Admission
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.orchestrator import OrchestratorProcess, Turn
-from perdure.runtime.reception import HELLO, Admission
 from perdure.streams import Listener, Stream, listen
 from perdure.streams.addresses import unix_address
 from perdure.streams.pairs import pair

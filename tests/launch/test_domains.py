@@ -10,9 +10,9 @@ from tests.faults.conftest import PROGRAM, tell, undisturbed
 from perdure.core.orchestrator import JobShape
 from perdure.engines.hosts import labels_of, parse_hosts
 from perdure.errors import ConfigError
-from perdure.launch import shape_of
 from perdure.launch.domains import joined, parse_labels, racks
 from perdure.launch.rehearsal import rehearse
+from perdure.launch.shapes import shape_of
 
 
 def shape(labels: str = "", names: str = "rack", **options: Any) -> JobShape:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -85,3 +87,10 @@ def test_a_node_that_cannot_be_started_again_is_lost_and_tried_again() -> None:
     refused = [("node_returned", ""), ("node_lost", "no memory for a process")]
     assert of_node[:6] == [("node_lost", "killed by SIGKILL"), *refused, *refused, ("node_returned", "")]
     assert story.report.digests == undisturbed(2, 90).report.digests
+
+
+def test_an_orchestrator_imports_only_what_it_needs() -> None:
+    """Two of them are started in each job; NumPy and the communicator would make their start twice as long."""
+    text = "import sys, perdure.launch.entrypoints, perdure.launch.orchestrator_entry; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert not {"numpy", "perdure.comm", "perdure.adapters", "perdure.launch.supervisor"} & set(modules)

@@ -21,8 +21,8 @@ from perdure.core.messages import DecodeTask
 from perdure.core.plan import Placement, Plan
 from perdure.core.snapshot_index import BLOCK_BYTES, Form, Item, Kind, SnapshotIndex, replicated_start
 from perdure.runtime import exchange
+from perdure.runtime.admission import HELLO, Admission
 from perdure.runtime.links import Links
-from perdure.runtime.reception import HELLO, Admission
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault
 from perdure.streams import Stream, listen

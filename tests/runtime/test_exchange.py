@@ -23,12 +23,12 @@ from perdure.core.layout import Geometry
 from perdure.core.messages import Chunks, RestoreSource
 from perdure.core.settings import Settings
 from perdure.runtime import exchange
+from perdure.runtime.admission import DATA
 from perdure.runtime.data_plane import DataPlane
 from perdure.runtime.digests import joint, of_blocks
 from perdure.runtime.injector import Injector
 from perdure.runtime.links import Links
 from perdure.runtime.rank_restore import restore
-from perdure.runtime.reception import DATA
 from perdure.runtime.rings import PLACES, RING_MAX_BYTES
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault

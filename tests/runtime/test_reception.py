@@ -14,8 +14,9 @@ import pytest
 
 from perdure.comm.transports import pending_connections
 from perdure.errors import ConfigError
+from perdure.runtime.admission import HELLO, PEER, Admission
 from perdure.runtime.loop import Loop
-from perdure.runtime.reception import HELLO, PEER, Admission, Reception
+from perdure.runtime.reception import Reception
 from perdure.streams import Listener, Stream, dial, listen
 from perdure.streams.addresses import tcp_address, unix_address
 from perdure.streams.protocol import PATIENCE_S

@@ -24,9 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from perdure.comm.transports import Kind
 from perdure.core.engine_events import (
     EngineAvailable,
     EngineUnavailable,
@@ -41,6 +40,9 @@ from perdure.core.engine_events import (
 )
 from perdure.core.ids import NodeId
 from perdure.streams.protocol import Stream
+
+if TYPE_CHECKING:
+    from perdure.comm.transports import Kind  # for the annotation only: processes that need no communicator import this module
 
 EntryPoint = tuple[str, ...]
 """What runs on a node: the words after `python -P -m`, to which an engine adds those of `engines.entry`."""

@@ -52,13 +52,3 @@ class AgentConfig(msgspec.Struct, kw_only=True):
     faults: list[Fault]
     spent: list[int]
     transport: Kind
-
-
-class OrchestratorConfig(msgspec.Struct, kw_only=True):
-    """All that an orchestrator must know before its turn."""
-
-    job: str
-    token: str
-    shape: JobShape
-    settings: Settings
-    faults: list[Fault]

@@ -19,8 +19,8 @@ from perdure.core.plan import Plan
 from perdure.core.planner import Seat, first_plan
 from perdure.core.settings import Settings
 from perdure.errors import ProgramFailed, UsageError
-from perdure.launch import check_parameters, check_settings
 from perdure.launch.program import Raw
+from perdure.launch.runner import check_parameters, check_settings
 from perdure.launch.shapes import parity_of, shape_of
 from perdure.launch.sizing import AUTO, fixed_size, sized
 from perdure.launch.thread_rendezvous import Declaration

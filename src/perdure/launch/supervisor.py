@@ -30,10 +30,11 @@ from perdure.core.supervisor import SupervisorState
 from perdure.engines import Engine
 from perdure.engines.process_groups import ProcessGroup, ProcessGroups, start_group
 from perdure.errors import EngineFailed, InternalError
-from perdure.launch.configs import AgentConfig, JobSpec, OrchestratorConfig
+from perdure.launch.configs import AgentConfig, JobSpec
 from perdure.launch.ending import Ending
 from perdure.launch.engine_client import EngineClient
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler, can_spare
+from perdure.launch.orchestrator_entry import OrchestratorConfig
 from perdure.launch.process_table import ProcessTable
 from perdure.wire import WireError, control_lines
 

@@ -28,6 +28,7 @@ from perdure.core.plan import Plan
 from perdure.core.settings import Settings
 from perdure.errors import InternalError
 from perdure.logs import flush, log_change
+from perdure.runtime.admission import DATA, ORCHESTRATOR, PEER, Admission
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.data_plane import DataPlane
@@ -36,7 +37,7 @@ from perdure.runtime.loop import Loop
 from perdure.runtime.nursery import NurseryClient
 from perdure.runtime.posix import end_descendants, is_stopped
 from perdure.runtime.progress_page import ProgressPage
-from perdure.runtime.reception import DATA, ORCHESTRATOR, PEER, Admission, Reception
+from perdure.runtime.reception import Reception
 from perdure.runtime.stacks import StackRequest, in_brief
 from perdure.runtime.vault import is_right
 from perdure.streams import Listener, Stream, dial

@@ -22,11 +22,11 @@ from perdure.core.layout import Geometry
 from perdure.core.plan import Plan
 from perdure.errors import ConfigError
 from perdure.runtime import exchange
+from perdure.runtime.admission import Admission
 from perdure.runtime.injector import Injector
 from perdure.runtime.links import UNTIL_THE_END, Links
 from perdure.runtime.posix import stand_back
 from perdure.runtime.rank_restore import restore
-from perdure.runtime.reception import Admission
 from perdure.runtime.scrub import Scrubber, flip, repair
 from perdure.runtime.tasks import Task
 from perdure.runtime.vault import Vault

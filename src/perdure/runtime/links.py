@@ -22,8 +22,8 @@ from typing import Final
 from perdure.comm.transports.resource_limits import check_resources
 from perdure.core.ids import Label
 from perdure.core.layout import Geometry
+from perdure.runtime.admission import DATA, Admission
 from perdure.runtime.posix import end_process, stands_back
-from perdure.runtime.reception import DATA, Admission
 from perdure.runtime.rings import Rings
 from perdure.runtime.vault import NotHeld, Vault
 from perdure.runtime.vault_client import PeerMaps

@@ -23,11 +23,11 @@ from perdure.core.orchestrator.state import JobShape, OrchestratorState
 from perdure.core.settings import Settings
 from perdure.errors import InternalError
 from perdure.logs import log_change
+from perdure.runtime.admission import ORCHESTRATOR, Admission
 from perdure.runtime.channel import Channel
 from perdure.runtime.control_stream import ControlStream
 from perdure.runtime.injector import Injector
 from perdure.runtime.loop import Loop
-from perdure.runtime.reception import ORCHESTRATOR, Admission
 from perdure.streams import dial
 from perdure.wire import control_lines
 
