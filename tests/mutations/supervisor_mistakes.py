@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure.core.register import MemoryRegister
 from perdure.core.supervisor import nodes, orchestrators, publishing
-from perdure.sim.scenario import Scenario, SimFault
+from perdure.sim.scenario import ENGINE_KINDS, Scenario, SimFault
 from tests.mutations.planting import Mutation
 
 
@@ -61,6 +61,26 @@ def with_two_proposals(seed: int) -> Scenario:
     return Scenario(ranks=2, parity=1, seed=seed, engine="late", spares=2, faults=(hand_over, kill))
 
 
+def with_an_engine_that_errs(seed: int) -> Scenario:
+    """A node comes late or never, drains, or is reported as ended while it goes on; or the engine is unavailable."""
+    kind = ENGINE_KINDS[seed % len(ENGINE_KINDS)]
+    fault = SimFault(kind=kind, phase=("Committed", "AgentUp")[seed // 6 % 2], nth=1 + seed // 12 % 4, victim=seed)
+    return Scenario(ranks=3, parity=1, seed=seed, superstep_ms=4000, spares=2, faults=(fault,))
+
+
+def with_an_engine_that_loses_calls(seed: int) -> Scenario:
+    """While it is unavailable a node comes, or one ends, or one that is silent is to be ended."""
+    away = SimFault(kind="unavailable", phase="Committed", nth=3, victim=(1, 2)[seed % 2])
+    second = SimFault(kind=("join", "kill", "silence")[seed // 2 % 3], phase="Committed", nth=3 + seed // 6 % 3, victim=seed // 6)
+    return Scenario(ranks=3, parity=1, seed=seed, superstep_ms=3000, spares=2, count=6, faults=(away, second))
+
+
+def with_an_engine_that_loses_starts(seed: int) -> Scenario:
+    """It is unavailable when the first nodes are started."""
+    away = SimFault(kind="unavailable", phase="StartNode", nth=1 + seed % 4, victim=seed)
+    return Scenario(ranks=3, parity=1, seed=seed, engine=("prompt", "late")[seed % 2], faults=(away,))
+
+
 SUPERVISOR_MISTAKES = (
     Mutation(
         name="a node that never comes up is waited for", rule="L1", function=nodes.tick,
@@ -115,5 +135,42 @@ SUPERVISOR_MISTAKES = (
     Mutation(
         name="the register takes a second plan of a generation", rule="D0, L8", function=MemoryRegister.create,
         right="plan.generation > self._newest.generation", wrong="plan.generation >= self._newest.generation", scenario=with_two_proposals,
+    ),
+    Mutation(
+        name="a request that takes its time is given up", rule="L1", function=nodes.pending,
+        right='agent.due = float("inf")', wrong="pass", scenario=with_an_engine_that_errs,
+    ),
+    Mutation(
+        name="a node that is granted too late is kept", rule="L1", function=nodes.granted,
+        right="return _release(agent)", wrong="return []", scenario=with_an_engine_that_errs,
+    ),
+    Mutation(
+        name="a node that comes later and is refused ends the job", rule="L1", function=nodes.refused,
+        right="if agent.is_first:", wrong="if True:", scenario=with_an_engine_that_errs,
+    ),
+    Mutation(
+        name="a node whose end is not certain is not ended", rule="L9", function=nodes.engine_reported,
+        right="may_run=not is_certain", wrong="may_run=False", scenario=with_an_engine_that_errs,
+    ),
+    Mutation(
+        name="a node that drains is published each time it is reported", rule="L9", function=nodes._draining,
+        right=" or agent.is_draining", wrong="", scenario=with_an_engine_that_errs,
+    ),
+    Mutation(
+        name="a request that the engine has lost is not repeated", rule="L9", function=nodes.engine_available,
+        right="out.append(do.RequestNode(agent=agent.agent, replaces=agent.replaces))", wrong="pass",
+        scenario=with_an_engine_that_loses_calls,
+    ),
+    Mutation(
+        name="a node that ended while the engine was unavailable is not missed", rule="L9", function=nodes.engine_available,
+        right="agent.phase is not AgentPhase.ENDED and not is_held", wrong="False", scenario=with_an_engine_that_loses_calls,
+    ),
+    Mutation(
+        name="a node that the engine should have ended runs on", rule="L9", function=nodes.engine_available,
+        right="orchestrators.end_node(agent) if is_held else []", wrong="[]", scenario=with_an_engine_that_loses_calls,
+    ),
+    Mutation(
+        name="a start that the engine has lost is not repeated", rule="L9", function=nodes.engine_available,
+        right="out += start(state, agent, now)", wrong="pass", scenario=with_an_engine_that_loses_starts,
     ),
 )  # fmt: skip

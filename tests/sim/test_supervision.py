@@ -8,8 +8,8 @@ from perdure.core.supervisor.state import END_TIMEOUT_S, HEARTBEAT_TIMEOUT_S, MA
 from perdure.sim import Broken, Cluster, Verdict
 from perdure.sim.campaign import run_scenario
 from perdure.sim.cluster import SETTINGS
-from perdure.sim.scenario import START_KINDS, parse
-from perdure.sim.supervisor import REFUSED
+from perdure.sim.engine import REFUSED
+from perdure.sim.scenario import ENGINE_KINDS, START_KINDS, parse
 from perdure.sim.transcript import in_words
 
 SEEDS = range(12)
@@ -116,3 +116,32 @@ def test_what_the_supervisor_publishes_twice_is_found() -> None:
     cluster.supervisor.checks.after(ev.Tick(late_s=0.0), [lost])
     with pytest.raises(Broken, match="node_lost of node 0 is published twice"):
         cluster.supervisor.checks.after(ev.Tick(late_s=0.0), [lost])
+
+
+@pytest.mark.parametrize("kind", ENGINE_KINDS)
+@pytest.mark.parametrize("engine", ["prompt", "late", "never"])
+def test_l9_the_job_goes_on_whatever_its_engine_reports(kind: str, engine: str) -> None:
+    for seed in SEEDS:
+        fault = f"{kind}:Committed,nth={2 + seed},victim={seed}"
+        assert verdict_of(f"ranks=3 parity=1 seed={seed} spares=2 superstep_ms=2000 engine={engine} {fault}").error == ""
+
+
+@pytest.mark.parametrize("second", ["kill", "join", "orchestrator", "drain", "late_node"])
+def test_l9_what_happens_while_the_engine_is_unavailable_is_made_up_for(second: str) -> None:
+    for seed in SEEDS:
+        faults = f"unavailable:Committed,nth=3,victim={seed} {second}:Committed,nth={3 + seed % 4},victim={seed}"
+        assert verdict_of(f"ranks=3 parity=1 seed={seed} spares=2 superstep_ms=2000 {faults}").error == ""
+
+
+def test_l9_an_engine_that_is_unavailable_at_the_start_delays_it() -> None:
+    """What it has lost is asked for again when it is available; without that each of these nodes would be lost after 5 s."""
+    for seed in SEEDS:
+        verdict = verdict_of(f"ranks=3 parity=1 seed={seed} unavailable:StartNode,nth=1,victim={seed % 2}")
+        assert verdict.error == ""
+        assert verdict.virtual_s < SETTINGS.start_timeout_s
+
+
+def test_l1_a_node_that_comes_later_and_is_refused_is_not_missed() -> None:
+    for kind in ("refused_node:Committed,nth=3", "join:Committed,nth=3 refused_start:StartNode,nth=5"):
+        for seed in SEEDS:
+            assert verdict_of(f"ranks=3 parity=1 seed={seed} superstep_ms=500 {kind}").error == ""

@@ -100,7 +100,7 @@ class Cluster:
         self.world.touched.add(node.number)
         node.end()
         self.world.network.end(node.number)
-        self.supervisor.node_ended(node)
+        self.supervisor.engine.node_ended(node)
         self.checkers.groups_of(node)
 
     def is_hindered(self, node: SimNode) -> bool:

@@ -30,13 +30,20 @@ def strike(cluster: Cluster, fault: SimFault) -> None:
             _stop_a_row(cluster, fault)
         case "join":
             cluster.supervisor.node_came()
+        case "late_node" | "late_grant" | "refused_node":
+            cluster.supervisor.engine.answers.append(fault.kind)
+            cluster.supervisor.node_came()
+        case "unavailable":
+            cluster.world.touched |= {*cluster.supervisor.starting_nodes}
+            cluster.supervisor.engine.become_unavailable(fault.victim)
         case "crash" | "hangup":
             workers = [worker for node in living for worker in node.workers.values() if worker.alive]
             if workers:
                 worker = workers[fault.victim % len(workers)]
                 worker.end("was killed") if fault.kind == "crash" else worker.hang_up()
         case "arrive":
-            cluster.world.arrived_at_s[cluster.supervisor.node_came()] = cluster.world.schedule.now
+            if (number := cluster.supervisor.node_came()) in cluster.nodes:
+                cluster.world.arrived_at_s[number] = cluster.world.schedule.now
         case _ if living:
             _strike_node(cluster, fault, living)
         case _:
@@ -123,6 +130,12 @@ def _strike_node(cluster: Cluster, fault: SimFault, living: list[SimNode]) -> No
                     break
         case "flip":
             _flip(cluster, victim)
+        case "drain":
+            cluster.world.touched.add(victim.number)
+            cluster.supervisor.engine.drain(victim, fault.victim)
+        case "false_end":
+            cluster.world.touched.add(victim.number)
+            cluster.supervisor.engine.report_false_end(victim)
         case _:
             raise AssertionError(fault)
 

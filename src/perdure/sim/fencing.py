@@ -41,8 +41,14 @@ class Fencing:
         it lost itself has to hear of it first."""
         cluster = self._cluster
         now, served_s = cluster.world.schedule.now, cluster.supervisor.has_served_s()
-        for number, since_s in self._useless_at_s.items() if served_s > FENCED_S else ():
-            node = cluster.nodes[number]
+        for number, since_s in self._useless_at_s.items() if min(served_s, self._engine_serves_s()) > FENCED_S else ():
+            node = cluster.nodes.get(number)
+            if node is None:
+                continue
             knows = now - served_s <= self.lost_at_s[number] or not cluster.is_hindered(node)
             late = node.alive and knows and now - since_s > FENCED_S
             cluster.checkers.require(not late, "G3", f"node {number - 1} is called lost and of no use for {FENCED_S:g} s, and lives")
+
+    def _engine_serves_s(self) -> float:
+        """For how long is the engine available (s)? It is asked once more then to end what it was asked to end before."""
+        return self._cluster.world.schedule.now - self._cluster.supervisor.engine.unavailable_until_s

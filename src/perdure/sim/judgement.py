@@ -8,7 +8,7 @@ from perdure.core import commands as do
 from perdure.core.ids import END, Label
 from perdure.core.plan import Plan
 from perdure.sim import program
-from perdure.sim.supervisor import REFUSED
+from perdure.sim.engine import REFUSED
 from perdure.sim.tokens import CROSSES_AT, CROSSING, LEFT, WARNED
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Judgement:
             )
             return True
         if end.error == "EngineFailed" and end.text == REFUSED:
-            return supervisor.has_refused
+            return supervisor.has_refused or any(agent <= supervisor.first_nodes for agent in supervisor.engine.refused)
         if end.error == "EngineFailed" and supervisor.ends_orchestrators:
             return True
         is_there = any(node.alive and node.number not in supervisor.starting_nodes for node in self._cluster.nodes.values())
@@ -118,4 +118,6 @@ class Judgement:
 
     def _is_waited_for(self, node: SimNode) -> bool:
         patience_s = PATIENCE_KEPT * self._cluster.world.settings.unreachable_timeout_s
+        if node.number in self._cluster.supervisor.engine.false_ends:
+            return False  # it counts as lost, and is being ended
         return node.alive and (node.awake or self._cluster.world.schedule.now - node.frozen_since_s <= patience_s)

@@ -43,10 +43,18 @@ KINDS: Final = {
     "refused_start": "the engine cannot start a process, and reports that",
     "bad_program": "a node that is being started cannot import the program",
     "join": "a fresh node comes up",
+    "late_node": "a fresh node is requested, and the engine reports that it comes later, after the time for a start",
+    "late_grant": "a fresh node is requested, and the engine grants it when the request was given up",
+    "refused_node": "a fresh node is requested, and the engine refuses it",
+    "drain": "the engine reports that a node will end, and ends it some time later",
+    "false_end": "the engine reports, as a hint, that a node has ended, which goes on",
+    "unavailable": "for some seconds the engine receives nothing and reports nothing",
     "flip": "a bit of a committed label in a node's memory changes",
 }
 SUPERVISOR_PHASES: Final = ("StartNode", "NodeListens", "StartOrchestrator", "BeginRound", "RegisterHolds", "AgentUp", "NoMoreNodes")
 """Of the start of a job and of a hand-over."""
+ENGINE_KINDS: Final = ("late_node", "late_grant", "refused_node", "drain", "false_end", "unavailable")
+"""Faults of the engine, which a drawn scenario may have besides others."""
 START_KINDS: Final = ("lost_start", "late_start", "failed_start", "refused_start", "bad_program")
 """Faults that strike where a process is being started."""
 PHASES: Final = (
@@ -242,7 +250,22 @@ def draw(seed: int, ranks: tuple[int, int] = (2, 8), parity: tuple[int, int] = (
         notes=dice.choice(("prompt", "prompt", "late", "never")),
     )
     scenario = _in_tight_memory(dice, scenario) if dice.random() < 0.3 else scenario
-    return replace(scenario, messages=tokens.RACING) if dice.random() < 0.3 else scenario
+    scenario = replace(scenario, messages=tokens.RACING) if dice.random() < 0.3 else scenario
+    return _with_engine_faults(scenario)
+
+
+def _with_engine_faults(scenario: Scenario) -> Scenario:
+    """The same, perhaps with one or two faults of the engine, which other dice draw: so older scenarios keep their numbers."""
+    dice = random.Random(f"engine of {scenario}")
+    kinds = [dice.choice(ENGINE_KINDS) for _ in range(dice.choice((0, 0, 0, 1, 1, 2)))]
+    faults = [
+        SimFault(
+            kind=kind, phase=dice.choice(("StartNode", "Committed", "Committed", "Seal", "Prepared", "AgentUp")),
+            nth=1 + dice.randrange(3 * scenario.ranks), delay=dice.choice((0, 0, 1, 5, 20)), victim=dice.randrange(64),
+        )
+        for kind in kinds
+    ]  # fmt: skip
+    return replace(scenario, faults=(*scenario.faults, *faults))
 
 
 def _in_tight_memory(dice: random.Random, scenario: Scenario) -> Scenario:
@@ -305,7 +328,7 @@ WEIGHTS: Final = {
 
 def _draw_faults(dice: random.Random, ranks: int) -> tuple[SimFault, ...]:
     """The first one early, or nothing would ever be sealed; the others at any phase."""
-    kinds = [kind for kind in KINDS if kind not in ("flip", "rack", "arrive")]
+    kinds = [kind for kind in KINDS if kind not in ("flip", "rack", "arrive", *ENGINE_KINDS)]
     weights = [WEIGHTS.get(kind, 1.0) for kind in kinds]
     faults: list[SimFault] = []
     for _ in range(dice.choice((0, 1, 1, 1, 2, 2, 2, 3, 3))):

@@ -1,4 +1,5 @@
-"""Does the supervisor keep its rules (L2 to L8)? Asked of each of its steps, from what it has received and what it does.
+"""Does the supervisor keep its rules (L2 to L8)? Asked of each of its steps, from what it has received and what it does. The rules on its
+engine (L1, L9) are in `sim.node_supervision`.
 
 Nothing here looks at the machine's state: what it must remember is counted once more.
 """
@@ -12,6 +13,7 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core.job_events import AgentStartedEvent, CommittedEvent, JobEvent, NodeLostEvent, OrchestratorLostEvent
+from perdure.sim.node_supervision import NodeSupervision
 
 if TYPE_CHECKING:
     from perdure.sim.orchestrators import Orchestrator
@@ -36,9 +38,11 @@ class SupervisionChecks:
         self._lost_in_a_row = 0
         self._published: set[tuple[str, int, int]] = set()
         self._newest = (0, False, -1)
+        self._nodes = NodeSupervision(require)
 
     def after(self, event: ev.SupervisorEvent, commands: list[do.SupervisorCommand]) -> None:
         """One step of the supervisor."""
+        self._nodes.after(event, commands)
         if isinstance(event, ev.NodeReported) and isinstance(event.message, msg.ProgramJudged) and self.verdict is None:
             self.verdict = event.message
         if isinstance(event, ev.OrchestratorReported) and event.orchestrator in self._replaced:

@@ -1,5 +1,5 @@
-"""The simulated supervisor drives `core.supervisor`, as `launch.supervisor` does with real processes; and the engine and the register that
-it has, which may answer late, wrongly or never."""
+"""The simulated supervisor drives `core.supervisor`, as `launch.supervisor` does with real processes; and the register that it has, which
+may answer late, wrongly or never. Its engine is in `sim.engine`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from perdure.core import commands as do
 from perdure.core import events as ev
 from perdure.core import messages as msg
 from perdure.core import supervisor as machine
-from perdure.core.ids import NodeId
 from perdure.core.orchestrator.state import JobShape
 from perdure.core.plan import Plan
 from perdure.core.register import MemoryRegister
 from perdure.core.supervisor import SupervisorState
 from perdure.core.supervisor.state import HEARTBEAT_TIMEOUT_S
 from perdure.sim.clocks import draw_clock
-from perdure.sim.nodes import TICK_S, SimNode, Surroundings
+from perdure.sim.engine import LATE_S, REFUSED, SimEngine
+from perdure.sim.nodes import TICK_S, Surroundings
 from perdure.sim.orchestrators import Orchestrator, Step
 from perdure.sim.supervision import SupervisionChecks
 from perdure.sim.world import World
@@ -28,18 +28,8 @@ SupervisorStep = Callable[[SupervisorState, ev.SupervisorEvent, float], list[do.
 
 RESTART_S: Final = 0.05
 REGISTER_S: Final = 0.002
-LATE_S: Final = 2.0
-"""How late an engine may be that is late."""
-KILLS_LATE_S: Final = 0.9
-"""The same when it is to end a node: within `fencing.FENCED_S`."""
 REGISTER_LATE_S: Final = 0.5
 """The same when it is asked for the register, on the way there and on the way back."""
-REFUSED: Final = "the engine has no room"
-
-
-def node_of(agent: int) -> NodeId:
-    """Return the simulated engine's id of the node that it grants to an agent."""
-    return NodeId(f"simulated/{agent}")
 
 
 class SimSupervisor:
@@ -54,15 +44,18 @@ class SimSupervisor:
         self._clock = draw_clock(world.schedule.dice, skew=world.scenario.skew)
         self.state = SupervisorState(settings=world.settings)
         self.checks = SupervisionChecks(around.checkers.require, around.orchestrators)
+        self.engine = SimEngine(world, around, self.take, self._take_now, self._start_node)
         self.orchestrators = around.orchestrators
         """Those that the engine has started."""
+        self.first_nodes = 0
+        """How many nodes the job begins with; agents with higher numbers come later."""
         self.starting_nodes: list[int] = []
         """Agents of which the engine has not reported that they listen."""
         self.starting_orchestrators: list[int] = []
         self.ends_orchestrators = False
         """Each orchestrator that begins ends at once."""
         self.has_refused = False
-        """The engine could not start some process."""
+        """The engine could not start some orchestrator."""
         self._register = MemoryRegister()
         self._events: deque[ev.SupervisorEvent] = deque()
 
@@ -84,6 +77,7 @@ class SimSupervisor:
 
     def begin(self, nodes: int) -> None:
         """The job begins."""
+        self.first_nodes = nodes
         self.take(ev.JobBegun(job="simulated", nodes=tuple(range(nodes))))
         if self._world.scenario.engine == "never":
             self.lose_start("agent", nodes)
@@ -109,7 +103,9 @@ class SimSupervisor:
     def _look_for_stopped(self) -> None:
         agents, orchestrators = machine.observed(self.state)
         stopped = ev.StoppedFound(
-            agents=tuple(number for number in agents if (node := self._around.nodes[number]).alive and not node.awake),
+            agents=tuple(
+                number for number in agents if (node := self._around.nodes.get(number)) is not None and node.alive and not node.awake
+            ),
             orchestrators=tuple(
                 number for number in orchestrators if (one := self.orchestrators.get(number)) is not None and one.alive and not one.awake
             ),
@@ -126,19 +122,20 @@ class SimSupervisor:
             case do.Finish():
                 world.finished = command
             case do.RequestNode(agent=agent):
-                self._take_now(ev.NodeGranted(request=agent, node=node_of(agent), listen=f"agent-{agent}"))
+                self.engine.request(agent)
             case do.StartNode(agent=agent):
-                self._add_node(agent)
-                self._start_node(agent)
+                self.engine.start(agent)
             case do.EndNode(agent=agent):
-                world.schedule.after(self._kill_delay_s(), around.end, around.nodes[agent])
+                self.engine.end(agent)
+            case do.ReleaseNode(agent=agent):
+                self.engine.release(agent)
             case do.StartOrchestrator(orchestrator=number):
                 self.starting_orchestrators.append(number)
                 late = world.scenario.engine == "late"
                 world.schedule.after(world.schedule.dice.random() * (LATE_S if late else RESTART_S), self._orchestrator_started, number)
             case do.EndOrchestrator(orchestrator=number):
                 if number in self.orchestrators:
-                    world.schedule.after(self._kill_delay_s(), self.end_orchestrator, self.orchestrators[number])
+                    world.schedule.after(self.engine.kill_delay_s(), self.end_orchestrator, self.orchestrators[number])
             case do.SendToOrchestrator(orchestrator=number, message=message):
                 self._send(self.orchestrators[number], message)
             case do.ReadRegister(orchestrator=number):
@@ -147,8 +144,8 @@ class SimSupervisor:
                 world.schedule.after(self._register_delay_s(), self._create, number, plan)
             case do.NotePlan(plan=plan):
                 self._note(plan)
-            case do.CancelRequest() | do.ReleaseNode() | do.SendToNode() | do.TakeFault():
-                pass  # injected faults are those of the scenario here
+            case do.CancelRequest() | do.SendToNode() | do.TakeFault():
+                pass  # a request may be granted all the same; injected faults are those of the scenario here
             case _:
                 assert_never(command)
 
@@ -180,24 +177,18 @@ class SimSupervisor:
 
     # ---- the engine -------------------------------------------------------------------------------------------------------
 
-    def _report_delay_s(self) -> float:
-        late = self._world.scenario.engine == "late"
-        return self._world.schedule.dice.random() * (LATE_S if late else 0.01)
-
-    def _kill_delay_s(self) -> float:
-        return self._world.schedule.dice.random() * KILLS_LATE_S if self._world.scenario.engine == "late" else 0.0
-
     def _register_delay_s(self) -> float:
         late = self._world.scenario.engine == "late"
         return self._world.schedule.dice.random() * (REGISTER_LATE_S if late else REGISTER_S)
 
-    def _start_node(self, agent: int, more_s: float = 0.0) -> None:
+    def _start_node(self, agent: int) -> None:
+        self._add_node(agent)
         self.starting_nodes.append(agent)
         schedule = self._world.schedule
-        listens_s = more_s + self._report_delay_s()
+        listens_s = self.engine.report_delay_s()
         schedule.after(listens_s * schedule.dice.random(), self._node_reports, agent, msg.NodeBegun(pid=1000 + agent))
         schedule.after(listens_s, self._node_reports, agent, msg.NodeListens(address=f"agent-{agent}"))
-        schedule.after(more_s + self._report_delay_s(), self._node_judges, agent)
+        schedule.after(self.engine.report_delay_s(), self._node_judges, agent)
 
     def _node_reports(self, agent: int, message: msg.FromNode) -> None:
         """What it sends while it is stopped, it sends later; what it sent before its end comes all the same."""
@@ -213,12 +204,6 @@ class SimSupervisor:
         bad = self._around.nodes[agent].cannot_import
         verdict = msg.ProgramJudged(error="UsageError" if bad else "", text="no main" if bad else "")
         self._node_reports(agent, verdict)
-
-    def node_ended(self, node: SimNode) -> None:
-        """A process is gone; the engine will report that, or not."""
-        if self._world.scenario.engine != "never" and not node.is_mute:
-            ended = ev.NodeEnded(node=node_of(node.number), how="was killed", is_certain=True)
-            self._world.schedule.after(self._report_delay_s(), self.take, ended)
 
     def _orchestrator_started(self, number: int) -> None:
         if number not in self.starting_orchestrators:
@@ -243,7 +228,7 @@ class SimSupervisor:
             )
         if self._world.scenario.engine != "never":
             schedule.at(
-                max(schedule.now + self._report_delay_s(), last_words_s + 1e-6), self._orchestrator_ended, gone.number, "was killed"
+                max(schedule.now + self.engine.report_delay_s(), last_words_s + 1e-6), self._orchestrator_ended, gone.number, "was killed"
             )
 
     def _orchestrator_ended(self, number: int, how: str) -> None:
@@ -258,7 +243,7 @@ class SimSupervisor:
     # ---- what goes wrong --------------------------------------------------------------------------------------------------
 
     def node_came(self) -> int:
-        """The engine has one more node. Return the number of its agent."""
+        """One more node is to be requested. Return the number of its agent."""
         self.take(ev.NodeCame(node=len(self.state.agents)))
         return len(self.state.agents)
 
@@ -296,12 +281,12 @@ class SimSupervisor:
 
     def refuse_start(self, role: str, number: int) -> None:
         """The engine cannot start a process."""
-        self.has_refused = True
         self.lose_start(role, number)
         if role == "orchestrator":
+            self.has_refused = True
             self.take(ev.OrchestratorNotStarted(orchestrator=number, text=REFUSED))
         else:
-            self.take(ev.StartRefused(node=node_of(number), reason=REFUSED))
+            self.engine.refuse_start(number)
 
     def report_false_end(self) -> None:
         """The engine reports the end of the orchestrator, which goes on."""

@@ -69,7 +69,7 @@ def step(state: SupervisorState, event: ev.SupervisorEvent, now: float) -> Comma
 def _begin(state: SupervisorState, event: ev.JobBegun, now: float) -> Commands:
     out: Commands = [do.Publish(event=StartedEvent(job=event.job))]
     for node in event.nodes:
-        out += nodes.request(state, node, now)
+        out += nodes.request(state, node, now, is_first=True)
     return out + orchestrators.begin_next(state, now)
 
 

@@ -17,10 +17,10 @@ GONE_MEANWHILE: Final = "gone while the engine was unavailable"
 Commands = list[do.SupervisorCommand]
 
 
-def request(state: SupervisorState, node: int, now: float, replaces: int | None = None) -> Commands:
+def request(state: SupervisorState, node: int, now: float, *, is_first: bool = False, replaces: int | None = None) -> Commands:
     """Request a node for a new agent; L1: an answer has `start_timeout_s` to come. `replaces`: an agent that has ended."""
-    number = len(state.agents) + 1
-    state.agents[number] = SupervisedAgent(agent=number, node=node, replaces=replaces, due=now + state.settings.start_timeout_s)
+    number, due = len(state.agents) + 1, now + state.settings.start_timeout_s
+    state.agents[number] = SupervisedAgent(agent=number, node=node, is_first=is_first, replaces=replaces, due=due)
     return [do.RequestNode(agent=number, replaces=replaces)]
 
 
@@ -55,7 +55,7 @@ def refused(state: SupervisorState, agent: SupervisedAgent, text: str, now: floa
     """L1: a first node that the engine refuses to grant or to start ends the job. A later one counts as lost."""
     if agent.phase is AgentPhase.ENDED:
         return _release(agent)
-    if state.phase is Phase.STARTING and agent.replaces is None:
+    if agent.is_first:
         return finish(state, "EngineFailed", text)
     was_granted = agent.phase is AgentPhase.STARTING
     lost: Commands = [do.Publish(event=NodeLostEvent(node=agent.node, reason=text))] if was_granted else []
@@ -146,7 +146,7 @@ def ended(state: SupervisorState, agent: SupervisedAgent, how: str, now: float, 
             return []
         case AgentPhase.REQUESTED:
             out.append(do.CancelRequest(agent=agent.agent))
-            out += [do.Publish(event=NodeLostEvent(node=agent.node, reason=how))] if agent.replaces is None else []
+            out += [do.Publish(event=NodeLostEvent(node=agent.node, reason=how))] if agent.is_first else []
         case AgentPhase.STARTING:
             reason = how if agent.late else f"{how} before it was up"
             out.append(do.Publish(event=NodeLostEvent(node=agent.node, reason=reason)))

@@ -97,6 +97,7 @@ class SupervisedAgent:
     Attributes:
         node: its number in events.
         due: when the engine must have answered the request, or the agent must be up (s).
+        is_first: its node is one of those that the job begins with.
         replaces: an agent that has ended, and whose node this one brings back; None: there is none.
         node_id: the engine's id of the node.
         pid: of its process, where it runs; 0: not reported yet.
@@ -110,6 +111,7 @@ class SupervisedAgent:
     agent: int
     node: int
     due: float
+    is_first: bool = False
     replaces: int | None = None
     node_id: NodeId = NO_NODE
     phase: AgentPhase = AgentPhase.REQUESTED
