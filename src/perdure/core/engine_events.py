@@ -5,13 +5,11 @@ Each is a hint: it may come late or twice, and what the loss of a node means is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from perdure.core.ids import NodeId
+from perdure.core.records import Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeGranted:
+class NodeGranted(Record, frozen=True, kw_only=True):
     """A request has got a node, which may be started now, and is the job's until it is released. `listen`: the address at which its agent
     listens (`perdure.streams.addresses`)."""
 
@@ -20,32 +18,28 @@ class NodeGranted:
     listen: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestPending:
+class RequestPending(Record, frozen=True, kw_only=True):
     """A request will be answered later, and `reason` says why: "queued behind job 17". From then on nothing limits how long it takes."""
 
     request: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestRefused:
+class RequestRefused(Record, frozen=True, kw_only=True):
     """There is no node for a request, and there will be none."""
 
     request: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartRefused:
+class StartRefused(Record, frozen=True, kw_only=True):
     """The node cannot be started. It is to be released."""
 
     node: NodeId
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeDraining:
+class NodeDraining(Record, frozen=True, kw_only=True):
     """The node will end: the engine needs its machine. `deadline_s`: in how many seconds; None: unknown."""
 
     node: NodeId
@@ -53,8 +47,7 @@ class NodeDraining:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeEnded:
+class NodeEnded(Record, frozen=True, kw_only=True):
     """The node has ended. Posted once for each node that was started, after all that the node has sent can be received.
 
     Attributes:
@@ -68,15 +61,13 @@ class NodeEnded:
     is_certain: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineUnavailable:
+class EngineUnavailable(Record, frozen=True, kw_only=True):
     """The engine's control plane cannot be reached. Nodes go on; calls may be lost until `EngineAvailable`."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineAvailable:
+class EngineAvailable(Record, frozen=True, kw_only=True):
     """The engine's control plane can be reached again. `nodes`: those that the job holds; what is not among them has ended."""
 
     nodes: tuple[NodeId, ...]

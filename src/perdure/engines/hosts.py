@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import os
 import re
 import shlex
@@ -27,7 +26,6 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from perdure.engines.process_groups import job_environment
 from perdure.engines.protocol import (
     Capabilities,
     EntryPoint,
@@ -40,6 +38,7 @@ from perdure.engines.protocol import (
     RequestRefused,
     StartRefused,
 )
+from perdure.engines.remote_shim import order_of
 from perdure.errors import ConfigError
 from perdure.runtime.posix import descendants, how_it_ended, kill_and_wait
 from perdure.runtime.reactor import Reactor, ReactorThread
@@ -181,10 +180,7 @@ class HostsEngine:
         finally:
             theirs.close()
         shell = self._shells[node] = _Shell(child, adopt(os.dup(ours.fileno())))
-        order = {
-            "environment": job_environment(), "directory": os.getcwd(), "entry_point": self._entry_point, "config_bytes": len(config),
-        }  # fmt: skip
-        data = memoryview(json.dumps(order).encode() + b"\n" + config)
+        data = memoryview(order_of(self._entry_point, config))
         rest = data[_sent_at_once(ours, data) :]
         if rest:
             giver = threading.Thread(target=self._give, args=(node, shell, ours, rest), name=f"order for {host}", daemon=True)

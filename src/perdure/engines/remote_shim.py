@@ -16,11 +16,18 @@ import signal
 import sys
 
 from perdure.core.messages.supervisor import NodeExited
-from perdure.engines.process_groups import ProcessGroup, start_group
+from perdure.engines.process_groups import ProcessGroup, job_environment, start_group
+from perdure.engines.protocol import EntryPoint
 from perdure.runtime.control_stream import RECEIVE_BYTES, ControlStream
 from perdure.wire.control_lines import encode
 
 OUTPUT = 1
+
+
+def order_of(entry_point: EntryPoint, config: bytes) -> bytes:
+    """Return what standard input has to bring first, so that the entry point is started with this configuration."""
+    order = {"environment": job_environment(), "directory": os.getcwd(), "entry_point": entry_point, "config_bytes": len(config)}
+    return json.dumps(order).encode() + b"\n" + config
 
 
 def _read_line() -> bytes:
