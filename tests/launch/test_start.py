@@ -12,7 +12,7 @@ import pytest
 from tests.faults.conftest import tell, undisturbed
 
 from perdure.core.settings import Settings
-from perdure.engines import EngineEvent, EntryPoint, NodeId, NodeStarted, Post, StartRefused
+from perdure.engines import EngineEvent, EntryPoint, NodeId, NodeRequest, NodeStarted, Post, StartRefused
 from perdure.engines.local import LocalEngine
 from perdure.errors import EngineFailed
 
@@ -94,3 +94,15 @@ def test_an_orchestrator_imports_only_what_it_needs() -> None:
     text = "import sys, perdure.launch.entrypoints, perdure.launch.orchestrator_entry; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=True).stdout.split()
     assert not {"numpy", "perdure.comm", "perdure.adapters", "perdure.launch.supervisor"} & set(modules)
+
+
+class ConfusedEngine(LocalEngine):
+    """It reports a node that nobody has requested."""
+
+    def request(self, request: NodeRequest) -> None:
+        super().request(NodeRequest(number=request.number + 100))
+
+
+def test_an_engine_that_reports_what_nothing_asked_for_is_an_error_that_says_so() -> None:
+    with pytest.raises(EngineFailed, match=r"the engine local has reported .*request=101.* does it pass perdure\.testing\.EngineTests"):
+        tell(engine=ConfusedEngine(), ranks=2, spares=0, arguments={"supersteps": 9})

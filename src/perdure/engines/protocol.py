@@ -18,6 +18,9 @@ Theory of operation:
    else than a connection joins one end of `perdure.streams.pairs.pair` to it.
 
 No call and no event needs a process or a descriptor of this machine. An engine may have threads, selectors and child processes of its own.
+
+Not asked of engines, because nothing would use it: a store outside of the nodes (the register is in the supervisor's memory), a place for
+the next supervisor (the job ends with its supervisor), and sizes or labels that a requested node must have.
 """
 
 from __future__ import annotations

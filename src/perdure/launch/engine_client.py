@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perdure.core import events as ev
-from perdure.engines.protocol import Engine, EngineEvent, EntryPoint, NodeEnded, NodeGranted, NodeId, NodeRequest, NodeStarted
+from perdure.engines.protocol import (
+    Engine,
+    EngineAvailable,
+    EngineEvent,
+    EngineUnavailable,
+    EntryPoint,
+    NodeEnded,
+    NodeGranted,
+    NodeId,
+    NodeRequest,
+    NodeStarted,
+    RequestPending,
+    RequestRefused,
+)
+from perdure.errors import EngineFailed
 from perdure.launch.process_table import Lines, ProcessTable
 
 
@@ -19,6 +33,7 @@ class EngineClient:
     def __init__(self, engine: Engine, processes: ProcessTable, take: Callable[[ev.SupervisorEvent], None]) -> None:
         """`take` receives events of the machine, on the thread that turns the table's reactor."""
         self._engine, self._processes, self._take = engine, processes, take
+        self._requested: set[int] = set()
         self._nodes: dict[int, NodeGranted] = {}
         self._agents: dict[NodeId, int] = {}
         self._lines: dict[int, Lines] = {}
@@ -39,6 +54,7 @@ class EngineClient:
 
     def request(self, agent: int, replaces: int | None) -> None:
         """Request a node for an agent, in the place of another one that has ended."""
+        self._requested.add(agent)
         before = self._nodes.get(replaces) if replaces is not None else None
         self._engine.request(NodeRequest(number=agent, replaces=None if before is None else before.node))
 
@@ -68,6 +84,8 @@ class EngineClient:
     # ---- what the engine posts --------------------------------------------------------------------------------------------
 
     def _posted(self, event: EngineEvent) -> None:
+        """EngineFailed: the event is about something that was never asked for."""
+        self._check(event)
         match event:
             case NodeStarted(node=node, control=control, local_pid=pid):
                 agent = self._agents[node]
@@ -80,3 +98,16 @@ class EngineClient:
             case _:
                 pass
         self._take(event)
+
+    def _check(self, event: EngineEvent) -> None:
+        match event:
+            case NodeGranted(request=number) | RequestPending(request=number) | RequestRefused(request=number):
+                is_known = number in self._requested
+            case EngineAvailable() | EngineUnavailable():
+                is_known = True
+            case _:
+                is_known = event.node in self._agents
+        if not is_known:
+            raise EngineFailed(
+                f"the engine {self._engine.name} has reported {event}, which was never asked for: does it pass perdure.testing.EngineTests?"
+            )

@@ -201,6 +201,7 @@ class Supervisor:
     def _orchestrator_ended(self, number: int, how: str) -> None:
         """Its last messages count. The next one that waits may be stopped, and would begin now."""
         self._processes.leave(("orchestrator", number))
+        self._groups.pop(number, None)
         self._look_for_stopped()
         self._take(ev.OrchestratorEnded(orchestrator=number, how=how))
 
