@@ -1,7 +1,8 @@
 """Where do a node's processes come from? An engine has nodes, starts and ends their processes, and reports what happens to them.
 
 `protocol` is what a new engine implements; `local` and `hosts` are two engines, and `perdure.testing.EngineTests` is the suite that each
-of them passes. What several engines use: `process_groups` (processes of this machine), `entry` (what a started process receives).
+of them passes (with `probe` in place of an agent). What several engines use: `process_groups` (processes of this machine), `entry` (what a
+started process receives).
 """
 
 from perdure.engines.protocol import (
