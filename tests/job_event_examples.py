@@ -64,7 +64,7 @@ UNEVENNESS: Final = Imbalance(rank=3, largest_bytes=9_000_000, others_bytes=1_00
 EXAMPLES: Final[tuple[JobEvent, ...]] = (
     StartedEvent(job="00112233445566778899aabbccddeeff"),
     UnprotectedEvent(reason="one rank, so parity is 0"),
-    GroupSizeEvent(size=8, reason="8 ranks a group: memory 3.29 times the state"),
+    GroupSizeEvent(size=8, reason="8 ranks per group: memory 3.29 times the state"),
     FinishedEvent(status="ok"),
     EventsDroppedEvent(count=12),
     ProgressEvent(superstep=7, count=40),
@@ -92,7 +92,7 @@ EXAMPLES: Final[tuple[JobEvent, ...]] = (
     ProposedEvent(generation=2),
     GenerationStartedEvent(
         generation=2, placement={0: 0, 1: 2}, degraded=True, why="ranks 0 and 1 of one parity group share node 0",
-        risk="losing node 0 would end the job",
+        risk="the loss of node 0 would end the job",
     ),
     CustodianEvent(node=1, ranks=(1,), superstep=8, end=False),
     RebuiltEvent(rank=1, bytes=1_000_000, seconds=0.025),

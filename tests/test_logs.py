@@ -77,7 +77,7 @@ def test_a_second_configuration_replaces_the_first(capsys: pytest.CaptureFixture
 
 
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(perdure.ConfigError, match="--log-level is debug, info, warning, error, not 'loud'"):
+    with pytest.raises(perdure.ConfigError, match="--log-level must be one of debug, info, warning, error, not 'loud'"):
         perdure.run(PROGRAM, settings=Settings(log_level="loud"))
 
 
@@ -96,7 +96,7 @@ def test_a_reader_that_stops_holds_nobody_up_and_what_is_left_out_is_counted() -
             process.stdin.flush()
             lines += errors.readlines()
     assert lines[-1] == "perdure: warning: the last one\n"
-    left_out = [int(line.split(":")[-1].split()[0]) for line in lines if "are left out here" in line]
+    left_out = [int(line.split(":")[-1].split()[0]) for line in lines if "log records are missing here" in line]
     assert left_out
     assert sum(left_out) + len(lines) - len(left_out) - 1 == 4000
 

@@ -1,13 +1,14 @@
-"""A census of towns: people are born, marry, move, fall ill and die. State made of ordinary Python objects that refer to one another.
+"""A census of towns, with state made of ordinary Python objects that refer to each other.
 
-A rank is a town, a superstep a year. What a town holds is one declared object: dataclasses that refer to one another in circles, dicts,
-deques, sets, Counters, lists of lists, and purses that are views of one array. Streets draw from generators of their own (`job.rng.spawn`).
+Each rank simulates a town, each superstep a year: people are born, marry, move, fall ill and die. A town is one declared object. It
+consists of dataclasses with cyclic references, dicts, deques, sets, Counters, lists of lists, and purses that are views of one array. Each
+street has its own random generator (`job.rng.spawn`).
 
     perdure run examples/census/census.py
     perdure run examples/census/census.py --spares 2 --fault kill:node=1,superstep=40 --fault crash:rank=3,superstep=70
     perdure rehearse examples/census/census.py --campaign --spares 1 --commit-every 5
 
-The names `town`, `inhabitants` and `purses` are taken before the loop, and mean the same parts after a loss.
+The variables `town`, `inhabitants` and `purses` are assigned before the loop, and mean the same parts of the state after a loss.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import perdure
 
 ADULT, OLD = 18, 70
 Traveller = tuple[int, int, tuple[float, float]]
-"""One person between two towns: number, year of birth, purse."""
+"""A person that moves between two towns: number, year of birth, purse."""
 
 
 @dataclass(eq=False)
 class House:
-    """`street`: the list that this house is in."""
+    """A house. `street` is the list that contains it."""
 
     street: list[House]
     persons: list[Person] = field(default_factory=list)
@@ -35,7 +36,7 @@ class House:
 
 @dataclass(eq=False)
 class Person:
-    """`purse`: a row of the town's `purses`, (2,) float64: money and debt. `partner` is mutual."""
+    """A person. `purse` is a row of the town's `purses`, (2,) float64: money and debt. `partner` is mutual."""
 
     number: int
     born: int
@@ -46,7 +47,7 @@ class Person:
 
 @dataclass(eq=False)
 class Town:
-    """All that a rank has to keep. `rows`: the rows of `purses` that are free; `sick`: numbers, in the set's own order."""
+    """The state of a rank. `rows`: free rows of `purses`; `sick`: numbers of persons, in the set's own order."""
 
     streets: list[list[House]]
     purses: np.ndarray
@@ -75,13 +76,13 @@ def found(rank: int, streets: int, people: int, random: list[np.random.Generator
 
 
 def new_number(town: Town) -> int:
-    """Return a number that nobody else has."""
+    """Return a number that no other person has."""
     town.next_number += 1
     return town.next_number
 
 
 def settle(town: Town, number: int, born: int, money: float, debt: float = 0.0) -> None:
-    """A person comes into the town, into the house that has been vacant for the longest time, or stays without one."""
+    """Add a person to the town, in the house that has been vacant for the longest time, or without a house."""
     row = town.rows.popleft()
     town.purses[row] = money, debt
     person = town.people[number] = Person(number, born, town.purses[row])
@@ -91,13 +92,13 @@ def settle(town: Town, number: int, born: int, money: float, debt: float = 0.0) 
 
 
 def move_in(person: Person, house: House) -> None:
-    """Both refer to one another."""
+    """Let the person and the house refer to each other."""
     person.house = house
     house.persons.append(person)
 
 
 def leave(town: Town, person: Person) -> None:
-    """A person goes out of the town: nothing in it refers to him or her any more."""
+    """Remove a person, and all references to the person, from the town."""
     del town.people[person.number]
     town.sick.discard(person.number)
     town.rows.append(town.row_of.pop(person.number))
@@ -110,7 +111,7 @@ def leave(town: Town, person: Person) -> None:
 
 
 def live(town: Town, street: list[House], random: np.random.Generator, year: int) -> list[Person]:
-    """A year of a street. Returns those who want to go."""
+    """Simulate a year of a street. Return the persons who leave the town."""
     leaving = []
     for person in [person for house in street for person in house.persons]:
         age, luck = year - person.born, random.random()
@@ -130,7 +131,7 @@ def live(town: Town, street: list[House], random: np.random.Generator, year: int
 
 
 def marry(town: Town, year: int) -> None:
-    """The oldest two who are single and have houses share the house of the first."""
+    """Marry adults without a partner, in pairs by age; the second one moves into the house of the first."""
     single = [one for one in town.people.values() if one.partner is None and one.house and year - one.born >= ADULT]
     for one, other in zip(single[::2], single[1::2], strict=False):
         one.partner, other.partner = other, one
@@ -146,7 +147,7 @@ def marry(town: Town, year: int) -> None:
 
 
 def heal(town: Town) -> None:
-    """A third of the sick recover: those that the set gives first."""
+    """Heal a third of the sick: those that `pop` returns first."""
     for _ in range(len(town.sick) // 3):
         town.events["healed"] += 1
         town.purses[town.row_of[town.sick.pop()], 1] += 1.0

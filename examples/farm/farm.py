@@ -1,15 +1,15 @@
-"""Adaptive integration by a manager and workers: who computes what is a matter of chance, and the result is not.
+"""Adaptive integration by a manager and workers: the distribution of work is random, but the result is not.
 
-The integral of sin(1/x) / x from LOWER to 1, which oscillates faster and faster towards its lower end. Rank 0 keeps all intervals on a
-heap, the least accurate one first. A superstep is one batch: rank 0 halves the worst intervals and hands out the halves, each to the
-worker that asks first (`recv` from MPI.ANY_SOURCE). A worker that is told that the batch is over does not wait: it runs ahead into the next
-superstep and asks again.
+The program integrates sin(1/x) / x from LOWER to 1; the function oscillates faster and faster towards its lower end. Rank 0 keeps all
+intervals on a heap, the least accurate one first. A superstep is one batch: rank 0 halves the worst intervals and sends each half to the
+first worker that asks for one (`recv` from MPI.ANY_SOURCE). A worker that receives the end of the batch does not wait: it continues with
+the next superstep and asks again.
 
     perdure run examples/farm/farm.py
     perdure run examples/farm/farm.py --fault kill:node=0,superstep=50 --fault kill:node=2,superstep=90 --spares 2
 
-Both print the same digits. The state is what is known at the end of a batch, and a message is received in the batch in which it is sent,
-because its tag is the batch's number.
+Both commands print the same digits. The state is the heap at the end of a batch. A message is received in the batch in which it is sent,
+because its tag is the number of the batch.
 """
 
 import heapq
@@ -24,7 +24,7 @@ LOWER = 0.002
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 Interval = tuple[float, float]
 Estimate = tuple[float, float, float]
-"""The interval's start, its integral, and the error's estimate."""
+"""The start of an interval, the integral over it, and the estimate of the error."""
 
 
 def gauss(start: float, end: float) -> float:
@@ -35,7 +35,7 @@ def gauss(start: float, end: float) -> float:
 
 
 def estimate(interval: Interval) -> Estimate:
-    """Return the integral over both halves, and how much it differs from that over the whole."""
+    """Return the integral over both halves, and its difference from the integral over the whole interval."""
     start, end = interval
     middle = (start + end) / 2
     value = gauss(start, middle) + gauss(middle, end)
@@ -43,7 +43,7 @@ def estimate(interval: Interval) -> Estimate:
 
 
 class Bisection:
-    """Rank 0's state: `heap` has (-error, start, end, value) of each interval. Of ties, the lowest start is first."""
+    """Rank 0's state: `heap` has (-error, start, end, value) for each interval. The lowest start breaks ties."""
 
     def __init__(self) -> None:
         start, value, error = estimate((LOWER, 1.0))
@@ -67,27 +67,27 @@ class Bisection:
 
 
 def manage(comm: MPI.Comm, batch: int, work: list[Interval]) -> list[Estimate | None]:
-    """Hand out `work` to those that ask, until every worker has been told that the batch is over, and return the answers in its order.
+    """Send `work` to workers that ask for it, until every worker has received the end of the batch. Return the answers in its order.
 
-    The tag is the batch's number: a request for the next one waits, though it comes from any source.
+    The tag is the number of the batch, so a request for the next batch is not received, although the source is any rank.
     """
     answers: list[Estimate | None] = [None] * len(work)
-    status, given, told = MPI.Status(), 0, 0
-    while told < comm.size - 1:
+    status, sent, finished = MPI.Status(), 0, 0
+    while finished < comm.size - 1:
         number, answer = comm.recv(source=MPI.ANY_SOURCE, tag=batch, status=status)
         if answer is not None:
             answers[number] = answer
-        if given < len(work):
-            comm.send((given, work[given]), dest=status.Get_source(), tag=batch)
-            given += 1
+        if sent < len(work):
+            comm.send((sent, work[sent]), dest=status.Get_source(), tag=batch)
+            sent += 1
         else:
             comm.send(None, dest=status.Get_source(), tag=batch)
-            told += 1
+            finished += 1
     return answers
 
 
 def labour(comm: MPI.Comm, batch: int) -> None:
-    """Ask for work, and send each answer with the next request, until the batch is over."""
+    """Ask for tasks, and send each answer with the next request, until the batch is over."""
     request: tuple[int, Estimate | None] = (-1, None)
     while (task := comm.sendrecv(request, dest=0, sendtag=batch, source=0, recvtag=batch)) is not None:
         number, interval = task
@@ -95,7 +95,7 @@ def labour(comm: MPI.Comm, batch: int) -> None:
 
 
 def main(job: perdure.Job, supersteps: int = 120, batch: int = 8) -> tuple[float, float, int] | None:
-    """Return the integral, its error's estimate and the number of halvings (on rank 0). `batch`: intervals that a superstep halves."""
+    """Return the integral, its error's estimate and the number of halvings (on rank 0). `batch`: intervals to halve in a superstep."""
     state = job.private("state", init=lambda: {"bisection": Bisection() if job.rank == 0 else None})
     for superstep in job.supersteps(supersteps):
         if job.rank > 0:

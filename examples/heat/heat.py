@@ -1,4 +1,4 @@
-"""A hot edge warms a plate: Jacobi's relaxation, rows split over the ranks. State that survives, in thirty lines."""
+"""Heat conduction in a plate with one hot edge: Jacobi relaxation, with the rows split over the ranks."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from perdure.comm import PROC_NULL, Communicator
 
 
 def hot_edge(index: tuple[slice, ...]) -> np.ndarray:
-    """The plate is cold, but for its first row."""
+    """Return a block of the initial plate: cold, except for the first row."""
     rows, columns = index
     block = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
     if rows.start == 0:
@@ -16,7 +16,7 @@ def hot_edge(index: tuple[slice, ...]) -> np.ndarray:
 
 
 def exchange_edges(comm: Communicator, plate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The last row of the rank above, and the first row of the rank below. At the plate's ends: a copy of the own row."""
+    """Return the last row of the rank above and the first row of the rank below. At an end of the plate, return a copy of the own row."""
     up = comm.rank - 1 if comm.rank > 0 else PROC_NULL
     down = comm.rank + 1 if comm.rank + 1 < comm.size else PROC_NULL
     above, below = plate[0].copy(), plate[-1].copy()
@@ -26,7 +26,7 @@ def exchange_edges(comm: Communicator, plate: np.ndarray) -> tuple[np.ndarray, n
 
 
 def relax(plate: np.ndarray, above: np.ndarray, below: np.ndarray, hot: bool) -> None:
-    """Every inner point becomes the mean of its four neighbours; the hot row stays."""
+    """Set every inner point to the mean of its four neighbours, except in the hot row."""
     padded = np.vstack([above, plate, below])
     mean = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
     first = 1 if hot else 0
@@ -34,7 +34,7 @@ def relax(plate: np.ndarray, above: np.ndarray, below: np.ndarray, hot: bool) ->
 
 
 def main(job: perdure.Job, n: int = 1024, supersteps: int = 500) -> float:
-    """Returns the plate's total heat."""
+    """Return the sum of all temperatures."""
     plate = job.sharded("plate", shape=(n, n), init=hot_edge)
     for _ in job.supersteps(supersteps):
         above, below = exchange_edges(job.comm, plate)

@@ -1,4 +1,4 @@
-"""The plate as a picture: a program of its own, which runs `heat.py` and then writes what rank 0 gathers of the plate.
+"""A program that runs `heat.py` and then writes the plate as a picture.
 
 perdure run examples/heat/heat_picture.py -- --n 256 --supersteps 40000 --picture plate.png
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import perdure
 
-sys.path.append(str(Path(__file__).parents[1] / "tsunami"))  # the example beside this one has a writer of PNG
+sys.path.append(str(Path(__file__).parents[1] / "tsunami"))  # the tsunami example contains a PNG writer
 
 from tsunami_picture import write_png
 
@@ -26,7 +26,7 @@ LINES = 10
 
 
 def main(job: perdure.Job, n: int = 256, supersteps: int = 40000, picture: str = "plate.png", magnify: int = 2) -> float:
-    """Returns the plate's total heat; rank 0 writes `picture`, `magnify` pixels for each point in both directions."""
+    """Return the sum of all temperatures. Rank 0 writes `picture`, with `magnify` x `magnify` pixels for each point."""
     total = heat.main(job, n, supersteps)
     plate = job.gather("plate")
     if plate is not None:
@@ -35,7 +35,7 @@ def main(job: perdure.Job, n: int = 256, supersteps: int = 40000, picture: str =
 
 
 def colours(plate: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Temperatures from 0 to HOT as (rows, columns, 3) uint8."""
+    """Return the colours of temperatures from 0 to HOT, (rows, columns, 3) uint8."""
     share = np.clip(plate / HOT, 0.0, 1.0)
     at = np.linspace(0.0, 1.0, len(STOPS))
     picture = np.stack([np.interp(share, at, STOPS[:, channel]) for channel in range(3)], axis=-1)

@@ -1,10 +1,10 @@
-"""A tsunami crosses the real Pacific: the program.
+"""A simulation of the tsunami of 2011 across the Pacific.
 
     perdure run examples/tsunami/tsunami.py --ranks 4 -- --coarsen 4
 
-Rank 0 has the southmost rows. In each time step three rows change hands: the northmost `v` goes to the rank above, the southmost `eta`
-and `u` go to the rank below. All that a step changes is declared, so a lost rank resumes with the bits that it had; the floor and the
-tables are computed again from the file. Nothing that feeds the waves is reduced over ranks, so any number of ranks gives the same bits.
+Rank 0 has the southmost rows. In each time step a rank sends three rows: the northmost row of `v` to the rank above, and the southmost rows
+of `eta` and `u` to the rank below. The program declares all arrays that a step changes, so a lost rank resumes with the same bits; it
+computes the floor and the tables again from the file. The waves depend on no reduction over ranks, so the number of ranks changes no bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STEPS_PER_SUPERSTEP = 10  # a superstep of the coarsest grid then takes millisec
 def main(
     job: Any, coarsen: int = 4, hours: float = 12.0, steps_per_superstep: int = STEPS_PER_SUPERSTEP, view: str = "", map: str = ""
 ) -> dict[str, Any]:
-    """Runs the waves for `hours` from the earthquake.
+    """Simulate the waves for `hours` after the earthquake.
 
     Args:
         coarsen: 1, 2, 3, 4 or 6: the side of a cell in units of 10 arc-minutes.
@@ -38,13 +38,13 @@ def main(
         map: where rank 0 writes the map of highest waves as PNG; "" for nowhere.
 
     Returns:
-        On rank 0 the arrivals at the gauges and what else there is to report, ready for JSON; on the others an empty dict.
+        On rank 0 the arrival times at the gauges and other results, ready for JSON; on other ranks an empty dict.
 
     Raises:
-        UsageError: an argument has no such meaning; nothing was computed.
+        UsageError: an argument is out of range; nothing was computed.
     """
     if coarsen not in COARSENINGS or not (hours > 0 and steps_per_superstep > 0):
-        raise UsageError(f"coarsen is one of {COARSENINGS}, hours and steps_per_superstep are above 0")
+        raise UsageError(f"coarsen must be one of {COARSENINGS}, hours and steps_per_superstep must be above 0")
     floor = job.derived("floor", lambda: load_floor(coarsen))
     dt, supersteps = schedule(floor, hours, steps_per_superstep)
     shape = floor.depth.shape
@@ -81,13 +81,14 @@ def main(
 
 
 def schedule(floor: Floor, hours: float, steps_per_superstep: int) -> tuple[float, int]:
-    """The time step in s and the number of supersteps: whole supersteps of the longest stable steps that end at `hours`."""
+    """Return the time step in s and the number of supersteps. A superstep has the longest stable steps, and the last one ends at
+    `hours`."""
     supersteps = math.ceil(hours * 3600 / longest_step(floor) / steps_per_superstep)
     return hours * 3600 / (supersteps * steps_per_superstep), supersteps
 
 
 def send_north(job: Any, field: Array) -> None:
-    """Fills the ghost row to the south: with the rank below's northmost row, or with zeros at the wall."""
+    """Fill the southern ghost row with the northmost row of the rank below, or with zeros at the wall."""
     below, above = neighbours(job)
     if below == PROC_NULL:
         field[0] = 0.0
@@ -95,7 +96,7 @@ def send_north(job: Any, field: Array) -> None:
 
 
 def send_south(job: Any, field: Array) -> None:
-    """Fills the ghost row to the north: with the rank above's southmost row, or with zeros at the wall."""
+    """Fill the northern ghost row with the southmost row of the rank above, or with zeros at the wall."""
     below, above = neighbours(job)
     if above == PROC_NULL:
         field[-1] = 0.0
@@ -103,12 +104,12 @@ def send_south(job: Any, field: Array) -> None:
 
 
 def neighbours(job: Any) -> tuple[int, int]:
-    """The ranks of the rows to the south and to the north."""
+    """Return the ranks of the rows to the south and to the north."""
     return (job.rank - 1 if job.rank > 0 else PROC_NULL), (job.rank + 1 if job.rank + 1 < job.size else PROC_NULL)
 
 
 def report(floor: Floor, eta: Array, crest: Array, travel_s: dict[str, float]) -> dict[str, Any]:
-    """The numbers of a finished run. `travel_s`: by gauge, nan where the wave has not come."""
+    """Return the results of a finished run. `travel_s`: by gauge, nan where no wave arrived."""
     at_start = water_volume(floor, hump(floor))
     return {
         "travel_hours": {

@@ -1,4 +1,4 @@
-"""Is the front where it must be? The travel times beside those of an independent method, and beside what was observed.
+"""Compare the travel times of the wave front with those of an independent method and with observations.
 
 The front of a long wave runs at sqrt(g h). The shortest times over all paths come from Dijkstra's algorithm (1959) on the graph of the
 cells, each joined with its neighbours in every direction of up to REACH cells, so that paths may run at 80 angles; great-circle lengths,
@@ -28,7 +28,7 @@ SAMPLES_A_CELL = 2  # points per cell's length at which an edge's slowness is re
 
 
 def shortest_times(floor: Floor, source: NDArray[np.bool_], until: float = math.inf) -> Array:
-    """Seconds that a long wave needs from the cells of `source` to every cell: (rows, columns), inf where none comes by `until`."""
+    """Return the travel time in s from the cells of `source` to every cell, (rows, columns); inf where it exceeds `until`."""
     offsets = [(r, c) for r in range(-REACH, REACH + 1) for c in range(-REACH, REACH + 1) if math.gcd(r, c) == 1]
     rows, columns = floor.depth.shape
     costs = np.stack([_seconds_along(floor, *offset) for offset in offsets], axis=-1).reshape(rows * columns, len(offsets))
@@ -51,7 +51,7 @@ def shortest_times(floor: Floor, source: NDArray[np.bool_], until: float = math.
 
 
 def _seconds_along(floor: Floor, down: int, right: int) -> Array:
-    """The time from each cell to the one `down` rows and `right` columns away; inf where land or a wall is between."""
+    """Return the time from each cell to the one `down` rows and `right` columns away; inf where land or a wall is between."""
     rows, _ = floor.depth.shape
     with np.errstate(divide="ignore"):
         slowness = 1.0 / np.sqrt(GRAVITY * floor.depth)
@@ -78,13 +78,13 @@ class Solution:
     """(rows, columns) m at the end."""
     crest: Array
     arrival: Array
-    """(rows, columns) s, nan where the front has not come."""
+    """(rows, columns) s, nan where the front has not arrived."""
     travel_s: dict[str, float]
-    """By gauge, nan where the wave has not come."""
+    """Travel times in s by gauge, nan where the wave has not arrived."""
 
 
 def solve(floor: Floor, hours: float) -> Solution:
-    """Runs the waves for `hours` on one rank, without perdure."""
+    """Simulate the waves for `hours` on one rank, without perdure."""
     steps = math.ceil(hours * 3600 / longest_step(floor))
     dt = hours * 3600 / steps
     shape = (floor.depth.shape[0] + 2, floor.depth.shape[1])
@@ -104,7 +104,7 @@ def solve(floor: Floor, hours: float) -> Solution:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table of the README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--coarsen", type=int, default=4)
     parser.add_argument("--hours", type=float, default=12.0)
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def clock(seconds: float) -> str:
-    """Hours and minutes."""
+    """Return a time as hours and minutes."""
     if not math.isfinite(seconds):
         return "not reached"
     minutes = round(seconds / 60)

@@ -1,10 +1,10 @@
-"""The event: the Tohoku earthquake of 2011-03-11, 05:46 UTC, as an initial hump of water, and the places where its wave is awaited.
+"""The Tohoku earthquake of 2011-03-11, 05:46 UTC, as an initial hump of water, and the gauges of its wave.
 
 The hump is an idealisation. Inversions of the tsunami's records (Fujii et al. 2011, Earth Planets Space 63, 815-820; Satake et al. 2013,
 Bull. Seismol. Soc. Am. 103, 1473-1492) find the largest slip, of tens of metres, along the axis of the Japan Trench, and a sea surface
 raised by several metres on an area longer than wide. Here that is one smooth ellipse around the epicentre, along the trench, without the
-subsidence on its landward side and without the slip's details. Of its measures only the place is from the issue; the others are round
-numbers of the right size.
+subsidence on its landward side and without the slip's details. Only its place is observed; its other dimensions are round numbers of the
+right size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tsunami_solver import EARTH_RADIUS_M, FRONT_M, Array, Floor
 
-EPICENTRE = (38.3, 142.4)  # degrees north and east (issue 2; USGS)
+EPICENTRE = (38.3, 142.4)  # degrees north and east (USGS)
 PEAK_M = 7.0  # idealised, see above
 STRIKE_DEG = 200.0  # the direction of the Japan Trench there, clockwise from north
 HALF_LENGTH_M, HALF_WIDTH_M = 250_000.0, 100_000.0  # idealised: a source of 500 km x 200 km
@@ -24,7 +24,7 @@ HALF_LENGTH_M, HALF_WIDTH_M = 250_000.0, 100_000.0  # idealised: a source of 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauge:
-    """A place, and how long the wave took in truth, where this is known."""
+    """A gauge, with the observed travel time of the wave if it is known."""
 
     name: str
     lat: float
@@ -45,11 +45,11 @@ GAUGES = (
 )
 
 
-FOOT = 0.02  # the wave is at a gauge when the water stands at this share of its highest there; see README, "When is a wave there?"
+FOOT = 0.02  # the wave is at a gauge when the water stands at this share of its highest there; see README, "When does a wave arrive?"
 
 
 def hump(floor: Floor, rows: slice = slice(None)) -> Array:
-    """The height of the sea at the start, of the given rows: (rows, columns) m. A squared cosine, so it ends in a sharp and known edge."""
+    """Return the initial height of the sea in the given rows, (rows, columns) m: a squared cosine, which has a known edge."""
     along, across = _along_and_across(floor, rows)
     radius = np.minimum(np.hypot(along / HALF_LENGTH_M, across / HALF_WIDTH_M), 1.0)
     height = PEAK_M * np.cos(np.pi / 2 * radius) ** 2
@@ -57,7 +57,7 @@ def hump(floor: Floor, rows: slice = slice(None)) -> Array:
 
 
 def _along_and_across(floor: Floor, rows: slice) -> tuple[Array, Array]:
-    """Metres along the strike and across it from the epicentre, on the azimuthal equidistant map (Snyder 1987, chapter 25)."""
+    """Return the distances in m along and across the strike from the epicentre, by the azimuthal equidistant map (Snyder 1987, ch. 25)."""
     lat, lon = np.deg2rad(floor.lat_deg[rows])[:, None], np.deg2rad(floor.lon_deg)[None, :]
     lat0, lon0 = np.deg2rad(EPICENTRE)
     cos_distance = np.sin(lat0) * np.sin(lat) + np.cos(lat0) * np.cos(lat) * np.cos(lon - lon0)
@@ -70,7 +70,7 @@ def _along_and_across(floor: Floor, rows: slice) -> tuple[Array, Array]:
 
 
 def gauge_cell(floor: Floor, gauge: Gauge) -> tuple[int, int]:
-    """Row and column of the wet cell whose centre is nearest to the gauge."""
+    """Return row and column of the wet cell whose centre is nearest to the gauge."""
     lat, lon = np.deg2rad(floor.lat_deg)[:, None], np.deg2rad(floor.lon_deg)[None, :]
     lat0, lon0 = np.deg2rad((gauge.lat, gauge.lon))
     nearness = np.sin(lat0) * np.sin(lat) + np.cos(lat0) * np.cos(lat) * np.cos(lon - lon0)
@@ -79,7 +79,7 @@ def gauge_cell(floor: Floor, gauge: Gauge) -> tuple[int, int]:
 
 
 def gauges_within(floor: Floor, rows: slice) -> tuple[list[str], tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """The names of the gauges whose cells lie in `rows`, and where: rows counted from `rows.start`, and columns."""
+    """Return the names of the gauges whose cells lie in `rows`, and their rows (counted from `rows.start`) and columns."""
     cells = {gauge.name: gauge_cell(floor, gauge) for gauge in GAUGES}
     here = {name: (row - rows.start, column) for name, (row, column) in cells.items() if rows.start <= row < rows.stop}
     where = np.array(list(here.values()), np.int64).reshape(-1, 2)
@@ -87,6 +87,6 @@ def gauges_within(floor: Floor, rows: slice) -> tuple[list[str], tuple[NDArray[n
 
 
 def came_at(tide: Array, dt: float) -> float:
-    """When the wave came: `tide` (steps,) m, the heights at a gauge after each step of `dt` s; in s, nan if FRONT_M was never reached."""
+    """Return the arrival time of the wave in s, nan if FRONT_M was never reached. `tide` (steps,) m: heights at a gauge each `dt` s."""
     highest = float(tide.max())
     return (int(np.argmax(tide >= FOOT * highest)) + 1) * dt if highest >= FRONT_M else math.nan

@@ -18,8 +18,8 @@ northwards, column i eastwards, and the columns close into a ring. Rows end in w
 
 Every operation is element by element, so a value does not depend on how the rows are split over ranks or over tiles.
 
-This module knows no ranks. It works on local rows with one ghost row on each side, of which a step reads three: `v` to the south, `eta` and
-`u` to the north. Who calls must have filled them, with zeros at the walls.
+This module does not depend on ranks. It works on local rows with one ghost row on each side. A step reads the southern ghost row of `v` and
+the northern ghost rows of `eta` and `u`. The caller must fill them, with zeros at the walls.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHALLOWEST_M = 10.0  # a cell less deep than this is land: linear waves mean not
 SOUTHMOST_ROW, ROWS = 180, 732  # of the 10-minute grid: 60 S to 62 N. A multiple of 12 rows, so that every coarsening fits
 COARSENINGS = (1, 2, 3, 4, 6)
 TILE_CELLS = 65_536  # rows worked on at a time, for the caches; measured: twice or half as many cost 5 to 10 % more
-FRONT_M = 0.01  # a cell is reached when its water stands this high for the first time; see README, "When is a wave there?"
+FRONT_M = 0.01  # a cell is reached when its water stands this high for the first time; see README, "When does a wave arrive?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Floor:
 
 
 def load_floor(coarsen: int) -> Floor:
-    """Reads the floor and averages it over blocks of `coarsen` x `coarsen` cells of 10 arc-minutes. `coarsen`: one of COARSENINGS."""
+    """Read the floor and average it over blocks of `coarsen` x `coarsen` cells of 10 arc-minutes. `coarsen`: one of COARSENINGS."""
     with np.load(FLOOR_FILE) as file:
         between_walls = slice(SOUTHMOST_ROW, SOUTHMOST_ROW + ROWS)
         fine = file["elevation_m"][between_walls].astype(np.float64)
@@ -76,7 +76,7 @@ def load_floor(coarsen: int) -> Floor:
 
 
 def longest_step(floor: Floor) -> float:
-    """The longest stable time step in seconds, times COURANT: c dt sqrt(1/dx2 + 1/dy2) <= 1 in every cell."""
+    """Return the longest stable time step in s, times COURANT: c dt sqrt(1/dx2 + 1/dy2) <= 1 in every cell."""
     side_m = EARTH_RADIUS_M * floor.step
     speed = np.sqrt(GRAVITY * floor.depth)
     cells_a_second = speed / side_m * np.sqrt(1.0 + 1.0 / np.cos(np.deg2rad(floor.lat_deg))[:, None] ** 2)
@@ -84,7 +84,7 @@ def longest_step(floor: Floor) -> float:
 
 
 def water_volume(floor: Floor, eta: Array) -> float:
-    """The volume above the resting sea in m3, of the whole ocean."""
+    """Return the volume above the resting sea in m3, of the whole ocean."""
     area = (EARTH_RADIUS_M * floor.step) ** 2 * np.cos(np.deg2rad(floor.lat_deg))
     return float((eta * area[:, None]).sum())
 
@@ -93,7 +93,7 @@ class Solver:
     """One rank's rows: the tables, the scratch, and the two halves of a time step."""
 
     def __init__(self, floor: Floor, rows: slice, dt: float) -> None:
-        """Makes the tables for the global rows `rows` of `floor` and steps of `dt` seconds."""
+        """Make the tables for the global rows `rows` of `floor` and steps of `dt` seconds."""
         self._count = rows.stop - rows.start
         lat, step = np.deg2rad(floor.lat_deg), floor.step
         east, north, corner = _depth_between(floor.depth)
@@ -114,7 +114,7 @@ class Solver:
         self._unreached = np.empty((self._tile, columns), dtype=bool)
 
     def advance_height_and_east(self, eta: Array, u: Array, v: Array, crest: Array, arrival: Array, now: float) -> None:
-        """The first half of a step: `eta`, then `u`, in place; notes the highest water and when it came.
+        """Do the first half of a step: change `eta`, then `u`, in place; record the highest water and its time.
 
         Args:
             eta, u, v: (rows + 2, columns), borrowed; the southern ghost row of `v` is read.
@@ -145,7 +145,7 @@ class Solver:
             u[own] += flow_north[1:]
 
     def advance_north(self, eta: Array, u: Array, v: Array) -> None:
-        """The second half of a step: `v` in place. The northern ghost rows of `eta` and `u` are read."""
+        """Do the second half of a step: change `v` in place. It reads the northern ghost rows of `eta` and `u`."""
         for low in range(0, self._count, self._tile):
             high = min(low + self._tile, self._count)
             own, north = slice(low + 1, high + 1), slice(low + 2, high + 2)
@@ -162,7 +162,7 @@ class Solver:
             v[own] -= change[1:]
 
     def _note(self, crest: Array, arrival: Array, eta: Array, now: float) -> None:
-        """The clock of a cell runs until its highest water is a front."""
+        """Record the highest water, and the time at which a cell first reached `FRONT_M`."""
         unreached = self._unreached[: crest.shape[0]]
         np.less(crest, FRONT_M, out=unreached)
         np.copyto(arrival, now, where=unreached)
@@ -170,7 +170,7 @@ class Solver:
 
 
 def _depth_between(depth: Array) -> tuple[Array, Array, Array]:
-    """The depths of east faces, north faces and north-east corners: means, and 0 where a face is closed."""
+    """Return the depths of east faces, north faces and north-east corners: means, and 0 where a face is closed."""
     east_of = np.roll(depth, -1, axis=1)
     north_of = np.vstack([depth[1:], np.zeros_like(depth[:1])])
     east = np.where((depth > 0) & (east_of > 0), (depth + east_of) / 2, 0.0)
@@ -180,30 +180,30 @@ def _depth_between(depth: Array) -> tuple[Array, Array, Array]:
 
 
 def _with_ghosts(table: Array, rows: slice) -> Array:
-    """The given rows and one more on each side, zeros beyond the walls."""
+    """Return the given rows and one more on each side, with zeros beyond the walls."""
     wall = np.zeros_like(table[:1])
     return np.ascontiguousarray(np.vstack([wall, table, wall])[rows.start : rows.stop + 2])
 
 
 def _minus_west(a: Any, out: Any) -> None:
-    """Each value less its western neighbour, around the ring."""
+    """Subtract from each value its western neighbour, around the ring."""
     np.subtract(a[:, 1:], a[:, :-1], out=out[:, 1:])
     np.subtract(a[:, 0], a[:, -1], out=out[:, 0])
 
 
 def _east_minus(a: Any, out: Any) -> None:
-    """Each value's eastern neighbour less itself, around the ring."""
+    """Subtract each value from its eastern neighbour, around the ring."""
     np.subtract(a[:, 1:], a[:, :-1], out=out[:, :-1])
     np.subtract(a[:, 0], a[:, -1], out=out[:, -1])
 
 
 def _plus_east(a: Any, out: Any) -> None:
-    """Each value plus its eastern neighbour, around the ring."""
+    """Add to each value its eastern neighbour, around the ring."""
     np.add(a[:, 1:], a[:, :-1], out=out[:, :-1])
     np.add(a[:, 0], a[:, -1], out=out[:, -1])
 
 
 def _plus_west(a: Any, out: Any) -> None:
-    """Each value plus its western neighbour, around the ring."""
+    """Add to each value its western neighbour, around the ring."""
     np.add(a[:, 1:], a[:, :-1], out=out[:, 1:])
     np.add(a[:, 0], a[:, -1], out=out[:, 0])

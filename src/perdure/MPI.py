@@ -317,14 +317,14 @@ def Iflush_buffer() -> Request:
 
 def Open_port(info: Info = INFO_NULL) -> str:
     """Not here."""
-    raise left_out("Open_port", "there are no dynamic processes")
+    raise left_out("Open_port", "perdure has no dynamic processes")
 
 
 def Lookup_name(service_name: str, info: Info = INFO_NULL) -> str:
     """Not here."""
-    raise left_out("Lookup_name", "there are no dynamic processes")
+    raise left_out("Lookup_name", "perdure has no dynamic processes")
 
 
 def Publish_name(service_name: str, port_name: str, info: Info = INFO_NULL) -> None:
     """Not here."""
-    raise left_out("Publish_name", "there are no dynamic processes")
+    raise left_out("Publish_name", "perdure has no dynamic processes")

@@ -1,27 +1,27 @@
-"""Every error that perdure raises, in one tree, split by who must act.
+"""All errors that perdure raises, in one tree, divided by who must act.
 
     PerdureError
-    ├── UsageError          the program asks for something it must not; its author mends it      (exit status 2)
-    ├── ConfigError         the command line or the machine does not fit; the operator mends it  (exit status 2)
-    ├── ProgramFailed       `main` raised an exception, or cannot go on                           (exit status 1)
-    │   ├── ProgramExited   the program ended itself by `sys.exit(n)` or `Abort(n)`                (exit status n)
-    │   ├── ProgramCrashed  the same rank's process ended again and again from the same commit
+    ├── UsageError          the program uses perdure wrongly; its author must change it           (exit status 2)
+    ├── ConfigError         an option or the machine does not fit; the operator must act          (exit status 2)
+    ├── ProgramFailed       `main` raised an exception, or cannot continue                        (exit status 1)
+    │   ├── ProgramExited   the program called `sys.exit(n)` or `Abort(n)`                         (exit status n)
+    │   ├── ProgramCrashed  the process of one rank crashed repeatedly from the same commit
     │   ├── Deadlock        every rank waits inside a job call and no message moves
-    │   └── Diverged        a replicated item is not the same on all ranks, and the operator wants no job that goes on
+    │   └── Diverged        a replicated item differs between ranks, and the settings stop the job
     ├── EngineFailed        the engine cannot start or keep the processes that the job needs      (exit status 1)
-    ├── Unrecoverable       the hardware won: more was lost than the redundancy can give back     (exit status 3)
-    └── InternalError       a rule of ours was broken; please report it                           (exit status 70)
+    ├── Unrecoverable       more data was lost than parity can rebuild                            (exit status 3)
+    └── InternalError       a defect of perdure; please report it                                 (exit status 70)
 
-    GenerationRevoked       (a BaseException) unwinds `main`; nobody catches it but the runtime
+    GenerationRevoked       (a BaseException) unwinds `main`; only the runtime catches it
 
-Errors hold only strings and numbers as fields and survive pickling, because most of them are raised in one process and told in another.
+The fields of errors are strings and numbers, and errors can be pickled: most are raised in one process and reported by another.
 """
 
 from __future__ import annotations
 
 
 class PerdureError(Exception):
-    """Base of all errors that a caller may want to catch. `str(error)` is one line: what, where, what to do."""
+    """The base of all errors that a caller may want to catch. `str(error)` is one line: what happened, where, what to do."""
 
     exit_status: int = 70
 
@@ -33,19 +33,19 @@ class UsageError(PerdureError):
 
 
 class ConfigError(PerdureError):
-    """What the operator asked for cannot be had: a setting, a path, a quantity of memory."""
+    """An option, a setting, a path or the available memory does not allow the job."""
 
     exit_status: int = 2
 
 
 class ProgramFailed(PerdureError):
-    """`main` raised. The text is the traceback of the first rank that raised."""
+    """`main` raised an exception. The text is the traceback of the first rank that raised."""
 
     exit_status: int = 1
 
 
 class ProgramExited(ProgramFailed):
-    """The program ended itself, by `sys.exit(n)` or `Abort(n)`. The last word of the text is the exit status, which is the job's."""
+    """The program called `sys.exit(n)` or `Abort(n)`. The last word of the text is the exit status, which the job has too."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -54,25 +54,25 @@ class ProgramExited(ProgramFailed):
 
 
 class ProgramCrashed(ProgramFailed):
-    """The process of one rank ended several times from the same commit, so another try would end the same way."""
+    """The process of one rank crashed several times from the same commit, so a retry would crash again."""
 
 
 class Deadlock(ProgramFailed):
-    """All ranks wait inside job calls and no message moves: nobody can ever go on."""
+    """All ranks wait inside job calls and no message moves, so no rank can continue."""
 
 
 class Diverged(ProgramFailed):
-    """A replicated item differs between ranks: memory has failed, or the program is not deterministic. More redundancy would not help."""
+    """A replicated item differs between ranks: memory is faulty, or the program is not deterministic. More parity would not help."""
 
 
 class EngineFailed(PerdureError):
-    """The engine could not start the processes, or lost the one that supervises them."""
+    """The engine could not start the processes of the job, or lost the orchestrator too often."""
 
     exit_status: int = 1
 
 
 class Unrecoverable(PerdureError):
-    """More of a parity group was lost than its parity can rebuild. Nothing wrong is returned; the job ends."""
+    """More of a parity group was lost than its parity can rebuild. The job ends without a result."""
 
     exit_status: int = 3
 
@@ -86,8 +86,8 @@ class InternalError(PerdureError):
 class GenerationRevoked(BaseException):
     """The generation is over: a node or a worker was lost, or the membership changes.
 
-    Raised by every call of `job` and `job.comm` of that generation from then on, for ever. It is a `BaseException`, so that an
-    `except Exception` in the program cannot eat it; let it pass, and `main` is entered again with the next generation.
+    Every later call of `job` and `job.comm` of that generation raises it. It is a `BaseException`, so that an `except Exception` in the
+    program does not catch it. Let it pass: `main` is entered again in the next generation.
     """
 
 
@@ -96,4 +96,4 @@ _TOLD = (
     Deadlock, Diverged, EngineFailed, Unrecoverable, InternalError,
 )  # fmt: skip
 BY_NAME: dict[str, type[PerdureError]] = {cls.__name__: cls for cls in _TOLD}
-"""How an error that crossed a process boundary as `(name, text)` becomes an exception again."""
+"""The error classes by name: an error is sent between processes as `(name, text)`."""

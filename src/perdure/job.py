@@ -140,7 +140,7 @@ class Job:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         dtype = plain(name, np.dtype(dtype))
         if not -len(shape) <= axis < len(shape):
-            raise UsageError(f"the item {name!r} of shape {shape} has no axis {axis}")
+            raise UsageError(f"the item {name!r} of shape {shape} has no axis {axis}: use axis 0 to {len(shape) - 1}")
         axis %= len(shape)
         index = split(shape, axis, self.size, self.rank)
         rows = index[axis].stop - index[axis].start
@@ -178,14 +178,16 @@ class Job:
         """Declares an array or an object of this rank's own; protected by parity. Arguments as of `replicated`."""
         self._may_declare(name, recover)
         if resize is not None:
-            raise UsageError(f"the item {name!r}: resize= comes with jobs that change their size; leave it out")
+            raise UsageError(f"the item {name!r}: resize= is not supported yet, because a job cannot change its size; leave it out")
         return self._declare(name, Kind.PRIVATE, value, init)
 
     def derived(self, name: str, make: Callable[[], Any]) -> Any:
         """A value that `make()` computes again in a new process and that survivors keep. It must not communicate."""
         self._may_declare(name, None)
         if name not in self._memory.derived:
-            with self._session.forbid_comm(f"make of the derived item {name!r} runs on replaced ranks only, so it must not communicate"):
+            with self._session.forbid_comm(
+                f"make of the derived item {name!r} must not communicate, because after a loss only replaced ranks call it"
+            ):
                 self._memory.derived[name] = make()
         return self._memory.derived[name]
 
@@ -193,7 +195,7 @@ class Job:
         """Where this rank's block of a sharded item lies in the whole array, without ghost rows."""
         entry = self._entries.get(name)
         if entry is None or entry.kind is not Kind.SHARDED:
-            raise UsageError(f"index: there is no sharded item {name!r}")
+            raise UsageError(f"index: no sharded item is named {name!r}")
         return split(entry.global_shape, entry.axis, self.size, self.rank)
 
     def gather(self, name: str) -> Array | None:
@@ -206,26 +208,28 @@ class Job:
 
     def emit(self, channel: str, record: Any) -> NoReturn:
         """Comes later."""
-        raise UsageError("job.emit comes in a later version: return the data from main, or declare it")
+        raise UsageError("job.emit is not supported yet: return the data from main, or declare it")
 
     def once(self, name: str, make: Callable[[], Any]) -> NoReturn:
         """Comes later."""
-        raise UsageError("job.once comes in a later version: a program has one supersteps loop")
+        raise UsageError("job.once is not supported yet: a program has one supersteps loop")
 
     def _may_declare(self, name: str, recover: Any) -> None:
         self._session.check()
         if recover is not None:
-            raise UsageError(f"the item {name!r}: recover= comes in a later version; parity rebuilds it")
+            raise UsageError(f"the item {name!r}: recover= is not supported yet; leave it out, parity rebuilds the item")
         if not isinstance(name, str) or not name or name.startswith(RESERVED):
-            raise UsageError(f"an item's name is a word that does not begin with two underscores, not {name!r}")
+            raise UsageError(f"an item's name must be a non-empty string that does not begin with two underscores, not {name!r}")
         if self._loop != "before":
-            raise UsageError(f"the item {name!r} is declared after the loop began (superstep {self.superstep}): declare it before")
+            raise UsageError(
+                f"the item {name!r} is declared after the supersteps loop began (superstep {self.superstep}): declare it before the loop"
+            )
         if name in self._entries:
-            raise UsageError(f"the item {name!r} is declared twice: give each item a name of its own")
+            raise UsageError(f"the item {name!r} is declared twice: give each item its own name")
 
     def _declare(self, name: str, kind: Kind, value: Any, init: Any) -> Any:
         if (value is MISSING) == (init is MISSING):
-            raise UsageError(f"the item {name!r} needs a value or init=, and not both")
+            raise UsageError(f"the item {name!r} needs either a value or init=, not both")
         is_made_here = value is MISSING
         committed = self._committed(name, kind)
         if committed is not None:
@@ -269,12 +273,12 @@ class Job:
             The superstep's number; after a recovery it goes on from the committed one.
         """
         if self._loop != "before":
-            raise UsageError("a program has one supersteps loop: put both parts into one")
+            raise UsageError("a program has only one supersteps loop: put both parts into one loop")
         every = self._session.parameters.commit_every or commit_every
         if every != "auto" and not (isinstance(every, int) and every >= 1):
-            raise UsageError(f"commit_every is a number of supersteps from 1 on, or 'auto', not {every!r}")
+            raise UsageError(f"commit_every must be a number of supersteps, at least 1, or 'auto', not {every!r}")
         if count is not None and (not isinstance(count, int | np.integer) or count < 0):
-            raise UsageError(f"supersteps needs a number from 0 on, not {count!r}")
+            raise UsageError(f"supersteps needs a number that is not negative, not {count!r}")
         self._every = every if isinstance(every, int) else None
         self._loop = "declared"
         return self._run_loop(count, sys._getframe(1))
@@ -359,7 +363,7 @@ class Job:
         self._rebound.forget()
         if len(result) > RESULT_BYTES_MAX:
             raise UsageError(
-                f"main returned {gigabytes(len(result))} on rank 0, and a result has at most {gigabytes(RESULT_BYTES_MAX)}: return less, "
+                f"main returned {gigabytes(len(result))} on rank 0, but a result has at most {gigabytes(RESULT_BYTES_MAX)}: return less, "
                 "or write it to a file"
             )
         if self._loop in ("before", "declared"):

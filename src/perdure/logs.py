@@ -35,7 +35,7 @@ _bound: dict[str, str | int] = {}
 def bind(**fields: str | int) -> None:
     """Give all later records of this process these fields, besides those that it has: some of `FIELDS`."""
     unknown = fields.keys() - set(FIELDS)
-    assert not unknown, f"records have no fields {sorted(unknown)}"
+    assert not unknown, f"unknown fields of log records: {sorted(unknown)}"
     _bound.update(fields)
 
 
@@ -49,7 +49,7 @@ def log_change(logger: logging.Logger, what: str, before: tuple[str, int], now: 
 def check_level(level: str) -> None:
     """Raise ConfigError if there is no such level."""
     if level not in LOG_LEVELS:
-        raise ConfigError(f"--log-level is {', '.join(LOG_LEVELS)}, not {level!r}")
+        raise ConfigError(f"--log-level must be one of {', '.join(LOG_LEVELS)}, not {level!r}")
 
 
 def configure(level: str, *, as_json: bool, waits: bool = True) -> None:
@@ -108,7 +108,7 @@ class _Queued(_StandardError):
         """See `logging.Handler.emit`."""
         try:
             if self._dropped:
-                text = "standard error was not read: %d records are left out here"
+                text = "%d log records are missing here, because standard error was not read"
                 self._records.put_nowait(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (self._dropped,), None))
                 self._dropped = 0
             self._records.put_nowait(record)

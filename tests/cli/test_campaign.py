@@ -70,7 +70,7 @@ def test_whole_racks_are_lost() -> None:
 def test_why_no_rack_is_lost_is_told() -> None:
     status, out, _ = campaign(HEAT, "--campaign", "--runs", "1", "--racks", "1", "--json", *SMALL)
     *shown, last = out.splitlines()
-    why = "no failure domain is lost as a whole: rack 0 holds 2 members of group 0 (ranks 0, 1)"
+    why = "the campaign kills no whole failure domain: rack 0 holds 2 members of group 0 (ranks 0, 1)"
     assert status == 0
     assert any(line.startswith(why) for line in shown)
     assert json.loads(last)["not_drawn"].startswith(why)
@@ -124,7 +124,7 @@ def test_a_program_that_forgets_is_told_with_the_command_that_replays_it(tmp_pat
         (["--campaign", "--seed", "-1"], "--seed must be 0 or more"),
         (["--campaign", "--engine", "threads"], "survives no loss"),
         (["--campaign", "--parity", "4"], "--parity must be 0, 1, 2 or 3"),
-        (["--json"], "go with --campaign"),
+        (["--json"], "need --campaign"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_starts(words: list[str], says: str) -> None:
@@ -133,12 +133,12 @@ def test_wrong_usage_is_told_before_anything_starts(words: list[str], says: str)
 
 
 def test_a_program_that_is_too_short_is_told_so() -> None:
-    with pytest.raises(ConfigError, match="let it run longer"):
+    with pytest.raises(ConfigError, match="run more supersteps"):
         campaign(HEAT, "--campaign", "--ranks", "2", "--", "--n", "16", "--supersteps", "1")
 
 
 @pytest.mark.parametrize(
-    ("words", "says"), [("lunch=1", "there is no setting 'lunch'"), ("silence_s=soon", "silence_s is a number, such as 3")]
+    ("words", "says"), [("lunch=1", "unknown setting 'lunch'"), ("silence_s=soon", "silence_s must be a number, such as 3")]
 )
 def test_a_wrong_setting_is_told_with_what_there_is(words: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):

@@ -82,14 +82,14 @@ def test_json_and_events_hold_what_is_promised(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [
-        (["run", "nope.py"], 2, "there is no program 'nope.py'"),
+        (["run", "nope.py"], 2, "the program 'nope.py' does not exist"),
         (["run", PROGRAM, "--rank", "3"], 2, "No such option"),
         (["run", PROGRAM, "--", "--nix", "3"], 2, "main takes no argument --nix; it takes --supersteps"),
-        (["run", PROGRAM, "--", "--supersteps", "x"], 2, "--supersteps: 'x' is no int"),
-        (["run", PROGRAM, "--", "5"], 2, "written --name value"),
-        (["run", PROGRAM, "--node-label", "0:rack=a"], 2, "goes with --failure-domains"),
+        (["run", PROGRAM, "--", "--supersteps", "x"], 2, "--supersteps: 'x' is not a valid int"),
+        (["run", PROGRAM, "--", "5"], 2, "write arguments of the program as --name value"),
+        (["run", PROGRAM, "--node-label", "0:rack=a"], 2, "needs --failure-domains"),
         (["run", PROGRAM, "--failure-domains", "rack", "--node-label", "0:rack=a"], 2, "node 1 has no label 'rack'"),
-        (["run", PROGRAM, "--group-size", "some"], 2, "--group-size is a number of ranks or auto, not 'some'"),
+        (["run", PROGRAM, "--group-size", "some"], 2, "--group-size must be a number of ranks or auto, not 'some'"),
         (["plan", PROGRAM, "--group-size", "1"], 2, "needs parity groups of more than 1 ranks"),
         (["plan", PROGRAM, "--group-size", "auto", "--node-memory", "0"], 2, "--node-memory must be more than 0 GB"),
         (["plan", PROGRAM, "--racks", "0"], 2, "--racks must be 1 or more"),
@@ -121,7 +121,7 @@ def test_a_failed_program_shows_its_traceback_once_and_exits_with_1(tmp_path: pa
 
 def test_a_rack_that_holds_too_much_is_told_by_plan_and_run() -> None:
     shape = ["--racks", "2", "--group-size", "4", "--spares", "0"]
-    text = "warning: rack 0 holds 2 members of group 0 (ranks 0, 2): its loss is more than parity 1 gives back"
+    text = "warning: rack 0 holds 2 members of group 0 (ranks 0, 2): its loss is more than parity 1 can rebuild"
     assert text in command("plan", PROGRAM, *shape).stdout
     done = command("run", PROGRAM, *shape, "--", "--supersteps", "3")
     assert text in done.stderr
@@ -141,13 +141,13 @@ def test_labels_of_hosts_that_are_not_needed_do_not_matter() -> None:
 def test_the_chosen_group_size_is_told_with_its_reason() -> None:
     """By plan from the state that was declared; by run before there is one."""
     planned = command("plan", PROGRAM, "--ranks", "16", "--group-size", "auto")
-    assert "group size: 8 ranks a group: memory 3.29 times the state; with 1 days between a node's failures" in planned.stdout
+    assert "group size: 8 ranks per group: memory 3.29 times the state; with 1 days between a node's failures" in planned.stdout
     assert "parity groups: 2, of 8 ranks" in planned.stdout
     often = command("plan", PROGRAM, "--ranks", "16", "--group-size", "auto", "--setting", "mean_time_between_failures_s=20000")
     assert "in groups of 8 or more it is above 0.001" in often.stdout
     done = command("run", PROGRAM, "--group-size", "auto", "--", "--supersteps", "3")
     assert done.returncode == 0, done.stderr
-    assert "group size: 4 ranks a group: memory 3.67 times the state; " in done.stderr
+    assert "group size: 4 ranks per group: memory 3.67 times the state; " in done.stderr
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
@@ -265,4 +265,4 @@ def test_plan_prints_what_each_node_will_hold() -> None:
     assert done.returncode == 0, done.stderr
     assert "0 to 7" in done.stdout
     assert "spare" in done.stdout
-    assert "nodes that may be lost together, whichever they are: 2" in done.stdout
+    assert "any nodes that may be lost together: 2" in done.stdout

@@ -82,7 +82,7 @@ def test_a_run_in_which_nothing_was_lost_shows_nothing_and_says_so(tmp_path: pat
         (["--coarsen", "5"], "--coarsen is one of 1, 2, 3, 4, 6"),
         (["--hours", "0"], "--hours is above 0"),
         (["--every", "0"], "every must be a time"),
-        (["--map", "nowhere/map.png"], "--map nowhere/map.png: cannot be written"),
+        (["--map", "nowhere/map.png"], "--map nowhere/map.png: the file cannot be written"),
     ],
 )
 def test_bad_input_is_one_line_before_anything_starts(tmp_path: pathlib.Path, words: list[str], text: str) -> None:
@@ -170,7 +170,7 @@ def test_equal_runs_are_identical() -> None:
     assert verdict.identical
     assert verdict.what == "eta, u of every rank at 3 commits; the result"
     assert summary(verdict, disturbed, undisturbed)[-1] == "bit-identical: yes"
-    assert second.status == "3 commits the same"
+    assert second.status == "3 commits equal"
 
 
 def _changed(events: list[TimedEvent], change: Callable[[CommittedEvent], CommittedEvent]) -> None:
@@ -207,7 +207,7 @@ def _another_digest_at_the_end(events: list[TimedEvent], report: Report) -> None
         (_another_bit, "'u' differs on rank 1 at superstep 10"),
         (_an_item_less, "'u' differs on rank 0 at superstep 0"),
         (_another_end, "ended at supersteps 20 and 19"),
-        (_another_result, "main returned something else"),
+        (_another_result, "the results of main differ"),
         (_another_digest_at_the_end, "the items differ at the end"),
     ],
 )

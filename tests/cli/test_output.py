@@ -40,7 +40,7 @@ def test_on_a_terminal_output_is_printed_above_the_bar() -> None:
     os.close(ours)
     assert child.returncode == 0
     text = shown.decode()
-    assert text.count("the job goes on from superstep") == 1
+    assert text.count("the job continues from superstep") == 1
     assert text.count("supersteps   200") == 1
     begun = len(re.findall(r"<rank", text))
     whole = re.findall(r"(?:^|\n|\x1b\[2K)" + LINE + r"(?=\r?\n)", text)

@@ -89,7 +89,7 @@ def test_help_after_the_dashes_is_about_the_program(name: str) -> None:
 def test_a_rehearsal_checks_the_path_before_it_begins() -> None:
     done = command("rehearse", "there/is/none.py")
     assert done.returncode == 2
-    assert done.stderr.startswith("perdure: error: there is no program")
+    assert done.stderr.startswith("perdure: error: the program ")
 
 
 def test_a_rehearsal_shows_what_goes_on_in_a_run_and_advises_on_both_causes() -> None:
@@ -97,9 +97,9 @@ def test_a_rehearsal_shows_what_goes_on_in_a_run_and_advises_on_both_causes() ->
     assert done.returncode == 1, done.stderr
     assert "'total' differs on rank" in done.stdout
     assert "is not declared" in done.stdout
-    assert "came back other than it was committed" in done.stdout
+    assert "was not restored exactly" in done.stdout
     assert "is lost" in done.stderr
-    assert "goes on from superstep" in done.stderr
+    assert "continues from superstep" in done.stderr
 
 
 def test_values_that_json_lacks_have_a_text() -> None:

@@ -29,7 +29,7 @@ def test_a_script_for_mpi4py_runs_as_it_is_and_is_told_that_it_is_unprotected(tm
     command = [sys.executable, "-m", "perdure", "run", str(path), "--ranks", "3", "--spares", "0", "--parity", "0", "--", "--steps", "7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "total 3 ['--steps', '7']" in done.stdout
-    assert "unprotected" in done.stderr
+    assert "not protected" in done.stderr
 
 
 def test_a_process_that_no_job_started_is_a_world_of_one_rank() -> None:
@@ -37,7 +37,7 @@ def test_a_process_that_no_job_started_is_a_world_of_one_rank() -> None:
 
 
 def test_a_thread_that_belongs_to_no_rank_of_a_job_is_told_what_to_do() -> None:
-    with singleton.forbidden(), pytest.raises(UsageError, match=r"hand job\.comm"):
+    with singleton.forbidden(), pytest.raises(UsageError, match=r"pass job\.comm"):
         MPI.COMM_WORLD.Get_size()
 
 

@@ -56,7 +56,7 @@ BY_DESIGN: Final = {
     "init-fini/test_0.py errors=fatal": ("in check_errhandler", "rc.errors: errors are raised whatever the error handler is"),
 }
 """Program with its arguments -> a part of its error, and what is left out, where the error does not name that."""
-REFUSED: Final = re.compile(r"(?:MPI\.)?([\w.]+) is not in perdure: (.*)")
+REFUSED: Final = re.compile(r"perdure does not (?:support|provide) (?:MPI\.)?([\w.]+): (.*)")
 
 
 def demos(folder: pathlib.Path) -> list[str]:

@@ -135,7 +135,7 @@ def _judged(test: str, outcome: str, text: str) -> tuple[str, str]:
     """A test that asks for what perdure has not does not apply; a reason is on record for each, or the failure itself says so."""
     if outcome == "passed":
         return outcome, text
-    if "is not in perdure" in text or "device cannot be sent" in text:
+    if "perdure does not support" in text or "device cannot be sent" in text:
         return "not applicable", text.strip().splitlines()[-1]
     reason = next((reason for pattern, reason in NOT_APPLICABLE.items() if fnmatch.fnmatch(test, pattern)), None)
     if reason is not None:

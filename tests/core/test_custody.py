@@ -165,7 +165,7 @@ def test_i2_a_custodian_alone_cannot_say_that_nothing_newer_was_committed() -> N
     held = known_one_by_one(plan, [], ((msg.Custodian(agent=2, address="a2"), kept),))
     answer = planner.next_plan(plan, held, [], [seat(7), seat(8)], {}, (1, 2))
     assert isinstance(answer, planner.Lost)
-    assert "committed last" in answer.text
+    assert "recorded the last commit" in answer.text
 
 
 def test_d3_a_home_that_was_excluded_says_what_its_rank_had_prepared() -> None:

@@ -166,9 +166,9 @@ def test_a_job_without_domains_is_laid_out_as_before() -> None:
 @pytest.mark.parametrize(
     ("racks", "parity", "text"),
     [
-        ("aabbb", 2, "rack b holds 3 members of group 0 (ranks 2, 3, 4): its loss is more than parity 2 gives back; use more racks"),
+        ("aabbb", 2, "rack b holds 3 members of group 0 (ranks 2, 3, 4): its loss is more than parity 2 can rebuild; use more racks"),
         ("aabbc", 2, ""),
-        ("aabb", 1, "rack a holds 2 members of group 0 (ranks 0, 1): its loss is more than parity 1 gives back (1 more like it)"),
+        ("aabb", 1, "rack a holds 2 members of group 0 (ranks 0, 1): its loss is more than parity 1 can rebuild (and 1 more)"),
         ("aaaa", 0, ""),
     ],
 )
@@ -188,7 +188,7 @@ def test_the_single_loss_that_would_end_the_job_is_named() -> None:
     """Without it a user does not know that the next loss is one too many."""
     homes = {0: 0, 1: 2, 2: 2, 3: 3}
     said = fatal_loss([(0, 1, 2, 3)], homes.__getitem__, 1, Domains())
-    assert said.startswith("losing node 2 would end the job: ranks 1 and 2 share it")
+    assert said.startswith("the loss of node 2 would end the job: it hosts ranks 1 and 2 of one group")
     assert fatal_loss([(0, 1, 2, 3)], homes.__getitem__, 2, Domains()) == ""
     assert fatal_loss([(0, 1), (2, 3)], homes.__getitem__, 1, Domains()) == ""
     assert why_degraded([(0, 1, 2, 3)], homes.__getitem__) == "ranks 1 and 2 of one parity group share node 2"

@@ -70,8 +70,13 @@ def test_what_is_expected_to_be_wasted_is_what_the_exact_model_says() -> None:
             "overhead",
             "at most 0.1% (commit_overhead)",
         ),
-        ({"settings": Settings(commit_interval_max_s=5.0)}, 5000, "loss", "cut to 5 s, the work that may be lost (commit_interval_max_s)"),
-        ({"previous": 9}, 9 * GROWTH, "growth", "at most 8 times the one before"),
+        (
+            {"settings": Settings(commit_interval_max_s=5.0)},
+            5000,
+            "loss",
+            "shortened to 5 s, the maximum of work that may be lost (commit_interval_max_s)",
+        ),
+        ({"previous": 9}, 9 * GROWTH, "growth", "at most 8 times the previous one"),
         ({"superstep_s": 60.0}, 1, "superstep", "less than a superstep"),
     ],
 )
@@ -87,7 +92,7 @@ def test_each_bound_binds_and_is_named(given: dict[str, Any], supersteps: int, b
 def test_the_numbers_are_in_the_explanation() -> None:
     text = explained(chosen(failures=Failures(every_s=3600.0, learnt=True)), 0.25, FREE)
     assert (
-        "every 8485 supersteps (8.48 s): a commit costs 10 ms, a recovery 250 ms and the work repeated; a failure every 60 min (seen)"
+        "every 8485 supersteps (8.48 s): a commit costs 10 ms, a recovery 250 ms and the repeated work; a failure every 60 min (seen)"
         in text
     )
     assert "expected waste: commits 0.12%, failures 0.12%" in text

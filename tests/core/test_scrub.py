@@ -147,7 +147,7 @@ def test_d3_a_loss_and_a_wrong_chunk_in_one_stripe_are_two_erasures_and_it_is_sa
     reports = [report_of(0, data=0), *(report_of(rank) for rank in (1, 2))]
     answer = planner.next_plan(plan, known_one_by_one(plan, reports), planning.seats(3), planning.seats(1, 4), {}, ())
     assert isinstance(answer, planner.Lost)
-    assert "rank 3 was lost, memory of rank 0 was not rebuilt, or does not have its digest" in answer.text
+    assert "rank 3 was lost, the data of rank 0 was not rebuilt yet or is corrupt" in answer.text
 
 
 def test_r1_a_rank_whose_replicated_items_are_wrong_fetches_them_and_gives_them_to_nobody() -> None:
@@ -164,7 +164,7 @@ def test_d3_replicated_items_that_are_right_nowhere_are_unrecoverable() -> None:
         plan, known_one_by_one(plan, [report_of(rank, data=1, replicated=False) for rank in (0, 1)]), planning.seats(2), [], {}, ()
     )
     assert isinstance(answer, planner.Lost)
-    assert "right on no rank" in answer.text
+    assert "corrupt on all remaining ranks" in answer.text
 
 
 # ---- replicated items that differ -----------------------------------------------------------------------------------------

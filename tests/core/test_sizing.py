@@ -45,9 +45,9 @@ def test_with_memory_and_rare_failures_it_is_near_the_least_memory() -> None:
     assert choice.fits
     assert memory_factor(choice.size, 1) <= NEAR * memory_factor(32, 1)
     assert 8 <= choice.size < 16
-    assert choice.reason.startswith("13 ranks a group: memory 3.18 times the state; with 100 days between a node's failures")
-    assert "a state of 1 GB, rebuilt in 5 s, a loss is more than parity 1 gives back with a chance of" in choice.reason
-    assert "larger groups save hardly any memory" in choice.reason
+    assert choice.reason.startswith("13 ranks per group: memory 3.18 times the state; with 100 days between a node's failures")
+    assert "a state of 1 GB, rebuilt in 5 s, a loss exceeds parity 1 with probability" in choice.reason
+    assert "larger groups save little memory" in choice.reason
 
 
 def test_where_nodes_fail_often_groups_are_small() -> None:
@@ -61,15 +61,15 @@ def test_where_memory_is_short_groups_are_large_and_it_is_said() -> None:
     short = size_of(node_bytes=int(3.1 * GB))
     assert short.fits
     assert short.size >= 21
-    assert "smaller groups do not fit 3.1 GB a node" in short.reason
+    assert "smaller groups do not fit into 3.1 GB per node" in short.reason
     none = size_of(node_bytes=3 * GB)
     assert not none.fits
-    assert "no group size fits 3 GB a node" in none.reason
+    assert "no group size fits into 3 GB per node" in none.reason
 
 
 def test_memory_comes_before_risk_and_it_is_said() -> None:
     choice = size_of(node_bytes=int(3.1 * GB), node_failure_every_s=DAY_S / 60)
-    assert "no size that fits has a chance of 0.001 or less: use more parity" in choice.reason
+    assert "no size that fits has a probability of 0.001 or less: use more parity" in choice.reason
 
 
 def test_failure_domains_come_first() -> None:

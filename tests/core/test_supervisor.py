@@ -164,8 +164,8 @@ def test_l2_a_program_that_cannot_be_loaded_ends_the_job() -> None:
     ("begun", "late", "end"),
     [
         (False, False, ("EngineFailed", "no node could be started (exited with status 1); see the output above")),
-        (True, False, ("ProgramFailed", "the program ended its process while it was imported; see its output above")),
-        (True, True, ("EngineFailed", "no node was up after 5 s: is the machine overloaded?")),
+        (True, False, ("ProgramFailed", "the program exited while it was imported; see its output above")),
+        (True, True, ("EngineFailed", "no node was up after 5 s: reduce the load of the machine, or raise start_timeout_s")),
     ],
 )
 def test_l2_a_job_whose_nodes_all_end_before_a_verdict_is_an_error_that_says_so(begun: bool, late: bool, end: tuple[str, str]) -> None:

@@ -178,17 +178,17 @@ def granted_addresses(engine: HostsEngine, count: int) -> list[str]:
 
 
 def test_what_the_operator_got_wrong_is_one_line(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="does not say where the host stands"):
+    with pytest.raises(ConfigError, match=r"--shell must contain \{host\}"):
         HostsEngine(["10.0.0.1"], shell=("ssh",))
-    with pytest.raises(ConfigError, match=r"no\.such\.host\.invalid' has no address .* write it as no\.such\.host\.invalid=ADDRESS"):
+    with pytest.raises(ConfigError, match=r"no\.such\.host\.invalid' has no address .* write no\.such\.host\.invalid=ADDRESS"):
         HostsEngine(["no.such.host.invalid"])
-    with pytest.raises(ConfigError, match="means another machine on each"):
+    with pytest.raises(ConfigError, match="is a different machine on each host"):
         HostsEngine(["127.0.0.1"])
     engine = HostsEngine(["10.0.0.1", "me@10.0.0.2", "name=10.0.0.3"])
     assert granted_addresses(engine, 3) == ["tcp:10.0.0.1:0", "tcp:10.0.0.2:0", "tcp:10.0.0.3:0"]
-    with pytest.raises(ConfigError, match=r"5 nodes are needed .* and there are 3 hosts"):
+    with pytest.raises(ConfigError, match=r"the job needs 5 nodes .* but there are only 3 hosts"):
         perdure.run(PROGRAM, engine=engine, ranks=4, spares=1)
-    with pytest.raises(ConfigError, match="is tcp, not 'shared'"):
+    with pytest.raises(ConfigError, match="supports the transport tcp, not 'shared'"):
         perdure.run(PROGRAM, engine=engine, ranks=2, spares=1, transport="shared")
     assert parse_hosts("h1, h2\nh3  # the big one\n# none\n") == ["h1", "h2", "h3"]
 
@@ -197,10 +197,10 @@ def test_what_the_operator_got_wrong_is_one_line(tmp_path: pathlib.Path) -> None
     ("options", "text"),
     [
         (["--hosts-file", "nowhere.txt"], "--hosts-file nowhere.txt: "),
-        (["--hosts", " , "], "--hosts names no host"),
-        (["--hosts", "10.0.0.1", "--engine", "threads"], "exclude one another"),
-        (["--hosts", "10.0.0.1", "--hosts-file", "nowhere.txt"], "exclude one another"),
-        (["--shell", "sh -c"], "name them with --hosts"),
+        (["--hosts", " , "], "--hosts contains no host"),
+        (["--hosts", "10.0.0.1", "--engine", "threads"], "exclude each other"),
+        (["--hosts", "10.0.0.1", "--hosts-file", "nowhere.txt"], "exclude each other"),
+        (["--shell", "sh -c"], "--shell and --python need --hosts"),
     ],
 )
 def test_the_command_says_in_one_line_what_is_wrong_with_hosts(options: list[str], text: str) -> None:
@@ -219,5 +219,5 @@ def test_shells_that_reach_nobody_are_an_error_that_says_so() -> None:
 
 def test_an_address_that_is_not_the_hosts_is_an_error_that_says_so() -> None:
     engine = HostsEngine(["a=203.0.113.7", "b=203.0.113.8"], shell=("env", "HOST={host}", "sh", "-c"))
-    with pytest.raises(ConfigError, match=r"node \d cannot listen at 203\.0\.113\.\d: .* is that an address of its host"):
+    with pytest.raises(ConfigError, match=r"node \d cannot listen at 203\.0\.113\.\d: .* use an address of its host"):
         perdure.run(PROGRAM, engine=engine, ranks=2, spares=0)

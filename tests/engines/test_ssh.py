@@ -68,13 +68,13 @@ def test_an_ssh_that_is_not_there_is_one_line() -> None:
     command = [sys.executable, "-m", "perdure", "run", PROGRAM, "--hosts", "10.0.0.1,10.0.0.2", "--ranks", "2", "--spares", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": "/nowhere"}, timeout=TIMEOUT_S, check=False)
     assert ended.returncode != 0
-    assert "cannot start the shell to 10.0.0.1, ssh: No such file or directory" in ended.stderr
+    assert "cannot start the shell ssh for the host 10.0.0.1: No such file or directory" in ended.stderr
 
 
 def test_an_address_in_brackets_is_the_address() -> None:
     engine = HostsEngine([f"[{SIX}]", f"h1=[{SIX}]", f"me@[{SIX}]", SIX])
     assert set(granted_addresses(engine, 4)) == {f"tcp:{SIX}:0"}
-    with pytest.raises(ConfigError, match="::1 here, which means another machine on each"):
+    with pytest.raises(ConfigError, match="::1 here, which is a different machine on each"):
         HostsEngine(["[::1]"])
-    with pytest.raises(ConfigError, match=r"has no address .* write it as \[nowhere=ADDRESS"):
+    with pytest.raises(ConfigError, match=r"has no address .* write \[nowhere=ADDRESS"):
         HostsEngine(["[nowhere"])

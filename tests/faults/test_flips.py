@@ -65,7 +65,7 @@ def test_a_crash_alone_makes_the_survivors_look(survive: Survive) -> None:
 def test_a_flip_and_a_loss_in_one_stripe_are_too_much_for_one_parity_chunk_and_it_is_told() -> None:
     """What was rebuilt from the wrong bytes is not taken for right."""
     options = {"settings": UNREAD, "commit_every": 18, "arguments": {"supersteps": 40, "pause": 0.05}}
-    with pytest.raises(Unrecoverable, match=r"memory of rank .*does not have its digest.*superstep 18.*--parity 2"):
+    with pytest.raises(Unrecoverable, match=r"the data of rank .*is corrupt.*superstep 18.*--parity 2"):
         tell(Afterwards(node=0), ranks=2, faults=["flip:rank=1,superstep=18"], **options)
 
 

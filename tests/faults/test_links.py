@@ -25,5 +25,5 @@ def test_the_ranks_connect_anew_and_the_result_is_the_same(transport: str) -> No
 
 
 def test_a_connection_that_ends_again_and_again_ends_the_job() -> None:
-    with pytest.raises(perdure.EngineFailed, match=r"the connection of rank (1|2) with rank (1|2)"):
+    with pytest.raises(perdure.EngineFailed, match=r"the link between ranks (1|2) and (1|2) failed"):
         perdure.run(PROGRAM, ranks=3, spares=0, transport="tcp", settings=QUICK, arguments={"generations": 9})

@@ -153,7 +153,7 @@ def test_without_a_spare_the_lost_ranks_move_in_with_survivors(survive: Survive)
     last = story.of("generation_started")[-1]
     assert last["degraded"]
     assert last["why"] == story.report.why_degraded == "ranks 0 and 1 of one parity group share node 0"
-    assert story.report.risk.startswith("losing node 0 would end the job: ranks 0 and 1 share it")
+    assert story.report.risk.startswith("the loss of node 0 would end the job: it hosts ranks 0 and 1 of one group")
 
 
 def test_one_node_after_the_other_until_one_is_left(survive: Survive) -> None:

@@ -138,19 +138,19 @@ def too_large(job: perdure.Job) -> None:
     [
         (one_name_twice, "'a' is declared twice"),
         (shared_memory, "'a' and 'b' share memory"),
-        (different_items, "declares the item '[ab]' and rank"),
+        (different_items, "declares the item '[ab]' but rank"),
         (different_replicated, "replicated item 'r' differs between rank 0 and rank 1"),
-        (declared_late, "'a' is declared after the loop began"),
+        (declared_late, "'a' is declared after the supersteps loop began"),
         (two_loops, "one supersteps loop"),
-        (one_ends_early, "rank 1 ended its loop at superstep 5 and rank 0 goes on"),
+        (one_ends_early, "rank 1 ended its loop at superstep 5 and rank 0 continues"),
         (rebound, r"'plate' was the item 'plate'.*write plate\[...\]"),
         (bare_number, r"'a' is a int.*np.array\(3\)"),
         (read_only, "read-only"),
         (objects, "Python objects"),
-        (recover, "recover= comes in a later version"),
+        (recover, "recover= is not supported yet"),
         (unpicklable, "a lambda or a local function"),
         (communicates_in_make, "must not communicate"),
-        (resized, r"'a' was declared with the shape \(30,\) and has \(40,\) now: .*belongs into an object"),
+        (resized, r"'a' was declared with the shape \(30,\) but has \(40,\) now: .*into an object"),
     ],
 )
 def test_misuse_while_running(main: Callable[..., Any], words: str) -> None:
@@ -161,14 +161,14 @@ def test_misuse_while_running(main: Callable[..., Any], words: str) -> None:
 @pytest.mark.parametrize("faults", [[], ["orchestrator:superstep=5"]], ids=["undisturbed", "a new orchestrator"])
 def test_groups_that_end_apart_and_have_prepared_their_labels(faults: list[str]) -> None:
     """Without parity each rank is a group, and its label is prepared whatever the others do."""
-    with pytest.raises(UsageError, match=r"rank 1 ended its loop at superstep 5 and rank 0 goes on at superstep 6"):
+    with pytest.raises(UsageError, match=r"rank 1 ended its loop at superstep 5 and rank 0 continues at superstep 6"):
         run(one_group_ends_early, parity=0, faults=faults)
 
 
 @pytest.mark.parametrize(
     ("main", "words"),
     [
-        (different_items_in_different_groups, "rank 0 declares the item 'a' and rank 2 does not"),
+        (different_items_in_different_groups, "rank 0 declares the item 'a' but rank 2 does not"),
         (different_replicated_in_different_groups, "replicated item 'r' differs between rank 0 and rank 2"),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_rank_that_is_in_the_function_of_an_operation_does_not_wait(engine: st
 
 
 def test_a_state_that_does_not_fit_is_refused_before_it_is_allocated() -> None:
-    with pytest.raises(ConfigError, match=r"need .* GB .* and there are .* GB"):
+    with pytest.raises(ConfigError, match=r"need .* GB .* but only .* GB are available"):
         run(too_large)
 
 
@@ -240,7 +240,7 @@ def always_crashes(job: perdure.Job) -> None:
 
 def test_a_rank_that_crashes_again_and_again_ends_the_job() -> None:
     """The commit of superstep 2 is still under way when it crashes, so whether it is the base depends on who is faster."""
-    with pytest.raises(ProgramCrashed, match=r"rank 0 ended 3 times after superstep [02]: exited with status 5"):
+    with pytest.raises(ProgramCrashed, match=r"rank 0 crashed 3 times after superstep [02]: exited with status 5"):
         run(always_crashes)
 
 
@@ -264,10 +264,10 @@ def uses_up_descriptors(job: perdure.Job) -> None:
 
 def test_a_rank_that_nobody_can_connect_to_any_more_ends(capfd: pytest.CaptureFixture[str]) -> None:
     """Otherwise the others would wait for it, and the job would end as a Deadlock that says nothing of descriptors."""
-    with pytest.raises((ProgramCrashed, ProgramFailed), match=r"rank 1 ended 3 times .*: exited with status 70|Too many open files"):
+    with pytest.raises((ProgramCrashed, ProgramFailed), match=r"rank 1 crashed 3 times .*: exited with status 70|Too many open files"):
         run(uses_up_descriptors)
     said = capfd.readouterr().err
-    assert "rank 1, generation 1: no connection can be accepted any more: Too many open files; see `ulimit -n`" in said
+    assert "rank 1, generation 1: no more connections can be accepted: Too many open files; see `ulimit -n`" in said
     assert said.count("Traceback") == said.count("perdure: rank"), "of the runtime itself, not of main"
 
 
@@ -292,7 +292,7 @@ def test_except_exception_does_not_eat_the_revocation() -> None:
         ("def main(job:\n", "bad.py, line 1"),
         ("import there_is_no_such_module\ndef main(job): pass\n", "cannot be imported: ModuleNotFoundError"),
         ("def main(job, n): pass\n", "missing a required argument: 'n'"),
-        ("def main(): pass\n", "is not job"),
+        ("def main(): pass\n", "is not named job"),
     ],
 )
 def test_a_program_that_cannot_be_loaded(tmp_path: pathlib.Path, text: str, words: str) -> None:
@@ -332,8 +332,8 @@ def test_no_job_here() -> None:
         ({"ranks": 4, "group_size": 2, "parity": 2}, "--parity 2"),
         ({"group_size": 0}, "--parity"),
         ({"commit_every": 0}, "--commit-every"),
-        ({"faults": ["kill:node=7,superstep=1"]}, "no node 7"),
-        ({"faults": ["boom"]}, "no fault 'boom'"),
+        ({"faults": ["kill:node=7,superstep=1"]}, "node 7 does not exist"),
+        ({"faults": ["boom"]}, "unknown fault 'boom'"),
         ({"transport": "pigeon"}, "shared, unix or tcp"),
     ],
 )

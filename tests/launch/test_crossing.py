@@ -22,13 +22,13 @@ NAMED = {
     "send": "rank 1 sent 8 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2",
     "large": (
         "rank 1 sent 800000 bytes with tag 5 on MPI_COMM_WORLD to rank 0, which has not received them at the commit of superstep 2"
-        "|rank 1 has a send to rank 0 with tag 5 on MPI_COMM_WORLD under way at the commit of superstep 2"
+        "|rank 1 has a send to rank 0 with tag 5 on MPI_COMM_WORLD in progress at the commit of superstep 2"
     ),
-    "receive": "rank 1 has a receive from rank 0 with tag 9 on MPI_COMM_WORLD under way at the commit of superstep 2",
-    "any": "rank 1 has a receive from any rank with any tag on MPI_COMM_WORLD under way at the commit of superstep 2",
+    "receive": "rank 1 has a receive from rank 0 with tag 9 on MPI_COMM_WORLD in progress at the commit of superstep 2",
+    "any": "rank 1 has a receive from any rank with any tag on MPI_COMM_WORLD in progress at the commit of superstep 2",
     "collective": (
         "rank 0 has not taken part in a collective on MPI_COMM_WORLD that rank 1 has begun at the commit of superstep 2"
-        "|rank 1 has a non-blocking collective on MPI_COMM_WORLD under way at the commit of superstep 2"
+        "|rank 1 has a non-blocking collective on MPI_COMM_WORLD in progress at the commit of superstep 2"
     ),
     "split": r"rank 3 sent \d+ bytes with tag 6 on a communicator of the ranks 1, 3 to rank 1, which has not received them",
 }
@@ -83,7 +83,7 @@ def one_ends_early(job: perdure.Job) -> None:
 
 
 def test_a_rank_that_ends_early_is_named() -> None:
-    with pytest.raises(UsageError, match=r"rank 0 goes on at superstep 6|rank 1 ended its loop at superstep 5"):
+    with pytest.raises(UsageError, match=r"rank 0 continues at superstep 6|rank 1 ended its loop at superstep 5"):
         perdure.run(one_ends_early, ranks=2, spares=0)
 
 
@@ -168,5 +168,5 @@ def test_with_warn_a_recovery_from_a_later_commit_is_right(tmp_path: pathlib.Pat
 
 
 def test_the_choice_is_checked() -> None:
-    with pytest.raises(perdure.ConfigError, match="--on-crossing is stop or warn, not 'ignore'"):
+    with pytest.raises(perdure.ConfigError, match="--on-crossing must be stop or warn, not 'ignore'"):
         perdure.run(tidy, on_crossing="ignore")

@@ -41,7 +41,7 @@ def test_a_group_is_smaller_where_a_larger_one_would_have_too_many_in_a_rack() -
 @pytest.mark.parametrize(
     ("labels", "names", "text"),
     [
-        ("7:rack=a", "rack", "a label names node 7, and this job has nodes 0 to 4"),
+        ("7:rack=a", "rack", "a label names node 7, but this job has nodes 0 to 4"),
         (ALL, "rak", "no node has a label 'rak'; labels are rack"),
         ("", "rack", "no node has a label 'rack'; give labels with --node-label"),
         ("0:rack=a", "rack", "node 1 has no label 'rack': write --node-label 1:rack=..."),
@@ -77,7 +77,7 @@ def test_labels_of_hosts() -> None:
     assert labels_of(names[2]) == {}
     with pytest.raises(ConfigError, match="two values for the label 'rack'"):
         labels_of("h1 rack=a rack=b")
-    with pytest.raises(ConfigError, match="another host goes on a line of its own"):
+    with pytest.raises(ConfigError, match="write another host on its own line"):
         labels_of("h1 h2=10.0.0.2")
     with pytest.raises(ConfigError, match="node 0 has two values"):
         joined({0: {"rack": "a"}}, {0: {"rack": "b"}})
@@ -110,7 +110,7 @@ def test_what_cannot_be_spread_is_said_at_the_start_and_in_the_report() -> None:
         ranks=4, spares=0, parity=1, group_size=4, arguments={"supersteps": 3}, failure_domains=("rack",),
         node_labels={node: {"rack": "b"} for node in range(4)},
     )  # fmt: skip
-    text = "rack b holds 4 members of group 0 (ranks 0, 1, 2, 3): its loss is more than parity 1 gives back"
+    text = "rack b holds 4 members of group 0 (ranks 0, 1, 2, 3): its loss is more than parity 1 can rebuild"
     assert story.report.risk.startswith(text)
     assert story.of("generation_started")[0]["risk"] == story.report.risk
 

@@ -17,7 +17,7 @@ def test_the_automatic_interval_is_explained_with_what_was_measured() -> None:
     assert numbers["commit_s"] > 0
     assert numbers["recovery_s"] > 0
     commits = [event for event in story.of("committed") if not event["end"]]
-    assert text.startswith(f"{len(commits)} of them; the last choice was {every(numbers['supersteps'])}")
+    assert text.startswith(f"{len(commits)} commits; the last chosen interval was {every(numbers['supersteps'])}")
     assert ("seen" if numbers["learnt"] else "configured") in text
     assert text in " ".join(in_words(story.report).split())
 
@@ -26,7 +26,7 @@ def test_the_work_that_may_be_lost_bounds_it() -> None:
     settings = Settings(commit_interval_max_s=0.02, commit_overhead=1.0)
     story = tell(ranks=2, commit_every="auto", settings=settings, arguments={"supersteps": 100, "pause": 0.002})
     assert story.report.interval_numbers["bound"] == "loss"
-    assert "cut to 20 ms, the work that may be lost" in story.report.interval
+    assert "shortened to 20 ms, the maximum of work that may be lost" in story.report.interval
 
 
 def test_nodes_fail_and_not_ranks() -> None:
@@ -37,5 +37,5 @@ def test_nodes_fail_and_not_ranks() -> None:
 
 def test_an_interval_that_was_asked_for_is_told_as_such() -> None:
     story = tell(ranks=2, commit_every=3, arguments={"supersteps": 20})
-    assert story.report.interval == "every 3 supersteps, as was asked for"
+    assert story.report.interval == "every 3 supersteps, as requested"
     assert story.report.interval_numbers == {}

@@ -32,7 +32,7 @@ def test_main_starts_again_in_the_folder_that_it_started_in(tmp_path: pathlib.Pa
 
 
 def test_an_error_before_the_loop_of_a_later_generation_says_that_main_was_entered_again(capfd: pytest.CaptureFixture[str]) -> None:
-    hint = "main was entered again after a loss, in generation 2: what it does before its loop must be repeatable"
+    hint = "main was entered again after a loss, in generation 2: the code before its loop must be repeatable"
     with pytest.raises(ProgramFailed) as caught:
         _run("once", KILL)
     assert "context has already been set" in str(caught.value)

@@ -75,4 +75,4 @@ def test_links_that_were_lost_are_named_with_how_often() -> None:
     assert report.losses == 0
     assert report.links_lost == [{"ranks": [1, 2], "times": 2}, {"ranks": [0, 2], "times": 1}]
     assert (report.seconds["reform"], report.seconds["rebuild"]) == (3.0, 3.0)
-    assert "links lost   between ranks 1 and 2 (2 times), 0 and 2, although both lived" in in_words(report).splitlines()
+    assert "links lost   between ranks 1 and 2 (2 times), 0 and 2, although both were alive" in in_words(report).splitlines()

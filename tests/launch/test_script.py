@@ -255,7 +255,7 @@ print(state(), refused(MPI.Finalize), refused(MPI.Init))
 def test_utilities_of_mpi4py_are_lent_and_others_refused() -> None:
     done = output(run(PROGRAMS / "mpi4py_utilities.py", ranks=3))
     assert [line.partition(":")[0] for line in done] == [
-        "mpi4py.futures is not in perdure", "mpi4py.util.pool is not in perdure", "mpi4py.util.sync is not in perdure",
+        "perdure does not support mpi4py.futures", "perdure does not support mpi4py.util.pool", "perdure does not support mpi4py.util.sync",
     ]  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def waits(job: perdure.Job) -> None:
 @pytest.mark.parametrize(
     ("main", "kind", "words"),
     [
-        (ends_early, UsageError, "rank 1 ended its loop at superstep 5 and rank [023] goes on at superstep 6"),
+        (ends_early, UsageError, "rank 1 ended its loop at superstep 5 and rank [023] continues at superstep 6"),
         (differs, UsageError, "'r' differs between rank 0 and rank 1"),
         (waits, Deadlock, r"every rank waits: rank 0 in comm.recv; rank 1 in comm.recv"),
     ],

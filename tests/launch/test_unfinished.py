@@ -16,9 +16,9 @@ SEND, RECEIVE = (
     "rank S has not waited for its send to rank R with tag 5 on C",
     "rank R has not waited for its receive from rank S with tag 5 on C",
 )
-PROBED = r"rank R has matched \d+ bytes with tag 5 from rank S on C and not received them"
-RECEIVING = "rank R has a receive from rank S with tag 5 on C under way"
-COLLECTIVE = r"rank \d has (a non-blocking collective on C under way|not waited for its non-blocking collective on C)"
+PROBED = r"rank R has matched \d+ bytes with tag 5 from rank S on C but not received them"
+RECEIVING = "rank R has a receive from rank S with tag 5 on C in progress"
+COLLECTIVE = r"rank \d has (a non-blocking collective on C in progress|not waited for its non-blocking collective on C)"
 REFUSED = {
     "Isend": SEND,
     "Isend large": SEND,
@@ -39,13 +39,13 @@ REFUSED = {
     "Send_init": SEND.replace("send", "persistent send"),
     "Bsend_init": SEND.replace("send", "persistent send"),
     "Recv_init": RECEIVE.replace("receive", "persistent receive"),
-    "Allreduce_init": r"rank \d has (a persistent collective on C under way|not waited for its persistent collective on C)",
+    "Allreduce_init": r"rank \d has (a persistent collective on C in progress|not waited for its persistent collective on C)",
     "Ibarrier": COLLECTIVE,
     "Iallreduce": COLLECTIVE,
-    "Iallreduce of one": COLLECTIVE + "|rank R has not taken part in a collective on C that rank S has begun",
+    "Iallreduce of one": COLLECTIVE + "|rank R has not taken part in a collective on C that rank S has started",
     "Ineighbor_allgather": COLLECTIVE.replace("C", "a communicator of the ranks [01], [01]"),
     "Idup": r"rank \d has not waited for its Idup",
-    "Grequest": r"rank \d has a generalized request under way",
+    "Grequest": r"rank \d has a generalized request in progress",
     "Grequest complete": r"rank \d has not waited for its generalized request",
     "freed receive": RECEIVING,
 }

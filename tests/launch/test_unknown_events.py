@@ -55,6 +55,6 @@ def foreign() -> Iterator[ForeignEngine]:
 
 def test_a_message_of_another_version_ends_the_job_and_is_no_output_of_a_shell(foreign: ForeignEngine) -> None:
     events = []
-    with pytest.raises(perdure.InternalError, match=r"node \d has sent .*NodeWokeUp.*same version of perdure"):
+    with pytest.raises(perdure.InternalError, match=r"node \d sent .*NodeWokeUp.*same version of perdure"):
         perdure.run(main, ranks=2, engine=foreign, on_event=events.append)
     assert {event["text"] for event in events if event["event"] == "shell_output"} == {"Welcome"}

@@ -37,7 +37,7 @@ class Mute(Exception):
     """An exception whose text cannot be had."""
 
     def __str__(self) -> str:
-        raise RuntimeError("no words")
+        raise RuntimeError("no error string")
 
 
 def mute(job: perdure.Job) -> None:

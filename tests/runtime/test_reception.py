@@ -165,7 +165,7 @@ def test_strangers_who_use_up_all_descriptors_go_before_the_process_does() -> No
         made.let_in()
         made.let_in()
         assert not watched
-        with pytest.raises(ConfigError, match="no connection can be accepted any more: Too many open files"):
+        with pytest.raises(ConfigError, match="no more connections can be accepted: Too many open files"):
             made.let_in()
         for stranger in strangers:
             stranger.close()

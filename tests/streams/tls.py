@@ -205,7 +205,7 @@ class TlsStream:
         is_open = self._is_open
         while not poll.poll(min(LOOK_AGAIN_S, self._timeout_s or LOOK_AGAIN_S) * 1e3) and is_open == self._is_open:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"nothing moved for {self._timeout_s} s")
+                raise TimeoutError(f"no bytes were transferred for {self._timeout_s} s")
 
     def send_file(self, data: Bytes, fd: int) -> None:
         raise InternalError("an encrypted stream passes no files")

@@ -61,11 +61,11 @@ def test_output_of_a_shell_is_no_message(line: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        (b'{"perdure": "NodeBeg', "no JSON"),
-        (b'{"perdure": "NodeWokeUp", "pid": 7}', "no message to be sent here: .*NodeWokeUp"),
-        (b'{"perdure": "KillAgent", "agent": 7}', "no message to be sent here: .*KillAgent"),
-        (b'{"perdure": "StrayOutput", "text": "x"}', "no message to be sent here"),
-        (b'{"perdure": ["NodeBegun"], "pid": 7}', "no message to be sent here"),
+        (b'{"perdure": "NodeBeg', "not JSON"),
+        (b'{"perdure": "NodeWokeUp", "pid": 7}', "not a message for this receiver: .*NodeWokeUp"),
+        (b'{"perdure": "KillAgent", "agent": 7}', "not a message for this receiver: .*KillAgent"),
+        (b'{"perdure": "StrayOutput", "text": "x"}', "not a message for this receiver"),
+        (b'{"perdure": ["NodeBegun"], "pid": 7}', "not a message for this receiver"),
         (b'{"perdure": "NodeBegun"}', "'NodeBegun' with wrong fields"),
         (b'{"perdure": "NodeBegun", "pid": "7"}', "'NodeBegun' with wrong fields"),
     ],
@@ -78,8 +78,8 @@ def test_a_wrong_message_of_a_node_is_an_error_and_no_output(line: bytes, text: 
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        (b"Welcome", "no JSON"),
-        (b"[]", "no message to be sent here"),
+        (b"Welcome", "not JSON"),
+        (b"[]", "not a message for this receiver"),
         (b'{"perdure": "Publish", "event": "unknown", "fields": {}}', "unknown name 'unknown'"),
         (b'{"perdure": "Publish", "event": "node_lost", "fields": {"node": 1}}', "'node_lost' has wrong fields"),
         (b'{"perdure": "Publish", "event": "node_lost"}', "'node_lost' has wrong fields"),

@@ -58,8 +58,8 @@ class ArrayItem:
         """See `DeclaredItem`. UsageError: `ndarray.resize` has changed the shape in place, which could not be put back (rule P1)."""
         if self.own.shape != self.shape:
             raise UsageError(
-                f"the item {self.name!r} was declared with the shape {self.shape} and has {self.own.shape} now: an array keeps its shape; "
-                "what grows belongs into an object (a dict)"
+                f"the item {self.name!r} was declared with the shape {self.shape} but has {self.own.shape} now: an array must keep its "
+                "shape; put growing data into an object (a dict)"
             )
         return TakenArray(self)
 
@@ -153,7 +153,7 @@ class ArrayAdapter:
         name, value = declaration.name, declaration.value
         plain(name, value.dtype)
         if type(value) is not np.ndarray:
-            raise UsageError(f"the item {name!r} is a {type(value).__name__}, which is more than an array: declare a dict that holds it")
+            raise UsageError(f"the item {name!r} is a {type(value).__name__}, a subclass of an array: declare a dict that holds it")
         if not value.flags.writeable:
             raise UsageError(f"the item {name!r} is a read-only array: declare a copy of it, or keep it in an object (a dict)")
         value, place = declaration.claim(name, value, declaration.may_move)

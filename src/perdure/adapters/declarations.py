@@ -20,7 +20,7 @@ def what_to_write(name: str, value: Any) -> str:
     """Return the error for a value that is neither an array nor an object that can change."""
     kind = type(value).__name__
     if type(value).__module__.partition(".")[0] == "torch":
-        return f"the item {name!r} is a torch {kind}: torch comes in a later version; declare value.numpy()"
+        return f"the item {name!r} is a torch {kind}: torch is not supported yet; declare value.numpy()"
     instead = "declare an array, or a dict, list or dataclass that holds it"
     if isinstance(value, np.generic | int | float | complex | bool):
         instead = f"declare np.array({value!r}), or {{'value': {value!r}}}"

@@ -71,7 +71,7 @@ class Decoding:
     def _class(self, name: tuple[str, ...]) -> Any:
         found = object_structure.find_global(*name[:2])
         if found is object_structure.MISSING:
-            raise UsageError(f"the item {self._item!r} was committed with an object of {name[0]}.{name[1]}, which is not there any more")
+            raise UsageError(f"the item {self._item!r} was committed with an object of {name[0]}.{name[1]}, which does not exist any more")
         return found
 
     # ---- shells --------------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class MemoryClaims:
     def check_objects(self, nbytes: int) -> None:
         """Check the whole of a snapshot, at the first commit: objects have their length then. ConfigError: there is no memory."""
         known = sum(item.declared_nbytes for item in self._items.values())
-        self.check("what the declared objects hold", max(0, nbytes - known))
+        self.check("the content of the declared objects", max(0, nbytes - known))
 
     def check(self, what: str, nbytes: int, *, is_resident: bool = False) -> None:
         """Check, before anything is allocated, that all ranks of the machine together fit, with what protects them.
@@ -61,5 +61,5 @@ class MemoryClaims:
         if needed > given.available_bytes:
             raise ConfigError(
                 f"{what} does not fit: {given.ranks_on_machine} ranks need {gigabytes(needed)} for live arrays, "
-                f"snapshots and parity, and there are {gigabytes(given.available_bytes)}; use a smaller problem, or more machines"
+                f"snapshots and parity, but only {gigabytes(given.available_bytes)} are available; use a smaller problem, or more machines"
             )

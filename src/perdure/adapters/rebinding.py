@@ -48,6 +48,6 @@ class Rebinding:
             if name is not None:
                 write = f"{name}[...] = value" if isinstance(live, np.ndarray) else "change it in place"
                 raise UsageError(
-                    f"the variable {name!r} was the item {item!r} and is another object at superstep {superstep}: what is not the item is "
-                    f"not protected; write {write}"
+                    f"the variable {name!r} was the item {item!r} and is another object at superstep {superstep}, which is not protected; "
+                    f"write {write}"
                 )

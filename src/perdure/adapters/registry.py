@@ -32,4 +32,4 @@ def adapter_of_form(form: Form) -> Adapter:
     for adapter in _ADAPTERS:
         if adapter.form is form:
             return adapter
-    raise InternalError(f"an item was committed as {form}, for which no adapter is registered")
+    raise InternalError(f"an item was committed in the form {form}, for which no adapter is registered")

@@ -61,7 +61,7 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     if status == INTERRUPTED:
-        print("perdure: interrupted; all processes of the job have ended", file=sys.stderr)
+        print("perdure: interrupted; all processes of the job have exited", file=sys.stderr)
     sys.exit(status)
 
 

@@ -35,13 +35,13 @@ def bench_comm(script: pathlib.Path, ranks: int, pythons: Sequence[str], transpo
     """
     if not script.is_file():
         raise ConfigError(
-            f"there is no {script}: the benchmarks are in the source tree; run this in its root, or name the file with --script"
+            f"the benchmark {script} does not exist: run this command in the root of the source tree, or name the file with --script"
         )
     size = str(ranks)
     own = [sys.executable, "-m", "perdure", "run", str(script), "--ranks", size, "--spares", "0", "--parity", "0", "--transport", transport]
     commands = {"perdure": own}
     if picture is not None and not picture.absolute().parent.is_dir():
-        raise ConfigError(f"--plot {picture}: there is no folder {picture.absolute().parent}")
+        raise ConfigError(f"--plot {picture}: the folder {picture.absolute().parent} does not exist")
     pythons = pythons or [sys.executable, *_of_bench_peers(script)]
     mpirun, python = _found(pythons, "mpirun")
     if mpirun:
@@ -52,7 +52,7 @@ def bench_comm(script: pathlib.Path, ranks: int, pythons: Sequence[str], transpo
         commands["gloo"] = [torchrun, "--nproc-per-node", size, str(script), "gloo"]
     figures = {name: found for name, command in commands.items() if (found := _figures(command)) is not None}
     if "perdure" not in figures:
-        raise ConfigError(f"perdure could not be measured: see what `perdure run {script}` says")
+        raise ConfigError(f"the benchmark failed for perdure: see the output of `perdure run {script}`")
     if picture is not None:
         from perdure.cli.bench_plot import plot
 

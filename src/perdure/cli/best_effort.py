@@ -27,7 +27,7 @@ def dispensable(what: str, take: TakeEvent) -> TakeEvent:
         except OSError as error:
             failed = True
             with contextlib.suppress(OSError):  # standard error may be what failed
-                print_error(f"perdure: warning: {what}: {error.strerror}; the job goes on without it")
+                print_error(f"perdure: warning: {what}: {error.strerror}; the job continues without it")
 
     return carefully
 

@@ -1,4 +1,4 @@
-"""`perdure rehearse --campaign`: what a person sees of many runs with losses."""
+"""The output of `perdure rehearse --campaign`: progress, failed runs, and a table."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from perdure.testing.campaign.tally import Row, Tally
 from perdure.testing.campaign.testbeds import Here
 
 EVERY_S: Final = 10.0
-"""Between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress if standard error is no terminal."""
 TABLE_WIDTH: Final = 80
-"""Where there is no terminal: no column is cut off."""
+"""The width of the table, in characters, if standard output is no terminal: no column is cut off."""
 
 
 def run_campaign(
     shape: CampaignSpec, *, runs: int, seed: int, as_json: bool, options: Sequence[str] = (), namespaced: bool = False
 ) -> bool:
-    """Runs cases `seed`, `seed + 1`, ... and prints the table. False when anything is wrong. Raises what `Campaign` does.
+    """Run the cases `seed`, `seed + 1`, ... and print the table. Return False if a run failed. Raises what `Campaign` raises.
 
-    `options` say on which hosts the runs are; `namespaced`: each on hosts that are made for it.
+    `options` are the command-line options that choose the hosts; `namespaced`: each run has virtual hosts of its own.
     """
     if runs < 1:
         raise ConfigError(f"--runs must be 1 or more, not {runs}")
     if seed < 0:
         raise ConfigError(f"--seed must be 0 or more, not {seed}")
     if shape.engine == "threads":
-        raise ConfigError("--engine threads survives no loss: there is nothing to rehearse")
+        raise ConfigError("--engine threads survives no loss, so there is nothing to rehearse: use --engine local")
     print(f"rehearsing: {shape.program} undisturbed", file=sys.stderr, flush=True)
     prepared = _campaign(shape, options, namespaced)
     tally = Tally()
@@ -67,7 +67,7 @@ def _campaign(shape: CampaignSpec, options: Sequence[str], namespaced: bool) -> 
 
 
 def _watched(outcomes: Iterator[Outcome], tally: Tally, runs: int) -> Iterator[Outcome]:
-    """Counts all, shows how far it is, and passes on the failures."""
+    """Count all outcomes, display the progress, and yield the failures."""
     started = time.monotonic()
 
     def left_s() -> float | None:
@@ -101,20 +101,23 @@ def _watched(outcomes: Iterator[Outcome], tally: Tally, runs: int) -> Iterator[O
 
 
 def verdict(tally: Tally) -> str:
-    """One line."""
+    """Return the verdict as one line."""
     whole = tally.whole
     if not tally.failures:
-        return f"the program survives: {whole.runs} runs with losses, each with the bits of the undisturbed one, and nothing left behind"
-    count = f"{len(tally.failures)} of {whole.runs} runs went wrong"
-    return f"the program does not survive: {count}; each is above, with the command that replays it"
+        return (
+            f"the program survives: {whole.runs} runs with losses, all bit-identical to the undisturbed run, without a leaked "
+            "process or file"
+        )
+    count = f"{len(tally.failures)} of {whole.runs} runs failed"
+    return f"the program does not survive: {count}; each is printed above with the command that repeats it"
 
 
 def table(tally: Tally) -> Table:
-    """By fault and phase; times in milliseconds, of faults of the row."""
+    """Return a table with a row for each fault and phase; times in milliseconds."""
     found = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, header_style="bold", caption_style="dim", caption_justify="left")
     found.caption = (
-        "hit: runs in which all that they are about happened. Times in ms, p50/p95. detected: from the strike until it was known; "
-        "recovered: from then until main was entered again, or, after the end of an orchestrator, until the next commit."
+        "hit: runs in which all planned faults struck. Times in ms, p50/p95. detected: from the fault until it was detected; "
+        "recovered: from then until main was entered again, or, after the loss of an orchestrator, until the next commit."
     )
     found.add_column("fault, phase", no_wrap=True)
     for name in ("runs", "hit", "survived", "detected", "recovered", "wrong", "hung", "left"):
@@ -131,7 +134,7 @@ def table(tally: Tally) -> Table:
 
 
 def _cells(row: Row) -> list[RenderableType]:
-    """All but the name."""
+    """Return the cells of a row after its name."""
     figures = row.to_json()
     times = ["{}/{}".format(*(_milliseconds(figures[f"{name}_p{share}_s"]) for share in (50, 95))) for name in ("detect", "recover")]
     bad = [Text(str(count), style="bold red" if count else "green") for count in (row.wrong, row.hung, row.left)]

@@ -1,4 +1,4 @@
-"""The command `perdure`, and its commands."""
+"""The command `perdure` and its subcommands."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from perdure.core.settings import OVERLAP
 
 app = typer.Typer(
     name="perdure",
-    help="Runs bulk-synchronous programs that outlive the nodes they run on.",
-    epilog="Begin with `perdure run --help`. A lost node is rebuilt from parity in the others' memory.",
+    help="Run bulk-synchronous programs that survive the loss of nodes.",
+    epilog="Start with `perdure run --help`. The memory of a lost node is rebuilt from parity that the other nodes hold.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-Transport = Annotated[str, typer.Option(help="Between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
+Transport = Annotated[str, typer.Option(help="The transport between ranks: shared (memory), unix or tcp.", rich_help_panel="Shape")]
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
         from perdure import __version__
 
@@ -42,18 +42,18 @@ app.command("rehearse", context_settings=PASS_ON)(rehearse_command)
 
 @app.command("demo")
 def demo_command(
-    every: Annotated[float, typer.Option(metavar="SECONDS", help="How often a node is killed.")] = 5.0,
-    seed: Annotated[int, typer.Option(help="Chooses which node is killed.")] = 7,
-    picture: Annotated[pathlib.Path, typer.Option("--map", help="Where the map of the highest waves goes, as PNG.")] = pathlib.Path(
+    every: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between two kills of a node.")] = 5.0,
+    seed: Annotated[int, typer.Option(help="The seed that chooses the nodes to kill.")] = 7,
+    picture: Annotated[pathlib.Path, typer.Option("--map", help="The PNG file for the map of the highest waves.")] = pathlib.Path(
         "tsunami.png"
     ),
     coarsen: Annotated[int, typer.Option(help="The side of a grid cell in units of 10 arc-minutes: 1, 2, 3, 4 or 6.")] = 1,
-    hours: Annotated[float, typer.Option(help="How long the wave travels.")] = 20.0,
+    hours: Annotated[float, typer.Option(help="Simulated hours after the earthquake.")] = 20.0,
     memory: Memory = OVERLAP,
 ) -> None:
-    """A tsunami crosses the real Pacific while its nodes are killed; then again undisturbed, and every bit is compared.
+    """Simulate a tsunami across the Pacific while nodes are killed, repeat the run without losses, and compare every bit.
 
-    With the defaults it takes about a minute on two cores. Exit status: 0 every bit is the same; 1 it is not.
+    With the defaults the demo takes about a minute on two cores. Exit status: 0 all bits are equal; 1 some bits differ.
     """
     from perdure.cli.demo import DemoOptions, demo
 
@@ -61,13 +61,13 @@ def demo_command(
         raise typer.Exit(1)
 
 
-bench = typer.Typer(help="Measures perdure beside other libraries.", no_args_is_help=True)
+bench = typer.Typer(help="Compare the performance of perdure with other libraries.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 
 @bench.callback()
 def _bench() -> None:
-    """Measures perdure beside other libraries."""
+    """Compare the performance of perdure with other libraries."""
 
 
 @bench.command("comm")
@@ -75,12 +75,15 @@ def bench_comm_command(
     ranks: Ranks = 4,
     transport: Transport = "shared",
     python: Annotated[
-        list[str] | None, typer.Option(help="An interpreter that has mpi4py or torch. Default: this one, and those of make bench-peers.")
+        list[str] | None,
+        typer.Option(
+            help="A Python interpreter with mpi4py or torch. Default: this interpreter, and those that `make bench-peers` installs."
+        ),
     ] = None,
-    script: Annotated[pathlib.Path, typer.Option(help="What is run.")] = pathlib.Path("benchmarks/comm.py"),
-    plot: Annotated[pathlib.Path | None, typer.Option(metavar="FILE.png", help="Draws the figures by size.")] = None,
+    script: Annotated[pathlib.Path, typer.Option(help="The benchmark script.")] = pathlib.Path("benchmarks/comm.py"),
+    plot: Annotated[pathlib.Path | None, typer.Option(metavar="FILE.png", help="Plot the results by message size into this file.")] = None,
 ) -> None:
-    """Prints latency, all-reduce and the CPU use of a waiting rank, and the ratios to mpi4py and gloo where they are installed."""
+    """Print latency, all-reduce time and the CPU use of a waiting rank, with the ratios to mpi4py and gloo if they are installed."""
     from perdure.cli.bench import bench_comm
 
     print(bench_comm(script, ranks, python or [], transport, plot))
@@ -91,7 +94,7 @@ app.add_typer(simulate, name="simulate")
 
 @app.command("doctor")
 def doctor_command() -> None:
-    """Says whether this machine has what perdure needs, and what it will use."""
+    """Check whether this machine meets perdure's requirements, and print which kernels and features perdure uses here."""
     from perdure.cli.doctor import doctor
 
     if not doctor():

@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: a bar on a terminal, elsewhere a line now and then; and a line for each important event."""
+"""The live display of a job on standard error: a progress bar on a terminal, otherwise lines; and a line for each important event."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ from perdure.launch.event_queue import EventQueue
 from perdure.wire.event_json import TypedListener, on_json
 
 USUAL_WIDTH: Final = 80
-"""Of a terminal that does not know its size."""
+"""The width of a terminal that does not report its size."""
 EVERY_S: Final = 10.0
-"""Between two lines of progress where there is no terminal: rare enough for a log."""
+"""Seconds between two lines of progress if standard error is no terminal: rare enough for a log."""
 
 
 def in_words(event: JobEvent) -> str:
-    """An event as a sentence; empty for those that only a program wants."""
+    """Return an event as a sentence, or an empty string for an event that is of no interest to people."""
     match event:
         case NodeLostEvent(node=node, reason=reason):
             return f"node {node} is lost ({reason})"
         case WorkerLostEvent(rank=rank, reason=reason):
             return f"the worker of rank {rank} is lost ({reason})"
         case LinkLostEvent(rank=rank, other=other):
-            return f"the connection of rank {rank} with rank {other} has ended, and both live: all connect anew"
+            return f"the connection between ranks {rank} and {other} failed although both are alive; all ranks reconnect"
         case RebuiltEvent(rank=rank, bytes=nbytes, seconds=seconds):
             return f"rank {rank} is rebuilt: {nbytes / 1e6:.1f} MB in {seconds * 1000:.0f} ms"
         case GenerationStartedEvent():
@@ -72,46 +72,49 @@ def in_words(event: JobEvent) -> str:
         case GroupSizeEvent(reason=reason):
             return f"group size: {reason}"
         case HoldEvent(why=why):
-            return f"{why}: ranks move at the next commit"
+            return f"{why}; ranks move at the next commit"
         case ResumedEvent(superstep=superstep, generation=generation) if generation > 1:
-            return f"the job goes on from superstep {superstep}"
+            return f"the job continues from superstep {superstep}"
         case ChunkWrongEvent(rank=rank, what=what, chunk=chunk):
-            return f"memory of rank {rank} has changed by itself: {what} {chunk} of {_step(event)}"
+            return f"silent data corruption detected on rank {rank}: {what} chunk {chunk} of {_step(event)}"
         case ChunkRepairedEvent(rank=rank, what=what, chunk=chunk):
-            return f"rank {rank}: {what} {chunk} of {_step(event)} is repaired"
+            return f"rank {rank}: {what} chunk {chunk} of {_step(event)} is repaired"
         case ChunkUnrepairedEvent(rank=rank, what=what, chunk=chunk):
-            return f"rank {rank}: {what} {chunk} of {_step(event)} stays wrong until the next commit"
+            return f"rank {rank}: {what} chunk {chunk} of {_step(event)} stays corrupt until the next commit"
         case DivergedEvent(item=item, ranks=ranks, majority=majority):
-            who = f"on rank {', '.join(map(str, ranks))}" if majority else "between the ranks, and none has a majority"
+            who = f"on rank {', '.join(map(str, ranks))}" if majority else "between the ranks, and no value has a majority"
             return f"warning: the replicated item {item!r} differs {who}, at {_step(event)}"
         case CrossingEvent(superstep=superstep, what=what):
             return f"warning: {what} at the commit of superstep {superstep}; a recovery from there would end the job"
         case FaultEvent(fault=fault):
             return f"fault: {fault}"
         case OrchestratorLostEvent(reason=reason):
-            return f"the orchestrator is lost ({reason}); a new one takes over, the ranks compute on"
+            return f"the orchestrator is lost ({reason}); a new one takes over while the ranks compute"
         case CustodianEvent(node=node, ranks=ranks):
-            return f"node {node} is heard again, and has kept rank {', '.join(map(str, ranks))} of {_step(event)}"
+            return (
+                f"node {node} responds again; its copy of rank {', '.join(map(str, ranks))} ({_step(event)}) can be used until "
+                "the next commit"
+            )
         case NodeReturnedEvent(node=node):
-            return f"node {node} is back, as a spare"
+            return f"node {node} is started again as a spare"
         case NodePendingEvent(node=node, reason=reason):
-            return f"node {node} comes later: {reason}"
+            return f"node {node} starts later: {reason}"
         case NodeDrainingEvent(node=node, deadline_s=deadline_s, reason=reason):
             return f"node {node} will end{'' if deadline_s is None else f' in {deadline_s:g} s'}: {reason}"
         case EngineUnavailableEvent(reason=reason):
-            return f"the engine cannot be reached ({reason}); the ranks compute on"
+            return f"the engine cannot be reached ({reason}); the ranks continue to compute"
         case EngineAvailableEvent():
             return "the engine can be reached again"
         case ShellOutputEvent(node=node, text=text):
             return f"node {node}: {text}"
         case EventsDroppedEvent(count=count):
-            return f"standard error was not read: {count} events are left out here"
+            return f"{count} events are not shown, because standard error was not read"
         case _:
             return ""
 
 
 def _generation_in_words(event: GenerationStartedEvent) -> str:
-    """The first generation is worth a line only for its risk."""
+    """Return a generation's start as a sentence. The first generation is mentioned only for its risk."""
     if event.generation == 1:
         return f"warning: {event.risk}" if event.risk else ""
     degraded = f", degraded: {event.why or 'nodes are missing'}" if event.degraded else ""
@@ -124,7 +127,7 @@ def _step(event: ChunkWrongEvent | ChunkRepairedEvent | ChunkUnrepairedEvent | D
 
 @contextlib.contextmanager
 def display(*, to_terminal: bool) -> Iterator[TypedListener]:
-    """Give a function that takes events. A thread writes to standard error, so a reader that stops holds up nobody else."""
+    """Yield a function that takes events. A thread writes to standard error, so a slow reader does not delay the job."""
     if not to_terminal:
         lines = _Lines()
         with EventQueue(dispensable("the display", lines.show), name="display") as queue:
@@ -149,7 +152,7 @@ def _queued(display: _Bar | _Lines, queue: EventQueue) -> TypedListener:
 
 
 class _Bar:
-    """The bar stays at the bottom, and goes when the job is over."""
+    """A progress bar at the bottom of the terminal, removed when the job is over."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._watch = console, Watch(time.monotonic)
@@ -163,7 +166,7 @@ class _Bar:
         return bar(progress_words(watch), watch.share, right, width=self._console.width)
 
     def lines(self, text: str) -> None:
-        """Whole lines of the program's output."""
+        """Print complete lines of the program's output above the bar."""
         self._console.print(Text.from_ansi(text), soft_wrap=True, highlight=False)
 
     def note(self, timed: TimedEvent) -> bool:

@@ -1,4 +1,4 @@
-"""`perdure doctor`: what this machine has of what perdure needs."""
+"""The command `perdure doctor`: check the requirements of perdure on this machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from perdure.streams.addresses import unix_address
 
 
 def doctor() -> bool:
-    """Prints a line for each check; True when nothing that is needed is missing."""
+    """Print a line for each check. Return True if no requirement is missing."""
     print(f"perdure {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {platform.system()} {platform.release()}")
-    print(f"cores {len(os.sched_getaffinity(0))}, memory to spare {available_bytes() / 1e9:.1f} GB")
-    print(f"codec kernels: {kernels.current().name}; from two parity chunks on: {kernels.warm(2)}")
+    print(f"cores {len(os.sched_getaffinity(0))}, available memory {available_bytes() / 1e9:.1f} GB")
+    print(f"codec kernels: {kernels.current().name}; with two or more parity chunks: {kernels.warm(2)}")
     helpers = len(to_spare(sorted(os.sched_getaffinity(0)), 1, 1, Settings().kernel_helpers))
-    print(f"  threads beside the one that encodes, with one rank here: {helpers}")
+    print(f"  helper threads for encoding, with one rank on this machine: {helpers}")
     if kernels.current().name.startswith("NumPy"):
-        print("  faster ones come with the extra: pip install 'perdure[kernels]'")
-    print(f"snapshots in huge pages: {'yes' if has_huge_pages() else 'no, so memory takes longer to get; Linux 6.1 and later have them'}")
+        print("  for faster kernels: pip install 'perdure[kernels]'")
+    print(
+        "snapshots in huge pages: "
+        f"{'yes' if has_huge_pages() else 'no, so allocating memory takes longer; Linux 6.1 or later supports them'}"
+    )
     print(f"--track-writes: {_tracking()}")
     checks: list[tuple[str, Callable[[], object]]] = [
         ("Python 3.11 or newer", lambda: _true(sys.version_info >= (3, 11))),
@@ -44,8 +47,8 @@ def _tracking() -> str:
     try:
         DirtyPages().close()
     except OSError as error:
-        return f"arrays are compared all the same: {error}; Linux 6.7 and later tell what was written, where userfaultfd is allowed"
-    return "the kernel tells what was written"
+        return f"not available, so arrays are compared: {error}; it needs Linux 6.7 or later and permission to use userfaultfd"
+    return "available: the kernel reports which pages were written"
 
 
 def _passes(name: str, check: Callable[[], object]) -> bool:

@@ -1,4 +1,4 @@
-"""What the live views are put together from: a bar with the time left, the nodes, the time by cause."""
+"""Parts of the live views: a progress bar, a table of nodes, a table of the time by cause."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from perdure.cli.watch import NodeViewState, Watch, WorkerView
 from perdure.core.imbalance import Imbalance
 
 SHOWN_REBUILT_S = 2.0
-"""A rebuild is over within a tenth of a second; so long it is shown, or nobody would see it."""
+"""Seconds that a finished rebuild stays visible; the rebuild itself takes a tenth of a second."""
 WARM = "#ffb070"
-"""The colour of a crest, and of what goes on."""
+"""The colour of a wave crest, and of progress."""
 _STATES = {
     NodeViewState.STARTING: ("◌", "cyan", "starting"),
     NodeViewState.SPARE: ("○", "cyan", "spare"),
@@ -24,7 +24,7 @@ _STATES = {
 
 
 def clock(seconds: float | None) -> str:
-    """Minutes and seconds, as `1:05`; `-:--` where it is not known."""
+    """Return minutes and seconds as `1:05`, or `-:--` for None."""
     if seconds is None:
         return "-:--"
     whole = round(seconds)
@@ -32,7 +32,7 @@ def clock(seconds: float | None) -> str:
 
 
 def in_bytes(count: int) -> str:
-    """ "1.5 GB": three digits at most, in powers of a thousand."""
+    """Return a size such as "1.5 GB", with at most three digits, in powers of a thousand."""
     value, unit = float(count), "B"
     for larger in ("kB", "MB", "GB", "TB", "PB"):
         if value < 999.5:
@@ -42,7 +42,7 @@ def in_bytes(count: int) -> str:
 
 
 def parity_of(found: Imbalance) -> str:
-    """Why there is so much of it, in words."""
+    """Return how much parity there is, and which rank causes the waste."""
     return (
         f"{in_bytes(found.parity_bytes)}, of which {in_bytes(found.waste_bytes)} only because rank {found.rank} has "
         f"{in_bytes(found.largest_bytes)} and the others of its parity group {in_bytes(found.others_bytes)} on average"
@@ -50,7 +50,7 @@ def parity_of(found: Imbalance) -> str:
 
 
 def bar(label: str, share: float | None, right: str, *, width: int) -> RenderableType:
-    """A line of `width` characters: a label, the share done as a bar (one that pulses where it is not known), and a word on the right."""
+    """Return a line of `width` characters: a label, a progress bar (which pulses if `share` is None), and a text on the right."""
     line = Table.grid(padding=(0, 1))
     percent = "" if share is None else f"{share:4.0%}"
     taken = len(label) + len(percent) + len(right) + 3
@@ -63,13 +63,13 @@ def bar(label: str, share: float | None, right: str, *, width: int) -> Renderabl
 
 
 def progress_words(watch: Watch) -> str:
-    """Where the job is, as half a sentence."""
+    """Return the job's superstep, commit and generation as text."""
     of = f" of {watch.count}" if watch.count else ""
     return f"superstep {watch.superstep}{of}, committed {watch.committed}, generation {watch.generation}"
 
 
 def nodes_table(watch: Watch) -> Table:
-    """A line a node: its state, the ranks that it holds, and the process of the first of them, which lives on while others are lost."""
+    """Return a table with a row for each node: its state, its ranks, and the process id of its first rank."""
     table = Table.grid(padding=(0, 1))
     for _ in range(4):
         table.add_column(no_wrap=True)
@@ -96,17 +96,17 @@ def _note(watch: Watch, state: NodeViewState, worker: WorkerView | None) -> Text
 
 
 def is_fresh(watch: Watch, worker: WorkerView | None) -> bool:
-    """Was its memory rebuilt a moment ago?"""
+    """Return whether the memory of this worker was rebuilt a moment ago."""
     return worker is not None and worker.rebuilt_ms > 0 and watch.t - worker.rebuilt_at < SHOWN_REBUILT_S
 
 
 def rank_style(rank: int) -> str:
-    """The colour of a rank, the same wherever it is shown."""
+    """Return the colour of a rank, the same in all views."""
     return ("#7fd1ff", "#ffd27f", "#b9f27c", "#d9a6ff", "#ff9e9e", "#8ef0d6", "#f2f27c", "#c0c8d8")[rank % 8]
 
 
 def causes_table(watch: Watch) -> Table:
-    """Wall time by cause: seconds, and their share."""
+    """Return a table of the wall time by cause, in seconds and as a share."""
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(justify="right")

@@ -1,4 +1,4 @@
-"""`perdure plan`: a table of what each node will hold."""
+"""The command `perdure plan`: show how much memory each node will hold."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plan_command(
     memory: Memory = DEFAULTS.memory,
     seed: Seed = 0,
 ) -> None:
-    """Says what each node will hold: runs the program up to its first superstep, on threads of this process, and no further.
+    """Show how much memory each node will hold, and how many nodes may be lost. Run the program only up to its first superstep.
 
     `perdure plan examples/heat/heat.py --ranks 8 --parity 2 -- --n 2048`
     """
@@ -60,7 +60,7 @@ def plan_command(
 
 
 def show(plan: JobPlan) -> None:
-    """Prints it. Nodes that hold the same, one after the other, share a line."""
+    """Print the plan. Consecutive nodes with equal holdings share a row."""
     table = Table("node", "ranks")
     for column in ("live", "snapshots", "parity", "together"):
         table.add_column(column, justify="right")
@@ -71,10 +71,10 @@ def show(plan: JobPlan) -> None:
     console.print(table)
     sizes = sorted({len(group) for group in plan.groups})
     console.print(
-        f"parity groups: {len(plan.groups)}, of {' or '.join(map(str, sizes))} ranks; parity chunks of a stripe: {plan.parity}",
-        f"nodes that may be lost together, whichever they are: {plan.tolerance}",
-        f"protection holds {plan.extra:.2f} times the live items",
-        f"together {in_bytes(plan.total)}; this machine has {in_bytes(plan.available)} to spare",
+        f"parity groups: {len(plan.groups)}, of {' or '.join(map(str, sizes))} ranks; parity chunks per stripe: {plan.parity}",
+        f"any nodes that may be lost together: {plan.tolerance}",
+        f"memory for protection: {plan.extra:.2f} times the live items",
+        f"total memory: {in_bytes(plan.total)}; available on this machine: {in_bytes(plan.available)}",
         *([f"group size: {plan.grouping}"] if plan.grouping else []),
         *([f"parity: {parity_of(plan.uneven)}"] if plan.uneven else []),
         *([f"warning: {plan.risk}"] if plan.risk else []),

@@ -1,4 +1,4 @@
-"""`perdure rehearse`: does this program recover?"""
+"""The command `perdure rehearse`: prove that a program recovers."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ from perdure.launch.shapes import parity_of
 from perdure.testing.campaign.runner import CampaignSpec
 
 ADVICE = (
-    "either something that this item is computed from is not declared: a global, a file, a clock, a random source of its own; "
-    "or the item is an object that came back other than it was committed: declare what it holds as arrays, or as plain dicts and lists"
+    "either the item is computed from state that is not declared (a global, a file, a clock, a random generator): declare that state; "
+    "or the item is an object that was not restored exactly: declare its contents as arrays, or as plain dicts and lists"
 )
-GroupSize = Annotated[int | None, typer.Option(help="Ranks that share parity. Default: up to eight.", rich_help_panel="Shape")]
+GroupSize = Annotated[int | None, typer.Option(help="Ranks in a parity group. Default: up to 8.", rich_help_panel="Shape")]
 
 
 def rehearse_command(
     context: typer.Context,
     program: Program,
-    rehearsals: Annotated[int, typer.Option(help="Runs with a loss each, after the undisturbed one.")] = 3,
-    seed: Annotated[int, typer.Option(help="Chooses what is lost, and when.")] = 0,
+    rehearsals: Annotated[int, typer.Option(help="The number of runs with a loss, after the undisturbed run.")] = 3,
+    seed: Annotated[int, typer.Option(help="The seed that chooses the losses and their times.")] = 0,
     campaign: Annotated[
-        bool, typer.Option("--campaign", help="Strike at the dangerous instants, many times.", rich_help_panel="Campaign")
+        bool,
+        typer.Option(
+            "--campaign", help="Do many runs with losses at critical instants of commits and recoveries.", rich_help_panel="Campaign"
+        ),
     ] = False,
-    runs: Annotated[int, typer.Option(help="Runs with 1 to --parity losses each.", rich_help_panel="Campaign")] = 200,
+    runs: Annotated[int, typer.Option(help="The number of runs, each with 1 to --parity losses.", rich_help_panel="Campaign")] = 200,
     as_json: Annotated[
-        bool, typer.Option("--json", help="The last line of standard output is the table as JSON.", rich_help_panel="Campaign")
+        bool,
+        typer.Option("--json", help="Print the table as one line of JSON, the last line of standard output.", rich_help_panel="Campaign"),
     ] = False,
     engine: Engine = "local",
     ranks: Ranks = 4,
@@ -49,38 +53,39 @@ def rehearse_command(
     failure_domains: FailureDomains = None,
     node_label: NodeLabel = None,
     racks: Racks = None,
-    commit_every: Annotated[int, typer.Option(help="Supersteps between commits.", rich_help_panel="Shape")] = 2,
+    commit_every: Annotated[int, typer.Option(help="Supersteps between two commits.", rich_help_panel="Shape")] = 2,
     memory: Memory = OVERLAP,
     hosts: HostList = None,
     hosts_file: HostsFile = None,
     shell: Shell = None,
     python: Python = None,
     namespaced: Annotated[
-        bool, typer.Option("--namespaced", help="Each node is a host of its own, made of namespaces.", rich_help_panel="Hosts")
+        bool, typer.Option("--namespaced", help="Run each node on a virtual host made of Linux namespaces.", rich_help_panel="Hosts")
     ] = False,
 ) -> None:
-    """Proves that a program recovers: runs it undisturbed and with seeded losses, and compares every declared item at every commit.
+    """Prove that a program recovers: run it without and with losses, and compare every declared item at every commit.
 
     `perdure rehearse examples/heat/heat.py -- --n 128 --supersteps 40`
 
-    With `--campaign` the losses come while state is copied and encoded, at the commit decision, while a generation is revoked or rebuilt,
-    while the orchestrator is handed over, and during another recovery; nodes, workers and the orchestrator are killed, stopped or hung.
-    A table says, by fault and phase, how many runs survived, how soon the loss was known, and how soon the job went on. Run number i has
-    seed `--seed` + i; of one that goes wrong the seed and the one command that replays it are printed. The program must run for some
-    hundreds of supersteps, or the last faults find it at its end:
+    With `--campaign`, losses strike while state is copied and encoded, while a commit is decided, while a generation is revoked or
+    rebuilt, while a new orchestrator takes over, and during another recovery. Nodes, workers and the orchestrator are killed, stopped or
+    hung. The table shows for each fault and phase how many runs survived, and the times to detect the loss and to recover. Run number i
+    has the seed `--seed` + i. For each failed run the seed and a command that repeats it are printed. The program should run for some
+    hundreds of supersteps, so that it is still running when the last faults strike:
 
     `perdure rehearse examples/heat/heat.py --campaign --parity 2 --spares 2 --commit-every 5 -- --n 64 --supersteps 400`
 
-    With `--hosts` the runs are on these machines. With `--namespaced` each node has a host of its own on this one, and in every other run
-    the power of a host goes, all its processes are stopped or killed, its link is down, lossy or slow, or what it sends to another is lost.
+    With `--hosts` the runs take place on these machines. With `--namespaced` each node runs on a virtual host of its own, and every
+    second run has a fault of a host: it loses power, its processes are stopped or killed, or its link is down, lossy, slow or cut one way.
 
-    With `--racks` or `--failure-domains` nodes are placed as `perdure run` places them, and a campaign loses whole racks too, if no parity
-    group has more than `--parity` members in one; else a line says why not.
+    With `--racks` or `--failure-domains` a campaign also kills whole failure domains if no parity group has more than `--parity`
+    members in one; otherwise the campaign prints the reason.
 
-    Exit status: 0 it recovers; 1 it does not, and the first item, superstep and rank that differ are named; 2 a message crosses a commit.
+    Exit status: 0 the program recovers; 1 it does not, and the first item, superstep and rank that differ are printed; 2 wrong usage,
+    such as a message in transit at a commit.
     """
     explain_arguments(program, context.args)
-    describe(program, None, None)  # a wrong path is told before anything else
+    describe(program, None, None)  # report a wrong path before anything else
     nodes = nodes_with_ranks(ranks, max(ranks_per_node, 1)) + spares
     domains = wish(failure_domains, node_label, racks, nodes)
     on_hosts = hosts_engine(engine, hosts, hosts_file, shell, python)
@@ -93,19 +98,19 @@ def rehearse_command(
     )  # fmt: skip
     if campaign:
         if namespaced and (on_hosts or engine != "local"):
-            raise ConfigError("--namespaced, --hosts and --engine exclude one another")
+            raise ConfigError("--namespaced, --hosts and --engine exclude each other: use one of them")
         options = on_hosts.options if on_hosts else ()
         recovers = run_campaign(shape, runs=runs, seed=seed, as_json=as_json, options=options, namespaced=namespaced)
     else:
         if as_json or engine != "local" or namespaced or on_hosts:
-            raise ConfigError("--json, --engine, --hosts and --namespaced go with --campaign")
+            raise ConfigError("--json, --engine, --hosts and --namespaced need --campaign")
         recovers = _recovers(shape, rehearsals, seed)
     if not recovers:
         raise typer.Exit(1)
 
 
 def _recovers(shape: CampaignSpec, rehearsals: int, seed: int) -> bool:
-    """Rehearses within this process, and prints the verdict."""
+    """Rehearse within this process and print the verdict."""
     if rehearsals < 1:
         raise ConfigError(f"--rehearsals must be 1 or more, not {rehearsals}")
 
@@ -119,7 +124,7 @@ def _recovers(shape: CampaignSpec, rehearsals: int, seed: int) -> bool:
         failure_domains=shape.failure_domains, node_labels=shape.node_labels, memory=shape.memory, raw_arguments=shape.raw_arguments,
     )  # fmt: skip
     if result.recovers:
-        print(f"the program recovers: {len(result.faults)} losses, {result.commits} commits compared, every item the same")
+        print(f"the program recovers: {len(result.faults)} losses, {result.commits} commits compared, all items equal")
     elif result.difference:
         print(f"the program does not recover: {result.difference}")
         print(ADVICE)

@@ -1,4 +1,4 @@
-"""`perdure run`: a job, its display and its events."""
+"""The command `perdure run`: start a job, display it, and write its events."""
 
 from __future__ import annotations
 
@@ -45,30 +45,34 @@ from perdure.wire.event_json import on_json, to_json
 DEFAULTS = Settings()
 
 CommitEvery = Annotated[
-    str | None, typer.Option(metavar="K|auto", help="Supersteps between commits. Default: what the program says.", rich_help_panel="Shape")
+    str | None,
+    typer.Option(metavar="K|auto", help="Supersteps between two commits. Default: the program's commit_every.", rich_help_panel="Shape"),
 ]
 HangTimeout = Annotated[
     float,
     typer.Option(
-        help="Seconds without a job call after which a rank counts as hung; never before 20 times its longest superstep.",
+        help="A rank without a job call for this many seconds is hung, but not before 20 times its longest superstep.",
         rich_help_panel="Shape",
     ),
 ]
 UnwindTimeout = Annotated[
     float,
     typer.Option(
-        help="Seconds that a survivor of a loss may compute until its next job call, before it is restarted.",
+        help="After a loss, a surviving rank that makes no job call for this many seconds is restarted.",
         rich_help_panel="Shape",
     ),
 ]
 BestTransport = Annotated[
-    str | None, typer.Option(help="Between ranks: shared (memory), unix or tcp. Default: the engine's best.", rich_help_panel="Shape")
+    str | None,
+    typer.Option(
+        help="The transport between ranks: shared (memory), unix or tcp. Default: the fastest one of the engine.", rich_help_panel="Shape"
+    ),
 ]
 OnDivergence = Annotated[
     str,
     typer.Option(
         metavar="report|repair|stop",
-        help="When replicated items differ between ranks: tell, go back to the commit before, or end the job.",
+        help="If a replicated item differs between ranks: report it, go back to the previous commit, or stop the job.",
         rich_help_panel="Faults",
     ),
 ]
@@ -76,7 +80,7 @@ OnCrossing = Annotated[
     str,
     typer.Option(
         metavar="stop|warn",
-        help="When a message or a request crosses a commit, which a recovery from there would lose: end the job, or go on until then.",
+        help="If a message or request is in transit at a commit (a recovery would lose it): stop the job, or warn and continue.",
         rich_help_panel="Faults",
     ),
 ]
@@ -84,7 +88,7 @@ CheckRestore = Annotated[
     str,
     typer.Option(
         metavar="off|first|always",
-        help="Restore declared objects on trial and compare: at the first commit and for new classes of parts, or at every commit.",
+        help="Check that declared objects can be restored: at the first commit and for new classes of parts, or at every commit.",
         rich_help_panel="Faults",
     ),
 ]
@@ -92,41 +96,44 @@ TrackWrites = Annotated[
     bool,
     typer.Option(
         "--track-writes",
-        help="Ask the kernel which pages were written instead of comparing all (Linux 6.7). Not where a GPU, a network card (RDMA) or "
-        "io_uring writes into declared arrays by itself: such writes would be missing from the commit.",
+        help="Ask the kernel which pages were written instead of comparing all pages (Linux 6.7). Do not use it if a GPU, a network "
+        "card (RDMA) or io_uring writes into declared arrays: the commit would miss these writes.",
         rich_help_panel="Shape",
     ),
 ]
 Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="SPEC", help=GRAMMAR, rich_help_panel="Faults")]
 ReturnAfter = Annotated[
-    float | None, typer.Option(help="A lost node comes back as an empty spare after so many seconds.", rich_help_panel="Faults")
+    float | None, typer.Option(help="Start a lost node again as an empty spare after this many seconds.", rich_help_panel="Faults")
 ]
 Program = Annotated[
     str | None,
-    typer.Argument(metavar="PROGRAM.py[:function]", help="A file with `def main(job, ...)`, or with another function, or a script."),
+    typer.Argument(metavar="PROGRAM.py[:function]", help="A Python file with `def main(job, ...)`, a file and a function, or a script."),
 ]
 Module = Annotated[
-    str | None, typer.Option("-m", metavar="PACKAGE.MODULE", help="In place of a file, a module, found as `python -m` finds it.")
+    str | None, typer.Option("-m", metavar="PACKAGE.MODULE", help="Run a module instead of a file, found as `python -m` finds it.")
 ]
 Lend = Annotated[
     bool,
     typer.Option(
         "--mpi4py/--no-mpi4py",
-        help="In the program, mpi4py.MPI is perdure.MPI. Without it, a program of several ranks that imports mpi4py is refused.",
+        help="Provide perdure.MPI as mpi4py.MPI to the program. With --no-mpi4py, a program on several ranks must not import mpi4py.",
         rich_help_panel="Shape",
     ),
 ]
 LogLevel = Annotated[
-    str, typer.Option(metavar="debug|info|warning|error", help="Log to standard error from this level on.", rich_help_panel="Output")
+    str,
+    typer.Option(metavar="debug|info|warning|error", help="The lowest level that is logged to standard error.", rich_help_panel="Output"),
 ]
-LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON objects, one per line.", rich_help_panel="Output")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line.", rich_help_panel="Output")]
 Events = Annotated[
     pathlib.Path | None,
     typer.Option(
-        help="Write the events to this file or FIFO, a JSON object a line. A reader that stops holds nothing up.", rich_help_panel="Output"
+        help="Write events to this file or FIFO, one JSON object per line. A slow reader does not delay the job.", rich_help_panel="Output"
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="The last line of standard output is the report as JSON.", rich_help_panel="Output")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the report as one line of JSON, the last line of standard output.", rich_help_panel="Output")
+]
 
 
 def run_command(
@@ -166,14 +173,14 @@ def run_command(
     log_json: LogJson = False,
     as_json: AsJson = False,
 ) -> None:
-    """Runs a program on nodes that are processes of this machine, or on other machines.
+    """Run a program on nodes that are process groups of this machine, or on other machines.
 
-    What follows `--` are arguments of the program's `main`, converted by its annotations, or a script's `sys.argv`:
+    Arguments after `--` go to the program: to `main`, converted by its annotations, or to `sys.argv` of a script.
 
     `perdure run examples/heat/heat.py --ranks 4 --fault kill:node=2,superstep=35 -- --n 512 --supersteps 200`
 
-    Exit status: 0 `main` returned on every rank; 1 it failed; 2 wrong usage; 3 more was lost than the parity rebuilds.
-    A script's own status, of `sys.exit(n)` or `Abort(n)`, is passed on.
+    Exit status: 0 `main` returned on every rank; 1 the program failed; 2 wrong usage; 3 more was lost than parity can rebuild.
+    A script that calls `sys.exit(n)` or `Abort(n)` sets the exit status to n.
     """
     configure(log_level, as_json=log_json)
     program, words = chosen_program(program, module, context.args)
@@ -205,20 +212,20 @@ def run_command(
 
 
 def chosen_program(program: str | None, module: str | None, words: list[str]) -> tuple[str, list[str]]:
-    """Return what to run, and its arguments. With `-m` all words are arguments, the first one too."""
+    """Return the program to run and its arguments. With `-m`, all words are arguments, including the first one."""
     if module is not None:
         return MODULE + module, [program, *words] if program is not None else words
     if program is None:
-        raise ConfigError("name a program, such as heat.py, or a module with -m")
+        raise ConfigError("the program is missing: name a file such as heat.py, or a module with -m")
     return program, words
 
 
 def parse_interval(text: str | None) -> int | str | None:
-    """`K` or `auto`."""
+    """Parse the value of --commit-every: a number of supersteps or `auto`."""
     if text is None or text == "auto":
         return text
     if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {text!r}")
+        raise ConfigError(f"--commit-every must be a number of supersteps, at least 1, or auto, not {text!r}")
     return int(text)
 
 

@@ -17,9 +17,9 @@ def parse_settings(words: Sequence[str], hang_timeout_s: float, unwind_timeout_s
     for word in words:
         name, _, value = word.partition("=")
         if name not in names:
-            raise ConfigError(f"--setting {word}: there is no setting {name!r}; settings are {', '.join(names)}")
+            raise ConfigError(f"--setting {word}: unknown setting {name!r}; the settings are {', '.join(names)}")
         try:
             given[name] = names[name](value)
         except ValueError:
-            raise ConfigError(f"--setting {word}: {name} is a number, such as {getattr(Settings(), name):g}, not {value!r}") from None
+            raise ConfigError(f"--setting {word}: {name} must be a number, such as {getattr(Settings(), name):g}, not {value!r}") from None
     return Settings(**given)

@@ -1,4 +1,4 @@
-"""`perdure simulate`: the core under faults in virtual time. What a person types, and what they see of many runs."""
+"""The command `perdure simulate`: run the core under faults in virtual time, and print the results."""
 
 from __future__ import annotations
 
@@ -22,56 +22,58 @@ if TYPE_CHECKING:
     from perdure.sim.scale import Cost
 
 EVERY_S = 10.0
-"""Between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress if standard error is no terminal."""
 
 SCALE_HEAD = "\n".join(
     [
-        f"{'':8} {'milliseconds of core in':^41} {'messages of the':^19} {'bytes said to a':^23} {'work of the group':^25} "
+        f"{'':8} {'milliseconds of core in':^41} {'messages of the':^19} {'bytes sent to a':^23} {'work of the group':^25} "
         f"{'undisturbed':>11}",
         f"{'':8} {'orchestrator':>11} {'its step':>9} {'a member':>9} {'another':>9} {'orchestrator':^19} {'member':>11} {'another':>11} "
         f"{'':25} {'messages':>11}",
-        f"{'ranks':>8} {'':>11} {'longest':>9} {'':>9} {'':>9} {'told':>9} {'heard':>9} {'':>11} {'':>11} {'stripes':>8} {'chunks':>7} "
+        f"{'ranks':>8} {'':>11} {'longest':>9} {'':>9} {'':>9} {'sent':>9} {'received':>9} {'':>11} {'':>11} {'stripes':>8} {'chunks':>7} "
         f"{'watchers':>8} {'a second':>11}",
     ]
 )
 
 simulate = typer.Typer(
-    help="Attacks the protocol in virtual time: whole jobs with real bytes, faults at any instant, every guarantee checked at every step.",
+    help="Test the protocol in virtual time: complete jobs with real bytes, faults at any instant, all guarantees checked at every step.",
     no_args_is_help=True,
 )
 
 
 @simulate.callback()
 def _simulate() -> None:
-    """Attacks the protocol in virtual time: whole jobs with real bytes, faults at any instant, every guarantee checked at every step."""
+    """Test the protocol in virtual time: complete jobs with real bytes, faults at any instant, all guarantees checked at every step."""
 
 
 @simulate.command("faults")
 def faults_command(
-    seeds: Annotated[str, typer.Option(metavar="FROM:TO", help="Which scenarios; the second number is not included.")] = "0:1000",
-    ranks: Annotated[str, typer.Option(metavar="FROM:TO", help="Sizes of the jobs, both included.")] = "2:8",
-    parity: Annotated[str, typer.Option(metavar="FROM:TO", help="Parity chunks of their groups, both included.")] = "0:2",
-    flips: Annotated[bool, typer.Option("--flips", help="In memory in which bits change by themselves.")] = False,
-    keep_going: Annotated[bool, typer.Option(help="Do not stop at the first broken promise.")] = False,
-    shrinks: Annotated[bool, typer.Option("--shrink/--no-shrink", help="Make a failing scenario as short as can be.")] = True,
+    seeds: Annotated[str, typer.Option(metavar="FROM:TO", help="The seeds of the scenarios, without the second number.")] = "0:1000",
+    ranks: Annotated[str, typer.Option(metavar="FROM:TO", help="The numbers of ranks, both ends included.")] = "2:8",
+    parity: Annotated[str, typer.Option(metavar="FROM:TO", help="The numbers of parity chunks, both ends included.")] = "0:2",
+    flips: Annotated[bool, typer.Option("--flips", help="Add silent data corruption: bits in memory change.")] = False,
+    keep_going: Annotated[bool, typer.Option(help="Continue after the first broken guarantee.")] = False,
+    shrinks: Annotated[
+        bool, typer.Option("--shrink/--no-shrink", help="Reduce a failing scenario to the shortest one that fails in the same way.")
+    ] = True,
 ) -> None:
-    """Runs a scenario for each seed: a shape, surroundings and up to three faults, all drawn from the number.
+    """Run a scenario for each seed: a job, its environment and up to three faults, all drawn from the seed.
 
     `perdure simulate faults --seeds 0:10000 --ranks 4:64 --parity 1:3`
 
-    A broken promise is told with its name, the last moments, and the one command that runs the same schedule again.
+    For a broken guarantee, its name, the last steps and a command that repeats the same schedule are printed.
 
-    Exit status: 0 every promise was kept; 1 one was broken; 2 wrong usage.
+    Exit status: 0 all guarantees hold; 1 a guarantee is broken; 2 wrong usage.
     """
-    from perdure.sim.campaign import run_seeds  # here and below: every command would wait for the simulator
+    from perdure.sim.campaign import run_seeds  # imported here, and below: importing the simulator would delay every command
     from perdure.sim.shrink import shrink
 
     first, last = parse_range("--seeds", seeds, least=0)
     sizes, parities = parse_range("--ranks", ranks, least=1), parse_range("--parity", parity, least=0)
     if first >= last:
-        raise ConfigError(f"--seeds {seeds}: the second number is not included, so it must be greater than the first")
+        raise ConfigError(f"--seeds {seeds}: the second number must be greater than the first, because it is not included")
     if parities[1] > 3:
-        raise ConfigError(f"--parity {parity}: a group has at most 3 parity chunks")
+        raise ConfigError(f"--parity {parity}: a group has at most 3 parity chunks; use a smaller number")
     if sizes[0] <= parities[0]:
         raise ConfigError(f"--ranks {ranks}: the smallest job must have more ranks than its parity, which is {parities[0]} or more")
     tally = SimulationTally(total=last - first)
@@ -80,7 +82,7 @@ def faults_command(
         failures.append(failure)
         print(failure)
         if shrinks:
-            print(f"the same promise, with as little as it needs:\n{shrink(failure).command}")
+            print(f"the shortest scenario that breaks the same guarantee:\n{shrink(failure).command}")
         if not keep_going:
             break
     print(tally.in_words())
@@ -90,15 +92,15 @@ def faults_command(
 
 @simulate.command("replay")
 def replay_command(
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="As a failure prints it, in quotes.")],
-    lines: Annotated[int, typer.Option(help="Show so many of the last lines; 0 for all.")] = 60,
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario as printed for a failure, in quotes.")],
+    lines: Annotated[int, typer.Option(help="The number of last lines to print; 0 for all.")] = 60,
 ) -> None:
-    """Runs one scenario and tells what every machine heard and did.
+    """Run one scenario and print what every state machine received and did.
 
     `perdure simulate replay "ranks=4 parity=1 seed=7 kill:Prepared,nth=3,victim=1 orchestrator:Seal"`
 
-    A fault is kind:phase, where the phase is the name of a command, message or event; `nth=` says which one, `delay=` how many steps later,
-    `victim=` who, counted among the living. Exit status: 0 every promise was kept; 1 one was broken; 2 no scenario.
+    A fault is kind:phase; the phase is the name of a command, message or event. `nth=` chooses its n-th occurrence, `delay=` adds steps,
+    `victim=` is an index into the living nodes. Exit status: 0 all guarantees hold; 1 a guarantee is broken; 2 the scenario is invalid.
     """
     from perdure.sim.checkers import Broken
     from perdure.sim.cluster import Cluster
@@ -113,34 +115,34 @@ def replay_command(
     words = in_words(cluster.world.log)
     print("\n".join(words[-lines:] if lines else words))
     if isinstance(came, Broken):
-        print(f"broken promise: {came}")
+        print(f"broken guarantee: {came}")
         raise typer.Exit(1)
-    print(f"every promise was kept: {verdict_in_words(came)}")
+    print(f"all guarantees hold: {verdict_in_words(came)}")
 
 
 @simulate.command("scale")
 def scale_command(
-    ranks: Annotated[str, typer.Option(metavar="N,N,..", help="Sizes of the jobs, 16 or more.")] = "1000,10000",
+    ranks: Annotated[str, typer.Option(metavar="N,N,..", help="The numbers of ranks, each at least 16.")] = "1000,10000",
 ) -> None:
-    """Loses one node of a job of so many ranks, and counts what the state machines have to do for it.
+    """Simulate the loss of one node in jobs of these sizes, and count the work of the state machines.
 
     `perdure simulate scale --ranks 1000,10000,100000`
 
-    Times are of `core` alone; bytes are what the orchestrator says to one node, encoded. The last column is what it hears in a second while
-    nothing happens.
+    Times are those of `core` alone. Bytes are the encoded messages from the orchestrator to one node. The last column is the number of
+    messages that the orchestrator receives per second while there is no failure.
     """
     from perdure.sim.scale import measure
     from perdure.wire import encode
 
     sizes = [int(size) if size.isdecimal() else 0 for size in ranks.split(",")]
     if min(sizes) < 16:
-        raise ConfigError(f"--ranks is a list such as 1000,10000 of sizes from 16 on, not {ranks!r}")
+        raise ConfigError(f"--ranks must be a list of sizes of at least 16, such as 1000,10000, not {ranks!r}")
     print("\n".join([SCALE_HEAD, *(cost_in_words(measure(size, lambda message: len(encode(message)))) for size in sizes)]))
 
 
 @simulate.command("kinds")
 def kinds_command() -> None:
-    """Lists the faults that there are."""
+    """List all kinds of faults."""
     from perdure.sim.scenario import KINDS
 
     for kind, meaning in KINDS.items():
@@ -149,7 +151,7 @@ def kinds_command() -> None:
 
 @dataclass(slots=True, kw_only=True)
 class SimulationTally:
-    """How many scenarios have come to which end, shown on standard error while they run."""
+    """Counts of scenarios by their result, displayed on standard error while they run."""
 
     total: int
     done: int = 0
@@ -159,7 +161,7 @@ class SimulationTally:
     cpu_started_s: float = field(default_factory=time.process_time)
 
     def watch(self, results: Iterator[tuple[int, Verdict | Failure]]) -> Iterator[Failure]:
-        """Counts all results and passes on the failures."""
+        """Count all results and yield the failures."""
         if not sys.stderr.isatty():
             yield from self._count(results, in_lines=True)
             return
@@ -193,7 +195,7 @@ class SimulationTally:
         return bar(f"{self.done} of {self.total} scenarios", self.done / self.total, right, width=width)
 
     def in_words(self) -> str:
-        """The whole campaign for a person."""
+        """Return the counts as text."""
         minutes = (time.process_time() - self.cpu_started_s) / 60
         ends = ", ".join(f"{count} {end}" for end, count in self.ends.most_common())
         rate = self.events / max(minutes, 1e-9)
@@ -201,22 +203,22 @@ class SimulationTally:
 
 
 def cost_in_words(cost: Cost) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     times = f"{cost.orchestrator_s * 1e3:11.1f} {cost.longest_step_s * 1e3:9.1f} {cost.member_s * 1e3:9.2f} {cost.bystander_s * 1e3:9.2f}"
     messages = f"{cost.told:9d} {cost.heard:9d} {cost.member_bytes:11d} {cost.bystander_bytes:11d}"
     return f"{cost.ranks:8d} {times} {messages} {cost.stripes:8d} {cost.chunks:7d} {cost.watched:8d} {cost.words_per_s:11.0f}"
 
 
 def verdict_in_words(verdict: Verdict) -> str:
-    """How a run ended."""
+    """Return the result of a run as text."""
     end = f"{verdict.error}: {verdict.text}" if verdict.error else "the job ended with the right result"
     return f"{end}, after {verdict.generations} generations, {verdict.events} events and {verdict.virtual_s:.2f} s of virtual time"
 
 
 def parse_range(option: str, text: str, *, least: int) -> tuple[int, int]:
-    """`FROM:TO`, or one number for both."""
+    """Parse `FROM:TO`, or one number for both."""
     first, colon, last = text.partition(":")
     last = last if colon else first
     if not first.isdecimal() or not last.isdecimal() or not least <= int(first) <= int(last):
-        raise ConfigError(f"{option} is FROM:TO with {least} <= FROM <= TO, such as {least}:{least + 8}, not {text!r}")
+        raise ConfigError(f"{option} must be FROM:TO with {least} <= FROM <= TO, such as {least}:{least + 8}, not {text!r}")
     return int(first), int(last)

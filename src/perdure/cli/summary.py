@@ -1,4 +1,4 @@
-"""What a person reads when a job is over."""
+"""The report that `perdure run` prints when a job is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perdure.launch.plain import text_of
 
 
 def in_words(report: Report) -> str:
-    """The report for a person."""
+    """Return the report as text."""
     seconds = ", ".join(f"{cause} {value:.2f}" for cause, value in report.seconds.items() if value >= 0.005)
     degraded = f" (degraded: {report.why_degraded or 'nodes are missing'})" if report.degraded else ""
     lines = [
@@ -22,17 +22,17 @@ def in_words(report: Report) -> str:
     ]
     if report.links_lost:
         failed = ", ".join(f"{ranks} ({times} times)" if times > 1 else ranks for ranks, times in _links(report))
-        lines.append(f"links lost   between ranks {failed}, although both lived")
+        lines.append(f"links lost   between ranks {failed}, although both were alive")
     if report.interval:
         lines += textwrap.wrap(report.interval, 140, initial_indent="commits      ", subsequent_indent=" " * 13)
     if report.uneven:
         lines.append(f"parity       {parity_of(Imbalance(**report.uneven))}")
     lines += [f"warning      {warning}" for warning in [report.risk, *report.warnings] if warning]
     if report.engine == "threads":
-        lines.append("engine       threads: nothing was protected, and no loss would have been survived")
+        lines.append("engine       threads: no state was protected, and a loss would have ended the job")
     return "\n".join(lines)
 
 
 def _links(report: Report) -> list[tuple[str, int]]:
-    """Each pair of ranks that lost its connection, as "1 and 2", with how often."""
+    """Return each pair of ranks that lost its connection, as "1 and 2", and the number of failures."""
     return [(" and ".join(map(str, link["ranks"])), link["times"]) for link in report.links_lost]

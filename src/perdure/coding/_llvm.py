@@ -114,7 +114,7 @@ class LlvmKernel:
 
 def _address(array: Bytes) -> int:
     assert array.dtype == np.uint8
-    assert array.flags.c_contiguous, "kernels work on contiguous bytes"
+    assert array.flags.c_contiguous, "kernels need contiguous arrays of bytes"
     return int(array.__array_interface__["data"][0])
 
 

@@ -104,7 +104,7 @@ def _divergence(name: str, of_rank: dict[int, int]) -> Divergence:
 
 def whereabouts(rank: int, superstep: int, *, ended: bool) -> str:
     """Where a rank is, of two that can never meet."""
-    return f"rank {rank} {'ended its loop' if ended else 'goes on'} at superstep {superstep}"
+    return f"rank {rank} {'ended its loop' if ended else 'continues'} at superstep {superstep}"
 
 
 def disagreement(said: list[Said], *, values: bool) -> str:
@@ -117,11 +117,17 @@ def disagreement(said: list[Said], *, values: bool) -> str:
         for name in [*ours, *theirs]:
             if name not in theirs or name not in ours:
                 has, lacks = (first, other) if name in ours else (other, first)
-                return f"rank {has.rank} declares the item {name!r} and rank {lacks.rank} does not: declare the same items on all ranks"
+                return f"rank {has.rank} declares the item {name!r} but rank {lacks.rank} does not: declare the same items on all ranks"
             if ours[name].signature != theirs[name].signature:
-                return f"the item {name!r} differs in kind, dtype or global shape between rank {first.rank} and rank {other.rank}"
+                return (
+                    f"the item {name!r} differs in kind, dtype or global shape between rank {first.rank} and rank {other.rank}: "
+                    "declare it alike on all ranks"
+                )
             if values and ours[name].kind == Kind.REPLICATED and ours[name].digest != theirs[name].digest:
-                return f"the replicated item {name!r} differs between rank {first.rank} and rank {other.rank}: make it equal, or private"
+                return (
+                    f"the replicated item {name!r} differs between rank {first.rank} and rank {other.rank}: make it equal, or declare it "
+                    "with job.private"
+                )
         if first.ended_at != other.ended_at:
             return f"{whereabouts(first.rank, first.ended_at, ended=True)} and rank {other.rank} at superstep {other.ended_at}: {SAME_END}"
     return ""

@@ -69,9 +69,9 @@ def risk(groups: Sequence[Sequence[int]], home: Callable[[int], int], parity: in
     depth, count, prefix, index = min(over, key=lambda one: (*one[:2], one[3], str(one[2])))
     kind = (*domains.names, "node")[depth - 1]
     ranks = ", ".join(str(rank) for rank in groups[index] if domains.path(home(rank))[:depth] == prefix)
-    more = f" ({len(over) - 1} more like it)" if len(over) > 1 else ""
+    more = f" (and {len(over) - 1} more)" if len(over) > 1 else ""
     held = f"{kind} {prefix[-1]} holds {-count} members of group {index} (ranks {ranks})"
-    return f"{held}: its loss is more than parity {parity} gives back{more}; use more {kind}s, smaller groups or more parity"
+    return f"{held}: its loss is more than parity {parity} can rebuild{more}; use more {kind}s, smaller groups or more parity"
 
 
 def fatal_loss(groups: Sequence[Sequence[int]], home: Callable[[int], int], parity: int, domains: Domains) -> str:
@@ -83,8 +83,11 @@ def fatal_loss(groups: Sequence[Sequence[int]], home: Callable[[int], int], pari
     if not over:
         return ""
     node, ranks = min(over, key=lambda shared: (-len(shared[1]), shared[0]))
-    more = f" (so would losing {len(over) - 1} more)" if len(over) > 1 else ""
-    return f"losing node {node} would end the job: ranks {_listed(ranks)} share it, and parity {parity} rebuilds no more of a group{more}"
+    more = f" (and {len(over) - 1} more)" if len(over) > 1 else ""
+    return (
+        f"the loss of node {node} would end the job: it hosts ranks {_listed(ranks)} of one group, which parity {parity} "
+        f"cannot rebuild{more}"
+    )
 
 
 def why_degraded(groups: Sequence[Sequence[int]], home: Callable[[int], int]) -> str:
@@ -93,7 +96,7 @@ def why_degraded(groups: Sequence[Sequence[int]], home: Callable[[int], int]) ->
     if not shared:
         return ""
     node, ranks = shared[0]
-    more = f", and {len(shared) - 1} more like it" if len(shared) > 1 else ""
+    more = f", and {len(shared) - 1} more nodes likewise" if len(shared) > 1 else ""
     return f"ranks {_listed(ranks)} of one parity group share node {node}{more}"
 
 

@@ -149,12 +149,12 @@ def parse_fault(text: str, *, nodes: int, ranks: int) -> Fault:
     """Reads one fault of a job with so many nodes (spares included) and ranks. ConfigError says what is wrong, and the grammar."""
     kind, _, rest = text.partition(":")
     if kind not in _KEYS:
-        raise ConfigError(f"--fault {text}: there is no fault {kind!r}; write one of {GRAMMAR}")
+        raise ConfigError(f"--fault {text}: unknown fault {kind!r}; write one of {GRAMMAR}")
     values: dict[str, str] = {}
     for part in rest.split(",") if rest else ():
         key, equals, value = part.partition("=")
         if not equals or key not in _KEYS[kind]:
-            raise ConfigError(f"--fault {text}: {part!r} is none of {', '.join(sorted(_KEYS[kind]))}; write one of {GRAMMAR}")
+            raise ConfigError(f"--fault {text}: {part!r} is not one of {', '.join(sorted(_KEYS[kind]))}; write one of {GRAMMAR}")
         values[key] = value
     node, others = _nodes(text, values)
     fault = Fault(
@@ -178,7 +178,7 @@ def _number(text: str, values: dict[str, str], key: str) -> int:
     if key not in values:
         return -1
     if not values[key].isdecimal():
-        raise ConfigError(f"--fault {text}: {key} must be a number from 0 on, not {values[key]!r}")
+        raise ConfigError(f"--fault {text}: {key} must be a number that is not negative, not {values[key]!r}")
     return int(values[key])
 
 
@@ -204,22 +204,22 @@ def _seconds(text: str, values: dict[str, str], key: str) -> float:
 
 def _check(text: str, fault: Fault, nodes: int, ranks: int) -> None:
     if fault.phase and fault.phase not in PHASES:
-        raise ConfigError(f"--fault {text}: there is no phase {fault.phase!r}; phases are {', '.join(PHASES)}")
+        raise ConfigError(f"--fault {text}: unknown phase {fault.phase!r}; the phases are {', '.join(PHASES)}")
     if fault.where and fault.where not in WHERE:
-        raise ConfigError(f"--fault {text}: where is {', '.join(WHERE)}, not {fault.where!r}")
+        raise ConfigError(f"--fault {text}: where must be one of {', '.join(WHERE)}, not {fault.where!r}")
     if fault.phase and fault.phase not in _PHASES_OF[fault.kind]:
         raise ConfigError(f"--fault {text}: {fault.kind} has the phases {', '.join(_PHASES_OF[fault.kind])}, not {fault.phase}")
     if fault.others and (fault.kind != "kill" or len(set(fault.nodes)) < len(fault.nodes)):
-        raise ConfigError(f"--fault {text}: kill takes several nodes, each once, as in kill:node=2+5,superstep=35")
+        raise ConfigError(f"--fault {text}: only kill takes several nodes, each once, such as kill:node=2+5,superstep=35")
     if fault.has_clock:
         if fault.node >= 0 or fault.superstep >= 0 or fault.phase or fault.delay_ms:
-            raise ConfigError(f"--fault {text}: every and after go with seed only")
+            raise ConfigError(f"--fault {text}: every and after can be combined with seed only")
         return
     if fault.kind in ("process", "freeze"):
-        raise ConfigError(f"--fault {text}: say how long after the start, as in {fault.kind}:after=1.2s,seed=7")
+        raise ConfigError(f"--fault {text}: give the time after the start, such as {fault.kind}:after=1.2s,seed=7")
     what, count = ("node", nodes) if fault.kind in ("kill", "stop") else ("rank", ranks)
     target = 0 if fault.kind == "orchestrator" else max(fault.nodes, default=-1) if what == "node" else fault.rank
     if target < 0 or (fault.superstep < 0 and not fault.phase):
-        raise ConfigError(f"--fault {text}: name the {what} and the superstep; write one of {GRAMMAR}")
+        raise ConfigError(f"--fault {text}: give the {what} and the superstep; write one of {GRAMMAR}")
     if target >= count:
-        raise ConfigError(f"--fault {text}: there is no {what} {target}; this job has {what}s 0 to {count - 1}")
+        raise ConfigError(f"--fault {text}: {what} {target} does not exist; this job has {what}s 0 to {count - 1}")

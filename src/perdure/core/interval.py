@@ -93,7 +93,7 @@ def explained(choice: Choice, recovery_s: float | None, settings: Settings) -> s
         return "the job ended before a superstep was measured"
     interval_s = choice.supersteps * choice.superstep_s
     source = "seen" if choice.learnt else "configured"
-    cost = "" if recovery_s is None else f", a recovery {_seconds(recovery_s)} and the work repeated"
+    cost = "" if recovery_s is None else f", a recovery {_seconds(recovery_s)} and the repeated work"
     numbers = f"a commit costs {_seconds(choice.commit_s)}{cost}; a failure every {_seconds(choice.failure_every_s)} ({source})"
     commits, losses = expected_waste(
         interval_s=max(interval_s, 1e-9), commit_s=choice.commit_s, recovery_s=recovery_s or 0.0, failure_every_s=choice.failure_every_s
@@ -113,11 +113,13 @@ def every(supersteps: int) -> str:
 def _bound(bound: str, settings: Settings) -> str:
     match bound:
         case "overhead":
-            return f", made longer so that commits take at most {settings.commit_overhead * 100:g}% (commit_overhead)"
+            return f", lengthened so that commits take at most {settings.commit_overhead * 100:g}% (commit_overhead)"
         case "loss":
-            return f", cut to {_seconds(settings.commit_interval_max_s)}, the work that may be lost (commit_interval_max_s)"
+            return (
+                f", shortened to {_seconds(settings.commit_interval_max_s)}, the maximum of work that may be lost (commit_interval_max_s)"
+            )
         case "growth":
-            return f", not reached: an interval is at most {GROWTH} times the one before"
+            return f", not reached: an interval is at most {GROWTH} times the previous one"
         case "superstep":
             return ", less than a superstep"
         case _:

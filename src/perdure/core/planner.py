@@ -122,7 +122,7 @@ def next_plan(
     if lost:
         return lost
     if held.are_none and not homes_answer:
-        return Lost(ranks=missing, text="every node was lost that could tell what was committed last: start the job again")
+        return Lost(ranks=missing, text="all nodes that recorded the last commit were lost: start the job again")
     if missing and not seats and not spares:
         return Lost(ranks=missing, text="no node is left: start the job again with more --spares")
     homes = seating.place(plan, missing, seats, spares, domains, ranks_per_node)
@@ -216,10 +216,10 @@ def _undecodable(plan: Plan, base: Label, held: Holdings) -> Lost | None:
     names = {
         f"rank {_listed(gone)} was lost": len(gone) == 1,
         f"ranks {_listed(gone)} of one parity group were lost together": len(gone) > 1,
-        f"memory of rank {_listed(wrong)} was not rebuilt, or does not have its digest": bool(wrong),
+        f"the data of rank {_listed(wrong)} was not rebuilt yet or is corrupt": bool(wrong),
     }
     text = (
-        f"{', '.join(name for name, holds in names.items() if holds)}, and the parity rebuilds at most {plan.parity} of a group; "
+        f"{', '.join(name for name, holds in names.items() if holds)}, but parity rebuilds at most {plan.parity} of a group; "
         f"the last committed superstep was {_step(base)}. Use --parity {need} (in groups of more than {need} ranks)"
     )
     return Lost(ranks=gone or wrong, text=text)
@@ -229,7 +229,7 @@ def _without_replicated(base: Label, held: Holdings) -> Lost | None:
     """Replicated items are copied: one rank with the right bytes is enough, and there must be one."""
     if held.has_replicated(base):
         return None
-    text = f"the replicated items of {_step(base)} are right on no rank that is left: start the job again"
+    text = f"the replicated items of {_step(base)} are corrupt on all remaining ranks: start the job again"
     return Lost(ranks=held.missing, text=text)
 
 

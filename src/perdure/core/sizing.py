@@ -116,19 +116,20 @@ def _reason(job: Circumstances, best: _Candidate, spread: list[_Candidate], fitt
     odds = f"{best.risk:.2g}" if best.risk else "0"
     state = "a state that fills the node" if job.state_bytes is None else f"a state of {_size(job.state_bytes)}"
     why = [
-        f"{best.size} ranks a group: memory {best.factor:.2f} times the state; with {days:.3g} days between a node's failures and {state}, "
-        f"rebuilt in {best.window_s:.3g} s, a loss is more than parity {job.parity} gives back with a chance of {odds}"
+        f"{best.size} ranks per group: memory {best.factor:.2f} times the state; with {days:.3g} days between a node's failures "
+        f"and {state}, "
+        f"rebuilt in {best.window_s:.3g} s, a loss exceeds parity {job.parity} with probability {odds}"
     ]
     if not best.fits:
-        why.append(f"no group size fits {_size(job.node_bytes)} a node: use more nodes, or less parity")
+        why.append(f"no group size fits into {_size(job.node_bytes)} per node: use more nodes, or less parity")
     elif len(fitting) < len(spread):
-        why.append(f"smaller groups do not fit {_size(job.node_bytes)} a node")
+        why.append(f"smaller groups do not fit into {_size(job.node_bytes)} per node")
     if best.risk > RISK_MAX:
-        why.append(f"no size that fits has a chance of {RISK_MAX:g} or less: use more parity")
+        why.append(f"no size that fits has a probability of {RISK_MAX:g} or less: use more parity")
     elif len(safe) < len(fitting):
         why.append(f"in groups of {min(one.size for one in fitting if one not in safe)} or more it is above {RISK_MAX:g}")
     elif best is not safe[-1]:
-        why.append("larger groups save hardly any memory")
+        why.append("larger groups save little memory")
     return "; ".join(why)
 
 

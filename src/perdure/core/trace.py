@@ -125,7 +125,7 @@ def replay(lines: Iterable[str]) -> list[ReplayDifference]:
             machine = _machine(what)
             continue
         if machine is None:
-            raise ValueError("a trace begins with the birth of its machine")
+            raise ValueError("a trace must begin with the creation of its state machine")
         answer = tuple(_take(machine, what))
         if answer != what.commands:
             differences.append(ReplayDifference(number=number, step=what, answer=answer))
@@ -196,7 +196,7 @@ def _value(plain: Any) -> Any:
         return plain
     if "type" in plain:
         if plain["type"] not in _TYPES:
-            raise ValueError(f"a trace knows no {plain['type']!r}")
+            raise ValueError(f"unknown type {plain['type']!r} in a trace")
         return _TYPES[plain["type"]](**{name: _value(one) for name, one in plain.items() if name != "type"})
     if "enum" in plain:
         return _TYPES[plain["enum"]](plain["value"])

@@ -120,7 +120,7 @@ class HostsEngine:
             ConfigError: a host has no address, or two values for a label, or the shell no place for a host.
         """
         if not any("{host}" in word for word in shell):
-            raise ConfigError(f"the shell {shlex.join(shell)!r} does not say where the host stands: write {{host}} in its place")
+            raise ConfigError(f"--shell must contain {{host}}, but it is {shlex.join(shell)!r}")
         self._command, self._python = tuple(shell), python
         self._hosts = [_host(text.split()[0]) for text in hosts]
         labels = [labels_of(text) for text in hosts]
@@ -175,7 +175,7 @@ class HostsEngine:
             child = subprocess.Popen([*words, command], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True)
         except OSError as error:
             ours.close()
-            self._post(StartRefused(node=node, reason=f"cannot start the shell to {host}, {words[0]}: {error.strerror}"))
+            self._post(StartRefused(node=node, reason=f"cannot start the shell {words[0]} for the host {host}: {error.strerror}"))
             return
         finally:
             theirs.close()
@@ -249,9 +249,9 @@ def _host(text: str) -> tuple[str, str]:
     try:
         found = number_of(known)
     except OSError as error:
-        raise ConfigError(f"the host {known!r} has no address ({error.strerror}): write it as {name}=ADDRESS") from error
+        raise ConfigError(f"the host {known!r} has no address ({error.strerror}): write {name}=ADDRESS") from error
     if ipaddress.ip_address(found.partition("%")[0]).is_loopback:
-        raise ConfigError(f"the host {known!r} is {found} here, which means another machine on each: write it as {name}=ADDRESS")
+        raise ConfigError(f"the host {known!r} is {found} here, which is a different machine on each host: write {name}=ADDRESS")
     return name, found
 
 
@@ -280,10 +280,10 @@ def labels_of(host: str) -> dict[str, str]:
         label, _, value = word.partition("=")
         if not label or not value or _is_address(value):
             raise ConfigError(
-                f"{word!r} after the host {name} is no label NAME=VALUE; another host goes on a line of its own, or after a comma"
+                f"{word!r} after the host {name} is not a label NAME=VALUE; write another host on its own line, or after a comma"
             )
         if found.setdefault(label, value) != value:
-            raise ConfigError(f"the host {name} has two values for the label {label!r}, {found[label]} and {value}: give it one")
+            raise ConfigError(f"the host {name} has two values for the label {label!r}, {found[label]} and {value}: give it only one")
     return found
 
 

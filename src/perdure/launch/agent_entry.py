@@ -68,7 +68,7 @@ def run(entry: Entry) -> None:
     try:
         listener = listen(config.address)
     except OSError as error:
-        text = f"node {config.node} cannot listen at {host_of(config.address)}: {error.strerror}; is that an address of its host?"
+        text = f"node {config.node} cannot listen at {host_of(config.address)}: {error.strerror}; use an address of its host"
         control.send(ProgramJudged(error="ConfigError", text=text))
         return
     injector = Injector(config.faults, spent, control.fileno(), node=config.node)

@@ -26,7 +26,7 @@ def domains_of(names: Sequence[str], labels: Labels, nodes: int) -> Domains:
     kinds = _kinds(names)
     for node in labels:
         if not 0 <= node < nodes:
-            raise ConfigError(f"a label names node {node}, and this job has nodes 0 to {nodes - 1}: see --ranks and --spares")
+            raise ConfigError(f"a label names node {node}, but this job has nodes 0 to {nodes - 1}: see --ranks and --spares")
     known = sorted({name for node in labels for name in labels[node]})
     for kind in kinds:
         if kind not in known:
@@ -41,9 +41,9 @@ def domains_of(names: Sequence[str], labels: Labels, nodes: int) -> Domains:
 def _kinds(names: Sequence[str]) -> tuple[str, ...]:
     kinds = tuple(names)
     if len(set(kinds)) < len(kinds) or "" in kinds:
-        raise ConfigError(f"--failure-domains {','.join(kinds)}: name each kind once, the outermost first, as in rack,node")
+        raise ConfigError(f"--failure-domains {','.join(kinds)}: name each kind once, the outermost first, such as rack,node")
     if NODE in kinds[:-1]:
-        raise ConfigError(f"--failure-domains {','.join(kinds)}: node is the innermost, so it is written last")
+        raise ConfigError(f"--failure-domains {','.join(kinds)}: node is the innermost domain, so write it last")
     return kinds[:-1] if kinds[-1:] == (NODE,) else kinds
 
 
@@ -54,7 +54,9 @@ def joined(*several: Labels) -> dict[int, dict[str, str]]:
         for node, given in labels.items():
             for name, value in given.items():
                 if found.setdefault(node, {}).setdefault(name, value) != value:
-                    raise ConfigError(f"node {node} has two values for the label {name!r}, {found[node][name]} and {value}: give it one")
+                    raise ConfigError(
+                        f"node {node} has two values for the label {name!r}, {found[node][name]} and {value}: give it only one"
+                    )
     return found
 
 
@@ -67,7 +69,7 @@ def _parse_label(word: str) -> dict[int, dict[str, str]]:
     node, colon, label = word.partition(":")
     name, equals, value = label.partition("=")
     if not (colon and equals and node.isdecimal() and name and value):
-        raise ConfigError(f"--node-label {word}: write NODE:NAME=VALUE, as in 0:rack=a")
+        raise ConfigError(f"--node-label {word}: write NODE:NAME=VALUE, such as 0:rack=a")
     return {int(node): {name: value}}
 
 

@@ -34,12 +34,12 @@ RC: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 PARTS: Final = {"mpi4py.util.pkl5": "pkl5.py", "mpi4py.util.dtlib": "dtlib.py", "mpi4py.run": "run.py", "mpi4py.typing": "typing.py"}
 """Module -> its file in `perdure/lent`."""
 REFUSED: Final = {
-    "mpi4py.futures": "it needs intercommunicators; let rank 0 send tasks to the other ranks, or use concurrent.futures in a rank",
-    "mpi4py.util.pool": "it needs intercommunicators; let rank 0 send tasks to the other ranks, or use multiprocessing.pool in a rank",
-    "mpi4py.util.sync": "its counters and locks need one-sided communication; let one rank answer messages",
+    "mpi4py.futures": "it needs intercommunicators; send tasks from rank 0 to the other ranks, or use concurrent.futures in a rank",
+    "mpi4py.util.pool": "it needs intercommunicators; send tasks from rank 0 to the other ranks, or use multiprocessing.pool in a rank",
+    "mpi4py.util.sync": "its counters and locks need one-sided communication; use one rank that answers messages",
 }
 """Module -> why there is none, and what to do."""
-WITHOUT_MPI4PY: Final = {"mpi4py.bench": "install mpi4py, whose benchmarks run here too, or measure with `perdure bench comm`"}
+WITHOUT_MPI4PY: Final = {"mpi4py.bench": "install mpi4py, whose benchmarks run with perdure too, or use `perdure bench comm`"}
 """Module -> what to do where mpi4py is not installed."""
 _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
@@ -71,17 +71,17 @@ class Finder(importlib.abc.Loader):
             if name == "mpi4py.MPI" and self._size > 1:
                 raise UsageError(
                     f"the program imports mpi4py, so with --no-mpi4py it would run as {self._size} jobs of size 1; "
-                    "leave --no-mpi4py out, or write from perdure import MPI"
+                    "omit --no-mpi4py, or write from perdure import MPI"
                 )
             return None
         if name in REFUSED:
-            raise ImportError(f"{name} is not in perdure: {REFUSED[name]}", name=name)
+            raise ImportError(f"perdure does not support {name}: {REFUSED[name]}", name=name)
         if name in PARTS:
             return importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parents[1] / "lent" / PARTS[name])
         if name == "mpi4py.MPI":
             return importlib.machinery.ModuleSpec(name, self)
         if name in WITHOUT_MPI4PY and not _installed(self):
-            raise ImportError(f"{name} is not in perdure: {WITHOUT_MPI4PY[name]}", name=name)
+            raise ImportError(f"perdure does not provide {name}: {WITHOUT_MPI4PY[name]}", name=name)
         if name in ("mpi4py", "mpi4py.util") and not _installed(self):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
@@ -115,12 +115,14 @@ class Options(types.ModuleType):
         """Set options. TypeError: there is no such one."""
         for option, value in options.items():
             if option not in RC:
-                raise TypeError(f"there is no option mpi4py.rc.{option}: there are {', '.join(RC)}")
+                raise TypeError(f"unknown option mpi4py.rc.{option}: the options are {', '.join(RC)}")
             setattr(self, option, value)
 
 
 def _get_include() -> NoReturn:
-    raise NotImplementedError("mpi4py.get_include is not in perdure: there are no headers of C; install mpi4py to build against it")
+    raise NotImplementedError(
+        "perdure does not provide mpi4py.get_include, because it has no C headers; install mpi4py to build against it"
+    )
 
 
 def read_options(rc: Any) -> None:

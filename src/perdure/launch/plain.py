@@ -26,7 +26,7 @@ def text_of(value: Any) -> str:
     try:
         return str(value)
     except Exception as error:  # the program's own method, or an integer of more digits than Python writes
-        return f"<{type(value).__name__}: its text cannot be made: {error}>"
+        return f"<{type(value).__name__}: its repr failed: {error}>"
 
 
 def _plain(value: Any) -> Any:

@@ -115,7 +115,7 @@ def plan(
         if not seen:
             raise
     if all(item.name.startswith("__") for one in seen for item in one.offer.items):
-        raise UsageError("the program declares nothing, so nothing would be protected: see job.sharded and job.private")
+        raise UsageError("the program declares no item, so no state would be protected: see job.sharded and job.private")
     reason = ""
     if group_size == AUTO:
         state_bytes = max(one.offer.coded_bytes for one in seen)

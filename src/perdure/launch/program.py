@@ -87,7 +87,7 @@ def describe(main: Callable[..., Any] | str, arguments: Mapping[str, Any] | None
     if not colon or not path:
         path, function = main, ""
     if not pathlib.Path(path).is_file():
-        raise UsageError(f"there is no program {path!r}: name a Python file, such as heat.py or heat.py:main")
+        raise UsageError(f"the program {path!r} does not exist: name a Python file, such as heat.py or heat.py:main")
     return Program(
         path=str(pathlib.Path(path).resolve()), function=function, raw=options, words=words, arguments=values, lends=lends
     )  # fmt: skip
@@ -183,9 +183,9 @@ def _spec_of(module: str) -> importlib.machinery.ModuleSpec:
         if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(f"{module}.__main__")
     except Exception as error:
-        raise UsageError(f"-m {module}: a package that it is in cannot be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"-m {module}: its package cannot be imported: {type(error).__name__}: {error}") from error
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        raise UsageError(f"there is no module {module!r} in Python source to run with -m: name one that `python -m` finds from this folder")
+        raise UsageError(f"-m {module}: no such module in Python source; name a module that `python -m` finds from this folder")
     return spec
 
 
@@ -222,7 +222,7 @@ def parse_arguments(words: Sequence[str]) -> dict[str, str | bool]:
         elif name:
             result[name], name = word, ""
         else:
-            raise UsageError(f"{word!r}: arguments of the program are written --name value, after --")
+            raise UsageError(f"{word!r} is not valid: write arguments of the program as --name value, after --")
     return result
 
 
@@ -234,7 +234,7 @@ def _import(path: pathlib.Path, package: str, spec: importlib.machinery.ModuleSp
     name = spec.name if spec else f"perdure_program_{path.stem}"
     spec = spec or importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path.name} is no Python file")
+        raise UsageError(f"{path.name} is not a Python file: name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     if package and spec.parent != package:
         module.__package__, module.__spec__ = package, None
@@ -263,7 +263,7 @@ def convert_arguments(function: Callable[..., Any], raw: Mapping[str, str | bool
         try:
             result[name] = _convert(hint, text)
         except (ValueError, KeyError) as error:
-            raise UsageError(f"--{option}: {text!r} is no {getattr(hint, '__name__', hint)} ({error})") from None
+            raise UsageError(f"--{option}: {text!r} is not a valid {getattr(hint, '__name__', hint)} ({error})") from None
     return result
 
 
@@ -323,7 +323,7 @@ def _convert(hint: Any, text: str | bool) -> Any:
             else {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
         )
     if isinstance(text, bool):
-        return _refuse("it needs a value")
+        return _refuse("a value is missing")
     if origin in (list, tuple):
         return origin(_convert(inner[0] if inner else str, part) for part in text.split(","))
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -337,7 +337,7 @@ def _first_that_fits(hints: list[Any], text: str | bool) -> Any:
             return _convert(hint, text)
         except (ValueError, KeyError):
             continue
-    return _refuse("none of its types fits")
+    return _refuse("no type of the annotation fits")
 
 
 def _refuse(why: str) -> typing.NoReturn:
@@ -350,4 +350,6 @@ def _check_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> N
     try:
         signature.bind(None, **arguments)
     except TypeError as error:
-        raise UsageError(f"main cannot be called so: {error}; it takes the job, and {_list(_parameters(function))}") from None
+        raise UsageError(
+            f"main cannot be called with these arguments: {error}; it takes the job, and {_list(_parameters(function))}"
+        ) from None

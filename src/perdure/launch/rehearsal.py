@@ -81,7 +81,7 @@ def rehearse(
     tell("undisturbed")
     expected, report = _recorded(main, commit_every, (), watch, options)
     if report.supersteps < 2:
-        raise ConfigError(f"a rehearsal needs a program of at least 2 supersteps, and this one has {report.supersteps}")
+        raise ConfigError(f"a rehearsal needs a program with at least 2 supersteps, but this one has {report.supersteps}")
     dice, homes = random.Random(seed), _homes(options)
     result = Rehearsal()
     for number in range(rehearsals):
@@ -99,7 +99,7 @@ def rehearse(
         result.commits += len(expected.keys() & found.keys())
         result.difference = first_difference(expected, found, fault)
         if result.difference is None and in_text(again.result) != in_text(report.result):
-            result.error = f"after {fault} all items are the same, and yet main returned something else"
+            result.error = f"after {fault} all items are equal, but the results of main differ"
         if not result.recovers:
             return result
     return result

@@ -33,7 +33,7 @@ from perdure.core.settings import Settings
 from perdure.launch.plain import plain
 
 NO_LOOP = (
-    "the program declares items and ran no superstep, so a loss would have started it again from the top: "
+    "the program declares items but ran no superstep, so after a loss it would have started from the beginning: "
     "put its work into `for superstep in job.supersteps(count):`"
 )
 CAUSES = ("compute", "protect", "detect", "reform", "rebuild", "replay")
@@ -256,10 +256,10 @@ class Account:
             recoveries = report.losses + self._links.total()
             recovery_s = trouble_s / recoveries if recoveries else None
             why = explained(Choice(**report.interval_numbers), recovery_s, self._settings)
-            report.interval = f"{self._commits} of them; the last choice was {why}"
+            report.interval = f"{self._commits} commits; the last chosen interval was {why}"
             report.interval_numbers = {**report.interval_numbers, "recovery_s": recovery_s}
         elif len(self._positions) == 2:
-            report.interval = f"{every(self._positions[1] - self._positions[0])}, as was asked for"
+            report.interval = f"{every(self._positions[1] - self._positions[0])}, as requested"
 
     def _on_finished(self, t: float) -> None:
         self._end_replay(t)

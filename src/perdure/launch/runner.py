@@ -36,7 +36,7 @@ from perdure.wire.event_json import typed
 __all__ = ["Report", "run"]
 ENGINES: Final = ("local", "threads")
 DEFAULTS: Final = Settings()
-ALONE: Final = "one rank, so parity is 0: a crash of its process is survived, the loss of its node ends the job"
+ALONE: Final = "the job has one rank, so parity is 0: it survives a crash of its process, but the loss of its node ends the job"
 
 
 def run(
@@ -116,7 +116,7 @@ def run(
         EngineFailed: the processes could not be started or kept.
     """
     if isinstance(engine, str) and engine not in ENGINES:
-        raise ConfigError(f"the engine is {' or '.join(ENGINES)}, not {engine!r}")
+        raise ConfigError(f"the engine must be {' or '.join(ENGINES)}, not {engine!r}")
     chosen = LocalEngine() if isinstance(engine, str) else engine
     name = engine if isinstance(engine, str) else engine.name
     settings = settings or DEFAULTS
@@ -141,7 +141,7 @@ def run(
 
     if engine == "threads":
         if faults or return_after_s is not None:
-            raise ConfigError("the engine threads survives no fault: leave --fault and --return-after out, or use --engine local")
+            raise ConfigError("the engine threads survives no fault: omit --fault and --return-after, or use --engine local")
         account.report.result = run_threads(
             main, arguments, raw_arguments, parameters=parameters, settings=settings, on_event=take, lends=lend_mpi4py
         )  # fmt: skip
@@ -163,7 +163,8 @@ def run(
     )  # fmt: skip
     if chosen.capabilities.nodes_max is not None and spec.nodes > chosen.capabilities.nodes_max:
         raise ConfigError(
-            f"{spec.nodes} nodes are needed ({spec.spares} of them spares), and there are {chosen.capabilities.nodes_max} hosts: name more"
+            f"the job needs {spec.nodes} nodes ({spec.spares} of them spares), but there are only {chosen.capabilities.nodes_max} hosts: "
+            "name more"
         )
     ending = Supervisor(spec, chosen, take).run()
     error = error_of(ending)
@@ -179,7 +180,7 @@ def _result(pickled: bytes) -> Any:
         return pickle.loads(pickled)
     except Exception as error:
         raise UsageError(
-            f"the job is over, and what main returned cannot be loaded here ({type(error).__name__}: {error}): return plain values"
+            f"the job is over, but the result of main cannot be loaded here ({type(error).__name__}: {error}): return plain values"
         ) from error
 
 
@@ -189,11 +190,9 @@ def _transport(wanted: str | None, engine: Engine) -> Kind:
     if wanted is None:
         return transports[0]
     if wanted not in BETWEEN_PROCESSES:
-        raise ConfigError(f"the transport is shared, unix or tcp, not {wanted!r}")
+        raise ConfigError(f"the transport must be shared, unix or tcp, not {wanted!r}")
     if wanted not in engine.capabilities.transports:
-        raise ConfigError(
-            f"the transport between nodes of the engine {engine.name} is {' or '.join(engine.capabilities.transports)}, not {wanted!r}"
-        )
+        raise ConfigError(f"the engine {engine.name} supports the transport {' or '.join(engine.capabilities.transports)}, not {wanted!r}")
     return wanted
 
 
@@ -203,20 +202,20 @@ def check_parameters(parameters: RankParameters, ranks: int) -> None:
     if ranks < 1:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")
     if parameters.check_restore not in CHECK_RESTORE:
-        raise ConfigError(f"--check-restore is {', '.join(CHECK_RESTORE)}, not {parameters.check_restore!r}")
+        raise ConfigError(f"--check-restore must be one of {', '.join(CHECK_RESTORE)}, not {parameters.check_restore!r}")
     if (isinstance(commit_every, str) and commit_every != "auto") or (isinstance(commit_every, int) and commit_every < 1):
-        raise ConfigError(f"--commit-every is a number of supersteps from 1 on, or auto, not {commit_every}")
+        raise ConfigError(f"--commit-every must be a number of supersteps, at least 1, or auto, not {commit_every}")
 
 
 def check_settings(settings: Settings) -> None:
     """ConfigError: one of them cannot be."""
     if settings.on_divergence not in ON_DIVERGENCE:
-        raise ConfigError(f"--on-divergence is {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
+        raise ConfigError(f"--on-divergence must be one of {', '.join(ON_DIVERGENCE)}, not {settings.on_divergence!r}")
     if settings.on_crossing not in ON_CROSSING:
-        raise ConfigError(f"--on-crossing is {' or '.join(ON_CROSSING)}, not {settings.on_crossing!r}")
+        raise ConfigError(f"--on-crossing must be {' or '.join(ON_CROSSING)}, not {settings.on_crossing!r}")
     check_level(settings.log_level)
     if settings.memory not in MEMORY_MODES:
-        raise ConfigError(f"--memory is {' or '.join(MEMORY_MODES)}, not {settings.memory!r}")
+        raise ConfigError(f"--memory must be {' or '.join(MEMORY_MODES)}, not {settings.memory!r}")
     for name in ("scrub_bytes_per_s", "kernel_helpers"):
         if getattr(settings, name) < 0:
             raise ConfigError(f"{name} must be 0 or more, not {getattr(settings, name)}")

@@ -55,7 +55,7 @@ class Script:
         """Run the script to its end, and then what it registered with `atexit`."""
         if not self.protected and job.rank == 0 and job.generation == 1:
             name = os.path.basename(self.path)
-            print(f"perdure: {name} declares no state, so it is unprotected: a loss starts it again from the top", file=sys.stderr)
+            print(f"perdure: {name} declares no state, so it is not protected: after a loss it starts from the beginning", file=sys.stderr)
         module = self._module()
         sys.argv = [self.path, *self.words]
         if threading.current_thread() is not threading.main_thread():
@@ -80,7 +80,7 @@ class Script:
         except SystemExit as end:
             status = status_of(end)
             if status:
-                raise ProgramExited(f"the program on rank {rank} ended itself with exit status {status}") from None
+                raise ProgramExited(f"the program exited on rank {rank} with exit status {status}") from None
 
 
 def status_of(end: SystemExit) -> int:
@@ -121,7 +121,7 @@ def has_job_main(tree: ast.Module, name: str) -> bool:
         return False
     if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef):
         raise UsageError(
-            f"the first parameter of main in {name}, line {found.lineno}, is not job, and the file does not call main: "
+            f"the first parameter of main in {name}, line {found.lineno}, is not named job, and the file does not call main: "
             f"write def main(job, ...), or name the function as {name}:main"
         )
     return True
@@ -181,7 +181,7 @@ class _SpentInput:
     """Standard input of a later generation, when it was a pipe."""
 
     def __getattr__(self, name: str) -> Any:
-        raise UsageError("standard input was a pipe, which cannot be read again after a recovery: redirect it from a file")
+        raise UsageError("standard input is a pipe, which cannot be read again after a recovery: redirect it from a file")
 
     def __iter__(self) -> Iterator[str]:
         return self.__getattr__("readline")  # type: ignore[no-any-return]

@@ -33,11 +33,11 @@ def shape_of(
     smallest = ranks // -(-ranks // max(size, 1))
     if size < 1 or smallest <= parity:
         raise ConfigError(
-            f"--parity {parity} needs parity groups of more than {parity} ranks, and {ranks} ranks in groups of up to {size} make one of "
-            f"{smallest}: use a smaller --parity, or more ranks"
+            f"--parity {parity} needs parity groups of more than {parity} ranks, but {ranks} ranks in groups of up to {size} give a group "
+            f"of {smallest}: use a smaller --parity, or more ranks"
         )
     if smallest - parity > 32 or -(-ranks // -(-ranks // size)) - parity > 32:
-        raise ConfigError(f"--group-size {size}: a group may have at most 32 ranks more than parity chunks")
+        raise ConfigError(f"--group-size {size} is too large: use at most --parity + 32, which is {parity + 32}")
     return JobShape(ranks=ranks, ranks_per_node=ranks_per_node, group_size=size, parity=parity, domains=domains)
 
 

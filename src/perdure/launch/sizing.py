@@ -19,7 +19,7 @@ def fixed_size(group_size: int | str | None) -> int | None:
     """The size that was asked for; None: the default, or one that is chosen. ConfigError: it is neither a number nor "auto"."""
     if isinstance(group_size, str):
         if group_size != AUTO:
-            raise ConfigError(f"--group-size is a number of ranks or auto, not {group_size!r}")
+            raise ConfigError(f"--group-size must be a number of ranks or auto, not {group_size!r}")
         return None
     return group_size
 

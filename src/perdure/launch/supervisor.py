@@ -183,7 +183,7 @@ class Supervisor:
             try:
                 message = control_lines.from_node(line)
             except WireError as error:
-                raise InternalError(f"node {node} has sent {error}: is the same version of perdure installed there?") from error
+                raise InternalError(f"node {node} sent {error}: install the same version of perdure there") from error
             if isinstance(message, msg.FaultStruck) and not self._shares_memory:
                 message = replace(message, at=time.monotonic())  # the clock of another machine has another zero
             self._take(ev.NodeReported(agent=agent, message=message))
@@ -193,7 +193,7 @@ class Supervisor:
             try:
                 message = control_lines.from_orchestrator(line)
             except WireError as error:
-                raise InternalError(f"the orchestrator has sent {error}: please report this") from error
+                raise InternalError(f"the orchestrator sent {error}: please report this") from error
             self._take(ev.OrchestratorReported(orchestrator=number, message=message))
         if is_within_message:
             self._take(ev.OrchestratorPartReceived(orchestrator=number))

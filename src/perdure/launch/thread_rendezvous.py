@@ -175,7 +175,7 @@ class ThreadMonitor:
     def abort(self, error: ProgramExited) -> NoReturn:
         """See `Monitor.abort`."""
         self._fail(error)
-        raise GenerationRevoked("the program has ended the job")
+        raise GenerationRevoked("the program called Abort")
 
     def suspect(self, rank: int) -> None:
         """Its thread has ended, which is known."""
@@ -260,7 +260,7 @@ class ThreadSession:
             self._rendezvous.commit(superstep, mine)
 
     def base_is_wrong(self) -> NoReturn:
-        raise InternalError("without recoveries there is no base")
+        raise InternalError("the engine threads has no recoveries, so a rank has no base label")
 
     def superstep_reached(self, superstep: int, count: int | None) -> None:
         self.check()

@@ -166,7 +166,7 @@ class _Threads:
         limit_s = self._settings.deadlock_timeout_s
         if now - self._moved_at >= limit_s:
             where = "; ".join(f"rank {rank} in {call}" for rank, call in enumerate(calls))
-            self._fail(Deadlock(f"no message has moved for {limit_s:g} s and every rank waits: {where}"))
+            self._fail(Deadlock(f"all ranks wait and no message moved for {limit_s:g} s: {where}"))
 
     def _stop(self) -> None:
         """No rank runs any more, unless it does nothing but compute in code that is not Python."""

@@ -18,9 +18,9 @@ def from_numpy_dtype(dtype: Any) -> Datatype:
     """Return a new datatype for the elements of a dtype. ValueError: it has objects, or another byte order."""
     kind = np.dtype(dtype)
     if kind.hasobject:
-        raise ValueError(f"{kind}: objects of Python have no MPI datatype")
+        raise ValueError(f"{kind}: Python objects have no MPI datatype")
     if not kind.isnative:
-        raise ValueError(f"{kind}: another byte order has no MPI datatype")
+        raise ValueError(f"{kind}: a foreign byte order has no MPI datatype")
     if kind.subdtype is not None:
         base, shape = kind.subdtype
         one = from_numpy_dtype(base)

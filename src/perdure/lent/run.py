@@ -27,7 +27,7 @@ def run_command_line(args: Sequence[str] | None = None) -> None:
     first, *rest = words
     if first in ("-m", "-c"):
         if not rest:
-            sys.exit(f"{first} needs an argument\n{USAGE}")
+            sys.exit(f"the option {first} needs an argument\n{USAGE}")
         what, *rest = rest
     sys.argv[:] = [first, *rest]
     if first == "-m":

@@ -61,7 +61,7 @@ class ChunkWriter:
             if not self._vault.still_holds(self._rank, self._label, self._held):
                 raise LinkDown(f"{self._label} of rank {self._rank} was given up while it was written")
             if self._held.writers.get(self._position) is not self._mark:
-                raise LinkDown(f"chunk {self._position} of rank {self._rank} is brought by another now")
+                raise LinkDown(f"chunk {self._position} of rank {self._rank} is written by another agent now")
             if self._position not in self._held.complete:
                 place = self._view[start : start + len(piece)]
                 if len(self._view) >= STREAM_BYTES:

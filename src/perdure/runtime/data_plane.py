@@ -136,7 +136,7 @@ class DataPlane:
                     logger.info("%s of %s for rank %d: the link to rank %d failed: %s", name, needed_by, rank, other, error)
                     self._post(ev.LinkFailed(generation=plan.generation, rank=rank, other=other, label=needed_by))
             except (ConfigError, MemoryError) as error:
-                self._post(ev.NoMemory(rank=rank, text=str(error) or "no memory left to work in"))
+                self._post(ev.NoMemory(rank=rank, text=str(error) or "no memory is available for buffers"))
             finally:
                 task.close()
 

@@ -31,7 +31,7 @@ def grow(fd: int, nbytes: int) -> Bytes:
     """The memory file as (>= nbytes,) uint8; it grows if need be. ConfigError when there is no memory."""
     size, wanted = os.fstat(fd).st_size, _pages(nbytes)
     if wanted > size and wanted - size > available_bytes():  # the kernel would sooner kill a process than refuse it
-        raise ConfigError(f"no memory for a snapshot of {wanted} bytes: there are {available_bytes()} to spare")
+        raise ConfigError(f"not enough memory for a snapshot of {wanted} bytes: only {available_bytes()} bytes are available")
     mapped = map_file(fd, max(size, wanted))
     while size < wanted:
         size += _append(fd, mapped, size)

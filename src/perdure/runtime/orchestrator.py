@@ -50,7 +50,7 @@ def await_turn(control: ControlStream) -> Turn:
         messages = _received(control)
     begin, *received = messages
     if not isinstance(begin, BeginRound):
-        raise InternalError(f"the first message of the supervisor is {begin}: please report this")
+        raise InternalError(f"the supervisor's first message is {begin}: please report this")
     return Turn(begin=begin, received=received)
 
 
@@ -138,5 +138,5 @@ class OrchestratorProcess:
     def _obey(self, messages: list[ToOrchestrator]) -> None:
         for message in messages:
             if isinstance(message, BeginRound):
-                raise InternalError(f"the supervisor has sent {message} again: please report this")
+                raise InternalError(f"the supervisor sent {message} twice: please report this")
             self._step(message)

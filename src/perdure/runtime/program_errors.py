@@ -39,8 +39,8 @@ def reentry_hint(error: BaseException, generation: int, superstep: int) -> str:
     if generation == 1 or superstep >= 0 or isinstance(error, PerdureError):
         return ""
     return (
-        f"main was entered again after a loss, in generation {generation}: what it does before its loop must be repeatable, also in a "
-        "process that has done it before"
+        f"main was entered again after a loss, in generation {generation}: the code before its loop must be repeatable, even in the "
+        "same process"
     )
 
 

@@ -204,7 +204,7 @@ class Vault:
         """Chunk `position` (data t, or d + p) that `rank` holds: a data chunk ends where the state ends, so it may be short."""
         held = self.held(rank, label)
         assert held.offer is not None
-        assert held.parity is not None, "the group's offers are not here yet, so no chunk has its place"
+        assert held.parity is not None, "the offers of the group are incomplete, so the places of chunks are unknown"
         if position < geometry.d:
             start, stop = geometry.data_range(position, held.chunk, held.offer.coded_bytes)
             return self.slot(rank, label, replicated_start(held.offer.coded_bytes) + held.offer.replicated_bytes)[start:stop]

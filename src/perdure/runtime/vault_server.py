@@ -93,7 +93,7 @@ class VaultServer:
             else:
                 raise LinkDown(f"no request has the number {verb}")
         except NotHeld as error:
-            raise LinkDown(f"not held here any more: {error}") from None
+            raise LinkDown(f"the chunk is not held here any more: {error}") from None
 
     def _is_as_read(self, rank: int, label: Label) -> bool:
         before = self._read_from.get((rank, label))
@@ -180,10 +180,10 @@ def finish_chunk(
         chunk, known = f"chunk {position} of rank {rank} at {label}", held.digests.get(position - geometry.d)
         came = known if found is None else found
         if came is None or expected not in (None, joint(came)):
-            raise LinkDown(f"{chunk} did not arrive as it was sent")
+            raise LinkDown(f"{chunk} was corrupted in transit")
         if found is not None:
             whole = links.vault.parity_digests(rank, label, geometry, position, found)
             if held.digests.setdefault(position - geometry.d, whole) != whole:
-                raise LinkDown(f"{chunk} was rebuilt from wrong bytes: it does not have the digest it had")
+                raise LinkDown(f"{chunk} was rebuilt from corrupt data: its digest differs from the recorded one")
     held.complete.add(position)
     links.stored(rank, label, position)

@@ -128,7 +128,7 @@ class WorkerProcess:
                 self.context.injector.at("entering", enter.base.superstep if enter.base else 0)
             self._run_main(WorkerSession(self, enter, world_of(engine)))
         except GenerationRevoked:
-            logger.info("main was left: the generation is over")
+            logger.info("main is unwound: the generation is over")
             self.context.injector.at("unwinding", -1)
         except BaseException as error:
             self.report(enter.generation, error)

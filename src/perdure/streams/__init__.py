@@ -71,5 +71,5 @@ def connect(address: str, given_up: GivenUp = never) -> Stream:
 def _scheme(address: str) -> tuple[Scheme, str]:
     name, _, rest = address.partition(":")
     if name not in SCHEMES:
-        raise InternalError(f"no scheme for the address {address!r}")
+        raise InternalError(f"unknown scheme of the address {address!r}")
     return SCHEMES[name], rest

@@ -151,7 +151,7 @@ class SocketStream:
             self._sock.setsockopt(socket.SOL_SOCKET, option, value)
 
     def _too_late(self) -> TimeoutError:
-        return TimeoutError(f"nothing moved for {self._timeout_s} s")
+        return TimeoutError(f"no bytes were transferred for {self._timeout_s} s")
 
     def _wait_connected(self) -> None:
         """By a poll: not every kernel lets `shut_down` wake a thread that waits for a connection inside of a send."""
@@ -180,7 +180,7 @@ class SocketStream:
         try:
             name = self._sock.getpeername()
         except OSError:
-            return "a peer that is gone"
+            return "the peer has closed the connection"
         return "this machine" if self.is_local else str(name[0])
 
     def credentials(self) -> Credentials | None:

@@ -56,7 +56,7 @@ class NamespacedTestbed:
             case "slow":
                 host.slow(SLOW_MBIT)
             case _:
-                raise ValueError(f"there is no fault of hosts of the kind {fault.kind!r}")
+                raise ValueError(f"unknown kind of host fault {fault.kind!r}")
         if back is not None and fault.ms:
             timer = threading.Timer(fault.ms / 1000, back)
             self._timers.append(timer)

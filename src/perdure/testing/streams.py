@@ -31,7 +31,7 @@ class StreamTests:
 
     def place(self) -> str:
         """Return where to listen; not used before."""
-        raise NotImplementedError("say where to listen")
+        raise NotImplementedError("override this method: return an address to listen at")
 
     # ---- tools --------------------------------------------------------------------------------------------------------------
 

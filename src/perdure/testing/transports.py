@@ -29,7 +29,7 @@ class TransportTests:
 
     def make(self, name: str) -> Transport:
         """A transport with this name."""
-        raise NotImplementedError("say how to make a transport")
+        raise NotImplementedError("override this method: return a transport with this name")
 
     # ---- tools --------------------------------------------------------------------------------------------------------------
 
@@ -224,4 +224,4 @@ def until(condition: Callable[[], bool]) -> None:
     """Waits for it. AssertionError: it does not come in time."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not come"
+        assert time.monotonic() < deadline, "the condition was not met before the deadline"

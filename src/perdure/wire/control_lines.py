@@ -82,11 +82,11 @@ def _decode(line: bytes, kinds: Mapping[str, type[Any]]) -> Any:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise WireError(f"a line that is no JSON ({error}): {_shown(line)}") from None
+        raise WireError(f"a line that is not JSON ({error}): {_shown(line)}") from None
     name = fields.get(_NAME) if isinstance(fields, dict) else None
     kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise WireError(f"a line that is no message to be sent here: {_shown(line)}")
+        raise WireError(f"a line that is not a message for this receiver: {_shown(line)}")
     try:
         if kind is msg.Publish:
             return msg.Publish(event=event_of(fields.get("event"), fields.get("fields")))

@@ -35,7 +35,7 @@ def from_json(line: Mapping[str, Any]) -> TimedEvent:
     """
     version, t, name = (line.get(key) for key in ("v", "t", "event"))
     if version != FORMAT_VERSION:
-        raise WireError(f"a job event of version {version!r}, and this is version {FORMAT_VERSION}")
+        raise WireError(f"a job event of version {version!r}, but this version of perdure reads version {FORMAT_VERSION}")
     if not isinstance(t, int | float):
         raise WireError(f"the job event {name!r} has the time {t!r}")
     return TimedEvent(t=float(t), event=event_of(name, line))
@@ -72,7 +72,7 @@ def event_of(name: Any, fields: Mapping[str, Any]) -> JobEvent:
     """Return the event of this name with these fields, the inverse of `name_of` and `fields_of`. WireError: there is none."""
     kind = EVENT_TYPES.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise WireError(f"a job event of the unknown name {name!r}")
+        raise WireError(f"a job event with the unknown name {name!r}")
     try:
         # Not strict: "Infinity" and "NaN" are how a JSON line has floats that are no numbers.
         return msgspec.convert(fields, kind, strict=False, str_keys=True)

@@ -65,4 +65,4 @@ def _decode(body: bytes) -> Any:
         name, fields = _NAMED.decode(body)
         return _DECODERS[name].decode(fields)
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"a frame that is no message: {error}") from None
+        raise WireError(f"a frame that is not a message: {error}") from None

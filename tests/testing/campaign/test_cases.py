@@ -119,10 +119,10 @@ def test_the_crash_before_the_loss_of_a_rack_is_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("on", "says"),
     [
-        (baseline(labels="aabba", group_size=4), "no failure domain is lost as a whole: rack a holds 2 members of group 0"),
-        (baseline(parity=0, labels="aabba"), "--parity 0 gives nothing back"),
+        (baseline(labels="aabba", group_size=4), "the campaign kills no whole failure domain: rack a holds 2 members of group 0"),
+        (baseline(parity=0, labels="aabba"), "the campaign kills no whole failure domain, because --parity 0"),
         (baseline(labels="abcde"), "none has ranks and more than one node"),
-        (baseline(ranks=5, group_size=5, spares=0, labels="aabcd"), "no failure domain is lost as a whole: rack a"),
+        (baseline(ranks=5, group_size=5, spares=0, labels="aabcd"), "the campaign kills no whole failure domain: rack a"),
         (baseline(ranks=3, group_size=3, spares=2, labels="aabcb"), ""),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_rack_that_cannot_be_lost_is_not_and_the_reason_is_told(on: Baseline, 
 
 def test_of_several_racks_those_are_lost_that_can_be() -> None:
     on = baseline(ranks=6, group_size=3, spares=0, labels="aaabbc")
-    assert on.not_drawn().startswith("not every failure domain is lost as a whole: rack a holds 2 members")
+    assert on.not_drawn().startswith("the campaign does not kill every failure domain as a whole: rack a holds 2 members")
     assert {case.faults[0].split(",")[0] for case in domain_cases(on)} == {"kill:node=3+4"}
 
 

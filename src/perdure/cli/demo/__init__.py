@@ -104,7 +104,7 @@ def _writable(picture: pathlib.Path) -> pathlib.Path:
     """Its absolute path. ConfigError when nothing can be written there: better now than after the work."""
     path = picture.absolute()
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"--map {picture}: cannot be written; name a file in a directory that is there")
+        raise ConfigError(f"--map {picture}: the file cannot be written; name a file in an existing, writable directory")
     return path
 
 

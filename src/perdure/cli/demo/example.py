@@ -19,7 +19,7 @@ def directory() -> pathlib.Path:
     for place in PLACES:
         if (place / "tsunami.py").is_file() and (place / "etopo_10min.npz").is_file():
             return place
-    raise ConfigError(f"the demo's program is missing: there is no {PLACES[0]} nor {PLACES[1]}; install perdure again")
+    raise ConfigError(f"the demo's program is missing: neither {PLACES[0]} nor {PLACES[1]} exists; install perdure again")
 
 
 def module(name: str) -> Any:

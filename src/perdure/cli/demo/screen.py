@@ -31,8 +31,9 @@ NODES, CAUSES = RANKS + SPARES + 2, 8
 """Lines of these two panels with their borders."""
 LEAST_FOR_WORDS = 11
 WHAT_HAPPENS = (
-    "Each rank has the rows beside its number, in its node's memory and nowhere else. A killed node's rows are rebuilt on a spare, "
-    "from parity in the memory of the others, whose processes live on. Then the same again undisturbed, and every bit is compared."
+    "Each rank holds the rows beside its number in the memory of its node. When a node is killed, its rows are rebuilt on a spare from "
+    "parity in the memory of the other nodes, whose processes keep running. Then the run is repeated undisturbed, and all bits "
+    "are compared."
 )
 BELOW = 4
 """Lines of what happened last that are kept, whatever the picture would like."""

@@ -50,7 +50,7 @@ class DemoStage:
         if self.difference is not None:
             return "differs"
         if self.before is not None:
-            return f"{self.compared} commits the same"
+            return f"{self.compared} commits equal"
         took = "" if self.watch.finished is None else f", {self.watch.finished:.0f} s"
         return f"{killed(self.watch.losses)}{took}"
 

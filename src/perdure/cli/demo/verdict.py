@@ -33,12 +33,12 @@ def judge(first: DemoStage, second: DemoStage, disturbed: Report, undisturbed: R
 def _why_not(first: DemoStage, second: DemoStage, disturbed: Report, undisturbed: Report, common: list[int]) -> str:
     end = first.watch.count
     if disturbed.supersteps != end or undisturbed.supersteps != end or end not in common:
-        return f"the runs ended at supersteps {disturbed.supersteps} and {undisturbed.supersteps}, and not both at {end}"
+        return f"the runs ended at supersteps {disturbed.supersteps} and {undisturbed.supersteps}; both should end at {end}"
     difference = first_difference(second.digests, first.digests, f"{disturbed.losses} losses")
     if difference is not None:
         return str(difference)
     if not disturbed.digests or disturbed.digests != undisturbed.digests:
         return "the items differ at the end"
     if in_text(disturbed.result) != in_text(undisturbed.result):
-        return "all items are the same, and yet main returned something else"
-    return "" if disturbed.losses else "no node was killed, so nothing was shown: choose a shorter --every, or more --hours"
+        return "all items are equal, but the results of main differ"
+    return "" if disturbed.losses else "no node was killed, so the demo shows nothing: use a smaller --every or a larger --hours"

@@ -57,14 +57,14 @@ def from_dlpack(thing: Any, *, writable: bool) -> tuple[Bytes, str]:
     """(the memory, its type code). BufferError: it cannot be used; NotImplementedError: it lies on a device."""
     device, number = thing.__dlpack_device__()
     if not isinstance(device, int) or not isinstance(number, int):
-        raise TypeError("__dlpack_device__ gives two integers")
+        raise TypeError("__dlpack_device__ must return two integers")
     stream = {} if device == _CPU else {"stream": -1}
     try:
         capsule, name = thing.__dlpack__(max_version=(1, 0), copy=False, **stream), b"dltensor_versioned"
     except TypeError:
         capsule, name = thing.__dlpack__(**stream), b"dltensor"
     if not _is_valid(capsule, name):
-        raise _bad("this is no DLPack capsule, or one that was used already")
+        raise _bad("the object is not a DLPack capsule, or the capsule was already used")
     if name == b"dltensor":
         tensor, readonly = _Tensor.from_address(_pointer(capsule, name)), False
     else:
@@ -96,17 +96,17 @@ def from_interface(thing: Any, *, writable: bool) -> tuple[Bytes, str]:
     """The same, by `__cuda_array_interface__`."""
     interface = thing.__cuda_array_interface__
     if not isinstance(interface, dict):
-        raise TypeError("__cuda_array_interface__ is a dict")
+        raise TypeError("__cuda_array_interface__ must be a dict")
     data, typestr, shape, strides = interface["data"], interface["typestr"], interface["shape"], interface.get("strides")
     for value, kind in ((data, tuple), (typestr, str), (shape, tuple)):
         if not isinstance(value, kind):
             raise TypeError(f"__cuda_array_interface__: expected a {kind.__name__}, not {type(value).__name__}")
     if strides is not None and not isinstance(strides, tuple):
-        raise TypeError("__cuda_array_interface__: strides are a tuple")
+        raise TypeError("__cuda_array_interface__: strides must be a tuple")
     address, readonly = data
     order, kind, itemsize = typestr[0:1], typestr[1:2], int(typestr[2:])
     if not order or not kind:
-        raise TypeError(f"__cuda_array_interface__: no typestr {typestr!r}")
+        raise TypeError(f"__cuda_array_interface__: invalid typestr {typestr!r}")
     if order not in "<|":
         raise _bad(f"__cuda_array_interface__: typestr {typestr!r} with another byte order")
     if interface.get("mask") is not None:
@@ -123,7 +123,7 @@ def _described(descr: Any, typestr: str) -> None:
     if descr is None:
         return
     if not isinstance(descr, list):
-        raise TypeError("__cuda_array_interface__: descr is a list")
+        raise TypeError("__cuda_array_interface__: descr must be a list")
     if descr != [("", typestr)]:
         import warnings
 
@@ -151,7 +151,7 @@ def _over(address: int, nbytes: int, owner: Any) -> Bytes:
     if nbytes == 0:
         return np.zeros(0, np.uint8)
     if not readable(address, nbytes):
-        raise NotImplementedError("the memory of a device cannot be sent yet: copy it to the host first")
+        raise NotImplementedError("memory of a device cannot be sent yet: copy it to the host first")
     kept: Any = type("_Kept", (ctypes.c_uint8 * nbytes,), {})
     raw = kept.from_address(address)
     raw.owner = owner

@@ -201,7 +201,7 @@ def _unpacked(message: Any, *, vectors: bool = False) -> tuple[Any, Any, Any, An
         return message, None, None, None
     if not isinstance(message, list | tuple):
         raise TypeException(
-            ErrorClass.BUFFER, f"a buffer is a NumPy array or the like, or a list [data, count, datatype], not {type(message).__name__}"
+            ErrorClass.BUFFER, f"a buffer must be a NumPy array or similar, or a list [data, count, datatype], not {type(message).__name__}"
         )
     pairs = tuple if vectors else (tuple, list)
     count: Any = None
@@ -222,7 +222,7 @@ def _unpacked(message: Any, *, vectors: bool = False) -> tuple[Any, Any, Any, An
     else:
         raise _bad("expecting 2 to 4 items")
     if isinstance(thing, list) and thing and isinstance(thing[0], int | float):
-        raise TypeException(ErrorClass.BUFFER, "a list of numbers is no buffer: make it a NumPy array, or use the lower-case call")
+        raise TypeException(ErrorClass.BUFFER, "a list of numbers is not a buffer: make it a NumPy array, or use the lower-case call")
     return thing, count, displacement, datatype
 
 
@@ -233,9 +233,9 @@ def _basic(thing: Any, datatype: Any, writable: bool) -> tuple[Memory, Datatype]
     if memory.of_nothing:
         return memory, as_datatype(datatype) if thing is not None else BYTE
     if memory.code is not None and memory.code.startswith(">"):
-        raise BufferException(ErrorClass.BUFFER, "the elements have another byte order: give a datatype, as [array, MPI.BYTE]")
+        raise BufferException(ErrorClass.BUFFER, "the elements have a foreign byte order: give a datatype, such as [array, MPI.BYTE]")
     if memory.code is None:
-        raise CodeError(ErrorClass.TYPE, "this array's dtype has no datatype: give one, as [array, MPI.BYTE]")
+        raise CodeError(ErrorClass.TYPE, "this array's dtype has no MPI datatype: give one, such as [array, MPI.BYTE]")
     return memory, BYTE if memory.code == "B" else as_datatype(memory.code)
 
 

@@ -142,7 +142,7 @@ class Constructors:
         """Displacements in bytes, lengths in elements."""
         old = self.held()
         if len(displacements) != len(lengths):
-            raise ValueException(ErrorClass.ARG, f"{len(lengths)} lengths and {len(displacements)} displacements do not fit together")
+            raise ValueException(ErrorClass.ARG, f"{len(lengths)} lengths do not match {len(displacements)} displacements")
         made = combined([(at, _natural(count), old.map) for at, count in zip(displacements, lengths, strict=True)])
         return self._made(made, old.dtype, combiner, params)
 

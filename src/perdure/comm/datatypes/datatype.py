@@ -100,7 +100,7 @@ class Datatype(Constructors, Packing, Attributed, Handle[Type]):
     def Get_contents(self) -> tuple[list[int], list[int], list[int], list[Datatype]]:
         """What it was made with."""
         if self.held().combiner is Combiner.NAMED:
-            raise MPIException(ErrorClass.TYPE, f"{self.held().name} was not made from others")
+            raise MPIException(ErrorClass.TYPE, f"{self.held().name} is predefined, so it has no contents")
         integers, addresses, datatypes = self._contents()
         return integers, addresses, [], [Datatype(one) for one in datatypes]
 

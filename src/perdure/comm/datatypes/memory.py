@@ -58,7 +58,7 @@ def memory_of(thing: Any, *, writable: bool) -> Memory:
             return Memory(*from_interface(thing, writable=writable))
         raise TypeException(
             ErrorClass.BUFFER,
-            f"a buffer must be a NumPy array or the like, not {type(thing).__name__}: use the lower-case call for objects",
+            f"a buffer must be a NumPy array or similar, not {type(thing).__name__}: use the lower-case call for objects",
         ) from None
     if not view.contiguous:
         raise _not_contiguous()
@@ -91,6 +91,4 @@ def _read_only() -> BufferException:
 
 
 def _not_contiguous() -> BufferException:
-    return BufferException(
-        ErrorClass.BUFFER, "a buffer must be contiguous: send np.ascontiguousarray(x), and receive into such an array; or use a datatype"
-    )
+    return BufferException(ErrorClass.BUFFER, "a buffer must be contiguous: use np.ascontiguousarray(x), or a datatype")

@@ -87,7 +87,7 @@ def _bytes(buffer: Any, *, writable: bool) -> Any:
 
 def _external(datarep: str) -> None:
     if datarep != "external32":
-        raise MPIException(ErrorClass.ARG, f"there is no data representation {datarep!r}, only external32")
+        raise MPIException(ErrorClass.ARG, f"unknown data representation {datarep!r}: use external32")
 
 
 def _fits(position: int, end: int, size: int) -> None:

@@ -34,7 +34,7 @@ class buffer(np.ndarray[Any, Any]):  # noqa: N801 - programs know it as MPI.buff
     def allocate(cls, nbytes: int, clear: bool = False) -> buffer:
         """Fresh memory."""
         if not isinstance(nbytes, int | np.integer):
-            raise TypeError("the size of a buffer is an integer")
+            raise TypeError("the size of a buffer must be an integer")
         if nbytes < 0:
             raise ValueError("expecting non-negative size")
         data = np.zeros(nbytes, np.uint8)

@@ -91,7 +91,7 @@ class Keyvals:
 
     def _known(self, keyval: int) -> None:
         if keyval not in self.functions:
-            raise MPIException(ErrorClass.KEYVAL, f"there is no key {keyval}, or it is one that cannot be changed")
+            raise MPIException(ErrorClass.KEYVAL, f"the key {keyval} does not exist or is predefined")
 
 
 class Attributed:

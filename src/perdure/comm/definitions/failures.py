@@ -187,13 +187,13 @@ def reported(call: Callable[[], Any]) -> Any:
 
 def left_out(call: str, why: str) -> NotImplementedError:
     """For calls that perdure does not have."""
-    return NotImplementedError(f"MPI.{call} is not in perdure: {why}")
+    return NotImplementedError(f"perdure does not support MPI.{call}: {why}")
 
 
 def Get_error_class(errorcode: int) -> int:
     """The class of an error code. ERR_ARG: there is no such code."""
     if errorcode not in _classes:
-        raise MPIException(ErrorClass.ARG, f"there is no error code {errorcode}")
+        raise MPIException(ErrorClass.ARG, f"unknown error code {errorcode}")
     return _classes[errorcode]
 
 
@@ -218,7 +218,7 @@ def Add_error_string(errorcode: int, string: str) -> None:
     """The words for a code of the program's own."""
     Get_error_class(errorcode)
     if errorcode <= ErrorClass.LASTCODE:
-        raise MPIException(ErrorClass.ARG, f"the error code {errorcode} is not one that this program added")
+        raise MPIException(ErrorClass.ARG, f"this program did not add the error code {errorcode}")
     _texts[errorcode] = string
 
 
@@ -238,7 +238,7 @@ def Remove_error_string(errorcode: int) -> None:
     """Takes back `Add_error_string`."""
     Get_error_class(errorcode)
     if errorcode <= ErrorClass.LASTCODE or not _texts[errorcode]:
-        raise MPIException(ErrorClass.OTHER, f"the error code {errorcode} has no words of the program's own")
+        raise MPIException(ErrorClass.OTHER, f"the error code {errorcode} has no error string that the program added")
     _texts[errorcode] = ""
 
 
@@ -254,9 +254,9 @@ def _remove(code: int) -> None:
     global _last
     Get_error_class(code)
     if code <= ErrorClass.LASTCODE:
-        raise MPIException(ErrorClass.OTHER, f"the error code {code} is not one that this program added")
+        raise MPIException(ErrorClass.OTHER, f"this program did not add the error code {code}")
     if _texts[code]:
-        raise MPIException(ErrorClass.OTHER, f"the error code {code} still has its words")
+        raise MPIException(ErrorClass.OTHER, f"the error code {code} still has its error string")
     del _classes[code], _texts[code]
     if code == _last:
         _last -= 1

@@ -26,7 +26,7 @@ class Handle(Generic[Thing]):
         self.thing = None
         if handle is not None:
             if not cls.takes(handle):
-                raise TypeError(f"{type(handle).__name__} is no {cls.__name__}")
+                raise TypeError(f"{type(handle).__name__} is not a {cls.__name__}")
             self.thing = handle.thing
         return self
 
@@ -99,7 +99,7 @@ class Handle(Generic[Thing]):
         base = cls.base()
         thing = integers.thing_of(arg, base)
         if thing is None:
-            raise MPIException(cls.null_class, f"this process has no {base.__name__} of the number {arg}")
+            raise MPIException(cls.null_class, f"this process has no {base.__name__} with the number {arg}")
         return cls.of(thing)
 
     def py2f(self) -> int:

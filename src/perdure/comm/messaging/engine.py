@@ -120,7 +120,7 @@ class MessageEngine:
         if not is_current and match(arrival.interval, self.interval) is Match.REFUSED and not self.allows_crossing:
             raise UsageError(
                 f"rank {arrival.source} sent a message with tag {arrival.tag} before the commit of superstep {self.passed_at}, and rank "
-                f"{self.rank} receives it after that: a recovery from there would lose it; receive a message in the superstep that sends it"
+                f"{self.rank} receives it after that commit: a recovery would lose it; receive a message in the superstep that sends it"
             )
         return arrival
 
@@ -209,7 +209,7 @@ class MessageEngine:
         buffer = wanted.buffer
         if buffer is not None and arrival.length > len(buffer):
             wanted.error = (
-                f"rank {arrival.source} sent {arrival.length} bytes with tag {arrival.tag} and rank {self.rank} receives into "
+                f"rank {arrival.source} sent {arrival.length} bytes with tag {arrival.tag}, but rank {self.rank} receives into "
                 f"{len(buffer)} bytes: make the receive buffer as large as the message"
             )
             wanted.data = memoryview(b"")

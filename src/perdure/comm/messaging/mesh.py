@@ -95,7 +95,7 @@ class Mesh:
             greeting, stream = link
             job, generation, rank, incarnation, version = HANDSHAKE.unpack(greeting)
             if not hmac.compare_digest(job, self._job) or version != VERSION:
-                self._refused.tell(f"elsewhere to rank {self.rank}", "is of another job, or of another version of perdure")
+                self._refused.tell(f"elsewhere to rank {self.rank}", "belongs to another job, or to another version of perdure")
                 stream.close()
             else:
                 self._hand_over(generation, rank, incarnation, stream)

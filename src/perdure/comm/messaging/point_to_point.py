@@ -272,7 +272,7 @@ class PointToPoint:
         """Receives an object. `buf` is there for mpi4py's sake: memory is found as needed."""
         m = self.held()
         if buf is not None:
-            warnings.warn("the 'buf' argument is not needed: memory is found as needed", UserWarning, stacklevel=2)
+            warnings.warn("the 'buf' argument is ignored: perdure allocates memory as needed", UserWarning, stacklevel=2)
         with m.inside("comm.recv"):
             pending = self._receiving_object(m, source, tag)
             pending.block()

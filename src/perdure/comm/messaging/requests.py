@@ -146,7 +146,7 @@ class Request(Handle[Operation]):
             first = next(((index, request) for index, request in active if request.held().ready()), None)
         if first is not None:
             return first[0], first[1]._complete(status)
-        raise MPIException(ErrorClass.PENDING, "none of these requests can ever complete")
+        raise MPIException(ErrorClass.PENDING, "none of these requests can complete, because none is active")
 
     @classmethod
     def Waitany(cls, requests: Sequence[Request], status: Status | None = None) -> int:

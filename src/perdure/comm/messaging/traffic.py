@@ -275,7 +275,9 @@ class MessageTraffic:
             return LOOK_AGAIN_MS if self._monitor.has_company() else None
         left_s = self._lost_at + PEER_LOST_TIMEOUT_S - time.monotonic()
         if left_s <= 0:
-            raise InternalError(f"rank {self._dialer.rank}: the links of ranks {sorted(self._lost)} ended, and no revoke followed")
+            raise InternalError(
+                f"rank {self._dialer.rank}: the links to ranks {sorted(self._lost)} ended, but the generation was not revoked"
+            )
         return min(left_s * 1000, LOOK_AGAIN_MS)
 
     def _watch(self, fd: int, events: int, react: Callable[[], object]) -> None:

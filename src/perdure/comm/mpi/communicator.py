@@ -59,7 +59,7 @@ class Comm(
         """A second handle of the same communicator; without an argument the null one."""
         self = super().__new__(cls, comm)
         if self.thing is not None and cls.topologies and not isinstance(self.thing.topology, cls.topologies):
-            raise TypeError(f"this communicator is no {cls.__name__}")
+            raise TypeError(f"this communicator is not a {cls.__name__}")
         return self
 
     @classmethod
@@ -148,21 +148,21 @@ class Intracomm(TopologyCalls, Comm):
 
     def Create_intercomm(self, local_leader: int, peer_comm: Intracomm, remote_leader: int, tag: int = 0) -> NoReturn:
         """Not here."""
-        raise left_out("Intracomm.Create_intercomm", "there are no intercommunicators")
+        raise left_out("Intracomm.Create_intercomm", "perdure has no intercommunicators")
 
     def Spawn(self, *arguments: Any, **options: Any) -> NoReturn:
         """Not here."""
-        raise left_out("Intracomm.Spawn", "the job's ranks are given when it starts")
+        raise left_out("Intracomm.Spawn", "the number of ranks is fixed when the job starts")
 
     Spawn_multiple = Accept = Connect = Spawn
 
     def Psend_init(self, *arguments: Any, **options: Any) -> NoReturn:
         """Not here."""
-        raise left_out("Comm.Psend_init", "partitioned communication is left out: send the parts as messages")
+        raise left_out("Comm.Psend_init", "perdure has no partitioned communication: send the parts as messages")
 
     def Precv_init(self, *arguments: Any, **options: Any) -> NoReturn:
         """Not here."""
-        raise left_out("Comm.Precv_init", "partitioned communication is left out: receive the parts as messages")
+        raise left_out("Comm.Precv_init", "perdure has no partitioned communication: receive the parts as messages")
 
 
 class Intercomm(Comm):
@@ -173,7 +173,7 @@ class Intercomm(Comm):
     def __new__(cls, comm: Any = None) -> Any:
         """The null communicator."""
         if comm is not None and comm.thing is not None:
-            raise TypeError("this communicator is no Intercomm")
+            raise TypeError("this communicator is not an Intercomm")
         return super().__new__(cls, comm)
 
     def Get_remote_group(self) -> Group:

@@ -30,7 +30,7 @@ class Generalized:
 
     def block(self) -> None:
         if not self.completed:
-            raise MPIException(ErrorClass.PENDING, "this generalized request was not completed, and waiting for it would never end")
+            raise MPIException(ErrorClass.PENDING, "this generalized request is not completed, so waiting for it would never end")
 
     def finish(self, status: Status | None) -> Any:
         self.peek(status if status is not None else Status())

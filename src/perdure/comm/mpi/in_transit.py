@@ -64,12 +64,12 @@ def _unfinished(engine: MessageEngine) -> Iterator[str]:
     for receive in [*engine.mailbox.receives(), *engine.traffic.half_received(), *engine.awaits_copies()]:
         yield _of_receive(engine, receive)
     if engine.traffic.background:
-        yield f"rank {engine.rank} has a non-blocking collective under way"
+        yield f"rank {engine.rank} has a non-blocking collective in progress"
 
 
 def _of_request(engine: MessageEngine, pending: Operation) -> str:
     what = _request(engine, pending)
-    return f"rank {engine.rank} has {'not waited for its' if pending.ready() else 'a'} {what}{'' if pending.ready() else ' under way'}"
+    return f"rank {engine.rank} has {'not waited for its' if pending.ready() else 'a'} {what}{'' if pending.ready() else ' in progress'}"
 
 
 def _request(engine: MessageEngine, pending: Operation) -> str:
@@ -93,17 +93,17 @@ def _request(engine: MessageEngine, pending: Operation) -> str:
 
 def _of_matched(engine: MessageEngine, one: Matched) -> str:
     if one.arrival is None:
-        return f"rank {engine.rank} has matched a message of PROC_NULL and not received it"
+        return f"rank {engine.rank} has matched a message of PROC_NULL but not received it"
     arrival = one.arrival
     return (
         f"rank {engine.rank} has matched {arrival.length} bytes with tag {arrival.tag} from rank {arrival.source} on "
-        f"{_named(engine, arrival.context)} and not received them"
+        f"{_named(engine, arrival.context)} but not received them"
     )
 
 
 def _of_message(engine: MessageEngine, one: Arrival) -> str:
     if _is_collective(one.context):
-        return f"rank {engine.rank} has not taken part in a collective on {_named(engine, one.context)} that rank {one.source} has begun"
+        return f"rank {engine.rank} has not taken part in a collective on {_named(engine, one.context)} that rank {one.source} has started"
     return (
         f"rank {one.source} sent {one.length} bytes with tag {one.tag} on {_named(engine, one.context)} to rank {engine.rank}, "
         "which has not received them"
@@ -112,8 +112,8 @@ def _of_message(engine: MessageEngine, one: Arrival) -> str:
 
 def _of_receive(engine: MessageEngine, one: Receive) -> str:
     if _is_collective(one.context):
-        return f"rank {engine.rank} has a non-blocking collective on {_named(engine, one.context)} under way"
-    return f"rank {engine.rank} has a {_receive(engine, one)} under way"
+        return f"rank {engine.rank} has a non-blocking collective on {_named(engine, one.context)} in progress"
+    return f"rank {engine.rank} has a {_receive(engine, one)} in progress"
 
 
 def _receive(engine: MessageEngine, one: Receive) -> str:

@@ -227,40 +227,40 @@ class Management(Attributed):
 
     def Revoke(self) -> None:
         """Not here: perdure revokes by itself."""
-        raise left_out("Comm.Revoke", "perdure revokes a generation by itself")
+        raise left_out("Comm.Revoke", "perdure revokes a generation automatically")
 
     def Shrink(self) -> None:
         """Not here: perdure replaces ranks by itself."""
-        raise left_out("Comm.Shrink", "perdure replaces lost ranks by itself")
+        raise left_out("Comm.Shrink", "perdure replaces lost ranks automatically")
 
     def Agree(self, flag: int) -> int:
         """Not here."""
-        raise left_out("Comm.Agree", "use allreduce; a lost rank unwinds all of them")
+        raise left_out("Comm.Agree", "use allreduce; the loss of a rank unwinds main on all ranks")
 
     def Is_revoked(self) -> bool:
         """Not here: a revoke unwinds `main`."""
-        raise left_out("Comm.Is_revoked", "a revoked generation unwinds main; what runs is not revoked")
+        raise left_out("Comm.Is_revoked", "a revoked generation unwinds main, so running code is never in one")
 
     def Get_failed(self) -> NoReturn:
         """Not here: lost ranks are replaced."""
-        raise left_out("Comm.Get_failed", "perdure replaces lost ranks by itself")
+        raise left_out("Comm.Get_failed", "perdure replaces lost ranks automatically")
 
     def Ack_failed(self, num_to_ack: int | None = None) -> int:
         """Not here."""
-        raise left_out("Comm.Ack_failed", "perdure replaces lost ranks by itself")
+        raise left_out("Comm.Ack_failed", "perdure replaces lost ranks automatically")
 
     def Iagree(self, flag: Any) -> Request:
         """Not here."""
-        raise left_out("Comm.Iagree", "use Iallreduce; a lost rank unwinds all of them")
+        raise left_out("Comm.Iagree", "use Iallreduce; the loss of a rank unwinds main on all ranks")
 
     def Ishrink(self) -> NoReturn:
         """Not here."""
-        raise left_out("Comm.Ishrink", "perdure replaces lost ranks by itself")
+        raise left_out("Comm.Ishrink", "perdure replaces lost ranks automatically")
 
     @classmethod
     def Join(cls, fd: int) -> None:
         """Not here."""
-        raise left_out("Comm.Join", "there are no dynamic processes")
+        raise left_out("Comm.Join", "perdure has no dynamic processes")
 
 
 def _over(m: CommState, what: str) -> Request:

@@ -43,7 +43,7 @@ def is_allowed() -> bool:
 def why_none() -> str:
     """Why this thread has no rank, and what to do."""
     if _forbidden and _forbidden[-1] == _THREADS:
-        return "this thread is none of a rank: on the engine threads, hand job.comm to the threads that the program starts"
+        return "this thread belongs to no rank: on the engine threads, pass job.comm to the threads that the program starts"
     return "no job is running in this process: start the program with `perdure run`"
 
 

@@ -41,7 +41,7 @@ class Win(_Nothing):
 
     null_class = ErrorClass.WIN
     __module__ = "perdure.MPI"
-    why = "one-sided communication is left out: exchange messages"
+    why = "perdure has no one-sided communication: exchange messages"
 
 
 class File(_Nothing):
@@ -49,7 +49,7 @@ class File(_Nothing):
 
     null_class = ErrorClass.FILE
     __module__ = "perdure.MPI"
-    why = "files are for other libraries; declare with job what must survive"
+    why = "perdure has no parallel files: use another library, and declare the state that must survive with job"
 
 
 class Session(_Nothing):
@@ -57,7 +57,7 @@ class Session(_Nothing):
 
     null_class = ErrorClass.SESSION
     __module__ = "perdure.MPI"
-    why = "the job is the only session"
+    why = "a job is the only session"
 
 
 def _null(cls: type[Handle[Any]], name: str) -> Any:
@@ -83,8 +83,8 @@ CONSTANTS: Final = {
     )
 }  # fmt: skip
 """Their constants, so that a program that names one can be imported."""
-_NO_C: Final = "its objects are Python's, without a handle or an address of C"
-_NO_PORTS: Final = "there are no dynamic processes"
+_NO_C: Final = "perdure's objects are Python objects without a C handle or address"
+_NO_PORTS: Final = "perdure has no dynamic processes"
 _FUNCTIONS: Final = {
     "_sizeof": _NO_C,
     "_addressof": _NO_C,
@@ -94,7 +94,7 @@ _FUNCTIONS: Final = {
     "_comm_lock_table": "use _comm_lock",
     "Close_port": _NO_PORTS,
     "Unpublish_name": _NO_PORTS,
-    "Register_datarep": "it is for files, which are left out",
+    "Register_datarep": "it is part of parallel files, which perdure does not have",
 }
 
 

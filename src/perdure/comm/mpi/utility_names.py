@@ -39,7 +39,7 @@ def context_of_intracomm(comm: Intracomm, key: Hashable = None) -> tuple[Any, in
 
 def context_of_intercomm(comm: Intercomm, key: Hashable = None) -> NoReturn:
     """NotImplementedError: there are no intercommunicators."""
-    raise left_out("_commctx_inter", "there are no intercommunicators")
+    raise left_out("_commctx_inter", "perdure has no intercommunicators")
 
 
 def typecode(datatype: Datatype) -> str | None:

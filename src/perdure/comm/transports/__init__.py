@@ -94,4 +94,4 @@ def make(kind: Kind, name: str, host: str = "127.0.0.1") -> Transport:
         from perdure.comm.transports.shared import SharedTransport
 
         return SharedTransport(name)
-    raise InternalError(f"there is no transport {kind!r}")
+    raise InternalError(f"unknown transport {kind!r}")

@@ -19,7 +19,7 @@ from perdure.streams.protocol import PATIENCE_S, Listener, Stream
 
 PENDING_MAX: Final = 1024
 """Of one listener. Arbitrary, above what a job's own dials can be."""
-NO_MORE: Final = "no connection can be accepted any more"
+NO_MORE: Final = "no more connections can be accepted"
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class PendingConnections:
             if parcel.is_cut and not parcel.fds:  # it has brought a file, for which there is no descriptor
                 check_resources(NO_MORE)
             if parcel.is_cut:
-                self._refuse(pending, "has brought more than one file")
+                self._refuse(pending, "sent more than one file descriptor")
                 return None
             if not parcel.data:
                 self._refuse(pending, "hung up" if pending.said else "")

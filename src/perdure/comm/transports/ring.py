@@ -49,7 +49,7 @@ class Ring:
 
     def __init__(self, fd: int) -> None:
         if os.fstat(fd).st_size != _PAGE + CAPACITY:
-            raise OSError("not a ring of ours")
+            raise OSError("the memory file is not a ring of perdure")
         whole = memoryview(mmap.mmap(fd, _PAGE + CAPACITY))
         self._words = whole[:_PAGE].cast("Q")
         self.data = whole[_PAGE:]

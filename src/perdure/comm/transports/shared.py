@@ -104,7 +104,7 @@ class RingReceiver(_RingStream):
         if self._reader is None or not self._reader.read(address, target):
             return False
         if self._stream.has_ended():
-            raise ConnectionResetError("the sender is gone")
+            raise ConnectionResetError("the sender has exited")
         return True
 
 
@@ -129,7 +129,7 @@ class SharedTransport(StreamTransport):
                 os.close(fd)
         except OSError as error:
             stream.close()
-            check_resources("no memory can be shared with another rank", error)
+            check_resources("no shared memory is available", error)
             raise LinkRefused(str(error)) from None
         return RingSender(stream, ring)
 

@@ -116,7 +116,7 @@ class ThreadTransport:
     def dial(self, address: str, greeting: bytes, given_up: GivenUp = never) -> OneWayStream:
         other = _listening.get(address)
         if other is None:
-            raise LinkRefused(f"nobody listens at {address}")
+            raise LinkRefused(f"no transport listens at {address}")
         pipe = _Pipe()
         other._dialled.put((greeting, _End(pipe, 1)))
         return _End(pipe, 0)

@@ -27,7 +27,7 @@ def become(state: AgentState, plan: Plan) -> list[do.AgentCommand]:
     out = [command for hosted in gone for command in _keep(state, hosted, plan.base)]
     if not any(kept.slots for kept in state.kept.values()):
         state.become(MembershipPhase.ENDED)
-        return [*out, do.EndAgent(reason=f"generation {plan.generation} goes on without this node")]
+        return [*out, do.EndAgent(reason=f"generation {plan.generation} continues without this node")]
     state.take_up(plan)
     state.become(MembershipPhase.CUSTODIAN)
     state.peers.clear()

@@ -8,7 +8,7 @@ from perdure.core import messages as msg
 from perdure.core.agent import restore
 from perdure.core.agent.state import AgentState, Hosted, MembershipPhase, Stage, WorkerPhase
 
-_UNWOUND_LATE = "main did not let GenerationRevoked pass within {:g} s; raise --unwind-timeout if it computes for longer"
+_UNWOUND_LATE = "main did not end within {:g} s after the generation was revoked; raise --unwind-timeout if it computes for longer"
 
 
 def start(hosted: Hosted, incarnation: int) -> list[do.AgentCommand]:
@@ -49,7 +49,7 @@ def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) 
     if hosted.worker is not WorkerPhase.UNWINDING:
         return []
     if not clean:
-        return kill(hosted, "main left threads running")
+        return kill(hosted, "threads of main are still running")
     hosted.become(WorkerPhase.IDLE)
     return restore.say_ready(state, hosted)
 

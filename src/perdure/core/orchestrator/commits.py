@@ -76,7 +76,7 @@ def _not_committed(state: OrchestratorState, label: Label, diverged: tuple[agree
         return recovery.start_seal(state, now) if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING) else []
     step = "the end" if label.superstep == END else f"superstep {label.superstep}"
     again = f", {times} times over" if times > 1 else ""
-    advice = "memory has failed, or the program is not deterministic: `perdure rehearse` tells, or use --on-divergence report"
+    advice = "memory is faulty, or the program is not deterministic: check it with `perdure rehearse`, or use --on-divergence report"
     return recovery.finish(state, "Diverged", f"{diverged[0]} at {step}{again}: {advice}")
 
 

@@ -52,7 +52,7 @@ def value(state: OrchestratorState, absent: list[int], *, patient: bool) -> Plan
         state.seal.holdings = state.seal.holdings if accepted == answer else None
         return accepted
     if isinstance(answer, Plan) and not answered:
-        return planner.Lost(ranks=held.missing, text="too few nodes are left to decide how to go on: start the job again")
+        return planner.Lost(ranks=held.missing, text="too few nodes are left to agree on the next generation: start the job again")
     return answer
 
 

@@ -134,7 +134,7 @@ def release(state: OrchestratorState, plan: Plan) -> Commands:
 
 def _release(state: OrchestratorState, agent: int) -> Commands:
     """G3: whatever it hears, the engine ends it."""
-    return [do.TellAgent(agent=agent, message=msg.EndJob(reason="the job goes on without this node")), *ended(state, agent)]
+    return [do.TellAgent(agent=agent, message=msg.EndJob(reason="the job continues without this node")), *ended(state, agent)]
 
 
 def _is_superseded(state: OrchestratorState) -> bool:

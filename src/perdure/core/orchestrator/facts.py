@@ -242,7 +242,7 @@ def _worker_lost(state: OrchestratorState, message: msg.WorkerLost, now: float) 
         state.crash_base = state.committed
     if state.crashes[message.rank] >= state.settings.crash_limit:
         where = f"superstep {state.committed.superstep}" if state.committed else "the start"
-        text = f"rank {message.rank} ended {state.crashes[message.rank]} times after {where}: {message.reason}; see its output above"
+        text = f"rank {message.rank} crashed {state.crashes[message.rank]} times after {where}: {message.reason}; see its output above"
         return lost + recovery.finish(state, "ProgramCrashed", text)
     if state.phase in (GenerationPhase.COUNTING, GenerationPhase.REBUILDING):
         return lost + recovery.start_seal(state, now)
@@ -258,7 +258,7 @@ def _chunks_lost(state: OrchestratorState, message: msg.ChunksLost, now: float) 
     times = state.chunk_losses[key] = state.chunk_losses.get(key, 0) + 1
     if times >= state.settings.crash_limit:
         chunks = ", ".join(f"{what} {number}" for what, number in message.wrong.named())
-        text = f"rank {message.rank}: chunks of {message.label} do not have their digests ({chunks}), {times} times over"
+        text = f"rank {message.rank}: chunks of {message.label} are corrupt ({chunks}), found {times} times"
         return named + recovery.finish(state, "InternalError", f"{text}: please report this")
     told = [*named, do.Publish(event=ChunksLostEvent(rank=message.rank))]
     return told + (recovery.start_seal(state, now) if state.phase is not GenerationPhase.GREETING else [])
@@ -322,9 +322,7 @@ def _lost_link(state: OrchestratorState, now: float) -> Commands:
     state.link_losses += 1
     if state.link_losses >= state.settings.crash_limit:
         where = f"{state.link_losses} times since the last commit"
-        text = (
-            f"the connection of rank {link.rank} with rank {link.other} has ended, and both live; so it went {where}: see to their network"
-        )
+        text = f"the link between ranks {link.rank} and {link.other} failed although both are alive, {where}; check the network"
         return recovery.finish(state, "EngineFailed", text)
     return [do.Publish(event=LinkLostEvent(rank=link.rank, other=link.other)), *recovery.start_seal(state, now)]
 
@@ -350,4 +348,4 @@ def _deadlock(state: OrchestratorState, now: float) -> Commands:
     calls = sorted(call for said in state.current.progress.values() for call in said.calls)
     others = f"; and {known.ranks - len(calls)} others" if len(calls) < known.ranks else ""
     where = "; ".join(f"rank {rank} in {call}" for rank, call in calls)
-    return recovery.finish(state, "Deadlock", f"no message has moved for {limit:g} s and every rank waits: {where}{others}")
+    return recovery.finish(state, "Deadlock", f"all ranks wait and no message moved for {limit:g} s: {where}{others}")

@@ -279,7 +279,7 @@ def _choose(state: OrchestratorState, now: float) -> Commands:
     patient = now - state.seal.choosing_since < state.settings.unreachable_timeout_s
     if patient and consensus.may_be_chosen(state, without_the_silent=False):
         return _wait_for(state, sorted(state.silences))
-    return finish(state, "Unrecoverable", "too many nodes were lost while the others agreed on how to go on: start the job again")
+    return finish(state, "Unrecoverable", "too many nodes were lost while the others agreed on the next generation: start the job again")
 
 
 def _wait_for(state: OrchestratorState, absent: list[int]) -> Commands:

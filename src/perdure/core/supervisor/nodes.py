@@ -208,10 +208,10 @@ def _never_judged(state: SupervisorState) -> Commands:
     """L2: all nodes have ended before any could report whether the program can be loaded."""
     agents = state.agents.values()
     if any(agent.late for agent in agents):
-        text = f"no node was up after {state.settings.start_timeout_s:g} s: is the machine overloaded?"
+        text = f"no node was up after {state.settings.start_timeout_s:g} s: reduce the load of the machine, or raise start_timeout_s"
         return finish(state, "EngineFailed", text)
     if any(agent.pid for agent in agents):
-        return finish(state, "ProgramFailed", "the program ended its process while it was imported; see its output above")
+        return finish(state, "ProgramFailed", "the program exited while it was imported; see its output above")
     how = ", ".join(sorted({agent.how for agent in agents}))
     return finish(state, "EngineFailed", f"no node could be started ({how}); see the output above")
 

@@ -96,11 +96,11 @@ class Baseline:
         if not self.shape.domains.names:
             return ""
         if not self.plan.parity:
-            return "no failure domain is lost as a whole: --parity 0 gives nothing back"
+            return "the campaign kills no whole failure domain, because --parity 0 can rebuild nothing"
         risk = domains.risk(self.plan.groups, lambda rank: self.plan.placements[rank].node, self.plan.parity, self.shape.domains)
         if self.survivable_domains():
-            return f"not every failure domain is lost as a whole: {risk}" if risk else ""
-        return f"no failure domain is lost as a whole: {risk or 'none has ranks and more than one node'}"
+            return f"the campaign does not kill every failure domain as a whole: {risk}" if risk else ""
+        return f"the campaign kills no whole failure domain: {risk or 'none has ranks and more than one node'}"
 
 
 def baseline_of(shape: JobShape, *, spares: int, supersteps: int, commits: Sequence[int], wall_s: float, tight: bool = False) -> Baseline:

@@ -182,7 +182,7 @@ class Campaign:
         commits = sorted(self._expected.digests)[:-1]
         if len(commits) < 2:
             raise ConfigError(
-                f"a campaign needs a program that commits before its end, and this one commits at {commits}: let it run longer"
+                f"a campaign needs a program that commits before its end, but this one commits at {commits}: run more supersteps"
             )
         supersteps: int = self._expected.report["supersteps"]
         self.baseline = baseline_of(
@@ -221,7 +221,7 @@ class Campaign:
             return str(difference)
         for what in ("digests", "result", "supersteps"):
             if run.report[what] != self._expected.report[what]:
-                return f"its {what} are {run.report[what]}, and not {self._expected.report[what]}"
+                return f"its {what} are {run.report[what]}, but should be {self._expected.report[what]}"
         return ""
 
 
@@ -313,7 +313,7 @@ def _end_hanging(process: subprocess.Popen[str], mark: str) -> tuple[str, str]:
 
 def _error_of(run: Run) -> Exception:
     """Of an undisturbed run, as the command told it."""
-    last = run.said.strip().splitlines()[-1:] or ["it said nothing"]
+    last = run.said.strip().splitlines()[-1:] or ["it printed nothing"]
     text = last[0].removeprefix("perdure: error: ")
     kind = next((kind for kind in BY_NAME.values() if kind.exit_status == run.status), EngineFailed)
     return kind(f"the undisturbed run failed: {text}")

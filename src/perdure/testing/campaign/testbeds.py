@@ -97,7 +97,7 @@ class Here:
 
     def strike(self, fault: HostFault) -> None:
         """See `Testbed`."""
-        raise NotImplementedError(f"{fault} needs hosts that belong to the campaign")
+        raise NotImplementedError(f"{fault} needs virtual hosts: use --namespaced")
 
     def settle(self) -> None:
         """See `Testbed`."""
