@@ -1,6 +1,7 @@
-"""What orchestrator, agents and workers say to one another. Values only; `perdure.wire` makes bytes of them.
+"""Messages between the orchestrator, agents, workers and the supervisor. `perdure.wire` encodes them.
 
-`prepared`, `committed`, `resume` are facts: once true they stay true, anyone may repeat them, and hearing one twice changes nothing.
+Each message is a frozen dataclass. The first paragraph of its docstring and its rules are printed in the table of docs/protocol.md.
+`Prepared`, `Committed` and `Resume` are facts: once true they stay true, any process may repeat them, and duplicates change nothing.
 """
 
 from __future__ import annotations

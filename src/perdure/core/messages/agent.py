@@ -1,4 +1,4 @@
-"""What an agent says to the orchestrator and to other agents."""
+"""Messages from an agent to the orchestrator and to other agents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perdure.core.snapshot_index import SnapshotIndex
 
 
 class AgentStatus(Record, frozen=True, kw_only=True):
-    """The answer to `Greet`: everything that the agent knows and that a new orchestrator cannot."""
+    """The answer to `Greet`: the agent's state, with all facts that a new orchestrator needs (rule D7)."""
 
     generation: int
     phase: str
@@ -20,12 +20,15 @@ class AgentStatus(Record, frozen=True, kw_only=True):
     ready: tuple[tuple[int, str], ...]
     silent: tuple[int, ...]
     holds: bool = False
-    """Its ranks hold at their next commit position (rule E3)."""
+    """The agent's ranks wait at their next commit position (rule E3)."""
 
 
 class Sealed(Record, frozen=True, kw_only=True):
-    """The answer to `Seal`, given once no link of the generation moves any more. `positions` are all commit positions known; `accepted` is
-    the newest vote for the next generation; `kept`: what this member keeps of ranks that live elsewhere now (rule E10)."""
+    """The answer to `Seal`, sent when no link of the generation transfers data any more (rule D1).
+
+    `positions`: all known commit positions. `accepted`: the newest vote for the next generation. `kept`: chunks that this member keeps of
+    ranks that moved away (rule E10).
+    """
 
     ballot: Ballot
     generation: int
@@ -42,25 +45,25 @@ class Accepted(Record, frozen=True, kw_only=True):
 
 
 class Newer(Record, frozen=True, kw_only=True):
-    """The answer to a word of a generation that has a successor already: which is installed here."""
+    """The answer to a message of an old generation: the number of the generation that is installed here (rules D1, D7)."""
 
     generation: int
 
 
 class InstalledPlan(Record, frozen=True, kw_only=True):
-    """The answer to `AskPlan` (rule D7)."""
+    """The answer to `AskPlan`: the installed plan (rule D7)."""
 
     plan: Plan
 
 
 class Installed(Record, frozen=True, kw_only=True):
-    """The plan is installed and memory for the ranks it places here is there."""
+    """The plan is installed, and memory for its ranks on this node is allocated (rule D6)."""
 
     generation: int
 
 
 class Ready(Record, frozen=True, kw_only=True):
-    """The rank's data is present and verified, and its worker can enter `main` (rule R3). `transit`: of its offer (rule C11)."""
+    """The rank's data is present and verified, and its worker can enter `main` (rule R3). `transit` is that of its offer."""
 
     generation: int
     rank: int
@@ -69,26 +72,25 @@ class Ready(Record, frozen=True, kw_only=True):
 
 
 class Custody(Record, frozen=True, kw_only=True):
-    """The answer to an `Install` of a plan that this agent has no rank in: what it keeps of the base. It was checked, and can be read here
-    in links of that generation (rule D6)."""
+    """The answer of an excluded agent to `Install`: the verified chunks of the base that it keeps for links of the generation (rule D6)."""
 
     generation: int
     ranks: tuple[RankReport, ...]
 
 
 class Gathered(Record, frozen=True, kw_only=True):
-    """The answer of all ranks from `first` up to `stop` but `missing`, as one; to whoever asked them (`perdure.core.multicast_tree`).
+    """The combined answer of the ranks from `first` to `stop`, without `missing`, to the sender of a relayed message (rule D8).
 
     Attributes:
-        milestone: what they have reached, a `perdure.core.multicast_tree.Milestone`.
-        ballot: of the seal, or of the vote, that is answered; (0, 0) for the others, which are facts.
-        labels: held whole by each of these ranks but `others`; None: there is no such rank.
-        others: who holds anything but whole labels.
-        positions: all commit positions known.
-        addresses: (rank, address) of the communicator, where they are new.
-        accepted: with a seal, the newest vote of any of these ranks for the next generation.
-        transits: (rank, `Ready.transit`), where something is in transit.
-        kept: with a seal, (agent, `Sealed.kept`) of those that keep something.
+        milestone: the milestone that they have reached, a `perdure.core.multicast_tree.Milestone`.
+        ballot: the ballot of the answered seal or vote; (0, 0) for other milestones, which are facts.
+        labels: labels that each of these ranks, except `others`, holds completely; None: there is no such rank.
+        others: reports on ranks that hold incomplete labels.
+        positions: all known commit positions.
+        addresses: new (rank, address) pairs of the communicator.
+        accepted: with a seal, the newest vote of these ranks for the next generation.
+        transits: (rank, `Ready.transit`) of ranks with messages in transit.
+        kept: with a seal, (agent, `Sealed.kept`) of agents that keep chunks.
     """
 
     milestone: str
@@ -107,7 +109,7 @@ class Gathered(Record, frozen=True, kw_only=True):
 
 
 class StillGathering(Record, frozen=True, kw_only=True):
-    """Said while an answer is not complete: the one who gathers it lives, and need not be passed by."""
+    """A sign of life from the head of a part of the tree while its combined answer is incomplete (rule D8)."""
 
     milestone: str
     generation: int
@@ -116,16 +118,16 @@ class StillGathering(Record, frozen=True, kw_only=True):
 
 
 class Prepared(Record, frozen=True, kw_only=True):
-    """Rank `rank` has prepared the label (rule C5): a fact, told to the orchestrator and to all agents.
+    """The fact that rank `rank` has prepared the label (rule C5). In a large job only the orchestrator receives it.
 
     Attributes:
-        digests: of every declared item.
-        next_position: from rank 0: the superstep of the commit after the next one; -1 otherwise.
-        ended_at: the superstep at which the loop ended, for the END label; -1 otherwise.
-        coded_bytes: of the snapshot, what parity is computed from.
-        snapshot_bytes: of one slot.
-        parity_bytes: of one set.
-        transit: of its offer (rule C11).
+        digests: the digests of all declared items.
+        next_position: from rank 0, the superstep of the commit after the next one; otherwise -1.
+        ended_at: for the END label, the superstep at which the loop ended; otherwise -1.
+        coded_bytes: bytes of the snapshot from which parity is computed.
+        snapshot_bytes: bytes of one slot.
+        parity_bytes: bytes of one parity set.
+        transit: sums and unfinished operations from the offer (rule C11).
     """
 
     label: Label
@@ -141,12 +143,11 @@ class Prepared(Record, frozen=True, kw_only=True):
 
 
 class Offered(Record, frozen=True, kw_only=True):
-    """Rank `rank` has copied its state for the label: said of the last one at once, of another if it is not committed soon. Shows who waits
-    at the end for whom (rule C10).
+    """Rank `rank` has copied its state for the label; sent for END at once, for other labels after a delay (rule C10).
 
     Attributes:
-        ended_at: as in an offer.
-        before: the superstep of the label that the rank had copied, or started from, before this one; -1: none.
+        ended_at: as in the offer.
+        before: the superstep of the label that the rank copied, or started from, before this one; -1: none.
     """
 
     label: Label
@@ -156,7 +157,7 @@ class Offered(Record, frozen=True, kw_only=True):
 
 
 class Traffic(Record, frozen=True, kw_only=True):
-    """Bytes of chunks that this agent has put on links since its start: for commits, and for rebuilds. Headers are not counted."""
+    """The bytes of chunks that this agent has sent since its start, for commits and for rebuilds, without headers (rule C10)."""
 
     label: Label
     parity: int
@@ -164,7 +165,7 @@ class Traffic(Record, frozen=True, kw_only=True):
 
 
 class Rebuilt(Record, frozen=True, kw_only=True):
-    """All data (`parity` false) or all chunks (`parity` true) of a rank are back."""
+    """All data chunks (`parity` false) or all chunks (`parity` true) of a rank are rebuilt (rule R1)."""
 
     generation: int
     rank: int
@@ -174,8 +175,10 @@ class Rebuilt(Record, frozen=True, kw_only=True):
 
 
 class ChunksLost(Record, frozen=True, kw_only=True):
-    """Chunks of a rank's base were found wrong by their digest before `main` went on from them (rule R5); `wrong` is empty where the next
-    check has to find out which."""
+    """Chunks of a rank's base are corrupt, detected before `main` resumed from them (rule R5).
+
+    `wrong` is empty if only the next check can identify them.
+    """
 
     generation: int
     rank: int
@@ -184,7 +187,7 @@ class ChunksLost(Record, frozen=True, kw_only=True):
 
 
 class ChunksWrong(Record, frozen=True, kw_only=True):
-    """Chunks of a committed label were found wrong by the scrub; they are erasures from now on, and are being repaired (rule S2)."""
+    """The scrub found corrupt chunks of a committed label; they count as erasures and are being repaired (rule S2)."""
 
     generation: int
     rank: int
@@ -193,7 +196,7 @@ class ChunksWrong(Record, frozen=True, kw_only=True):
 
 
 class ChunksRepaired(Record, frozen=True, kw_only=True):
-    """These chunks have their digests again; `left` could not be repaired, and are gone until the next commit (rule S4)."""
+    """Corrupt chunks are repaired; the chunks in `left` stay missing until the next commit (rules S3, S4)."""
 
     generation: int
     rank: int
@@ -203,7 +206,7 @@ class ChunksRepaired(Record, frozen=True, kw_only=True):
 
 
 class WorkerStarted(Record, frozen=True, kw_only=True):
-    """A worker process runs and has the program loaded."""
+    """A worker process runs and has loaded the program (rule W1)."""
 
     generation: int
     rank: int
@@ -212,7 +215,7 @@ class WorkerStarted(Record, frozen=True, kw_only=True):
 
 
 class WorkerLost(Record, frozen=True, kw_only=True):
-    """A worker's process has ended, or was ended because it made no progress."""
+    """A worker process exited, or was killed because it hung (rules W2, W4)."""
 
     generation: int
     rank: int
@@ -221,10 +224,9 @@ class WorkerLost(Record, frozen=True, kw_only=True):
 
 
 class RankLinkEnded(Record, frozen=True, kw_only=True):
-    """The connection of a rank, or of its agent, with another one failed: the other one is about to be lost, or none is and both wait for
-    ever (rule T8).
+    """The connection of a rank, or of its agent, to another one failed; the other one is lost, or only the link failed (rule T8).
 
-    `label`: the label that the agents were encoding or rebuilding; None for a connection of the ranks themselves.
+    `label`: the label that the agents were encoding or rebuilding; None for a connection between ranks.
     """
 
     generation: int
@@ -234,7 +236,7 @@ class RankLinkEnded(Record, frozen=True, kw_only=True):
 
 
 class Raised(Record, frozen=True, kw_only=True):
-    """`main` raised on this rank; `error` is a name of `perdure.errors`."""
+    """`main` raised an exception on this rank; `error` is the name of a class in `perdure.errors` (rule W3)."""
 
     generation: int
     rank: int
@@ -243,7 +245,7 @@ class Raised(Record, frozen=True, kw_only=True):
 
 
 class JobError(Record, frozen=True, kw_only=True):
-    """The agent found what no rank can go on from, such as offers that do not fit together."""
+    """The agent found an error that ends the job, such as contradictory offers (rules C3, C8)."""
 
     generation: int
     error: str
@@ -251,34 +253,34 @@ class JobError(Record, frozen=True, kw_only=True):
 
 
 class PeerUnheard(Record, frozen=True, kw_only=True):
-    """No heartbeat of that agent for all but `suspect_s` of that time: no more than a doubt (rule T2)."""
+    """A watcher doubts that agent: it sent no heartbeat for `silence_s` - `suspect_s` (rule T2)."""
 
     agent: int
 
 
 class PeerSilent(Record, frozen=True, kw_only=True):
-    """No heartbeat of that agent for the time after which it counts as lost (rule T2)."""
+    """A watcher reports that agent as silent: it sent no heartbeat for `silence_s` (rule T2)."""
 
     agent: int
 
 
 class PeerHeard(Record, frozen=True, kw_only=True):
-    """That agent is heard again: takes back either word."""
+    """A watcher receives heartbeats of that agent again, and withdraws its doubt or report (rule T2)."""
 
     agent: int
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """How far some ranks are, as one (`perdure.core.progress`): those of an agent, or of all agents of a part of the tree.
+    """The combined progress of the ranks of an agent, or of all agents of a part of the tree (rule W4).
 
     Attributes:
-        ranks: how many.
-        superstep: the farthest of this generation, of `count` (-1: not known).
-        frames: moved so far, of all.
-        inside_s: all have been inside a job call for so long or longer (s); -1: some are in user code.
-        in_comm: how many are inside a call of the communicator.
-        elsewhere: how many are inside another call, but for the wait at the end of `main`.
-        calls: of the first ranks, the call that each is inside of.
+        ranks: the number of ranks.
+        superstep: the largest superstep of this generation, of `count` (-1: unknown).
+        frames: frames that these ranks have transferred so far.
+        inside_s: seconds for which all these ranks have been inside a job call; -1: a rank is in user code.
+        in_comm: the number of ranks inside a call of the communicator.
+        elsewhere: the number of ranks inside another call, except the wait at the end of `main`.
+        calls: the calls in which the first ranks are, as (rank, call).
     """
 
     generation: int
@@ -293,19 +295,19 @@ class Progress(Record, frozen=True, kw_only=True):
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """The bytes of the result item of rank 0."""
+    """The bytes of rank 0's result item (rule C10)."""
 
     payload: bytes
 
 
 class AskAddresses(Record, frozen=True, kw_only=True):
-    """The `Resume` of this generation builds on one that never came here."""
+    """The agent asks for all addresses, because it did not receive the `Resume` on which this one builds (rule R4)."""
 
     generation: int
 
 
 class Alive(Record, frozen=True, kw_only=True):
-    """The answer to `AskAlive`, and which generation is installed."""
+    """The answer to `AskAlive`, with the installed generation (rules W3, T2, T6)."""
 
     nonce: int
     generation: int
@@ -315,7 +317,7 @@ class Alive(Record, frozen=True, kw_only=True):
 
 
 class Heartbeat(Record, frozen=True, kw_only=True):
-    """`number` counts up; `echo` is the highest number heard from the receiver (rule T4)."""
+    """A sign of life, every `heartbeat_s` (rules T2, T4). `number` counts up; `echo` is the highest number received from the receiver."""
 
     number: int
     echo: int
@@ -323,7 +325,7 @@ class Heartbeat(Record, frozen=True, kw_only=True):
 
 
 class GroupOffer(Record, frozen=True, kw_only=True):
-    """A rank's offer, to the agents of its group (rule C3)."""
+    """A rank's offer, sent to the agents of its parity group (rule C3)."""
 
     label: Label
     offer: SnapshotIndex

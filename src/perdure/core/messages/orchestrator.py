@@ -1,4 +1,4 @@
-"""What the orchestrator says to agents; with a reach, agents pass it on to other agents."""
+"""Messages from the orchestrator to agents. A message with a `reach` is relayed by agents to other agents."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from perdure.core.records import Record
 
 
 class Greet(Record, frozen=True, kw_only=True):
-    """A new orchestrator asks for the facts. `round` is its own, higher than any before."""
+    """A new orchestrator asks the agent for all facts that it knows (rules D7, C5).
+
+    `round` is that of the new orchestrator, higher than any before.
+    """
 
     round: int
 
 
 class Seal(Record, frozen=True, kw_only=True):
-    """Stop this generation, freeze its labels, and say what there is (rule D1). Members have its plan, which may be megabytes."""
+    """Stop this generation, freeze its labels, and report them (rule D1). The receiver has the plan of this generation."""
 
     ballot: Ballot
     generation: int
@@ -23,7 +26,7 @@ class Seal(Record, frozen=True, kw_only=True):
 
 
 class Accept(Record, frozen=True, kw_only=True):
-    """Vote for the plan of this generation, which differs so from the one before it, unless a higher ballot has your promise (rule D4)."""
+    """Vote for the next plan, given as a change of the current plan, unless a higher ballot was promised (rule D4)."""
 
     ballot: Ballot
     generation: int
@@ -32,11 +35,11 @@ class Accept(Record, frozen=True, kw_only=True):
 
 
 class AskPlan(Record, frozen=True, kw_only=True):
-    """Send the plan that is installed there: it is newer than any that this orchestrator has (rule D7)."""
+    """Send the plan that is installed at the agent, because it is newer than the orchestrator's (rule D7)."""
 
 
 class Install(Record, frozen=True, kw_only=True):
-    """A chosen plan (rule D6)."""
+    """Install this chosen plan (rule D6)."""
 
     plan: Plan
     restore: tuple[RestoreSource, ...]
@@ -44,9 +47,9 @@ class Install(Record, frozen=True, kw_only=True):
 
 
 class Amend(Record, frozen=True, kw_only=True):
-    """The chosen plan of this generation, to those who have the one before it (rule D6): of 100,000 placements a few differ.
+    """Install the chosen plan of this generation, given as a change of the previous plan (rule D6).
 
-    `since`: with a reach, the generation whose `Resume` has told the addresses that need not be told again.
+    Of 100,000 placements, only a few differ. `since`: with a reach, the generation whose `Resume` sent the addresses that are not repeated.
     """
 
     generation: int
@@ -57,15 +60,17 @@ class Amend(Record, frozen=True, kw_only=True):
 
 
 class Assign(Record, frozen=True, kw_only=True):
-    """Decode these stripes (rule R1). Soft: may be repeated and changed."""
+    """Decode these stripes (rule R1). The orchestrator may repeat and change this assignment."""
 
     generation: int
     tasks: tuple[DecodeTask, ...]
 
 
 class Resume(Record, frozen=True, kw_only=True):
-    """Every rank is ready (rule R4). `addresses` are (rank, address) of the communicator, where they differ from those that the `Resume` of
-    generation `since` has told; of all ranks with `since` 0. `whole`: the addresses of all ranks in their order, in place of `addresses`.
+    """Every rank is ready, so workers enter `main` (rule R4).
+
+    `addresses` are the (rank, address) pairs of the communicator that differ from those in the `Resume` of generation `since`; with
+    `since` 0, those of all ranks. `whole`: the addresses of all ranks in order, instead of `addresses`.
     """
 
     generation: int
@@ -76,22 +81,25 @@ class Resume(Record, frozen=True, kw_only=True):
 
 
 class Committed(Record, frozen=True, kw_only=True):
-    """Every rank has prepared the label (rule C6). `next_position` repeats what rank 0's offer says (rule C1); -1: nothing."""
+    """Every rank has prepared the label (rule C6). `next_position` is that of rank 0's offer (rule C1); -1: none."""
 
     label: Label
     next_position: int
 
 
 class Hold(Record, frozen=True, kw_only=True):
-    """Have the ranks wait at their next commit position until they are revoked: at labels newer than `after`. None: they go on (rule E3). A
-    level, which a new orchestrator states anew."""
+    """Let the ranks wait at their next commit position, because a move is planned (rule E3).
+
+    They wait at labels newer than `after` until the generation is revoked; with None they do not wait. A new orchestrator repeats the
+    message.
+    """
 
     generation: int
     after: Label | None
 
 
 class Reserve(Record, frozen=True, kw_only=True):
-    """To a spare: have memory of these sizes ready and touched, so that a rebuild need not wait for it."""
+    """Allocate and touch memory of these sizes on a spare, so that a rebuild does not wait for it (rule R1)."""
 
     snapshot_bytes: int
     parity_bytes: int
@@ -99,18 +107,18 @@ class Reserve(Record, frozen=True, kw_only=True):
 
 
 class AskResult(Record, frozen=True, kw_only=True):
-    """Say what was sent; and whoever hosts rank 0, send its result item at this label."""
+    """Report the traffic, and send the result item at this label if rank 0 is hosted here (rule C10)."""
 
     label: Label
 
 
 class AskAlive(Record, frozen=True, kw_only=True):
-    """Answer with the same nonce: everything that you said before is then known (rule W3)."""
+    """Answer with the same nonce, which proves that all earlier messages of the agent were received (rules W3, T2, T6)."""
 
     nonce: int
 
 
 class EndJob(Record, frozen=True, kw_only=True):
-    """The job is over; end the workers and yourself."""
+    """The job is over: end the workers and the agent (rules C10, L7)."""
 
     reason: str

@@ -1,7 +1,7 @@
-"""What the supervisor and the processes that it has started send to one another, on the stream that each of them has with it.
+"""Messages between the supervisor and the processes that it starts, on one stream per node or orchestrator.
 
-A node's processes share one stream. What the supervisor sends to an orchestrator is what happens to that one, and what the orchestrator
-sends is what it wants done, so these classes are events and commands of that machine as well (`core.events`, `core.commands`).
+The processes of a node share one stream. Messages to an orchestrator are also events of its state machine, and messages from an
+orchestrator are also its commands (`core.events`, `core.commands`).
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from perdure.core.records import Record
 
 
 class NodeBegun(Record, frozen=True, kw_only=True):
-    """The first process of the node runs. `pid`: its number there."""
+    """The first process of the node runs; `pid` is its process id there (rule L1)."""
 
     pid: int
 
 
 class NodeListens(Record, frozen=True, kw_only=True):
-    """The agent can be reached at `address`."""
+    """The agent of the node listens at `address` (rule L1)."""
 
     address: str
 
 
 class ProgramJudged(Record, frozen=True, kw_only=True):
-    """The node has imported the program, or could not: `error` is empty, or a name of `perdure.errors`."""
+    """The node has imported the program; `error` is empty, or the name of a class in `perdure.errors` (rule L2)."""
 
     error: str
     text: str
 
 
 class NodeExited(Record, frozen=True, kw_only=True):
-    """The node's first process has ended. Sent by the far end of a shell, which ends later."""
+    """The first process of the node exited; sent by the far end of a shell, which exits later (rule T1)."""
 
     how: str
 
 
 class StrayOutput(Record, frozen=True, kw_only=True):
-    """A line on a node's stream that is no message: the greeting of a login shell, most likely."""
+    """A line on a node's stream that is not a message, such as the greeting of a login shell."""
 
     text: str
 
 
 class FaultStruck(Record, frozen=True, kw_only=True):
-    """An injected fault happens in the sending process. `index`: its place in the job's list; `at`: s, monotonic, of that machine."""
+    """An injected fault strikes in the sending process (rule L6). `index`: in the job's list of faults; `at`: monotonic time there, in
+    s."""
 
     index: int
     at: float
@@ -55,7 +56,7 @@ class FaultStruck(Record, frozen=True, kw_only=True):
 
 
 class FaultSpent(Record, frozen=True, kw_only=True):
-    """An injected fault has happened somewhere, and must not happen again."""
+    """An injected fault has struck in some process, and must not strike again (rule L6)."""
 
     index: int
 
@@ -64,41 +65,41 @@ class FaultSpent(Record, frozen=True, kw_only=True):
 
 
 class OrchestratorAlive(Record, frozen=True, kw_only=True):
-    """Sent every 0.1 s: its loop turns."""
+    """A sign of life, every 0.1 s (rule L3)."""
 
 
 class Propose(Record, frozen=True, kw_only=True):
-    """create_if_absent in the register; `RegisterHolds` follows."""
+    """Create this plan in the register if the generation has none; the answer is `RegisterHolds` (rule D0)."""
 
     plan: Plan
 
 
 class Note(Record, frozen=True, kw_only=True):
-    """Tell the register of a plan that was chosen by votes, for who asks it later. Nothing depends on it (rule D5)."""
+    """Record a plan that votes have chosen in the register, for later orchestrators (rule D5)."""
 
     plan: Plan
 
 
 class KillAgent(Record, frozen=True, kw_only=True):
-    """Fence a node that was decided lost: have the engine end its processes."""
+    """Fence a lost node: let the engine end its processes (rules D6, L5)."""
 
     agent: int
 
 
 class Publish(Record, frozen=True, kw_only=True):
-    """Publish an event of the job to its readers."""
+    """Publish an event of the job to its readers (rules L5, L6)."""
 
     event: JobEvent
 
 
 class ResultPiece(Record, frozen=True, kw_only=True):
-    """The next bytes of the result, which `Finish` completes."""
+    """The next bytes of the result, which `Finish` completes (rule L7)."""
 
     data: bytes
 
 
 class Finish(Record, frozen=True, kw_only=True):
-    """The job is over: `error` is empty, or a name of `perdure.errors`. `payload`: the result, without the pieces sent before."""
+    """The job is over; `error` is empty, or the name of a class in `perdure.errors` (rule L5). `payload`: the rest of the result."""
 
     error: str
     text: str
@@ -109,20 +110,20 @@ class Finish(Record, frozen=True, kw_only=True):
 
 
 class BeginRound(Record, frozen=True, kw_only=True):
-    """The receiver serves the job from now on. `round`: higher than any before; `spent`: injected faults that have happened."""
+    """Serve the job from now on (rule L3). `round` is higher than any before; `spent`: injected faults that have struck."""
 
     round: int
     spent: tuple[int, ...]
 
 
 class RegisterHolds(Record, frozen=True, kw_only=True):
-    """The register's newest plan, or None: at the start, and as the answer to a proposal (rule D5)."""
+    """The newest plan in the register, or None; sent at the start, and as the answer to a proposal (rules D0, L8)."""
 
     plan: Plan | None
 
 
 class AgentUp(Record, frozen=True, kw_only=True):
-    """The engine started an agent."""
+    """The engine started an agent (rules L1, L8)."""
 
     agent: int
     node: int
@@ -131,14 +132,14 @@ class AgentUp(Record, frozen=True, kw_only=True):
 
 
 class AgentEnded(Record, frozen=True, kw_only=True):
-    """The agent's process is gone for certain."""
+    """The agent's process has exited for certain (rules T1, L8)."""
 
     agent: int
     how: str
 
 
 class NoMoreNodes(Record, frozen=True, kw_only=True):
-    """The engine has started all nodes of the job that it could."""
+    """The engine has started all nodes that it could start (rules L1, L8)."""
 
 
 FromNode = NodeBegun | NodeListens | ProgramJudged | NodeExited | StrayOutput | FaultStruck

@@ -1,4 +1,4 @@
-"""Values inside messages."""
+"""Values that are fields of messages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from perdure.core.records import Record
 
 
 class LabelReport(Record, frozen=True, kw_only=True):
-    """What an agent holds of one label of one rank. Bit i of a mask is set when chunk i is present; `data` has d bits, `parity` m.
+    """The chunks of one label of one rank that an agent holds. Bit i of a mask is set if chunk i is present; `data` has d bits, `parity` m.
 
     Attributes:
-        prepared: the rank has prepared it. That stays true when a chunk turns out to be wrong later.
-        replicated: the replicated region is here, and right as far as is known.
-        common: a checksum of the values of its replicated items.
+        prepared: the rank has prepared the label. This stays true if a chunk is found corrupt later.
+        replicated: the replicated region is present, and not known to be corrupt.
+        common: a checksum of the values of the replicated items.
     """
 
     label: Label
@@ -26,11 +26,11 @@ class LabelReport(Record, frozen=True, kw_only=True):
 
 
 class UsualLabel(Record, frozen=True, kw_only=True):
-    """A label that many ranks hold, all of them whole. Its size does not depend on how many they are.
+    """A label that many ranks hold completely. The size of this report does not depend on the number of ranks.
 
     Attributes:
-        differs: the values of replicated items are not the same on all of them.
-        witnesses: (rank, `LabelReport.common`) of a few of them, drawn without regard to what they hold (`perdure.core.multicast_tree`).
+        differs: the values of replicated items differ between these ranks.
+        witnesses: (rank, `LabelReport.common`) of a few ranks, chosen independently of their data (`perdure.core.multicast_tree`).
     """
 
     label: Label
@@ -39,7 +39,7 @@ class UsualLabel(Record, frozen=True, kw_only=True):
 
 
 class RankReport(Record, frozen=True, kw_only=True):
-    """One rank in an agent's answer: the worker's incarnation, whether that worker lives, and the labels held."""
+    """An agent's report on one rank: the worker's incarnation, whether the worker is alive, and the labels that the agent holds."""
 
     rank: int
     incarnation: int
@@ -48,7 +48,7 @@ class RankReport(Record, frozen=True, kw_only=True):
 
 
 class ItemDigest(Record, frozen=True, kw_only=True):
-    """One declared item on one rank: a checksum of what must be equal on all ranks (`Item.signature`), and the digest of its value."""
+    """A declared item on one rank: a checksum of its properties that must be equal on all ranks (`Item.signature`), and its digest."""
 
     name: str
     kind: str
@@ -57,15 +57,15 @@ class ItemDigest(Record, frozen=True, kw_only=True):
 
 
 class Custodian(Record, frozen=True, kw_only=True):
-    """An agent outside of the plan that keeps chunks of its base, and where it takes links of the plan's generation (rule D6)."""
+    """An agent outside the plan that keeps chunks of the base, and its address for links of the plan's generation (rule D6)."""
 
     agent: int
     address: str
 
 
 class DecodeTask(Record, frozen=True, kw_only=True):
-    """Rebuild some chunks of one stripe: `sources` and `wanted` are (code position, rank). Exactly d sources; one that is wanted too is
-    copied. `kept`: the code positions whose source is a custodian, in place of the rank's home."""
+    """A task to rebuild chunks of one stripe. `sources` and `wanted` are (code position, rank); there are exactly d sources, and a source
+    that is also wanted is copied. `kept`: the code positions whose source is a custodian instead of the rank's home."""
 
     label: Label
     group: int
@@ -73,12 +73,12 @@ class DecodeTask(Record, frozen=True, kw_only=True):
     sources: tuple[tuple[int, int], ...]
     wanted: tuple[tuple[int, int], ...]
     urgent: bool
-    """Some wanted chunk is data: the job cannot resume without it."""
+    """A wanted chunk is a data chunk, so the job cannot resume without it."""
     kept: tuple[tuple[int, Custodian], ...] = ()
 
 
 class Chunks(Record, frozen=True, kw_only=True):
-    """Some of what a rank holds of a label: masks of its chunks as in `LabelReport`, and whether the replicated region is meant."""
+    """A set of chunks of a rank's label: masks as in `LabelReport`, and whether the replicated region is included."""
 
     data: int = 0
     parity: int = 0
@@ -88,18 +88,18 @@ class Chunks(Record, frozen=True, kw_only=True):
         return bool(self.data or self.parity or self.replicated)
 
     def without(self, other: Chunks) -> Chunks:
-        """Those that are not among the others."""
+        """Return the chunks that are not in `other`."""
         return Chunks(data=self.data & ~other.data, parity=self.parity & ~other.parity, replicated=self.replicated and not other.replicated)
 
     def named(self) -> list[tuple[str, int]]:
-        """Each one: `data`, `parity` or `replicated`, and its number."""
+        """Return the kind (`data`, `parity` or `replicated`) and the number of each chunk."""
         masks = (("data", self.data), ("parity", self.parity), ("replicated", int(self.replicated)))
         return [(what, number) for what, mask in masks for number in range(mask.bit_length()) if mask >> number & 1]
 
 
 class RestoreSource(Record, frozen=True, kw_only=True):
-    """Where the new holder of `rank` finds the group's offers, and the bytes of replicated items (-1: there are none left): at the homes of
-    these ranks, or at a custodian of theirs."""
+    """The sources from which the new home of `rank` reads the group's offers and the replicated items (-1: no source is left). A source is
+    the home of a rank, or its custodian."""
 
     rank: int
     offers_from: int
@@ -109,8 +109,9 @@ class RestoreSource(Record, frozen=True, kw_only=True):
 
 
 class RankCosts(Record, frozen=True, kw_only=True):
-    """What a rank measured since the last such report: seconds held up by commits, application bytes, replay. `resident_bytes`: of its live
-    items, what lies in its live slot (tight mode). `interval`: of rank 0, where it chooses the positions of commits by what they cost."""
+    """A rank's measurements since its last report: seconds that commits delayed it, bytes that the program sent, bytes of live items.
+    `resident_bytes`: bytes of live items in the live slot (tight mode). `interval`: rank 0's choice, if the commit interval is
+    automatic."""
 
     protect_s: float
     application_bytes: int
@@ -120,9 +121,9 @@ class RankCosts(Record, frozen=True, kw_only=True):
 
 
 class Reach(Record, frozen=True, kw_only=True):
-    """For whom a word is that agents pass on (`perdure.core.multicast_tree`): the ranks from `first` up to `stop`, which is not included.
+    """The receivers of a message that agents relay (`perdure.core.multicast_tree`): the ranks from `first` to `stop`, excluding `stop`.
 
-    Its receiver holds `first`. `without`: agents that are lost, or are spoken to by the orchestrator itself.
+    The first receiver hosts the rank `first`. `without`: agents that are lost, or that receive the message from the orchestrator directly.
     """
 
     first: int
@@ -131,7 +132,7 @@ class Reach(Record, frozen=True, kw_only=True):
 
 
 class Vote(Record, frozen=True, kw_only=True):
-    """What an agent has accepted, and in which ballot (rule D4): how the next plan differs from the one of its generation."""
+    """The change of plan that an agent has accepted, and the ballot (rule D4)."""
 
     ballot: Ballot
     change: PlanChange

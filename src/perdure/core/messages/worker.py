@@ -1,4 +1,4 @@
-"""What an agent and its workers say to one another."""
+"""Messages between an agent and its workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perdure.core.snapshot_index import SnapshotIndex
 
 
 class Enter(Record, frozen=True, kw_only=True):
-    """Enter `main` of this generation (sent only after `Resume`)."""
+    """Enter `main` in this generation; sent only after `Resume` (rule R4)."""
 
     generation: int
     size: int
@@ -25,8 +25,11 @@ class Enter(Record, frozen=True, kw_only=True):
 
 
 class MayCopy(Record, frozen=True, kw_only=True):
-    """The rank may copy its state for this label into that slot. `since`: the label whose bytes still lie there (rule C4').
-    `hold_after`: at labels newer than this one the rank waits after its copy until it is revoked (rule E3); None: it does not."""
+    """Copy the state for this label into the given slot (rule C2).
+
+    `since`: the label whose bytes are still in the slot (rule C4'). `hold_after`: after the copy of a label newer than this one, the rank
+    waits until the generation is revoked (rule E3); None: it does not wait.
+    """
 
     label: Label
     slot: int
@@ -35,7 +38,7 @@ class MayCopy(Record, frozen=True, kw_only=True):
 
 
 class LabelCommitted(Record, frozen=True, kw_only=True):
-    """To the worker: committed, and the positions known so far beyond it. `hold_after`: as of `MayCopy`."""
+    """The label is committed; `positions` are the commit positions known beyond it (rules C1, C6). `hold_after`: as in `MayCopy`."""
 
     label: Label
     positions: tuple[int, ...]
@@ -44,40 +47,40 @@ class LabelCommitted(Record, frozen=True, kw_only=True):
 
 
 class Revoke(Record, frozen=True, kw_only=True):
-    """The generation is over: unwind."""
+    """The generation is over: unwind `main` (rules D1, W1)."""
 
     generation: int
 
 
 class Pause(Record, frozen=True, kw_only=True):
-    """Let no frame of this generation leave (`paused`), or go on (rule T4)."""
+    """Stop sending frames of this generation (`paused`), or continue (rule T4)."""
 
     generation: int
     paused: bool
 
 
 class EndWorker(Record, frozen=True, kw_only=True):
-    """Exit."""
+    """Exit the worker process (rule C10)."""
 
 
 # ---- worker -> agent ------------------------------------------------------------------------------------------------------
 
 
 class Loaded(Record, frozen=True, kw_only=True):
-    """The program is imported and the communicator listens."""
+    """The program is imported, and the communicator listens at `address` (rule W1)."""
 
     address: str
     pid: int
 
 
 class AtPosition(Record, frozen=True, kw_only=True):
-    """The rank wants to copy its state for this label."""
+    """The rank is at a commit position and asks for a slot (rule C1)."""
 
     label: Label
 
 
 class Snapped(Record, frozen=True, kw_only=True):
-    """The copy is complete."""
+    """The copy of the state is complete (rule C2)."""
 
     label: Label
     offer: SnapshotIndex
@@ -85,14 +88,14 @@ class Snapped(Record, frozen=True, kw_only=True):
 
 
 class Unwound(Record, frozen=True, kw_only=True):
-    """`main` has been left. `clean` is false when threads that it started still live (rule W1)."""
+    """`main` is unwound (rule W1). `clean` is false if threads that it started are still running."""
 
     generation: int
     clean: bool
 
 
 class MainRaised(Record, frozen=True, kw_only=True):
-    """`main` raised something other than `GenerationRevoked`."""
+    """`main` raised an exception other than `GenerationRevoked` (rule W3)."""
 
     generation: int
     error: str
@@ -100,12 +103,12 @@ class MainRaised(Record, frozen=True, kw_only=True):
 
 
 class BaseWrong(Record, frozen=True, kw_only=True):
-    """What the rank was to start from has changed since it was checked; the rank has not begun, and waits to be revoked (rule R5)."""
+    """The base was corrupted after its check; the rank has not entered `main`, and waits for the revoke (rule R5)."""
 
     generation: int
 
 
 class PeerSuspected(Record, frozen=True, kw_only=True):
-    """The communicator saw the connection of another rank end, and no revoke."""
+    """The connection to another rank ended, and the generation is not revoked (rule T8)."""
 
     rank: int
