@@ -29,6 +29,8 @@ _UNLIMITED: Final = 1 << 60
 """Bytes. A group of version 1 without a limit has one of nearly 2**63 bytes."""
 KILL_PATIENCE_S: Final = 2.0
 """For processes that were killed to end: the kernel frees their memory first. Arbitrary."""
+KILL_AGAIN_S: Final = 30.0
+"""For processes that start others faster than they are killed. Arbitrary."""
 _here: Final = threading.local()
 
 
@@ -126,10 +128,21 @@ def descendants(*ancestors: int) -> dict[int, int]:
 
 
 def end_descendants() -> None:
-    """Kill all processes below this one. What they start meanwhile is found too, where this process is their subreaper."""
-    deadline = time.monotonic() + KILL_PATIENCE_S
-    while (found := descendants(os.getpid())) and time.monotonic() < deadline:
-        kill_and_wait(found)
+    """Kill all processes below this one. What they start meanwhile is found too, where this process is their subreaper.
+
+    One look at /proc may miss a process whose parent ends just then, so this goes on until a look finds none that was not killed before.
+    Those that were killed have `KILL_PATIENCE_S` to end.
+    """
+    killed: set[int] = set()
+    began = deadline = time.monotonic()
+    while found := descendants(os.getpid()):
+        now = time.monotonic()
+        if found.keys() - killed:
+            deadline = min(now + KILL_PATIENCE_S, began + KILL_AGAIN_S)
+        if now > deadline:
+            return
+        killed |= found.keys()
+        kill_and_wait(found, deadline - now)
 
 
 def own_children() -> list[int]:
