@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # a job is many processes, and each would compile all of perdure
 
-.PHONY: demo test test-faults lint bench bench-peers clean
+.PHONY: demo test test-faults lint docs bench bench-peers clean
 
 demo: .venv/ready
 	$(BIN)/perdure demo
@@ -36,6 +36,11 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation site, in build/site. Strict: a link that leads nowhere is an error; and nothing is fetched from another machine.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python docs/check_site.py build/site
+
 # Every figure a ratio in one run: bench-results/results.json and page.html. BENCH=--quick: small sizes, to see that it works.
 BENCH ?=
 bench: .venv/installed
@@ -59,6 +64,10 @@ bench-peers: .venv-mpi/installed .venv-torch/installed
 
 .venv/installed: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.venv/docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 clean:
