@@ -1,4 +1,4 @@
-"""What a program holds: its state, declared with how redundant it is, and the loop that commits it.
+"""The interface of a program: `Job`, with the declarations of state and the loop that commits it.
 
 A `Job` lives for one entry into `main`. `KeptMemory` lives as long as the process and passes buffers and derived values from one entry to
 the next. The loop's first `next()` sets every item to the committed state, so what a program writes before the loop is harmless.
@@ -91,7 +91,7 @@ class Job:
 
     @property
     def size(self) -> int:
-        """How many ranks the job has."""
+        """The number of ranks of the job."""
         return self._session.size
 
     @property
@@ -192,7 +192,7 @@ class Job:
         return self._memory.derived[name]
 
     def index(self, name: str) -> Index:
-        """Where this rank's block of a sharded item lies in the whole array, without ghost rows."""
+        """Return the place of this rank's block of a sharded item in the whole array, without ghost rows."""
         entry = self._entries.get(name)
         if entry is None or entry.kind is not Kind.SHARDED:
             raise UsageError(f"index: no sharded item is named {name!r}")
@@ -316,7 +316,7 @@ class Job:
         self._note_names(frames)
 
     def _note_names(self, frames: list[FrameType] | None) -> None:
-        """What the program has names for now is looked at again at each commit."""
+        """Record the parts that variables of the program mean now; each commit checks them."""
         found: list[tuple[str, Array | Encoding]] = []
         for entry in self._entries.values():
             found.append((entry.name, entry.parts()))
@@ -351,7 +351,7 @@ class Job:
         session.finish_snapshot(superstep, offer, live, resident)
 
     def _slot(self, nbytes: int) -> Array:
-        """Where a snapshot is copied to. At the first commit the sizes of objects are known, and looked at."""
+        """Return the slot for the next snapshot. At the first commit, when the sizes of objects are known, check that they fit."""
         if self._session.base is None and self.superstep == 0:
             self._claims.check_objects(nbytes)
         return self._session.slot(nbytes)

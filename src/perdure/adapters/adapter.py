@@ -1,4 +1,4 @@
-"""Which kinds of items are there? The seam between what a program declares and the bytes of a snapshot.
+"""The protocols between declared values and the bytes of a snapshot: `Adapter`, `DeclaredItem`, `Taken`.
 
 1. `job` asks the registry for the adapter of a declared value. The adapter checks the value and returns a `DeclaredItem`.
 2. At a commit `items.pack` calls `take` of each item, lays all items out in the slot, and has each `Taken` value stored there.
@@ -78,7 +78,7 @@ class Taken(Protocol):
 
     @property
     def parts(self) -> Array | Encoding:
-        """What it consists of: items must not share parts, and variables of the program may mean them."""
+        """Return the parts of the item: items must not share parts, and variables of the program may mean them."""
 
     def store(self, target: Bytes, old: Item | None, commit: Commit) -> Stored:
         """Copy it to (nbytes,) uint8, and hash it. With `old`, which lies there, only what has changed need be copied."""
@@ -122,7 +122,7 @@ class DeclaredItem(Protocol):
         """Take the value apart for a commit. UsageError: something in it cannot be restored exactly."""
 
     def parts(self) -> Array | Encoding:
-        """What it consists of now."""
+        """Return the current parts of the item."""
 
     def restore(self, item: Item, source: Bytes) -> bool:
         """Set the live value, in place, from the bytes of a snapshot.
@@ -172,7 +172,7 @@ class Adapter(Protocol):
         """Return whether a value is of this kind."""
 
     def declare(self, declaration: ItemDeclaration) -> DeclaredItem:
-        """Check a value and return its item. UsageError: it cannot be protected; the text says what to write instead."""
+        """Check a value and return its item. UsageError: the value cannot be protected; the text names an alternative."""
 
     def revive(self, name: str, kind: Kind, source: Bytes, value: Any) -> Any:
         """Return the committed value at its declaration: `value` restored in place, or a new one if it is `MISSING`."""

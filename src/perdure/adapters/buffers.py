@@ -24,13 +24,13 @@ class Refused(Exception):
 
 
 def place(nodes: list[Node], parts: list[Any], arrays: list[tuple[int, Extent]], path: Callable[[int], str]) -> list[memoryview]:
-    """Give each array among `nodes` its bytes: of its own, or, for arrays that overlap, a place in those of all of them.
+    """Give each array among `nodes` its bytes: its own, or, for arrays that overlap, a place in common bytes.
 
     Args:
         nodes: an array's node gets its place.
         parts: for each node the Python object.
         arrays: the node and extent of each array and byte buffer; they are put in order.
-        path: tells where a node is inside the item.
+        path: returns the path of a node inside the item.
 
     Returns:
         The bytes by number, borrowed from the arrays.

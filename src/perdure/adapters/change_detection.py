@@ -1,4 +1,4 @@
-"""What has changed since the label that a slot still holds? Found by comparing bytes, block by block (rule C4').
+"""Detection of the blocks that differ from the label that a slot still holds, by comparison of bytes (rule C4').
 
 Bytes that are equal must have the digest that they had, too: a slot's bit may have changed by itself, and live in the same way by the
 program; parity would still be that of the old bit. Hashing what has just been read costs a third of the comparison.
@@ -39,7 +39,7 @@ _COMPARE.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 @dataclass(slots=True)
 class Memo:
-    """What one entry of `main` remembers from commit to commit.
+    """Data that one entry of `main` keeps from commit to commit.
 
     Attributes:
         hot: by item, for each block, 1 if it had changed at the last commit.
@@ -69,7 +69,8 @@ class Memo:
         return known if len(known) == blocks else bytes(blocks)
 
     def value_digest(self, name: str, nbytes: int, blocks: bytes, computed: Callable[[], int]) -> int:
-        """Of an object whose pickle has `nbytes` and the block digests `blocks`: `computed`, unless it was so at the last commit."""
+        """Return the digest of an object whose pickle has `nbytes` and the block digests `blocks`: the last commit's if they are equal,
+        otherwise `computed()`."""
         known = self.values.get(name)
         if known is None or known[:2] != (nbytes, blocks):
             known = self.values[name] = nbytes, blocks, computed()

@@ -1,4 +1,4 @@
-"""What may be declared, and what to write where it may not."""
+"""Checks of declared values, and the errors for values that cannot be declared."""
 
 from __future__ import annotations
 

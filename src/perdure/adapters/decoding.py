@@ -130,7 +130,7 @@ class Decoding:
             )
 
     def _construct(self, index: int, node: Node) -> None:
-        """Make an object that says how it is made, as soon as what it is made of is there; its state comes later."""
+        """Create an object from its constructor's arguments as soon as these exist; its state follows later."""
         if node[0] == "rng":
             if self._made[index] is UNMADE:
                 self._made[index] = self._class(node[1])(self._get(node[2]))
@@ -159,7 +159,7 @@ class Decoding:
                 self._set_attributes(value, node[-1])
 
     def _refill_attributes(self, value: Any, node: Node) -> None:
-        """Give an object that stays the attributes of one that is made as it says."""
+        """Set the attributes of an existing object to those of one that is created from constructor arguments."""
         made = self._get(node[2])(*self._get(node[3]))
         self._set_state(made, node)
         object_structure.set_attributes(value, dict(object_structure.attributes(made)))

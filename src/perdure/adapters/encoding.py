@@ -220,7 +220,7 @@ class Encoding:
         return self._sentinels
 
     def _special(self, value: Any) -> Node | None:
-        """Return the node of what is not taken apart by its base: what has a name, scalars, objects that say how they are made."""
+        """Return the node of an object that is not encoded by its base class: named objects, scalars, objects with a reduce method."""
         cls = type(value)
         named = self._named(value)
         if named is not None:
@@ -273,7 +273,7 @@ class Encoding:
         return ("scalar", _dtype(value.dtype), value.tobytes())
 
     def _reduced(self, value: Any) -> Node:
-        """Return the node of an object that says itself how it is made."""
+        """Return the node of an object with a reduce method."""
         if isinstance(value, np.random.SeedSequence):
             self.mutable.add(id(value))
             state = value.state

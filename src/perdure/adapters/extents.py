@@ -1,4 +1,4 @@
-"""Where arrays lie in memory, and which of them share it."""
+"""The extents of arrays in memory, and groups of arrays that overlap."""
 
 from __future__ import annotations
 

@@ -46,14 +46,14 @@ class FillOrder:
         return any(self._made[child] is UNMADE for child in children(node))
 
     def run(self, construct: Callable[[int], None], complete: Callable[[int], None]) -> bool:
-        """Fill all parts that node 0 refers to.
+        """Fill all parts to which node 0 refers.
 
         Args:
-            construct: makes an object that says how it is made, or clears it.
+            construct: creates an object from its constructor's arguments, or clears it.
             complete: gives a part its contents.
 
         Returns:
-            False if an immutable part refers to itself through what it is made of, and cannot be made.
+            False if an immutable part refers to itself through its constructor's arguments, so that it cannot be created.
 
         Raises:
             Unhashable: the hash of a key follows from the dict that the key is in.

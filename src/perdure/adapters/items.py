@@ -49,11 +49,11 @@ def pack(
     label: Label | None = None,
     transit: Transit = NOTHING,
 ) -> SnapshotIndex:
-    """Copies all items into a slot, hashing them on the way, and says what lies where.
+    """Copy all items into a slot, hash them on the way, and return the index of the snapshot.
 
-    With `previous`, whose bytes the slot still holds, only what has changed is copied, if everything lies where it lay. `memo` is the same
-    at all commits of one entry; its tracker is asked if the `label` of the snapshot is said. The first `resident_bytes` of the slot are for
-    arrays that lie there already, which are only hashed.
+    With `previous`, whose bytes the slot still holds, only changed blocks are copied, if every item has the same place as before. `memo` is
+    the same at all commits of one entry; its tracker is used if `label` is given. The first `resident_bytes` of the slot are for arrays
+    that are there already, and are only hashed.
     """
     memo = memo or Memo()
     memo.commits += 1

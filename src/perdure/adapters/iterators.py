@@ -1,4 +1,4 @@
-"""How far has an iterator over a part of an item come?
+"""The positions of iterators over parts of items.
 
 An iterator that is made before the loop and advanced inside of it begins anew after a recovery. So one that leads to a part has a
 position, which is compared at each commit. It leads to a part directly (`iter(state["rows"])`), or through other iterators: `enumerate`,
@@ -26,13 +26,13 @@ _LIST_ITERATORS: Final[tuple[type, ...]] = (type(iter([])), type(reversed([])), 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where an iterator stands: two of equal positions go on alike."""
+    """The position of an iterator: two iterators with equal positions yield the same values."""
 
     part: Place
     token: tuple[Any, ...]
 
     def __str__(self) -> str:
-        """Return what an error says."""
+        """Return the text for an error message."""
         return f"an iterator over {self.part}"
 
 

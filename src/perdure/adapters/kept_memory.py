@@ -1,4 +1,4 @@
-"""What a worker's process keeps from one generation to the next."""
+"""The memory that a worker's process keeps from one generation to the next."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ARRAY_SPACING = 4096
 
 @dataclass(slots=True)
 class KeptMemory:
-    """What a worker's process keeps from one generation to the next."""
+    """The buffers and derived values that a worker's process keeps from one generation to the next."""
 
     buffers: dict[str, Array] = field(default_factory=dict)
     derived: dict[str, Any] = field(default_factory=dict)
     _touched: Array = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def reserve(self, nbytes: int) -> None:
-        """Has memory for arrays of so many bytes together, its pages touched: for a process that waits for a lost rank's place."""
+        """Allocate and touch memory for arrays of this total size, in a process that waits to replace a lost rank."""
         if len(self._touched) < nbytes + ARRAY_SPACING:
             self._touched = np.full(nbytes + ARRAY_SPACING, 0, np.uint8)
 

@@ -1,4 +1,4 @@
-"""Is a variable read before it is written again? The question of live variables (Aho et al., Compilers, 9.2.5), for one variable at a time.
+"""Liveness of variables (Aho et al., Compilers, 9.2.5): is a variable read before it is written again? One variable at a time.
 
 It is asked of a loop that stands between two supersteps: what a superstep writes before it reads it, a recovery need not bring back.
 
@@ -21,7 +21,7 @@ _ENDS: Final = frozenset(
 )
 """Instructions that the next one does not follow."""
 _CAPTURES: Final = ("LOAD_CLOSURE", "LOAD_FAST", "LOAD")
-"""How the cell of a variable is taken; since Python 3.13 like a local variable."""
+"""The instructions that take the cell of a variable; since Python 3.13 they are those of local variables."""
 _WRITES: Final = ("STORE", "DELETE")
 _OTHER_NAMES: Final = ("_ATTR", "_METHOD", "_CONST", "_SUBSCR", "_SUPER_ATTR", "IMPORT_NAME", "IMPORT_FROM")
 """Instructions whose argument is no variable, though it may have the name of one."""

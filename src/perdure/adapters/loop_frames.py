@@ -1,4 +1,4 @@
-"""Which functions of the program are on the stack when the loop is asked for a superstep?
+"""The frames of the program's functions that wait for a superstep of the loop.
 
 A generator of the program may wrap `job.supersteps(...)` (a progress bar), and a function may run the loop for another one. So the
 variables of all functions that wait for the superstep are looked at, and not only those of the function that has the `for`.

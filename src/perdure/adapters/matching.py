@@ -1,4 +1,4 @@
-"""Which part of an object that the program holds stands for which node of a table that is to be restored into it?
+"""The assignment of parts of an existing object to the nodes of a table that is restored into it.
 
 The one at the same place: under the same key (`keys`), index or attribute, if it is of the same kind and class and can take the node's
 contents. A part stands for one node at most; of several places the one that `Encoding.words` returns goes first. What has no counterpart
@@ -109,7 +109,7 @@ class Matching:
         return new is None or bool(new == _plain_tree(self._onto.nodes, self._onto.nodes[old][-1]))
 
     def _is_made_alike(self, index: int, old: int) -> bool:
-        """Whether an object that says how it is made is made of the same values: then only its state has to be set."""
+        """Return whether an object with a reduce method has equal constructor arguments: then only its state has to be set."""
         made_of = _plain_tree(self._nodes, self._nodes[index][2:4])
         return made_of is not None and bool(made_of == _plain_tree(self._onto.nodes, self._onto.nodes[old][2:4]))
 
@@ -163,7 +163,7 @@ class Matching:
 
 
 def is_refilled(part: Any) -> bool:
-    """Return whether an object that says how it is made can take the attributes of another one: all of it is attributes."""
+    """Return whether an object with a reduce method can take the attributes of another one: it consists of attributes only."""
     return object_structure.is_plain(type(part)) and object_structure.c_base(type(part)) is object
 
 

@@ -1,4 +1,4 @@
-"""Which modules are the program's, and what do modules have by name?
+"""The modules of the program, and the objects that modules have by name.
 
 A sentinel (`MISSING = object()` at the top of a module) is compared by `is`. So a reference to it is committed as its name, and restored as
 what the module has by that name. That is done only where a name loses nothing: for objects without state.
@@ -27,7 +27,7 @@ _programs: dict[tuple[int, str], list[tuple[str, types.ModuleType]]] = {}
 """The program's modules by name, for the number of loaded modules and the last one: at most one entry."""
 _bare: dict[int, tuple[Any, Name]] = {}
 _seen: list[int] = [0]
-"""How many modules were loaded when `_bare` was made."""
+"""The number of loaded modules when `_bare` was made."""
 
 
 def program_modules() -> list[types.ModuleType]:

@@ -10,7 +10,7 @@ IMMUTABLE: Final = frozenset({"tuple", "frozenset", "int", "float", "complex", "
 """Kinds of parts that are made at once, of parts that are there."""
 NOWHERE: Final = object()
 _ELEMENTS: Final = {"list": 2, "tuple": 2, "deque": 2, "set": 2, "frozenset": 2, "ndarray": 5, "reduced": 5}
-"""Where the nodes of a kind have the cells of their elements."""
+"""The index of the first element's cell in nodes of each kind."""
 _FIELDS: Final = {
     ("defaultdict", ".default_factory"): 3, ("rng", ".bit_generator"): 2, ("bits", ".state"): 2, ("bits", ".seed_seq"): 3,
     ("reduced", ""): 4,

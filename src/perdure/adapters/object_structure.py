@@ -1,4 +1,4 @@
-"""What a Python object is made of: its class's base in C, its attributes, and how it says that it is made anew.
+"""The structure of Python objects: the base class in C, the attributes, and the reduce method.
 
 An object of a *plain* class (one made by a `class` statement) is its base's contents (none for `object`, the elements of a list, ...) and
 its attributes: those in `__dict__` and those in slots. Reading and setting both directly restores it exactly, whatever its `__init__`
@@ -132,7 +132,7 @@ def _has(member: Any, value: Any) -> bool:
 
 
 def may_change(value: Any) -> bool:
-    """Return whether an object that says how it is made may change: one that nothing changes is hashed by its value."""
+    """Return whether an object with a reduce method may change: an immutable one is hashed by its value."""
     hashed: Any = type(value).__hash__
     return (hashed is None or hashed is object.__hash__) and not isinstance(value, _NEVER_CHANGE)
 

@@ -1,4 +1,4 @@
-"""Where in the declared items does an object of the program stand?"""
+"""The places of the program's objects in declared items."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Place:
     view: tuple[int, tuple[int, ...], tuple[int, ...], str] | None = None
 
     def __str__(self) -> str:
-        """Return what an error says."""
+        """Return the text for an error message."""
         view = "a view of " if self.view else ""
         return f"{view}the part {''.join(self.words)} of the item {self.item!r}" if self.words else f"{view}the item {self.item!r}"
 

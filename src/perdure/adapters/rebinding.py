@@ -1,4 +1,4 @@
-"""Does the program still compute with what it declared?"""
+"""A check that variables of the program still mean the declared items."""
 
 from __future__ import annotations
 

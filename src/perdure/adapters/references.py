@@ -1,4 +1,4 @@
-"""Which parts of an object does the program hold by other names than the object's?
+"""The parts of an object to which the program refers by names other than the object's.
 
 CPython counts the references to each object. Those that parts of the object hold to each other can be found and counted too; what is over
 is a name of the program, in a variable, a closure, or an object that is not declared.

@@ -1,4 +1,4 @@
-"""Which adapter does a value belong to?"""
+"""The registry of adapters, by declared value and by committed form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register(adapter: Adapter) -> None:
 
 
 def adapter_of(name: str, value: Any) -> Adapter:
-    """Return the adapter that accepts a declared value. UsageError: none does; the text says what to declare instead."""
+    """Return the adapter that accepts a declared value. UsageError: no adapter does; the text names an alternative."""
     for adapter in _ADAPTERS:
         if adapter.accepts(value):
             return adapter

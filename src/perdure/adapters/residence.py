@@ -21,14 +21,14 @@ Array = NDArray[Any]
 
 
 class Residence:
-    """Of one entry of `main`. `nbytes`: the length of the slot that is taken."""
+    """The arrays of one entry of `main` that are in the live slot. `nbytes`: the used length of the slot."""
 
     def __init__(self, session: GenerationSession) -> None:
         self._session, self.nbytes = session, 0
 
     def takes(self, shape: tuple[int, ...], rows: int, halo_axis: int) -> bool:
-        """May an array lie here? Not outside tight mode, nor if it is empty; what counts of it, `rows` between the ghost rows along
-        `halo_axis`, must be in one piece."""
+        """Return whether an array may be in the slot: only in tight mode, if it is not empty, and if its `rows` between the ghost rows
+        along `halo_axis` are contiguous."""
         return self._session.tight and rows > 0 and math.prod(shape) > 0 and math.prod(shape[:halo_axis]) == 1
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, int]:
@@ -38,19 +38,20 @@ class Residence:
         return self._session.live(start, nbytes).view(dtype).reshape(shape), start
 
     def takes_over(self, made: Array) -> bool:
-        """May an array that `init` has made be exchanged for one here? Only if nobody but the caller holds it, or what it is a view of: a
-        program that computes with another name of it would compute with what is not protected."""
+        """Return whether an array that `init` made may be replaced by one in the slot. Only the caller may refer to it or to its base: a
+        program with another reference would compute with unprotected memory."""
         if not self._session.tight or type(made) is not np.ndarray or not made.flags.c_contiguous or not made.nbytes:
             return False
         return sys.getrefcount(made) <= 3 and (made.base is None or sys.getrefcount(made.base) <= 2)
 
     def moved_in(self, made: Array) -> tuple[Array, int]:
-        """Its copy here, as `array` gives one."""
+        """Return a copy of the array in the slot, and its place, as `array` does."""
         live, start = self.array(made.shape, made.dtype)
         live[...] = made
         return live, start
 
     def needed_bytes(self, sizes: Iterable[tuple[int, bool]]) -> int:
-        """Of live arrays and what protects them. `sizes`: the bytes of each, and whether it lies here; in tight mode others are copied."""
+        """Return the bytes needed for live arrays and their protection. `sizes`: the bytes of each array, and whether it is in the slot; in
+        tight mode others are copied."""
         factor = 1 + self._session.protection
         return int(sum(nbytes * (factor + (self._session.tight and not is_here)) for nbytes, is_here in sizes))

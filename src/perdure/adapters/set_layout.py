@@ -19,7 +19,7 @@ from perdure.errors import InternalError
 Layout = tuple[int, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """(mask, finger, slots of the marks, slots of the elements, their hashes), elements in the order of iteration."""
 _FILL, _USED, _MASK, _TABLE, _FINGER = 2, 3, 4, 5, 7
-"""Of the fields of a set object, in words of 8 bytes; 0 and 1 are the head of every object."""
+"""Indices of fields of a set object, in words of 8 bytes; fields 0 and 1 are the head of every object."""
 _WORDS: Final = 8
 _MARK_HASH: Final = -1
 

@@ -1,4 +1,4 @@
-"""What items share with one another: a recovery restores each of them apart, so two names for one thing would become two things."""
+"""Checks that items share no part or memory: a recovery would restore each item separately, and duplicate the shared part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which blocks of an item can have changed since a label? Those that the kernel saw written (rule C4', with `track_writes`).
+"""The blocks of an item that may have changed since a label, from the pages that the kernel saw written (rule C4', `track_writes`).
 
 What is kept of an item is, for each of the last two labels, the blocks that were written after the live array was asked about for that
 label's copy. A slot holds the label before the last one, so that is what its bytes can differ in. All of it lives and ends with one entry
@@ -25,8 +25,8 @@ Flags = NDArray[np.bool_]
 WATCH_FROM_BYTES: Final = 4 * BLOCK_BYTES
 """Shorter arrays are compared: an array's ends always are. Arbitrary."""
 WATCH_BELOW, FORGET_ABOVE = 1 / 4, 1 / 2
-"""Of an item's blocks that changed, or were written, at the last commit. Arbitrary; a first write costs 1 us for each 4 KiB (measured: 0.7
-to 1.3), which is what copying them costs."""
+"""Limits for the share of an item's blocks that changed, or were written, at the last commit. Arbitrary; a first write costs 1 us for each
+4 KiB (measured: 0.7 to 1.3), as much as a copy of them."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class _Watched:
 
     @property
     def pages(self) -> Range:
-        """Those wholly inside: others hold what is not the item's, and may be watched for another item."""
+        """Return the range of pages completely inside the array: other pages hold other data, and may be watched for another item."""
         return -(-self.address // PAGE_BYTES) * PAGE_BYTES, (self.address + self.nbytes) // PAGE_BYTES * PAGE_BYTES
 
     @property
@@ -54,7 +54,7 @@ class _Watched:
 
 
 def tracker() -> Tracker | None:
-    """None where the kernel cannot, or may not, note writes: then blocks are compared."""
+    """Return a tracker, or None if the kernel cannot or may not record writes: then blocks are compared."""
     try:
         return Tracker(DirtyPages())
     except OSError:
@@ -62,7 +62,7 @@ def tracker() -> Tracker | None:
 
 
 class Tracker:
-    """What one entry of `main` knows about the writes to its items."""
+    """The writes to the items of one entry of `main`."""
 
     def __init__(self, pages: DirtyPages) -> None:
         self._pages = pages
@@ -103,7 +103,7 @@ class Tracker:
         self._begin(one, label)
 
     def _begin(self, one: _Watched, label: Label) -> None:
-        """Of the labels that are known only the last one can still be asked for, after this one."""
+        """Forget all known labels except the last one: a later commit can ask for no other."""
         last = max(one.written, default=label)
         one.written = {known: flags for known, flags in one.written.items() if known == last}
         one.written[label] = np.zeros(-(-one.nbytes // BLOCK_BYTES), np.bool_)
@@ -127,6 +127,6 @@ class Tracker:
             self._pages.forget(*one.pages)
 
     def close(self) -> None:
-        """Nothing is watched any more."""
+        """Stop watching all arrays."""
         self._items.clear()
         self._pages.close()

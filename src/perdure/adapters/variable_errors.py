@@ -1,4 +1,4 @@
-"""What does an error say for a variable that would mean another part after a loss?"""
+"""The error texts for variables that would mean another part after a loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a value of the program hold, and how is that found again at a later commit?
+"""The values that a value of the program holds, and the steps that find them again at a later commit.
 
 A *step* leads from a value to one that it holds: an element, an attribute, the variable that a function captured. It is fixed if the value
 cannot be given another one without making another value (a tuple's element, what a bound method belongs to), or if it is a variable itself
@@ -27,7 +27,7 @@ Trail = tuple["Trail | None", Any]
 DEPTH: Final = 8
 """Steps from a variable. Arbitrary: a solver that holds a dict of domains that hold lists of fields needs six."""
 ELEMENTS_MAX: Final = 10_000
-"""Of a list, tuple or dict that is looked into. Arbitrary: what holds more is data and not names."""
+"""The maximal length of a list, tuple or dict whose elements are examined. Arbitrary: a longer one holds data, not names."""
 VALUES_MAX: Final = 200_000
 """Values that are looked at in all. Arbitrary; it takes about a second, once in each entry of `main`."""
 FIXED_MAX: Final = 64
@@ -126,7 +126,7 @@ def follow(value: Any, step: Step) -> Any:
 
 
 def word(value: Any, step: Step) -> str:
-    """Return what an error says for a step from a value, or from one that is `MISSING`."""
+    """Return the text of a step from a value, or from `MISSING`, for an error message."""
     kind, key = step
     if kind == "field" and key < len(names := getattr(type(value), "_fields", ())):
         return f".{names[key]}"

@@ -1,4 +1,4 @@
-"""Where a program's variables are looked up: the locals of functions that wait for the loop, and the globals of modules."""
+"""The namespaces of a program's variables: the locals of functions that wait for the loop, and the globals of modules."""
 
 from __future__ import annotations
 

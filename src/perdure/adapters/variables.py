@@ -1,4 +1,4 @@
-"""Do the program's variables mean at a commit what they would mean after a recovery?
+"""A check that the program's variables mean at a commit what they would mean after a recovery.
 
 A recovery enters `main` again, and what stands before the loop gives each variable the part that it had when the loop began: the one at
 the same place of the same item. Where the loop makes a variable mean another part (`old, new = new, old`), the next superstep would compute
@@ -47,7 +47,7 @@ _SNAPSHOT: Final = sys.version_info < (3, 13)
 
 @dataclass(slots=True, eq=False)
 class _Noted:
-    """What a variable, or a value behind one, meant when the loop began.
+    """The meaning of a variable, or of a value behind one, when the loop began.
 
     Attributes:
         meant: its part; None: only values that it holds meant some.
@@ -65,7 +65,7 @@ class _Noted:
 
 
 class _Spot(NamedTuple):
-    """Where a value is found.
+    """The place at which a value is found.
 
     Attributes:
         root: the variable itself.
@@ -299,7 +299,7 @@ class Variables:
         return self._codes
 
     def _name(self, spot: _Spot) -> str:
-        """Return what an error says for a value: the variable, and the steps from there."""
+        """Return the text of a value for an error message: the variable, and the steps from there."""
         space = self._spaces[spot.root.space]
         name = spot.root.name + "".join(word(value, step) for value, step in spot.steps)
         of = f" of the module {space.module}" if space.module else ""

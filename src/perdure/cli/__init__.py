@@ -1,8 +1,8 @@
-"""What does a person type? The command `perdure`.
+"""The command `perdure` and its subcommands, and their output.
 
-Errors are one line on standard error, beginning with `perdure: error:`, and say what to do; the exit status says who must act: 0 all
-is well, 1 the program failed, 2 the command or the program's use of perdure is wrong, 3 more was lost than the parity rebuilds. A bare
-`perdure` prints its help and exits with 2: a script that runs it has forgotten the command.
+An error is one line on standard error, which begins with `perdure: error:` and describes what to do. The exit status shows who must act:
+0 success, 1 the program failed, 2 wrong usage of the command or of perdure by the program, 3 more was lost than parity can rebuild.
+`perdure` without a command prints its help and exits with 2, because a script that runs it has forgotten the command.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _failure(error: ProgramFailed) -> str:
 
 
 def _have_standard_streams() -> None:
-    """Where the caller has closed one, its number must not become that of a pipe of ours."""
+    """Open closed standard descriptors, so that no pipe of perdure gets their numbers."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)

@@ -14,10 +14,10 @@ from typing import Any
 from perdure.errors import ConfigError
 
 TIMEOUT_S = 300
-"""Of one library."""
+"""Seconds after which the benchmark of one library is stopped."""
 WAITING = "CPU of a waiting rank, %"
 ENVIRONMENTS = (".venv-mpi", ".venv-torch")
-"""Where `make bench-peers` puts the libraries, in the source tree."""
+"""The folders of the source tree into which `make bench-peers` installs the libraries."""
 
 
 def bench_comm(script: pathlib.Path, ranks: int, pythons: Sequence[str], transport: str, picture: pathlib.Path | None = None) -> str:
@@ -75,7 +75,7 @@ def _found(pythons: Sequence[str], name: str) -> tuple[str | None, str]:
 
 
 def _figures(command: list[str]) -> dict[str, float] | None:
-    """What rank 0 printed; None: the library is not there, or failed."""
+    """Return the output of rank 0; None: the library is missing, or failed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):

@@ -39,7 +39,7 @@ class Scale:
     pixels: float
 
     def __call__(self, value: float) -> float:
-        """Where a value lies, in pixels."""
+        """Return the position of a value in pixels."""
         return self.start + self.pixels * math.log(value / self.low) / math.log(self.high / self.low)
 
 

@@ -1,4 +1,4 @@
-"""What may fail without ending a job? The display and the event file: the job goes on without them."""
+"""Outputs that may fail without ending a job: the display and the event file."""
 
 from __future__ import annotations
 

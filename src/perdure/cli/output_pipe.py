@@ -1,4 +1,4 @@
-"""How does the program's output get past a bar at the bottom of the terminal? Through a pipe, line by line, above the bar."""
+"""A pipe that prints the program's output above a progress bar, line by line."""
 
 from __future__ import annotations
 

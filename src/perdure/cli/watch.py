@@ -1,4 +1,4 @@
-"""What is known of a running job, gathered from its events: for whoever shows it.
+"""The state of a running job, gathered from its events for a display.
 
 It draws nothing and reads no clock of its own: `now` is given, in seconds of any monotonic clock.
 """
@@ -26,7 +26,7 @@ from perdure.launch.report import Account
 
 
 class NodeViewState(Enum):
-    """What a node is to the job, in the words of a viewer."""
+    """The state of a node, as a display shows it."""
 
     STARTING = "starting"
     SPARE = "spare"
@@ -59,7 +59,7 @@ class Watch:
     """Takes a job's events in order. All times are in seconds; `t` is the job's own time, 0 at its start."""
 
     def __init__(self, clock: Callable[[], float], count: int | None = None) -> None:
-        """`count`: supersteps that the program will do; None: the events tell, if it is known at all."""
+        """Start with an empty state. `count`: supersteps of the program; None: taken from the events, if they contain it."""
         self._clock = clock
         self._account = Account()
         self._zero: float | None = None
@@ -69,7 +69,7 @@ class Watch:
         self.nodes: dict[int, NodeView] = {}
         self.workers: dict[int, WorkerView] = {}
         self._placement: dict[int, int] = {}
-        """Rank -> node; in a large job a new generation says only which have moved."""
+        """The node of each rank. In a large job a new generation contains only ranks that moved."""
         self.superstep = self.committed = self.generation = 0
         self.commits = 0
         self.degraded, self.why_degraded = False, ""
@@ -84,7 +84,7 @@ class Watch:
 
     @property
     def losses(self) -> int:
-        """Of nodes and of workers, so far."""
+        """The number of lost nodes and workers."""
         return self._account.report.losses
 
     @property
@@ -98,7 +98,7 @@ class Watch:
 
     @property
     def share(self) -> float | None:
-        """How much of the program is done, 0 to 1; None where the count is not known."""
+        """The share of the program that is done, 0 to 1; None if the count is unknown."""
         return None if not self.count else min(1.0, self.superstep / self.count)
 
     @property

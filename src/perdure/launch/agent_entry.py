@@ -42,7 +42,7 @@ from perdure.streams.addresses import host_of
 from perdure.streams.packets import PacketSocket, packet_pair
 
 VERDICT_CHARACTERS: Final = 5_000
-"""Of the text of an error, from its end; so a verdict is one piece on the stream."""
+"""The maximal length of an error's text, counted from its end, so that a verdict is one piece on the stream."""
 
 
 def run(entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""Where are the classes of a function that was sent by value?
+"""The classes of a function that was sent by value, as a module that pickles can name.
 
 1. `perdure.run(main)` pickles `main` by value, with the globals and classes that it uses: workers have not imported its module.
 2. A worker unpickles it, and puts a `ModuleByValue` into `sys.modules` under the name of the function's module. So pickles, messages and

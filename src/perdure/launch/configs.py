@@ -1,4 +1,4 @@
-"""What is to run: the job as its operator specified it, and the configurations of the processes that the engine starts."""
+"""The specification of a job, and the configurations of the processes that the engine starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from perdure.runtime.session import RankParameters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """What the operator asked for, checked."""
+    """The job as the operator specified it, after all checks."""
 
     program: Program
     shape: JobShape

@@ -1,4 +1,4 @@
-"""Which failure domains do the nodes lie in? What the operator says of it, checked."""
+"""The failure domains of nodes, as the operator specified them, with all checks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Labels = Mapping[int, Mapping[str, str]]
 
 
 def domains_of(names: Sequence[str], labels: Labels, nodes: int) -> Domains:
-    """The failure domains of a job's nodes, spares included.
+    """Return the failure domains of a job's nodes, spares included.
 
     Args:
-        names: the labels that say what fails together, the outermost first.
-        labels: node -> its labels.
+        names: the labels that are failure domains, the outermost first.
+        labels: the labels of each node.
 
     Raises:
         ConfigError: a name that is no label, or a node without it; a label of a node that the job does not have.

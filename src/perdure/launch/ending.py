@@ -1,4 +1,4 @@
-"""How a job ended, and what `perdure.run` makes of it."""
+"""The end of a job, and the error that `perdure.run` raises for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from perdure.errors import BY_NAME, EngineFailed
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the job ended: `error` is empty, or a name of `perdure.errors`."""
+    """The end of a job: `error` is empty, or the name of a class in `perdure.errors`."""
 
     error: str = ""
     text: str = ""

@@ -1,4 +1,4 @@
-"""How are events given to a reader who may stop reading? Through a bounded queue and a thread of its own, so nobody else waits.
+"""A bounded queue with a thread that passes events to a reader, so that a reader that stops delays nothing else.
 
 Events that do not fit are dropped and counted. The reader receives the number, as an event in their place, when it reads again.
 """
@@ -16,7 +16,7 @@ from perdure.core.job_events import EventsDroppedEvent, TimedEvent
 EVENTS_MAX: Final = 10_000
 """Events that wait for a reader: some megabytes, and at ten events a second a quarter of an hour. Arbitrary."""
 PATIENCE_S: Final = 30.0
-"""How long the end of a job waits for a reader that reads nothing. Arbitrary."""
+"""Seconds that the end of a job waits for a reader that reads nothing. Arbitrary."""
 PATIENCE_INTERRUPTED_S: Final = 1.0
 """The same after Ctrl-C or SIGTERM. Arbitrary."""
 

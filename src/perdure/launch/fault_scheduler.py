@@ -1,7 +1,7 @@
-"""The supervising process's part of injected faults: it reports when each struck, and schedules those that have a clock.
+"""The supervisor's part of injected faults: it reports the time of each, and triggers those that have a clock.
 
-Most faults happen in the process that they are for, which says so just before (see `perdure.runtime.injector`); the supervisor's machine
-takes each once (`perdure.core.supervisor.injected`).
+Most faults happen in the process that they are for, which reports them just before (see `perdure.runtime.injector`); the supervisor's
+machine counts each once (`perdure.core.supervisor.injected`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from perdure.core.plan import Plan
 from perdure.runtime.posix import descendants
 
 TRY_AGAIN_S: Final = 0.5
-"""When there is no node that may be lost now; arbitrary."""
+"""Seconds until the next attempt if no node may be lost now. Arbitrary."""
 _PARTS: Final = ("the process of a node or the orchestrator", "a nursery", "a worker")
 """By their distance from the supervising process."""
 
@@ -116,7 +116,7 @@ class FaultScheduler:
 
 
 def can_spare(plan: Plan | None, agent: int) -> bool:
-    """Does the agent hold ranks, and would the others have what they need without it?"""
+    """Return whether the agent hosts ranks, and the others can rebuild them without it."""
     if plan is None or agent not in plan.agents() or len(plan.agents()) < 2:
         return False
     return all(sum(plan.agent_of(rank) == agent for rank in group) <= plan.parity for group in plan.groups)

@@ -126,7 +126,7 @@ def _get_include() -> NoReturn:
 
 
 def read_options(rc: Any) -> None:
-    """As mpi4py does when `MPI` is imported: take options from the environment, and warn of values that it does not know."""
+    """Take options from the environment, as mpi4py does when `MPI` is imported, and warn of unknown values."""
     for option, (default, values) in RC.items():
         text = os.environ.get(f"MPI4PY_RC_{option.upper()}")
         if rc is not None and text is not None:

@@ -1,4 +1,4 @@
-"""What may be in JSON? Values of programs and events, made of what every reader of JSON knows."""
+"""Conversion of the values of programs and events to values that every reader of JSON accepts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 LONGEST_BITS = 14_000
-"""Of an integer that Python writes as decimal digits: it refuses 4,300 of them by default. Longer ones are written as hexadecimal text."""
+"""The largest integer, in bits, that is written as decimal digits: Python refuses more than 4,300 digits by default. Longer ones are
+written as hexadecimal text."""
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 

@@ -1,4 +1,4 @@
-"""What would a job hold, and where? The program's declarations are run, on threads of this process, and nothing after them.
+"""The memory that each node of a job will hold. The program's declarations run on threads of this process, and nothing after them.
 
 Memory of a rank: its live items; two slots; two sets of m parity chunks, each as long as the largest state of its group divided by n - m.
 A spare has ready what the largest rank needs, as often as a node has ranks; live items as long as a snapshot. In tight mode live items lie
@@ -47,8 +47,8 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """Of a whole job. `tolerance`: how many nodes may be lost together, whichever they are; `available`: bytes to spare on this machine;
-    `risk`, `uneven`: as of `perdure.Report`; `grouping`: why the groups have their size, where that was left to perdure."""
+    """The plan of a whole job. `tolerance`: the number of nodes that may be lost together, whichever they are; `available`: free bytes of
+    this machine; `risk`, `uneven`: as in `perdure.Report`; `grouping`: the reason for the group size, if it was chosen automatically."""
 
     nodes: tuple[Holding, ...]
     groups: tuple[tuple[int, ...], ...]
@@ -66,7 +66,7 @@ class JobPlan:
 
     @property
     def extra(self) -> float:
-        """What protection holds on nodes with ranks, in units of the live items."""
+        """The memory for protection on nodes with ranks, in units of the live items."""
         holding = [node for node in self.nodes if node.ranks]
         return sum(node.snapshots + node.parity for node in holding) / max(sum(node.live for node in holding), 1)
 

@@ -1,4 +1,4 @@
-"""Which processes does the supervisor have streams to, and what comes from them? One reactor for the messages of all.
+"""The streams from the supervisor to its processes, with one reactor for the messages of all.
 
 The table decides nothing: it reports whole lines, and then the end, of each process to the functions that its `enter` was given. A process
 is known by its role and number, as the supervisor's machine counts them; what is asked for one that has left is ignored.

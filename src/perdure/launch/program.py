@@ -28,12 +28,12 @@ from perdure.launch.script import Script, has_job_main, names
 Raw = Mapping[str, str | bool] | Sequence[str]
 """Arguments from a command line: options by name, or the words as they were typed."""
 MODULE: Final = "-m "
-"""How a program begins that is named as a module: `-m package.module`."""
+"""The prefix of a program that is named as a module: `-m package.module`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run, as text, so that it can be handed to other processes.
+    """A program as text, so that it can be sent to other processes.
 
     Attributes:
         path: of the program file, or empty.
@@ -99,7 +99,7 @@ def split_raw(raw: Raw | None) -> tuple[dict[str, str | bool], list[str]]:
 
 
 def pickled_arguments(arguments: Mapping[str, Any] | None) -> str:
-    """As `Program.arguments` holds them: each rank gets objects of its own."""
+    """Return the arguments as `Program.arguments` holds them, so that each rank gets its own objects."""
     return base64.b64encode(cloudpickle.dumps(dict(arguments or {}))).decode()
 
 
@@ -345,7 +345,7 @@ def _refuse(why: str) -> typing.NoReturn:
 
 
 def _check_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Does the function take these arguments, and a job before them?"""
+    """Raise UsageError if the function does not take a job and these arguments."""
     signature = inspect.signature(function)
     try:
         signature.bind(None, **arguments)

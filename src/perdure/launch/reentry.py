@@ -1,4 +1,4 @@
-"""What does a worker put back before it enters `main` again?
+"""The reset of a worker's process before it enters `main` again.
 
 A survivor enters `main` in a process that has run it before; a replaced rank enters it in a fresh one. Both begin with the job's current
 folder and with empty caches of the program's functions: a cache would return objects of the former generation. Everything else of the

@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(slots=True, kw_only=True)
 class Rehearsal:
-    """What came of it. `commits` were compared; `difference` and `error` are None when the program recovers."""
+    """The result of a rehearsal. `commits` were compared; `difference` and `error` are None if the program recovers."""
 
     faults: list[str] = field(default_factory=list)
     commits: int = 0
@@ -65,7 +65,7 @@ def rehearse(
     watch: Watched = lambda: nullcontext(lambda event: None),
     **options: Any,
 ) -> Rehearsal:
-    """Runs `main` once undisturbed and `rehearsals` times with a loss each, at an instant chosen by `seed`.
+    """Run `main` once undisturbed and `rehearsals` times with a loss each, at an instant chosen by `seed`.
 
     Nodes and single workers are lost in turn; without parity, workers only.
 

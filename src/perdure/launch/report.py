@@ -1,4 +1,4 @@
-"""What a job did, added up from its events."""
+"""The report on a job, computed from its events."""
 
 from __future__ import annotations
 
@@ -41,34 +41,36 @@ CAUSES = ("compute", "protect", "detect", "reform", "rebuild", "replay")
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """The answer of `perdure.run`.
+    """The report on a job, which `perdure.run` returns.
 
     Attributes:
-        result: what `main` returned on rank 0.
-        engine: "local"; or "threads": all ranks in one process, nothing was protected and no loss would have been survived.
-        digests: of each declared item at the end, of all ranks together; the same wherever and after whatever losses it ran.
-        supersteps: that the program has done; those repeated after a loss are not counted twice.
-        generations: memberships, 1 if nothing was lost.
-        losses: of nodes and of workers.
-        seconds: wall time by cause. compute: all that is none of the others; protect: ranks held up by commits; detect: from a fault (where
-            it was injected, else from the last sign of life) until it was known; reform: until the next membership; rebuild: until
-            `main` was entered again; replay: until the lost supersteps were done again.
-        bytes: that were sent, by purpose, without headers.
-        memory_bytes: of all ranks together at the last commit.
-        degraded: the job ended with less redundancy than it was asked for, because nodes were missing.
-        why_degraded: which ranks shared a node at the end, as a phrase; else empty.
-        interval: between commits: which, and why, with the numbers, as a sentence.
-        interval_numbers: the same: the fields of `perdure.core.interval.Choice` and `recovery_s`; empty where the interval was asked for.
-        uneven: where parity is much larger than it would be for states of one size, at the last commit: the fields of
-            `perdure.core.imbalance.Imbalance`; else empty.
-        risk: the single loss that would have been too much at the end, as a sentence: of a failure domain; of a node that hosts more
-            members of a group than parity rebuilds; or, with one rank and no parity, of its node. Else empty.
+        result: the value that `main` returned on rank 0.
+        engine: the engine's name, such as "local". "threads": all ranks were in one process, without protection.
+        digests: the digest of each declared item at the end, over all ranks; equal in all runs, whatever was lost.
+        supersteps: supersteps of the program; repeated ones are not counted twice.
+        generations: the number of memberships, 1 if nothing was lost.
+        losses: the number of lost nodes and workers.
+        seconds: wall time by cause. protect: ranks delayed by commits; detect: from a fault (its injection, otherwise the last sign of
+        life)
+            until it was detected; reform: until the next membership; rebuild: until `main` was entered again; replay: until the lost
+            supersteps were repeated; compute: the rest.
+        bytes: bytes sent, by purpose, without headers.
+        memory_bytes: the memory of all ranks at the last commit.
+        degraded: the job ended with less redundancy than requested, because nodes were missing.
+        why_degraded: the ranks that shared a node at the end, as a phrase; otherwise empty.
+        interval: the interval between commits and its reason, with the numbers, as a sentence.
+        interval_numbers: the same as numbers: the fields of `perdure.core.interval.Choice` and `recovery_s`; empty if the interval was
+            given.
+        uneven: if parity at the last commit was much larger than for states of equal size, the fields of
+            `perdure.core.imbalance.Imbalance`; otherwise empty.
+        risk: the single loss that would have ended the job at the end, as a sentence: that of a failure domain, of a node that hosts more
+            members of a group than parity can rebuild, or, with one rank and no parity, of its node. Otherwise empty.
         started: the wall-clock time at the start, ISO 8601, UTC.
-        commits: labels that were committed, with the state before the first superstep and the end; those made again count again. One from
-            which a loss made the job go on counts too: all survivors had it, before the lost node could say so.
-        lost: each loss in order: `t` (s since the start), `reason`, and `node` or `rank`.
-        links_lost: connections between two ranks that failed although both lived: `ranks`, the lower one first, and `times`.
-        warnings: what the operator should know of the program, as sentences.
+        commits: committed labels, with the state before the first superstep and the end; repeated ones count again. A label from which the
+            job resumed after a loss counts too: all survivors had prepared it.
+        lost: the losses in order: `t` (s since the start), `reason`, and `node` or `rank`.
+        links_lost: connections between two live ranks that failed: `ranks`, the lower one first, and `times`.
+        warnings: sentences about the program for the operator.
     """
 
     result: Any = None
@@ -151,7 +153,7 @@ class Account:
                 self._on_finished(t)
 
     def _on_node_lost(self, event: NodeLostEvent, t: float) -> None:
-        """Each process of a node once: an orchestrator that takes over says it again of those that it finds lost."""
+        """Count each process of a node once: a new orchestrator reports those that it finds lost again."""
         process = (event.node, self._agents.get(event.node))
         if process in self._lost:
             self._trouble_since = 0.0
@@ -246,7 +248,7 @@ class Account:
         return f"{first.what} at the commit of superstep {first.superstep}{others}: a recovery from there ends the job"
 
     def _explain_interval(self) -> None:
-        """Nothing is protected by threads, so nothing is explained."""
+        """Explain the commit interval; with the engine threads nothing is protected, so there is nothing to explain."""
         report = self.report
         if report.engine == "threads":
             return

@@ -1,4 +1,4 @@
-"""How does a job start and end? `run` puts engine, supervisor and program together: the composition root."""
+"""The composition root: `run` puts engine, supervisor and program together."""
 
 from __future__ import annotations
 
@@ -66,53 +66,55 @@ def run(
     check_restore: str = "first",
     lend_mpi4py: bool = True,
 ) -> Report:
-    """Runs a program on nodes that are processes of this machine, or on threads of this process, and blocks until it is over.
+    """Run a program on nodes that are processes of this machine, or on threads of this process, and block until it is over.
 
     Args:
         main: a function that takes the job, or the path of a program, `heat.py` or `heat.py:function`.
-        engine: "local": processes; or "threads": ranks are threads of this process, for notebooks and debuggers. Then no loss is
-            survived and nothing is protected, and what speaks of nodes, parity and transport means nothing. Or an `Engine`, such as
+        engine: "local": ranks are processes. "threads": ranks are threads of this process, for notebooks and debuggers; no state is
+            protected, and node, parity and transport options are ignored. Or an `Engine`, such as
             `perdure.engines.hosts.HostsEngine(["h1", "h2", ...])`: nodes are other machines.
-        ranks: processes that run `main`.
-        ranks_per_node: how many of them share a node, and so a fate.
-        spares: nodes without ranks, ready to take the place of a lost one.
-        parity: nodes that may be lost at the same time; 0 to 3. None: 1; with one rank 0, because nobody could hold its parity.
-        group_size: ranks that share parity; None: up to eight; "auto": chosen by the memory of a node and the rate of failures, with a
-            reason, which is an event.
-        node_memory_bytes: for "auto"; None: what this machine has to spare, shared by the nodes if they are on it.
-        failure_domains: labels of nodes that say which fail together, the outermost first, such as `("rack", "node")`. A parity group then
-            has at most `parity` members in one domain; where that cannot be, the report says so (`risk`).
-        node_labels: node -> its labels, besides those that the engine knows. Spares have the numbers after the nodes that are needed.
-        commit_every: supersteps between two commits, or "auto"; None: what the program says.
+        ranks: the number of ranks, the processes that run `main`.
+        ranks_per_node: ranks on one node; they are lost together.
+        spares: idle nodes that are ready to replace a lost node.
+        parity: the number of nodes that may be lost at the same time, 0 to 3. None: 1, or 0 for one rank, because no other rank can hold
+            its parity.
+        group_size: ranks in a parity group; None: up to eight; "auto": chosen from the memory of a node and the failure rate; an event
+            contains the reason.
+        node_memory_bytes: the memory of a node, for "auto"; None: the free memory of this machine, shared by the nodes if they are on it.
+        failure_domains: kinds of failure domains, which are labels of nodes, the outermost first, such as `("rack", "node")`. A parity
+        group
+            has at most `parity` members in one domain if that is possible; otherwise the report contains a `risk`.
+        node_labels: the labels of each node, in addition to those of the engine. Spares have the highest numbers.
+        commit_every: supersteps between two commits, or "auto"; None: the program's value.
         arguments: keyword arguments of `main`.
         raw_arguments: the same as text, converted by the annotations of `main`: a dict, or words as typed, which a script gets in
             `sys.argv`.
         faults: see `perdure.testing`.
-        on_event: called with each event, on the calling thread: while it blocks, nothing is recovered. An event is a dict with `t` (s since
-            the start), `event` (its name) and its fields, which `docs/events.md` describes.
-        settings: times and limits.
-        seed: of `job.rng`.
-        transport: between ranks: "shared" (memory), "unix", or "tcp"; None: the best that the engine's nodes have.
-        return_after_s: a lost node comes back as an empty spare after so many seconds; None: never.
-        on_divergence: when a replicated item differs between ranks at a commit: "report" it and go on; "repair": all go back to the commit
-            before; "stop": the job ends with `Diverged`; None: what the settings say. On the engine "threads" it always ends.
-        on_crossing: when a message or a request crosses a commit, so that a recovery from there would lose it: "stop": the job ends with
-            `UsageError` at that commit; "warn": the report names it, and only a recovery from that commit ends the job; None: what the
-            settings say.
-        memory: "overlap": ranks go on while a commit is encoded from one of two snapshots; "tight": they wait for it, sharded arrays lie
-            where they are encoded, and there is one snapshot; None: what the settings say.
-        check_restore: when declared objects are restored on trial and compared with the original: "first", at the first commit and whenever
-            parts of a new class appear; "always", at every commit; "off".
-        lend_mpi4py: in the program `mpi4py.MPI` is `perdure.MPI`. If false, a program of several ranks that imports mpi4py is refused.
+        on_event: a function that is called with each event on the calling thread; while it blocks, the job does not recover. An event is a
+            dict with `t` (s since the start), `event` (its name) and its fields, described in `docs/events.md`.
+        settings: times and limits of the protocol.
+        seed: the seed of `job.rng`.
+        transport: the transport between ranks: "shared" (memory), "unix", or "tcp"; None: the fastest one of the engine.
+        return_after_s: seconds after which a lost node is started again as an empty spare; None: never.
+        on_divergence: the reaction if a replicated item differs between ranks at a commit. "report": an event; "repair": all ranks return
+            to the previous commit; "stop": the job ends with `Diverged`; None: the value of `settings`. On the engine "threads" it ends.
+        on_crossing: the reaction if a message or request is in transit at a commit, so that a recovery would lose it. "stop": the job ends
+            with `UsageError` at that commit; "warn": the report names it, and only a recovery from that commit ends the job; None: the
+            value of `settings`.
+        memory: "overlap": two snapshots, and ranks compute while one is encoded; "tight": one snapshot, ranks wait for each commit, and
+            sharded arrays are encoded in place; None: the value of `settings`.
+        check_restore: when declared objects are restored on trial and compared with the original. "first": at the first commit, and when
+            parts of a new class appear; "always": at every commit; "off": never.
+        lend_mpi4py: provide `perdure.MPI` as `mpi4py.MPI` to the program. If false, a program on several ranks must not import mpi4py.
 
     Returns:
-        The report, with what `main` returned on rank 0.
+        The report, with the result of `main` on rank 0.
 
     Raises:
         UsageError, ConfigError: nothing was started, or the program used perdure wrongly.
-        KeyboardInterrupt: after all of the job has ended.
-        ProgramFailed: `main` raised; the text is its traceback.
-        Unrecoverable: more was lost than the parity rebuilds.
+        KeyboardInterrupt: after all processes of the job have exited.
+        ProgramFailed: `main` raised an exception; the text is its traceback.
+        Unrecoverable: more was lost than parity can rebuild.
         EngineFailed: the processes could not be started or kept.
     """
     if isinstance(engine, str) and engine not in ENGINES:
@@ -175,7 +177,7 @@ def run(
 
 
 def _result(pickled: bytes) -> Any:
-    """What `main` returned. UsageError: this process cannot make it."""
+    """Return the result of `main`. UsageError: it cannot be loaded in this process."""
     try:
         return pickle.loads(pickled)
     except Exception as error:
@@ -197,7 +199,7 @@ def _transport(wanted: str | None, engine: Engine) -> Kind:
 
 
 def check_parameters(parameters: RankParameters, ranks: int) -> None:
-    """What every engine needs."""
+    """Check the parameters that every engine needs."""
     commit_every = parameters.commit_every
     if ranks < 1:
         raise ConfigError(f"--ranks must be 1 or more, not {ranks}")

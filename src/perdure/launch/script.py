@@ -97,7 +97,7 @@ def status_of(end: SystemExit) -> int:
 
 
 def has_job_main(tree: ast.Module, name: str) -> bool:
-    """Does the file define a `main` for perdure: one whose first parameter is `job`, or annotated as `perdure.Job`?
+    """Return whether the file defines a `main` for perdure: its first parameter is `job`, or annotated as `perdure.Job`.
 
     A `main` that is imported or assigned is perdure's when the file itself never mentions it again.
 
@@ -141,7 +141,7 @@ def _mentions(tree: ast.Module, name: str) -> bool:
 
 
 def names(tree: ast.Module, name: str) -> bool:
-    """Does the file use `perdure.<name>`, or import `name`?"""
+    """Return whether the file uses `perdure.<name>`, or imports `name`."""
     return any(
         (isinstance(node, ast.Attribute) and node.attr == name) or (isinstance(node, ast.alias) and node.name == name)
         for node in ast.walk(tree)

@@ -1,4 +1,4 @@
-"""How do ranks lie on nodes, in failure domains and in parity groups? What the operator asks for, checked before anything starts."""
+"""The placement of ranks on nodes, in failure domains and in parity groups, with all checks of the operator's options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shape_of(
     failure_domains: Sequence[str] = (),
     labels: Mapping[int, Mapping[str, str]] | None = None,
 ) -> JobShape:
-    """How ranks lie on nodes, in failure domains and in parity groups; see `run`. ConfigError: it cannot be."""
+    """Return the placement of ranks on nodes, in failure domains and in parity groups; see `run`. ConfigError: it is impossible."""
     if ranks_per_node < 1:
         raise ConfigError(f"--ranks-per-node must be 1 or more, not {ranks_per_node}")
     if spares < 0:

@@ -60,10 +60,10 @@ class Supervisor:
         self._groups: dict[int, ProcessGroup] = {}
         """The processes of orchestrators."""
         self._events: deque[ev.SupervisorEvent] = deque()
-        """What the commands of the event before have led to."""
+        """Events that the commands of the previous event have caused."""
         self._ending: Ending | None = None
         self._looked_at = 0.0
-        """When stopped processes were looked for last."""
+        """The time of the last search for stopped processes."""
         actions = FaultActions(
             publish=self._emit, after=self._processes.reactor.after, end_node=self._end_node, end_orchestrator=self._end_orchestrator,
             can_be_lost=self._can_be_lost, processes=self._pids,
@@ -199,7 +199,8 @@ class Supervisor:
             self._take(ev.OrchestratorPartReceived(orchestrator=number))
 
     def _orchestrator_ended(self, number: int, how: str) -> None:
-        """Its last messages count. The next one that waits may be stopped, and would begin now."""
+        """Report the end of an orchestrator after its last messages. The next one may be stopped while it waits, so look for stopped
+        processes first."""
         self._processes.leave(("orchestrator", number))
         self._groups.pop(number, None)
         self._look_for_stopped()
@@ -217,7 +218,7 @@ class Supervisor:
             self._kill_orchestrator(self._state.current.number)
 
     def _pids(self) -> list[int]:
-        """Of those that work for the job: the next orchestrator, which waits, does not."""
+        """Return the pids of all processes that work for the job, without the waiting orchestrator."""
         agents = self._processes.pids("agent", self._state.agents)
         current = [] if self._state.current is None else [self._state.current.number]
         return [*agents.values(), *self._processes.pids("orchestrator", current).values()]

@@ -1,8 +1,8 @@
-"""What ranks share that are threads of one process: the rendezvous at commits, and a `GenerationSession` for each rank.
+"""The objects that ranks share as threads of one process: the rendezvous at commits, and a `GenerationSession` for each rank.
 
-A commit here protects nothing: no loss of a thread can be survived. It is what the ranks agree on: the same items, equal where they are
-replicated, and an end in the same superstep, as of processes; and its digests say whether two runs are the same. All ranks wait for one
-another there, so a label is over before the next begins, and a snapshot is thrown away once it is hashed.
+A commit here protects nothing, because no loss of a thread can be survived. It checks, as with processes, that the ranks agree: the same
+items, equal values of replicated items, and an end in the same superstep. Its digests show whether two runs are equal. All ranks wait for
+each other at a commit, so a label is complete before the next one begins, and a snapshot is discarded once it is hashed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from perdure.runtime.session import Base, Previous, RankParameters
 PublishEvent = Callable[[JobEvent], None]
 """Gives an event to the thread that runs the job."""
 Declared = Callable[[list["Declaration"]], None]
-"""Told once, of all ranks in order, when the first commit is complete."""
+"""A function that is called once with the declarations of all ranks in order, when the first commit is complete."""
 PROGRESS_EVERY_S: Final = 0.1
-"""As often as agents report theirs."""
+"""Seconds between two progress events, as with agents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What one rank has said of one label: `live_bytes` of items, of which `resident_bytes` lie in the slot (tight mode), its `offer`."""
+    """The declaration of one rank for one label: `live_bytes` of items, of which `resident_bytes` are in the slot (tight mode), and its
+    `offer`."""
 
     offer: SnapshotIndex
     live_bytes: int
@@ -59,7 +60,7 @@ class Rendezvous:
         self.positions = {0, 1}
 
     def end(self) -> None:
-        """Nobody goes on: all who wait here are woken, and raise `GenerationRevoked`."""
+        """End the job: wake all waiting ranks, which raise `GenerationRevoked`."""
         with self._changed:
             self.over = True
             self._changed.notify_all()
@@ -70,7 +71,7 @@ class Rendezvous:
             raise GenerationRevoked("the job is over")
 
     def commit(self, superstep: int, mine: Declaration) -> None:
-        """Blocks until all ranks have said the same label. UsageError: they never will, or they disagree."""
+        """Block until all ranks have declared the same label. UsageError: they cannot, or they disagree."""
         with self._changed:
             self.check()
             if self._snapshots and superstep != self._superstep:
@@ -102,7 +103,7 @@ class Rendezvous:
             self._publish(CrossingEvent(superstep=superstep, what=crossing))
 
     def _refuse(self, superstep: int, offer: SnapshotIndex) -> None:
-        """Who waits at another place waits for ever."""
+        """Raise an error if another rank waits at a different position, because both would wait for ever."""
         waiting = min(self._snapshots.values(), key=lambda one: one.offer.rank)
         both = [(waiting.offer, self._superstep), (offer, superstep)]
         words = [
@@ -178,10 +179,10 @@ class ThreadMonitor:
         raise GenerationRevoked("the program called Abort")
 
     def suspect(self, rank: int) -> None:
-        """Its thread has ended, which is known."""
+        """Ignore the end of a rank's thread, because the rendezvous already handles it."""
 
     def failed(self, error: BaseException) -> None:
-        """Nobody connects from outside of this process, so this is a fault of ours."""
+        """Raise the error: no other process connects, so it is a defect of perdure."""
         raise error
 
 
@@ -238,7 +239,7 @@ class ThreadSession:
         return superstep in self._rendezvous.positions
 
     def next_position(self, superstep: int) -> int:
-        """There is nothing to lose, so commits are as rare as processes would let them become."""
+        """Return the next position. Commits protect nothing here, so they are as rare as processes allow."""
         following = min(position for position in self._rendezvous.positions if position > superstep)
         return following + GROWTH * (following - superstep)
 

@@ -190,7 +190,7 @@ class _Threads:
         return [thread for thread in self._threads if thread.is_alive()]
 
     def _raise(self, error: BaseException) -> None:
-        """As of processes; the traceback of the rank goes with it, for a debugger."""
+        """Raise the error of a rank as with processes, with the rank's traceback for a debugger."""
         if isinstance(error, PerdureError):
             raise error
         raise ProgramFailed(as_raised(1, error).text) from error

@@ -47,8 +47,8 @@ class Viewer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """What the operator asked for: how often a node is killed and who (`seed`), the program's size, where its map goes, and the mode of
-    the memory."""
+    """The options of the demo: the interval between kills and the seed of their choice, the size of the program, the file of the map, and
+    the memory mode."""
 
     kill_every_s: float
     seed: int
@@ -59,7 +59,7 @@ class DemoOptions:
 
     @property
     def fault(self) -> str:
-        """As `--fault` of `perdure run` has it."""
+        """The fault in the form of `perdure run --fault`."""
         return f"kill:every={self.kill_every_s:g}s,seed={self.seed}"
 
 
@@ -101,7 +101,7 @@ def _run(stage: DemoStage, viewer: Viewer, wish: DemoOptions, *, picture: str, f
 
 
 def _writable(picture: pathlib.Path) -> pathlib.Path:
-    """Its absolute path. ConfigError when nothing can be written there: better now than after the work."""
+    """Return the absolute path of the map. ConfigError: the file cannot be written, which is reported before the work."""
     path = picture.absolute()
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ConfigError(f"--map {picture}: the file cannot be written; name a file in an existing, writable directory")
@@ -109,7 +109,7 @@ def _writable(picture: pathlib.Path) -> pathlib.Path:
 
 
 def summary(verdict: DemoVerdict, disturbed: Report, undisturbed: Report) -> list[str]:
-    """What came of it, line by line, the seconds as a table; the last line is the verdict."""
+    """Return the summary line by line, with the seconds as a table; the last line is the verdict."""
     lines = ["".join([f"{'seconds':<12}", *(f"{name:>9}" for name in ("all", *disturbed.seconds))])]
     for title, report in zip(TITLES, (disturbed, undisturbed), strict=True):
         values = (sum(report.seconds.values()), *report.seconds.values())

@@ -1,4 +1,4 @@
-"""Where is the tsunami? In the wheel, or in the checkout that this package is installed from."""
+"""The tsunami program of the demo, from the wheel or from the checkout from which this package is installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def module(name: str) -> Any:
 
 
 def supersteps(coarsen: int, hours: float) -> int:
-    """How many the program will do. ConfigError for arguments that it does not take."""
+    """Return the number of supersteps of the program. ConfigError: the program does not take these arguments."""
     solver, program = module("tsunami_solver"), module("tsunami")
     if coarsen not in solver.COARSENINGS or not hours > 0:
         raise ConfigError(f"--coarsen is one of {', '.join(map(str, solver.COARSENINGS))}, and --hours is above 0")

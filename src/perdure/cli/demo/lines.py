@@ -30,7 +30,7 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is to be given back."""
+        """Do nothing, because the viewer holds no resources."""
 
     def begin(self, stage: DemoStage) -> None:
         """The next stage: its events come from now on."""

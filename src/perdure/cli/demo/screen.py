@@ -1,7 +1,7 @@
-"""The live view: the wave, the nodes, the time by cause, what happened last, and how far it is.
+"""The live view of the demo: the wave, the nodes, the time by cause, the last events, and the progress.
 
-`Screen` is told of stages and events by the thread that runs the job, and is drawn by rich's: one lock is between them. How large the
-wave is follows from the terminal; 80 x 24 is the smallest for which there is a layout.
+The thread that runs the job passes stages and events to `Screen`, and rich's thread draws it; a lock protects it. The size of the wave
+depends on the terminal; 80 x 24 is the smallest terminal that has a layout.
 """
 
 from __future__ import annotations

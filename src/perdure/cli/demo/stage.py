@@ -46,7 +46,7 @@ class DemoStage:
 
     @property
     def status(self) -> str:
-        """How it is, in a few words."""
+        """The state of the stage, in a few words."""
         if self.difference is not None:
             return "differs"
         if self.before is not None:
@@ -56,7 +56,7 @@ class DemoStage:
 
     @property
     def time_left_s(self) -> float | None:
-        """Until the end of the last stage, as if that took as long as this one so far; None while there is nothing to tell it by."""
+        """Seconds until the end of the last stage, if it takes as long as this one so far; None if there is no estimate."""
         left = self.watch.time_left_s
         if left is None or self.before is not None:
             return left

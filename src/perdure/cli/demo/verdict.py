@@ -1,4 +1,4 @@
-"""Are the two runs the same, bit for bit? The one place that says so."""
+"""The comparison of the demo's two runs, bit by bit."""
 
 from __future__ import annotations
 
