@@ -137,11 +137,11 @@ F_SOURCE: Final = 0
 F_TAG: Final = 1
 F_ERROR: Final = 2
 F_STATUS_SIZE: Final = 5
-"""Where the fields are in the list of `Status.py2f`, and how many it has."""
+"""Indices of the fields in the list of `Status.py2f`, and its length."""
 
 
 def __getattr__(name: str) -> Any:
-    """Datatypes, `ERR_…` and `COMBINER_…` by name; what is left out as a class or a constant that says so when it is used."""
+    """Return datatypes, `ERR_…` and `COMBINER_…` by name, and for unsupported names an object that raises an error when it is used."""
     if name in _datatypes.named:
         return _datatypes.named[name]
     if name in _datatypes.NULLS:
@@ -201,12 +201,12 @@ def get_vendor() -> tuple[str, tuple[int, int, int]]:
 
 
 def Is_initialized() -> bool:
-    """Was it initialised: by `Init`, or before, unless `mpi4py.rc.initialize` is false?"""
+    """Return whether MPI is initialized: by `Init`, or at import, unless `mpi4py.rc.initialize` is false."""
     return COMM_WORLD.engine.lifecycle.is_initialized
 
 
 def Is_finalized() -> bool:
-    """Has this rank called `Finalize` in the generation that runs now?"""
+    """Return whether this rank has called `Finalize` in the current generation."""
     return COMM_WORLD.engine.lifecycle.is_finalized
 
 
@@ -232,12 +232,12 @@ def Query_thread() -> int:
 
 
 def Is_thread_main() -> bool:
-    """Does this thread run `main`?"""
+    """Return whether this thread runs `main`."""
     return COMM_WORLD.engine.main_thread == threading.get_ident()
 
 
 def Get_processor_name() -> str:
-    """This host's name."""
+    """Return the name of this host."""
     return platform.node()
 
 
@@ -247,21 +247,21 @@ def Wtime() -> float:
 
 
 def Wtick() -> float:
-    """Its resolution, in seconds."""
+    """Return the resolution of `Wtime` in seconds."""
     return time.clock_getres(time.CLOCK_MONOTONIC)
 
 
 def Get_hw_resource_info() -> Info:
-    """Nothing is known."""
+    """Return empty information."""
     return Info.Create()  # type: ignore[no-any-return]
 
 
 def _set_abort_status(status: int) -> None:
-    """Has nothing to do: an error that is not caught ends the job with its status."""
+    """Ignore the status: an uncaught error ends the job with its own status."""
 
 
 def Pcontrol(level: int) -> None:
-    """There is no profiler to be told."""
+    """Ignore the level, because there is no profiler."""
 
 
 def Compute_dims(nnodes: int, dims: int | Sequence[int]) -> list[int]:
@@ -270,7 +270,7 @@ def Compute_dims(nnodes: int, dims: int | Sequence[int]) -> list[int]:
 
 
 def Get_address(location: Any) -> int:
-    """Where a buffer lies in memory."""
+    """Return the address of a buffer in memory."""
     if isinstance(location, _Marker):
         return int(location)
     return int(_memory_of(location, writable=False).data.__array_interface__["data"][0])
@@ -307,7 +307,7 @@ def Detach_buffer() -> Any:
 
 
 def Flush_buffer() -> None:
-    """Nothing waits in it."""
+    """Return at once, because no message waits in the buffer."""
 
 
 def Iflush_buffer() -> Request:

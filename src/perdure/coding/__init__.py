@@ -1,6 +1,6 @@
-"""How do d chunks of data survive the loss of any m of n? Arrays to parity, and what is left back to arrays.
+"""How do d chunks of data survive the loss of any m of n? By parity of whole arrays, from which the missing arrays are decoded.
 
-`codec` says what is to be computed, over the field of `galois`; `kernels` chooses the code that computes it.
+`codec` determines the computation, over the field of `galois`; `kernels` chooses the code that computes it.
 """
 
 from perdure.coding.codec import Codec

@@ -26,7 +26,8 @@ SIGNATURE: Final = "(ptr %words, ptr %tables, i64 %d, i64 %f, i64 %start, i64 %s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorShape:
-    """What a target is good at: bytes in a vector, vectors worked on together, and its instruction for a lookup of 16 entries, or ''."""
+    """The vector properties of a target: bytes in a vector, vectors processed together, and its instruction for a lookup of 16 entries, or
+    ''."""
 
     lanes: int
     unroll: int
@@ -112,7 +113,7 @@ class _Function:
         self._lines += lines
 
     def _new(self, operation: str) -> str:
-        """Has the result of an operation, under a fresh name."""
+        """Assign the result of an operation to a fresh name, and return the name."""
         self._count += 1
         self._say(f"%x{self._count} = {operation}")
         return f"%x{self._count}"

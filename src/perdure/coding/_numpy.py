@@ -29,7 +29,7 @@ class NumpyKernel:
     name = f"NumPy {np.__version__}"
 
     def warm(self, exponents: Sequence[int]) -> None:
-        """Nothing to prepare."""
+        """Prepare the kernel; NumPy needs no preparation."""
 
     def fold(
         self,

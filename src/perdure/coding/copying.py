@@ -29,7 +29,7 @@ class _Compiled:
 
 
 def prepare() -> bool:
-    """Has the compiled copy ready, here and in processes forked from now on. Is there one? Blocks for about 0.05 s."""
+    """Compile the copy for this process and for processes forked later. Return whether it is available. Blocks for about 0.05 s."""
     if _Compiled.function is None:
         try:
             from perdure.coding._llvm import compiled

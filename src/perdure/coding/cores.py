@@ -26,7 +26,7 @@ Bytes = NDArray[np.uint8]
 PIECE_BYTES: Final = 1 << 20
 """At least. Measured: of 256 KiB a helper does less than it costs to wake it and to hand it the interpreter's lock."""
 PIECES_EACH: Final = 4
-"""Of a long array, for each thread: the last one to finish keeps the others waiting for a quarter of its share at most."""
+"""Pieces of a long array for each thread: the last thread to finish delays the others by at most a quarter of its share."""
 _ALIGNMENT: Final = 4096
 
 
@@ -46,7 +46,7 @@ class SharedKernel:
     """`Kernel` of several cores, by another one."""
 
     def __init__(self, kernel: Kernel, cores: Sequence[int]) -> None:
-        """Threads start now, for they have the priority of whoever starts them.
+        """Start the threads now, so that they have the priority of the caller.
 
         Args:
             kernel: a compiled one. NumPy's, which asks for the interpreter's lock all the time, is slower with helpers (measured: by 30 %).
@@ -95,7 +95,7 @@ class SharedKernel:
 
 
 def _stay_on(core: int) -> None:
-    """This thread. It stays where it is if the core has been taken from this process meanwhile."""
+    """Bind this thread to a core. The thread stays unbound if the core was taken from this process meanwhile."""
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, (core,))
 

@@ -78,7 +78,7 @@ def product(left: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> Ma
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """How lost chunks follow from others: fold parity rows over the data that is there, add parity that is there, multiply.
+    """A solution for lost chunks: fold parity rows over the present data, add the present parity, multiply by a matrix.
 
     Attributes:
         rows: the numbers of the parity rows, ascending.

@@ -1,4 +1,4 @@
-"""Which code does the arithmetic on whole arrays: NumPy from the start, compiled kernels once they are ready.
+"""The choice of kernels for arithmetic on whole arrays: NumPy at the start, compiled kernels once they are ready.
 
 Compiled kernels come with the extra `kernels` (llvmlite). They pay from two parity chunks on: at one, parity is an exclusive or, which
 NumPy does at memory speed. Whichever is used, the bytes are the same, so nodes with and without them may share a job.
@@ -26,7 +26,7 @@ class Kernel(Protocol):
     name: str
 
     def warm(self, exponents: Sequence[int]) -> None:
-        """Has the code for these rows ready."""
+        """Prepare the code for these rows."""
 
     def fold(
         self,
@@ -70,7 +70,7 @@ def current() -> Kernel:
 
 
 def share(cores: Sequence[int]) -> None:
-    """From now on threads on these cores help whoever encodes or decodes with a compiled kernel in this process; no core: nobody does."""
+    """Let threads on these cores help to encode and decode with compiled kernels in this process; without cores, no thread helps."""
     with _chosen.lock:
         if tuple(cores) != _chosen.cores:
             _chosen.cores = tuple(cores)
@@ -78,7 +78,7 @@ def share(cores: Sequence[int]) -> None:
 
 
 def threads() -> int:
-    """How many work on one array, which should be so many times as long as for one of them."""
+    """Return the number of threads that work on one array; an array should be longer by this factor than for one thread."""
     shared = _chosen.shared
     return 1 if shared is None else 1 + len(shared.cores)
 
@@ -89,9 +89,9 @@ def are_warm(m: int) -> bool:
 
 
 def warm(m: int) -> str:
-    """Has the fastest kernels for `m` parity chunks ready, and says which. Blocks for about 0.1 s at its first call with m >= 2.
+    """Prepare the fastest kernels for `m` parity chunks, and return their name. Blocks for about 0.1 s at its first call with m >= 2.
 
-    Until it returns, `current` goes on answering with what was ready before.
+    Until it returns, `current` returns the kernel that was ready before.
     """
     with _chosen.lock:
         if m < 2 or m in _chosen.warmed:

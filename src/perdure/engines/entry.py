@@ -1,4 +1,4 @@
-"""What a process that an engine starts on a node receives: `python -P -m MODULE WORDS... FD PULSE CONTROL PARENT`.
+"""The command line of a process that an engine starts on a node: `python -P -m MODULE WORDS... FD PULSE CONTROL PARENT`.
 
 FD is a file with the configuration. PULSE is to be kept open by a process of the node that holds little memory: its end is the node's end
 (`perdure.engines.process_groups`). CONTROL is the node's end of its control stream. PARENT is the process whose end ends this one.
@@ -16,7 +16,7 @@ from perdure.streams.pairs import adopt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What was handed over. `words`: those of the `EntryPoint` after its module; `pulse`: a descriptor."""
+    """The parsed command line. `words`: the words of the `EntryPoint` after its module; `pulse`: a descriptor."""
 
     words: tuple[str, ...]
     config: bytes

@@ -52,7 +52,7 @@ SSH: Final = (
 """Asks nothing of anybody; lets go of a host that is gone, which the job has known for long by then."""
 _BRACKETS: Final = re.compile(r"\[([^][]+)\]$")
 END_TIMEOUT_S: Final = 2.0
-"""For a node to end after it was told to, before its shell is ended instead; arbitrary, and only a host out of reach takes so long."""
+"""Seconds for a node to end after a request, before its shell is killed instead. Arbitrary: only an unreachable host takes so long."""
 
 
 class _Shell:
@@ -71,7 +71,7 @@ class _Shell:
 
     @property
     def is_running(self) -> bool:
-        """Is it not reaped yet?"""
+        """Return whether the shell is not reaped yet."""
         return self._pidfd >= 0
 
     def end(self, reactor: Reactor) -> None:
@@ -126,7 +126,7 @@ class HostsEngine:
         labels = [labels_of(text) for text in hosts]
         self.capabilities = Capabilities(transports=("tcp",), shares_memory=False, nodes_max=len(self._hosts), labels=labels)
         self.options = ("--hosts", ",".join(hosts), "--shell", shlex.join(shell), "--python", python)
-        """Of `perdure run`, that ask for this engine."""
+        """The options of `perdure run` that choose this engine."""
 
     def open(self, job: str, entry_point: EntryPoint, post: Post) -> None:
         """See `Engine.open`."""
@@ -269,7 +269,7 @@ def parse_hosts(text: str) -> list[str]:
 
 
 def labels_of(host: str) -> dict[str, str]:
-    """Those that follow a host.
+    """Return the labels that follow a host.
 
     Raises:
         ConfigError: two values for one, or an address where a label should stand.

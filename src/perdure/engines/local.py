@@ -20,7 +20,8 @@ from perdure.streams.addresses import unix_address
 
 
 class LocalEngine:
-    """Has a node for each request. Ends are certain: the kernel reports them."""
+    """The engine whose nodes are process groups of this machine. It grants every request, and reports ends as certain: the kernel confirms
+    them."""
 
     name = "local"
     capabilities = Capabilities(transports=BETWEEN_PROCESSES, shares_memory=True)
@@ -31,7 +32,7 @@ class LocalEngine:
         self._processes = ProcessGroups("nodes of this machine")
         self._granted: dict[int, NodeId] = {}
         self._nodes: dict[NodeId, ProcessGroup | None] = {}
-        """None: not started yet."""
+        """The process group of each node; None: not started yet."""
 
     def listen_address(self, name: str) -> str:
         """Return where the agent of a node shall listen. `name` is unique in the world."""

@@ -1,4 +1,5 @@
-"""What `perdure.testing.EngineTests` has an engine start on nodes, in place of an agent: `python -P -m perdure.engines.probe ...`.
+"""The process that `perdure.testing.EngineTests` lets an engine start on nodes, instead of an agent: `python -P -m perdure.engines.probe
+...`.
 
 It takes orders, a line each, on its control stream, and ends with that stream as an agent does (rule T7).
 """

@@ -25,15 +25,15 @@ from perdure.streams.pairs import pair
 from perdure.streams.protocol import Stream
 
 ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""A rank is one core's worth of work, and sums must not depend on how many cores a node has (rule P3). What the environment says, counts;
-hashes must be the same in all processes, so there a `random` does not."""
+"""Variables that limit each rank to one thread: a rank is one core's worth of work, and sums must not depend on the number of cores of a
+node (rule P3). Values of the environment are kept, except `random` for hashes, which must be equal in all processes."""
 NODE_MARK: Final = "PERDURE_NODE"
 """A variable in the environment of all processes of a node, and of what they start: a child that leaves the session, and whose parent is
 gone, is found by it. One that has emptied its environment as well is found only while its worker or agent lives."""
 LOOK_AGAIN_S: Final = 0.001
 """A process that was sent SIGKILL begins to end as soon as a core is free for it."""
 SWEEP_S: Final = 1.0
-"""How long processes that a node has left behind are killed again and again, because they start others. Arbitrary."""
+"""Seconds during which the remaining processes of a node are killed repeatedly, because they start others. Arbitrary."""
 REAP_AFTER_S: Final = 5.0
 """A group that has ended leaves a zombie and a descriptor until then; to reap it at once would wait for its memory to be freed."""
 
@@ -46,10 +46,10 @@ def job_environment() -> dict[str, str]:
 
 
 class ProcessGroup:
-    """A child of this process, the first of a session of its own, so that all of it can be ended at once.
+    """A child of this process in a session of its own, so that all processes of the session can be ended at once.
 
     `pulse` is the reading end of a pipe whose writing end lies with a process of the group that holds little memory, so it is gone at
-    once: the pulse ends long before the child has given its memory back. That is a hint; that the child ends, the kernel must say.
+    once: the pulse ends long before the child has given its memory back. That is a hint; only the kernel can confirm the end of the child.
     """
 
     def __init__(self, child: subprocess.Popen[bytes], pulse: int, control: Stream, mark: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What every engine does, and what it reports: the calls of an `Engine`, and the events that it posts.
+"""The protocol of engines: the calls of an `Engine`, and the events that it posts.
 
     supervisor ── request(number) ──> engine        engine ── RequestPending*, then NodeGranted or RequestRefused ──> supervisor
                ── start(node)     ──>                      ── NodeStarted or StartRefused; later NodeEnded        ──>
@@ -48,15 +48,15 @@ if TYPE_CHECKING:
     from perdure.comm.transports import Kind  # for the annotation only: processes that need no communicator import this module
 
 EntryPoint = tuple[str, ...]
-"""What runs on a node: the words after `python -P -m`, to which an engine adds those of `engines.entry`."""
+"""The program that runs on a node: the words after `python -P -m`, to which an engine adds those of `engines.entry`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What an engine can do, known before it is opened.
+    """The capabilities of an engine, known before it is opened.
 
     Attributes:
-        transports: what ranks on its nodes can talk through, the best first.
+        transports: the transports between ranks on its nodes, the fastest first.
         shares_memory: all nodes take their memory from this machine.
         nodes_max: how many nodes it has; None: as many as are asked for.
         labels: of the nodes that the first requests get, in the order of these requests, as far as the engine knows any.
@@ -108,7 +108,7 @@ Post = Callable[[EngineEvent], None]
 
 
 class Engine(Protocol):
-    """Has nodes, starts and ends processes on them, and reports what happens to them.
+    """An engine: it provides nodes, starts and ends processes on them, and reports their changes.
 
     It is opened for one job at a time, and may be opened again after `close`.
 

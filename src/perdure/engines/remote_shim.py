@@ -41,7 +41,7 @@ def _read_line() -> bytes:
 
 
 def _read(nbytes: int) -> bytes:
-    """So many bytes, fewer at the end of standard input."""
+    """Read this number of bytes from standard input; fewer at its end."""
     pieces = []
     while nbytes and (piece := os.read(0, nbytes)):
         pieces.append(piece)

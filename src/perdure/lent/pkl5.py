@@ -16,7 +16,7 @@ from perdure.comm.messaging import probes, requests
 from perdure.comm.mpi import communicator
 
 ALIGNMENT: Final = 64
-"""Of each part, in bytes: a cache line, and enough for any dtype."""
+"""The alignment of each part in bytes: a cache line, which is enough for any dtype."""
 _COUNT: Final = struct.Struct("<Q")
 pickle = Pickle()
 
@@ -45,7 +45,7 @@ def load(data: Any) -> Any:
 
 
 def _places(head: int, lengths: Any) -> tuple[list[int], int]:
-    """Where the parts begin, and where the last one ends."""
+    """Return the starts of the parts, and the end of the last one."""
     places, end = [], head
     for length in lengths:
         places.append(-(-end // ALIGNMENT) * ALIGNMENT)

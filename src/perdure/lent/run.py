@@ -42,11 +42,11 @@ def run_command_line(args: Sequence[str] | None = None) -> None:
 
 
 def set_abort_status(status: Any) -> None:
-    """Has nothing to do: an error that is not caught ends the job with its status."""
+    """Ignore the status: an uncaught error ends the job with its own status."""
 
 
 def main() -> None:
-    """What `perdure run -m mpi4py.run` runs."""
+    """Run the command of `perdure run -m mpi4py.run`."""
     if sys.argv[1:2] in (["-h"], ["--help"]):
         print(USAGE)
     elif sys.argv[1:2] == ["--version"]:

@@ -36,7 +36,7 @@ class SupportsCAI(Protocol):
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Where its memory is, and what it holds."""
+        """The address and layout of the memory."""
 
 
 Aint = SupportsIndex

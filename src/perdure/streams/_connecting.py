@@ -1,4 +1,4 @@
-"""How is a connection awaited by a thread that may have to give it up?"""
+"""Connections that a thread awaits and may have to give up."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, Final
 from perdure.streams.protocol import GivenUp
 
 LOOK_AGAIN_S: Final = 0.005
-"""How often a caller that waits for a connection is asked whether it still wants it: a revoke must be noticed within 50 ms."""
+"""Seconds between two checks of whether the caller still wants the connection: a revoke must be noticed within 50 ms."""
 UNREACHABLE: Final = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 """The kernel gives up on a host whose link was down for three seconds, which is no longer than a job waits for it."""
 UNREACHABLE_S: Final = 10.0
-"""How long such a host is tried. Arbitrary: longer than `silence_s`, after which it counts as lost, and short enough to report a firewall
-soon."""
+"""Seconds during which an unreachable host is dialled. Arbitrary: longer than `silence_s`, after which it counts as lost, and short enough
+to report a firewall soon."""
 
 
 def connect_in_steps(sock: socket.socket, target: Any, given_up: GivenUp, timeout_s: float) -> None:

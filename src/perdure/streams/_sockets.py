@@ -30,7 +30,7 @@ _CREDENTIALS: Final = struct.Struct("@iII")
 
 
 class SocketStream:
-    """A stream over a socket, which blocks: calls that never wait say so one by one."""
+    """A blocking stream over a socket. Calls that never wait pass a flag of their own."""
 
     reads_ahead = False
     fileno: Callable[[], int]

@@ -1,6 +1,6 @@
-"""What every TCP connection of a job is set to.
+"""The options of every TCP connection of a job.
 
-TCP decides nothing here. Who is lost is said by heartbeats, and a connection that gives up while the job still waits for a silent node
+TCP decides nothing here. Heartbeats decide on losses, and a connection that gives up while the job still waits for a silent node
 (rule T5) would lose what was sent on it: its patience is longer than the detector's.
 """
 

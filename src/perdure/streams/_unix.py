@@ -13,9 +13,9 @@ from perdure.streams.addresses import unix_address
 from perdure.streams.protocol import GivenUp
 
 DIAL_TIMEOUT_S: Final = 1.0
-"""How long `dial` waits while the backlog is full; nothing else makes it wait."""
+"""Seconds that `dial` waits while the backlog is full; no other condition makes it wait."""
 CONNECT_TIMEOUT_S: Final = 2.0
-"""How long `connect` waits for a listener that does not accept."""
+"""Seconds that `connect` waits for a listener that does not accept."""
 
 
 class UnixScheme:

@@ -1,4 +1,4 @@
-"""Where a process is reached: `unix:NAME` on this host, or `SCHEME:HOST:PORT`, as in `tcp:HOST:PORT`, between hosts."""
+"""Addresses of processes: `unix:NAME` on this host, or `SCHEME:HOST:PORT`, such as `tcp:HOST:PORT`, between hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers may rely on: the calls and capabilities of streams, listeners and schemes.
+"""The protocols of streams, listeners and schemes: their calls and capabilities.
 
 A stream has calls that never wait (`try_...`) and calls that do, and no mode: both kinds may be used on one stream. One thread sends and
 one receives at a time; `shut_down` may be called by any.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 PATIENCE_S: Final = 90
-"""How long the network repeats what nobody acknowledges: more than `unreachable_timeout_s` and `silence_s` together."""
+"""Seconds during which the network repeats unacknowledged data: more than `unreachable_timeout_s` and `silence_s` together."""
 FOR_EVER_S: Final = 20 * 86400
 """For streams whose receiver may compute for hours before it receives: the network counts one that is full as one that does not
 acknowledge."""
@@ -30,7 +30,7 @@ GivenUp = Callable[[], bool]
 
 
 def never() -> bool:
-    """Nobody gives up."""
+    """Return False: the caller does not give up."""
     return False
 
 
@@ -136,7 +136,7 @@ class Stream(Protocol):
         """Return where the peer is, in words."""
 
     def credentials(self) -> Credentials | None:
-        """Return what the kernel says of the peer's process; None where it does not know."""
+        """Return the kernel's credentials of the peer's process; None if the kernel does not provide them."""
 
     # ---- the end ----------------------------------------------------------------------------------------------------------
 

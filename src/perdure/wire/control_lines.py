@@ -1,4 +1,4 @@
-"""How does a message between the supervisor and a process that it has started become a line, and a line a message?
+"""The encoding of messages between the supervisor and its processes as lines, and their decoding.
 
     {"perdure": "NodeListens", "address": "@perdure-agent-1"}
 
@@ -28,7 +28,7 @@ _NAME: Final = "perdure"
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _BEGINNING: Final = b'{"perdure": '
 SHOWN_BYTES: Final = 200
-"""Of a line that is no message, in an error. Arbitrary."""
+"""The maximal length of an invalid line in an error message. Arbitrary."""
 
 
 def encode(message: msg.StreamMessage) -> bytes:

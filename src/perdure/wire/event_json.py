@@ -1,4 +1,4 @@
-"""How does a job event become JSON, and JSON a job event? The only place that knows both (`docs/events.md` describes the JSON form).
+"""The conversion of job events to and from JSON, described in `docs/events.md`.
 
 Values here are what `json` reads and writes: dicts, lists, strings, numbers. An event of an unknown name, or with wrong fields, is a
 `WireError`.

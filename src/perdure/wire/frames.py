@@ -19,7 +19,7 @@ _HEADER: Final = struct.Struct("<I")
 _DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
     one.__name__: msgspec.msgpack.Decoder(one) for one in typing.get_args(messages.Message)
 }
-"""Made beforehand: the first of its type takes a while, and many a message is heard in recoveries only."""
+"""Decoders, created in advance: the first message of a type would be slow, and many types occur in recoveries only."""
 _NAMED: Final = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 
 
