@@ -59,7 +59,7 @@ bench-peers: .venv-mpi/installed .venv-torch/installed
 .venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "perdure needs Python 3.11 or newer with venv; set PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[plots]'
 	@touch $@
 
 .venv/installed: .venv/ready

@@ -1,26 +1,25 @@
-"""The results of the suite as one HTML page: a plot for each benchmark, drawn as SVG by these lines, and nothing from anywhere else."""
+"""The results of the suite as one HTML page: a plot for each benchmark, which matplotlib draws as SVG, and nothing from anywhere else."""
 
 from __future__ import annotations
 
 import html
-import math
+import importlib.util
+import io
 from typing import Any, Final
 
 from rows import BENCHMARKS, Row
 
-WIDTH, NAMES, ROW, BAR, TOP = 960, 460, 30, 14, 26
-"""Pixels: of a plot, of its column of names, of a row, of a bar, and of the axis above."""
-VALUES: Final = 120
-"""Pixels to the right of the longest bar, for numbers."""
+WIDTH_IN, NAMES_IN, VALUES_IN, HEAD_IN, ROW_IN = 11.0, 4.9, 1.5, 0.36, 0.31
+"""Of a plot, of its column of names, of the room for numbers beside the longest bar, of the axis above, and of a row."""
+COLOURS: Final = {"ink": "#23272e", "faint": "#e2e5ea", "met": "#0072b2", "missed": "#d55e00", "plain": "#8a93a0"}
+"""Of the light page, where colour-blind readers can tell them apart (Okabe and Ito). The page replaces each by its variable in STYLE."""
 STYLE: Final = """
-:root { color-scheme: light dark; --ink: #23272e; --paper: #fff; --faint: #e2e5ea; --met: #2c6eb4; --missed: #d64541; --plain: #8a93a0; }
+:root { color-scheme: light dark; --ink: #23272e; --paper: #fff; --faint: #e2e5ea; --met: #0072b2; --missed: #d55e00; --plain: #8a93a0; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #dfe3e9; --paper: #16191d; --faint: #343a42; --met: #6aa9ea; --missed: #ee7b76; --plain: #7f8894; } }
+  :root { --ink: #dfe3e9; --paper: #16191d; --faint: #343a42; --met: #56b4e9; --missed: #e69f00; --plain: #7f8894; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
 body { max-width: 980px; margin: 2em auto; padding: 0 1em; }
-svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
-.grid { stroke: var(--faint); } .must { stroke: var(--ink); stroke-width: 2; } .aim { stroke: var(--ink); stroke-dasharray: 2 3; }
-.met { fill: var(--met); } .missed { fill: var(--missed); } .plain { fill: var(--plain); } .quiet { opacity: 0.7; }
+svg { width: 100%; height: auto; }
 .warning { border-left: 4px solid var(--missed); padding-left: 0.8em; }
 """
 
@@ -55,8 +54,9 @@ def _head(results: dict[str, Any]) -> str:
         f"Python {where['python']}, NumPy {where['numpy']}, codec {where['codec']}; {results['finished']}"
     )
     return (
-        f"<h1>perdure: benchmarks</h1>{quick}<p>{machine}</p><p>Every bar is a ratio of medians in one run, on this machine. A line across "
-        "a bar is what it must reach, a dotted one the aim; a blue bar reaches what it must, a red one does not, a grey one need not.</p>"
+        f"<h1>perdure: benchmarks</h1>{quick}<p>{machine}</p><p>Every bar is a ratio of medians in one run, on this machine. A line "
+        "across a bar is what it must reach, a dotted one the aim; a blue bar reaches what it must, an orange one does not, "
+        "a grey one need not.</p>"
     )
 
 
@@ -70,46 +70,49 @@ def _section(name: str, title: str, rows: list[Row], failed: str) -> str:
 
 
 def _plot(rows: list[Row]) -> str:
-    """Bars from zero, linear; nothing for no rows."""
+    """Bars from zero, linear, as SVG; nothing for no rows."""
     if not rows:
         return ""
-    step, top = scale(max(value for row in rows for value in (row.ratio, row.must or 0.0, row.aim or 0.0)))
-    height = TOP + ROW * len(rows) + 6
-    pixels = WIDTH - NAMES - VALUES
+    if importlib.util.find_spec("matplotlib") is None:
+        return "<p class=\"warning\">The bars need matplotlib, which is not installed: pip install 'perdure[plots]'</p>"
+    import matplotlib
+    from matplotlib.figure import Figure
 
-    def across(value: float) -> float:
-        return NAMES + pixels * value / top
-
-    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{"more" if rows[0].more_is_better else "less"} is better">']
-    parts.append(f'<text class="quiet" x="0" y="14">{"more" if rows[0].more_is_better else "less"} is better</text>')
-    for number in range(round(top / step) + 1):
-        x = across(number * step)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height}"/>')
-        parts.append(f'<text class="quiet" x="{x:.1f}" y="14" text-anchor="middle">{number * step:g}</text>')
-    for index, row in enumerate(rows):
-        parts += _bar(row, TOP + ROW * index, across)
-    return "".join([*parts, "</svg>"])
-
-
-def _bar(row: Row, y: float, across: Any) -> list[str]:
-    kind = {None: "plain", True: "met", False: "missed"}[row.met]
-    middle, left = y + ROW / 2, y + (ROW - BAR) / 2
-    wanted = "" if row.must is None else f" ({'≥' if row.more_is_better else '≤'} {row.must:g})"
-    parts = [
-        f'<text x="{NAMES - 10}" y="{middle + 4.5:.1f}" text-anchor="end">{html.escape(row.name)}</text>',
-        f'<rect class="{kind}" x="{NAMES}" y="{left:.1f}" width="{across(row.ratio) - NAMES:.1f}" height="{BAR}"/>',
-    ]
-    for value, name in ((row.must, "must"), (row.aim, "aim")):
-        if value is not None:
-            parts.append(
-                f'<line class="{name}" x1="{across(value):.1f}" x2="{across(value):.1f}" y1="{y + 3:.1f}" y2="{y + ROW - 3:.1f}"/>'
-            )
-    right = max(across(value) for value in (row.ratio, row.must or 0.0, row.aim or 0.0)) + 8
-    return [*parts, f'<text x="{right:.1f}" y="{middle + 4.5:.1f}">{row.ratio:.3g}{wanted}</text>']
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "font.size": 10, "svg.fonttype": "path", "svg.hashsalt": rows[0].benchmark}):
+        figure = Figure(figsize=(WIDTH_IN, HEAD_IN + ROW_IN * len(rows)))
+        above = HEAD_IN / figure.get_figheight()
+        axes = figure.add_axes((NAMES_IN / WIDTH_IN, 0, 1 - (NAMES_IN + VALUES_IN) / WIDTH_IN, 1 - above))
+        _draw(axes, rows)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for name, colour in COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    return svg
 
 
-def scale(largest: float) -> tuple[float, float]:
-    """(step, top) of an axis from zero with two to five steps of 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(max(largest, 1e-9)))
-    step = next(factor * power for factor in (0.2, 0.5, 1.0, 2.0, 5.0) if largest <= 5 * factor * power)
-    return step, step * math.ceil(largest / step - 1e-9)
+def _draw(axes: Any, rows: list[Row]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    better = "more" if rows[0].more_is_better else "less"
+    bars = axes.barh(range(len(rows)), [row.ratio for row in rows], height=0.5)
+    for place, (bar, row) in enumerate(zip(bars, rows, strict=True)):
+        kind = {None: "plain", True: "met", False: "missed"}[row.met]
+        bar.set(color=COLOURS[kind], gid=f"{kind}-{place}")
+        for value, style in ((row.must, "solid"), (row.aim, (0, (1, 1.5)))):
+            if value is not None:
+                axes.plot([value, value], [place - 0.4, place + 0.4], color=COLOURS["ink"], linewidth=1.6, linestyle=style)
+        wanted = "" if row.must is None else f" ({'≥' if row.more_is_better else '≤'} {row.must:g})"
+        right = max(value for value in (row.ratio, row.must or 0.0, row.aim or 0.0))
+        axes.annotate(f"{row.ratio:.3g}{wanted}", (right, place), (7, 0), textcoords="offset points", va="center", color=COLOURS["ink"])
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, max(axes.get_xlim()[1], 1e-9)))
+    axes.set_yticks(range(len(rows)), labels=[row.name for row in rows])
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.tick_top()
+    axes.grid(axis="x", color=COLOURS["faint"])
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelcolor=COLOURS["ink"])
+    axes.spines[:].set_visible(False)
+    at_left = {"xycoords": "axes fraction", "xytext": (8 - NAMES_IN * 72, 6), "textcoords": "offset points"}
+    axes.annotate(f"{better} is better", (0, 1), color=COLOURS["ink"], **at_left)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from tsunami_event import GAUGES, came_at, gauge_cell, gauges_within, hump
-from tsunami_picture import draw, write_png
+from tsunami_picture import MISSING, can_draw, save_map
 from tsunami_solver import COARSENINGS, FRONT_M, Array, Floor, Solver, load_floor, longest_step, water_volume
 from tsunami_view import Sender
 
@@ -35,7 +35,7 @@ def main(
         hours: simulated time.
         steps_per_superstep: time steps between two points at which the state may be committed.
         view: the name of an abstract Unix datagram socket that gets pictures while it runs (see `tsunami_view`); "" for none.
-        map: where rank 0 writes the map of highest waves as PNG; "" for nowhere.
+        map: where rank 0 writes the map of highest waves, as PNG, or as SVG if the name ends so; "" for nowhere.
 
     Returns:
         On rank 0 the arrival times at the gauges and other results, ready for JSON; on other ranks an empty dict.
@@ -45,6 +45,8 @@ def main(
     """
     if coarsen not in COARSENINGS or not (hours > 0 and steps_per_superstep > 0):
         raise UsageError(f"coarsen must be one of {COARSENINGS}, hours and steps_per_superstep must be above 0")
+    if map and not can_draw():
+        raise UsageError(MISSING)
     floor = job.derived("floor", lambda: load_floor(coarsen))
     dt, supersteps = schedule(floor, hours, steps_per_superstep)
     shape = floor.depth.shape
@@ -76,7 +78,7 @@ def main(
     travel_s = {name: came_at(heights, dt) for one in tides for name, heights in one.items()}
     reached = np.where(whole_crest >= FRONT_M, whole_arrival, np.nan)
     if map:
-        write_png(Path(map), draw(floor, whole_crest, reached))
+        save_map(Path(map), floor, whole_crest, reached)
     return {"coarsen": coarsen, "hours": hours, "dt_s": dt, "supersteps": supersteps, **report(floor, whole_eta, whole_crest, travel_s)}
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from tsunami_event import FOOT, GAUGES, PEAK_M, came_at, gauge_cell, gauges_within, hump
-from tsunami_picture import draw, write_png
+from tsunami_picture import save_map
 from tsunami_solver import EARTH_RADIUS_M, FRONT_M, GRAVITY, Array, Floor, Solver, load_floor, longest_step, water_volume
 
 REACH = 5  # the gap between two directions is 11.3 degrees at most, so a straight way is 0.5 % too long at most
@@ -115,7 +115,7 @@ def main() -> None:
     solution = solve(floor, options.hours)
     solved = time.perf_counter()
     if options.map:
-        write_png(options.map, draw(floor, solution.crest, solution.arrival))
+        save_map(options.map, floor, solution.crest, solution.arrival)
     shortest = shortest_times(floor, hump(floor) >= FOOT * PEAK_M, until=options.hours * 3600)
     done, volume = time.perf_counter(), water_volume(floor, hump(floor))
     print(f"coarsen {options.coarsen}: {(solved - began) / options.hours:.2f} s per simulated hour; Dijkstra took {done - solved:.0f} s")

@@ -1,120 +1,174 @@
-"""The map of a finished run: the highest water in colour, the front's place at every full hour as a line, the floor's relief on land.
+"""The map of a finished run: the highest water in colour, the front at every full hour as a line, the relief of land and sea floor.
 
-Pure functions from arrays to pixels, and a minimal PNG writer, so that the example needs nothing but NumPy. One pixel is 10 arc-minutes,
-whatever the grid of the run: coarser fields are interpolated, and the coast always comes from the finest floor.
+matplotlib draws it. Only the process that draws imports it, when it draws: the other ranks need neither its memory nor its start-up time.
+The grid of the run may be coarse: the coast and the relief always come from the finest floor.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
+import importlib.util
+import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tsunami_event import EPICENTRE, GAUGES
-from tsunami_font import text_mask
-from tsunami_solver import Array, Floor, load_floor
-
-Pixels = NDArray[np.float64]
+from tsunami_solver import SHALLOWEST_M, Array, Floor, load_floor
 
 WEST_DEG, EAST_DEG, SOUTH_DEG = 112.0, 294.0, -51.0  # the Pacific
 LOWEST_M, HIGHEST_M = 0.02, 2.0  # the ends of the logarithmic colour scale
-LEVELS = 96  # of colour: steps that the eye doesn't see keep the file small
-SEA = np.array(  # "magma" of matplotlib (S. van der Walt, N. Smith 2015, CC0), its black end lifted towards the blue of a calm sea
-    [
-        (10, 14, 34), (26, 20, 70), (79, 18, 123), (129, 37, 129), (181, 54, 122), (229, 80, 100), (251, 135, 97), (254, 194, 135),
-        (252, 253, 191),
-    ]
-)  # fmt: skip
-INK, PAPER, DARK = (245, 245, 250), (16, 17, 24), (0, 0, 0)
-LIFT = {"Kauai": -7, "Hilo": 7}  # pixels by which two names make room for each other
-BAND = 64  # pixels below the map, for the title and the scale
+HEIGHTS_M = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # labels of the scale
+WIDTH_IN, LEGEND_IN, DPI = 12.0, 0.9, 100
+INK, PAPER, CALM = "#f4f5fa", "#10131c", "#090e24"
+LABELS = {"Kauai": (9, 8), "Hilo": (9, -9)}  # points from a dot to its name, where two names need room
+LEGEND_LINES_IN = (0.56, 0.26)  # the height of the two lines of the legend
+MISSING = "map needs matplotlib, which is not installed: pip install 'perdure[plots]'"
 
 
-def draw(floor: Floor, crest: Array, reached: Array) -> NDArray[np.uint8]:
-    """The map as (rows, columns, 3) uint8, north up.
+def can_draw() -> bool:
+    """Return whether matplotlib is installed, without an import of it."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def save_map(path: Path, floor: Floor, crest: Array, reached: Array) -> None:
+    """Draw the map and write it: as SVG if the name ends in .svg, else as PNG.
 
     Args:
-        floor: of the run.
+        path: where to write.
+        floor: the floor of the run.
         crest: (rows, columns) the highest water in m.
         reached: (rows, columns) the arrival of the front in s, nan where it has not come.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        OSError: the file cannot be written.
     """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a cache folder that it cannot write
+    import matplotlib
+    from matplotlib.figure import Figure  # unlike pyplot, it has no global state and needs no display
+
     fine = load_floor(1)
-    wet = fine.depth > 0
-    crests = _refine(floor, fine, crest, floor.depth > 0)
-    hours = _refine(floor, fine, np.nan_to_num(reached) / 3600, np.isfinite(reached))
-    picture = np.where(wet[..., None], _sea_colours(crests), _land_colours(fine))
-    _blend(picture, np.where(wet, _hour_lines(hours), 0.0), INK)
-    columns = (fine.lon_deg >= WEST_DEG) & (fine.lon_deg < EAST_DEG)
-    picture = np.vstack([picture[fine.lat_deg > SOUTH_DEG][::-1, columns], np.full((BAND, int(columns.sum()), 3), PAPER, dtype=float)])
-    _label_hours(picture, fine, hours)
-    _mark_places(picture, fine)
-    _legend(picture)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    north_deg = float(fine.lat_deg[-1])
+    map_in = WIDTH_IN * (north_deg - SOUTH_DEG) / (EAST_DEG - WEST_DEG)
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "text.color": INK, "font.size": 11}):
+        figure = Figure(figsize=(WIDTH_IN, map_in + LEGEND_IN), dpi=DPI)
+        axes = figure.add_axes((0, LEGEND_IN / (map_in + LEGEND_IN), 1, map_in / (map_in + LEGEND_IN)))
+        sea = _draw_sea(axes, floor, crest)
+        _draw_relief_of_sea(axes, fine)
+        _draw_hours(axes, floor, np.where(floor.depth > 0, reached, np.nan) / 3600)
+        _draw_land(axes, fine)
+        _mark_places(axes)
+        axes.set(xlim=(WEST_DEG, EAST_DEG), ylim=(SOUTH_DEG, north_deg), aspect="auto")
+        axes.set_axis_off()
+        _add_legend(figure, sea, map_in + LEGEND_IN)
+        figure.savefig(path, format="svg" if path.suffix == ".svg" else "png", facecolor=PAPER)
 
 
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Writes (rows, columns, 3) uint8 as PNG (ISO/IEC 15948): one image chunk of rows, each stored as it is."""
-    rows, columns, _ = picture.shape
-    stored = np.zeros((rows, 1 + 3 * columns), np.uint8)
-    stored[:, 1:] = picture.reshape(rows, -1)
-    with path.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        header = struct.pack("!IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
-        for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(stored.tobytes(), 9)), (b"IEND", b"")):
-            file.write(struct.pack("!I", len(content)) + kind + content + struct.pack("!I", zlib.crc32(kind + content)))
+def _draw_sea(axes: Any, floor: Floor, crest: Array) -> Any:
+    """Draw the highest water, and return the image, which has the scale."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgb
+
+    colours = colormaps["magma"](np.linspace(0, 1, 24))[:, :3]
+    colours[:5] += (np.array(to_rgb(CALM)) - colours[:5]) * np.linspace(1, 0, 5)[:, None]  # a calm sea is blue, not black
+    heights = np.clip(_spread(crest, floor.depth > 0), LOWEST_M, HIGHEST_M)
+    scale = LinearSegmentedColormap.from_list("waves", colours, N=256)
+    return _show(axes, floor, heights, cmap=scale, norm=LogNorm(LOWEST_M, HIGHEST_M))
 
 
-def _refine(coarse: Floor, fine: Floor, values: Array, known: NDArray[np.bool_]) -> Array:
-    """`values` on the fine grid: bilinear between the known cells around, nan where there is none."""
-    factor = fine.lon_deg.size // coarse.lon_deg.size
-    weights = _bilinear(_bilinear(known.astype(float), factor, 0), factor, 1)
-    sums = _bilinear(_bilinear(np.where(known, values, 0.0), factor, 0), factor, 1)
-    return np.divide(sums, weights, out=np.full_like(sums, np.nan), where=weights > 0.05)
+def _draw_relief_of_sea(axes: Any, fine: Floor) -> None:
+    """Draw ridges and trenches, which steer the waves, as light and shadow."""
+    light = _hillshade(np.minimum(fine.elevation, 0.0))
+    light -= np.median(light)  # a plain keeps its colour
+    layer = np.zeros((*light.shape, 4))
+    layer[..., :3] = (light > 0)[..., None]
+    layer[..., 3] = np.clip(np.abs(light) * 0.7, 0, 0.25)
+    _show(axes, fine, layer)
 
 
-def _bilinear(values: Array, factor: int, axis: int) -> Array:
-    """Linear interpolation to `factor` times as many cells along one axis."""
-    size = values.shape[axis]
-    at = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
-    low = np.minimum(at.astype(int), size - 2)
-    share = (at - low).reshape((-1, 1) if axis == 0 else (1, -1))
-    return np.take(values, low, axis) * (1 - share) + np.take(values, low + 1, axis) * share
+def _draw_land(axes: Any, fine: Floor) -> None:
+    """Draw the land, grey by height and lit from the north-west, with a smooth coast."""
+    grey = 0.20 + 0.25 * np.sqrt(np.clip(fine.elevation / 6000.0, 0, 1)) + 0.35 * (_hillshade(fine.elevation) - 0.5)
+    land = _show(axes, fine, np.clip(grey[..., None] * np.array([1.0, 1.01, 1.06]), 0, 1))
+    where = (fine.lon_deg, fine.lat_deg, fine.elevation)
+    inside = axes.contourf(*where, levels=[-SHALLOWEST_M, 9000.0], alpha=0)
+    land.set_clip_path(inside.get_paths()[0], axes.transData)
+    axes.contour(*where, levels=[-SHALLOWEST_M], colors=PAPER, linewidths=0.7)
 
 
-def _sea_colours(crests: Array) -> Pixels:
-    height = np.clip(np.nan_to_num(crests), LOWEST_M, HIGHEST_M)
-    return _on_scale(np.log(height / LOWEST_M) / np.log(HIGHEST_M / LOWEST_M))
-
-
-def _on_scale(share: Array) -> Pixels:
-    """Colours of values from 0 to 1, in LEVELS steps."""
-    stepped = np.rint(share * LEVELS) / LEVELS
-    stops = np.linspace(0, 1, len(SEA))
-    return np.stack([np.interp(stepped, stops, SEA[:, k]) for k in range(3)], axis=-1)
-
-
-def _land_colours(fine: Floor) -> Pixels:
-    """Grey by height, lit from the north-west."""
-    slope_north, slope_east = np.gradient(fine.elevation)
-    light = np.clip((slope_north - slope_east) / 900.0, -1, 1)  # 900 m a cell is a steep mountain range
-    grey = 58 + 70 * np.sqrt(np.clip(fine.elevation / 6000.0, 0, 1)) - 26 * light
-    grey = np.rint(grey / 4) * 4
-    return grey[..., None] * np.array([1.0, 1.01, 1.05])
-
-
-def _hour_lines(hours: Array) -> Array:
-    """The opacity of the lines at full hours, about a pixel and a half wide: the distance to a line is the time to it over its gradient."""
+def _draw_hours(axes: Any, floor: Floor, hours: Array) -> None:
+    """Draw the front at each full hour, with labels where a straight way south-east over the open sea crosses it."""
     smooth = _smooth(hours)
-    gradient = np.hypot(*np.gradient(smooth))
-    distance = np.abs(smooth - np.rint(smooth)) / np.maximum(gradient, 1e-4)
-    opacity = np.clip(1.25 - distance, 0, 1) * 0.8
-    return np.where(np.isfinite(opacity) & (smooth > 0.5) & (gradient < 0.15), np.rint(opacity * 4) / 4, 0.0)
+    last = int(np.nanmax(smooth, initial=0.0))
+    if last < 1:
+        return
+    with np.errstate(invalid="ignore"):  # behind an island the front comes from two sides, with a step between them
+        cell_h = np.hypot(*np.gradient(smooth)) * floor.lon_deg.size / 2160
+    field = np.ma.masked_invalid(np.where(cell_h < 0.15, smooth, np.nan))
+    lines = axes.contour(floor.lon_deg, floor.lat_deg, field, levels=range(1, last + 1), colors=INK, linewidths=1.0, alpha=0.8)
+    places = _crossings(floor, smooth)
+    for text in axes.clabel(lines, fmt="%d h", fontsize=11, manual=places, inline_spacing=4):
+        text.set(rotation=0, alpha=1.0, path_effects=_rim())
+
+
+def _crossings(floor: Floor, hours: Array) -> list[tuple[float, float]]:
+    """The first place of each full hour on a straight way from the epicentre, as longitude and latitude."""
+    share = np.linspace(0, 1, 2000)
+    lat, lon = EPICENTRE[0] + share * (SOUTH_DEG - EPICENTRE[0]), EPICENTRE[1] + share * (226 - EPICENTRE[1])
+    on_way = hours[np.searchsorted(floor.lat_deg, lat).clip(max=floor.lat_deg.size - 1), np.searchsorted(floor.lon_deg, lon)]
+    passed = [np.flatnonzero(on_way >= hour) for hour in range(1, int(np.nanmax(on_way, initial=0.0)) + 1)]
+    return [(float(lon[at[0]]), float(lat[at[0]])) for at in passed if at.size]
+
+
+def _mark_places(axes: Any) -> None:
+    """Draw a dot and a name for each gauge, and a star for the epicentre."""
+    for gauge in GAUGES:
+        axes.plot(gauge.lon, gauge.lat, "o", markersize=7, color="#78e6ff", markeredgecolor="black", markeredgewidth=1.3)
+        offset = LABELS.get(gauge.name, (9, 0))
+        axes.annotate(gauge.name, (gauge.lon, gauge.lat), offset, textcoords="offset points", va="center", fontsize=12, path_effects=_rim())
+    axes.plot(EPICENTRE[1], EPICENTRE[0], "*", markersize=22, color="white", markeredgecolor="black", markeredgewidth=1.3)
+
+
+def _add_legend(figure: Any, sea: Any, height_in: float) -> None:
+    """Write the title, and draw the scale of heights, below the map."""
+    upper, lower = (line / height_in for line in LEGEND_LINES_IN)
+    figure.text(0.015, upper, "Tōhoku tsunami, 2011-03-11 05:46 UTC", va="center", fontsize=15, fontweight="bold")
+    figure.text(0.015, lower, "Highest water, and the front at each full hour after the earthquake", va="center", fontsize=12)
+    scale = figure.colorbar(sea, cax=figure.add_axes((0.62, upper - 0.006, 0.35, 0.02)), orientation="horizontal")
+    scale.set_ticks(HEIGHTS_M, labels=[f"{height:g} m" for height in HEIGHTS_M], minor=False)
+    scale.ax.minorticks_off()
+    scale.ax.tick_params(colors=INK, labelsize=11, length=4)
+    scale.outline.set_visible(False)
+
+
+def _show(axes: Any, floor: Floor, values: Array, **options: Any) -> Any:
+    """Draw one value, or one colour, for each cell, and return the image. Rows go north."""
+    half = np.rad2deg(floor.step) / 2
+    extent = (floor.lon_deg[0] - half, floor.lon_deg[-1] + half, floor.lat_deg[0] - half, floor.lat_deg[-1] + half)
+    return axes.imshow(values, extent=extent, origin="lower", interpolation="bilinear", interpolation_stage="rgba", **options)
+
+
+def _hillshade(elevation: Array) -> Array:
+    """Light from the north-west on a surface, from 0 to 1; a plain has about 0.5."""
+    from matplotlib.colors import LightSource
+
+    return LightSource(azdeg=315, altdeg=30).hillshade(elevation, vert_exag=1.0, dx=2000.0, dy=2000.0)
+
+
+def _spread(values: Array, known: NDArray[np.bool_]) -> Array:
+    """`values` with those of the nearest cells on the cells beside the known ones, so that nothing else shows through at the coast."""
+    found = np.where(known, values, 0.0)
+    for _ in range(3):
+        beside = [(np.roll(found, shift, axis), np.roll(known, shift, axis)) for axis in (0, 1) for shift in (-1, 1)]
+        total, count = sum(value for value, _ in beside), sum(is_known.astype(int) for _, is_known in beside)
+        found = np.where(known, found, total / np.maximum(count, 1))
+        known = known | (count > 0)
+    return found
 
 
 def _smooth(field: Array) -> Array:
-    """The mean over 5 x 5 pixels, of those known; nan stays nan. It takes off the steps that the time step leaves."""
+    """The mean over 5 x 5 cells, of those that are known; nan stays nan. It takes off the steps that the time step leaves."""
     known = np.isfinite(field)
     total, count = np.where(known, field, 0.0), known.astype(float)
     for axis in (0, 1):
@@ -122,85 +176,8 @@ def _smooth(field: Array) -> Array:
     return np.where(known, total / np.maximum(count, 1), np.nan)
 
 
-def _blend(picture: Pixels, opacity: Array, colour: tuple[int, int, int]) -> None:
-    picture += opacity[..., None] * (np.array(colour) - picture)
+def _rim() -> list[Any]:
+    """A dark rim around letters, so that they can be read on any colour."""
+    from matplotlib.patheffects import withStroke
 
-
-def _pixel(fine: Floor, lat: float, lon: float) -> tuple[int, int]:
-    """Row and column of a place on the cropped map, north up."""
-    row = int(np.argmin(np.abs(fine.lat_deg - lat)))
-    return fine.lat_deg.size - 1 - row, round((lon - WEST_DEG) * fine.lon_deg.size / 360)
-
-
-def _label_hours(picture: Pixels, fine: Floor, hours: Array) -> None:
-    """Writes each hour once on its line, where a straight way south-east over the open sea crosses it."""
-    smooth = _smooth(hours)
-    written: set[int] = set()
-    for share in np.linspace(0, 1, 1000):
-        lat, lon = EPICENTRE[0] + share * (SOUTH_DEG - EPICENTRE[0]), EPICENTRE[1] + share * (237 - EPICENTRE[1])
-        hour = smooth[np.argmin(np.abs(fine.lat_deg - lat)), np.argmin(np.abs(fine.lon_deg - lon))]
-        if np.isfinite(hour) and round(hour) not in written | {0} and abs(hour - round(hour)) < 0.02:
-            written.add(round(hour))
-            row, column = _pixel(fine, lat, lon)
-            _write(picture, f"{round(hour)} h", row, column - 16)
-
-
-def _mark_places(picture: Pixels, fine: Floor) -> None:
-    """A dot and a name for each gauge, a star for the epicentre."""
-    for gauge in GAUGES:
-        row, column = _pixel(fine, gauge.lat, gauge.lon)
-        _disc(picture, row, column, 5.0, DARK)
-        _disc(picture, row, column, 3.6, (120, 230, 255))
-        _write(picture, gauge.name, row + LIFT.get(gauge.name, 0), column + 10)
-    row, column = _pixel(fine, *EPICENTRE)
-    _star(picture, row, column)
-
-
-def _disc(picture: Pixels, row: int, column: int, radius: float, colour: tuple[int, int, int]) -> None:
-    around, down, right = _around(picture, row, column)
-    _blend(around, np.clip(radius + 0.5 - np.hypot(down, right), 0, 1), colour)
-
-
-def _star(picture: Pixels, row: int, column: int) -> None:
-    """Five points: in polar coordinates each half of a ray is the straight line from its tip to the notch beside it."""
-    around, down, right = _around(picture, row, column)
-    tip, notch, half_ray = 13.0, 5.2, np.pi / 5
-    from_tip = np.abs((np.arctan2(right, -down) + half_ray) % (2 * half_ray) - half_ray)
-    edge = tip * notch * np.sin(half_ray) / (tip * np.sin(from_tip) + notch * np.sin(half_ray - from_tip))
-    distance = np.hypot(down, right)
-    _blend(around, np.clip(edge + 2.5 - distance, 0, 1), DARK)
-    _blend(around, np.clip(edge + 0.5 - distance, 0, 1), (255, 255, 255))
-
-
-def _around(picture: Pixels, row: int, column: int) -> tuple[Pixels, Array, Array]:
-    """A window of the picture around a place, and how far its pixels are down and right of it."""
-    half = 20
-    down, right = np.meshgrid(np.arange(-half, half + 1.0), np.arange(-half, half + 1.0), indexing="ij", sparse=True)
-    return picture[row - half : row + half + 1, column - half : column + half + 1], down, right
-
-
-def _write(picture: Pixels, text: str, row: int, column: int) -> None:
-    """Text with a dark rim, its middle at `row`, its left at `column`."""
-    mask = np.pad(text_mask(text), 2)
-    rim = np.zeros_like(mask)
-    for down in (-2, -1, 0, 1, 2):
-        for right in (-2, -1, 0, 1, 2):
-            if abs(down) + abs(right) < 4:
-                rim |= np.roll(mask, (down, right), axis=(0, 1))
-    top, left = row - mask.shape[0] // 2, min(column, picture.shape[1] - mask.shape[1])
-    target = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
-    _blend(target, 0.6 * rim, PAPER)
-    _blend(target, mask.astype(float), INK)
-
-
-def _legend(picture: Pixels) -> None:
-    """The title, and the colour scale with its heights."""
-    middle, width = picture.shape[0] - BAND // 2, 300
-    left = picture.shape[1] - width - 40
-    _write(picture, "Tohoku tsunami, 2011-03-11 05:46 UTC", middle - 13, 16)
-    _write(picture, "Highest water, and the front at every hour", middle + 13, 16)
-    picture[middle - 22 : middle - 6, left : left + width] = _on_scale(np.linspace(0, 1, width))
-    for height in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0):
-        at = left + round(width * np.log(height / LOWEST_M) / np.log(HIGHEST_M / LOWEST_M))
-        label = f"{height:g}" + (" m" if height == HIGHEST_M else "")
-        _write(picture, label, middle + 10, at - text_mask(f"{height:g}").shape[1] // 2)
+    return [withStroke(linewidth=2.5, foreground=PAPER)]

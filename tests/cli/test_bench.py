@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from perdure.cli.bench import WAITING, bench_comm, table
-from perdure.cli.bench_plot import plot
+from perdure.cli.bench_plot import DPI, SIZE_IN, bandwidth_label, plot, size_label, time_label
 from perdure.errors import ConfigError
 
 
@@ -36,6 +38,32 @@ def test_the_plot_is_a_png_with_a_line_for_each_library(tmp_path: pathlib.Path) 
     plot(figures, 4, tmp_path / "comm.png")
     content = (tmp_path / "comm.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
-    assert int.from_bytes(content[16:20]) == 3 * 540
+    assert int.from_bytes(content[16:20]) == SIZE_IN[0] * DPI
     with pytest.raises(ConfigError, match="--plot"):
         plot(figures, 4, tmp_path / "no" / "comm.png")
+    plot(figures, 4, tmp_path / "comm.svg")
+    text = (tmp_path / "comm.svg").read_text()
+    ElementTree.fromstring(text)
+    for words in (*figures, "Time of a message, 2 ranks", "Bandwidth, 2 ranks", "Time of an all-reduce, 4 ranks", "64 MiB", "10 ms"):
+        assert f"<!-- {words} -->" in text
+    plot({name: figures[name] for name in ("perdure", "gloo")}, 4, tmp_path / "fewer.svg")
+    fewer = (tmp_path / "fewer.svg").read_text()
+    assert "mpi4py" not in fewer
+    assert fewer.count("<path") < text.count("<path")
+
+
+def test_a_label_has_the_unit_that_makes_it_short() -> None:
+    assert [size_label(size) for size in (8, 1024, 65_536, 64 << 20)] == ["8 B", "1 KiB", "64 KiB", "64 MiB"]
+    assert [time_label(us) for us in (0.1, 10.0, 10_000.0, 2e7)] == ["0.1 µs", "10 µs", "10 ms", "20 s"]
+    assert [bandwidth_label(found) for found in (10.0, 10_000.0)] == ["10 MB/s", "10 GB/s"]
+
+
+def test_without_matplotlib_or_a_folder_it_says_what_to_do_before_it_measures(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = pathlib.Path(__file__)  # a file that is there, and that must not be run
+    with pytest.raises(ConfigError, match="does not exist"):
+        bench_comm(script, 2, [], "shared", tmp_path / "no" / "comm.png")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"--plot .* needs matplotlib, .* pip install 'perdure\[plots\]'"):
+        bench_comm(script, 2, [], "shared", tmp_path / "comm.png")

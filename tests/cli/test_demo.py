@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
+import io
 import os
 import pathlib
 import re
@@ -9,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -65,9 +67,22 @@ def test_without_a_terminal_it_writes_plain_lines_and_ends_with_the_verdict(tmp_
     assert any(line.startswith("compared: arrival, crest, eta, tide, u, v of every rank") for line in lines)
     content = (tmp_path / "tsunami.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
-    pixels = zlib.decompress(content[content.index(b"IDAT") + 4 : content.index(b"IEND") - 8])
-    columns, rows = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
-    assert len(pixels) == rows * (1 + 3 * columns)
+    assert int.from_bytes(content[16:20]) == 1200
+    assert "highest waves: tsunami.png" in lines
+
+
+def test_without_matplotlib_all_works_but_the_map_and_a_line_says_what_to_do(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None if name == "matplotlib" else find(name, package))
+    monkeypatch.chdir(tmp_path)
+    wish = DemoOptions(kill_every_s=0.3, seed=7, coarsen=3, hours=6.0)
+    assert package.demo(wish, Console(file=io.StringIO()))
+    assert "no map is drawn: it needs matplotlib, which is not installed: pip install 'perdure[plots]'" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match=r"--map wave.png needs matplotlib"):
+        package.demo(dataclasses.replace(wish, picture=pathlib.Path("wave.png")))
 
 
 def test_a_run_in_which_nothing_was_lost_shows_nothing_and_says_so(tmp_path: pathlib.Path) -> None:

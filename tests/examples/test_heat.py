@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import pathlib
 import re
+import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import numpy as np
@@ -76,9 +78,27 @@ def test_the_drum_recovers_once_its_speed_is_declared() -> None:
 
 def test_the_picture_is_a_png_of_the_plate(tmp_path: pathlib.Path) -> None:
     picture = tmp_path / "plate.png"
-    arguments = {**SMALL, "picture": str(picture), "magnify": 1}
+    arguments = {**SMALL, "picture": str(picture)}
     report = perdure.run(str(EXAMPLES / "heat" / "heat_picture.py"), ranks=2, arguments=arguments)
     assert report.result == pytest.approx(alone(**SMALL).sum())
     content = picture.read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
-    assert (int.from_bytes(content[16:20]), int.from_bytes(content[20:24])) == (41, 41)
+    assert (int.from_bytes(content[16:20]), int.from_bytes(content[20:24])) == (round(7.2 * 120), round(6.2 * 120))
+
+
+def test_the_picture_has_axes_a_scale_and_a_line_for_each_temperature_of_the_plate(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES / "heat"))
+    picture = importlib.import_module("heat_picture")
+    texts = []
+    for name, share in (("cold.svg", 0.35), ("warm.svg", 1.0)):
+        plate = np.tile(np.linspace(100.0 * share, 0.0, 50)[:, None], (1, 50))
+        picture.save_picture(tmp_path / name, plate, "Now & then")
+        text = (tmp_path / name).read_text()
+        ElementTree.fromstring(text)
+        texts.append([words for words in re.findall("<!-- (.*?) -->", text)])
+    for words in texts:
+        assert {"row", "column", "temperature", "Now &amp; then"} <= set(words)
+    assert [words.count("30") for words in texts] == [4, 4], "at both axes, at the scale, and on its line"
+    assert [words.count("90") for words in texts] == [1, 2], "a plate that is nowhere so warm has no such line"

@@ -6,17 +6,22 @@ The job here is a stand-in but for the rehearsal: ranks are threads, messages go
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import queue
+import re
+import subprocess
 import sys
 import threading
 import time
-import zlib
 from pathlib import Path
 
+import matplotlib.image as plt_image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tsunami"
 sys.path.insert(0, str(EXAMPLE))
@@ -24,7 +29,7 @@ sys.path.insert(0, str(EXAMPLE))
 import tsunami  # noqa: E402
 from tsunami_check import shortest_times, solve  # noqa: E402
 from tsunami_event import FOOT, GAUGES, PEAK_M, came_at, gauge_cell, hump  # noqa: E402
-from tsunami_picture import draw, write_png  # noqa: E402
+from tsunami_picture import DPI, EAST_DEG, WEST_DEG, WIDTH_IN, save_map  # noqa: E402
 from tsunami_solver import FRONT_M, GRAVITY, Floor, Solver, load_floor, longest_step, water_volume  # noqa: E402
 from tsunami_view import COLUMNS, LAND, Canvas, Frame, Sender, colours, decode, encode, to_cells, to_heights  # noqa: E402
 
@@ -301,14 +306,48 @@ def test_nobody_needs_to_watch():
         sender.send(np.zeros((50, floor.depth.shape[1])), 1, 1.0)
 
 
-def test_the_map_is_a_png_of_modest_size(tmp_path, alone):
+def test_the_map_shows_the_wave_where_it_is(tmp_path, alone):
+    """Bright where the crest is high, the colour of a calm sea where no wave came, grey on land."""
     _, fields = alone
-    floor = load_floor(6)
-    picture = draw(floor, fields["crest"], np.where(fields["crest"] >= FRONT_M, fields["arrival"], np.nan))
-    write_png(tmp_path / "map.png", picture)
-    content = (tmp_path / "map.png").read_bytes()
-    assert content.startswith(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
-    assert len(content) < 400_000
-    begin = content.index(b"IDAT") + 4
-    pixels = zlib.decompress(content[begin : content.index(b"IEND") - 8])
-    assert len(pixels) == picture.shape[0] * (1 + 3 * picture.shape[1])
+    save_map(tmp_path / "map.png", load_floor(6), fields["crest"], np.where(fields["crest"] >= FRONT_M, fields["arrival"], np.nan))
+    picture = plt_image.imread(tmp_path / "map.png")[..., :3]
+    assert picture.shape[1] == WIDTH_IN * DPI
+    degree = picture.shape[1] / (EAST_DEG - WEST_DEG)
+    top = float(load_floor(1).lat_deg[-1])
+
+    def colour(lat, lon):
+        row, column = round((top - lat) * degree), round((lon - WEST_DEG) * degree)
+        return np.median(picture[row - 3 : row + 4, column - 3 : column + 4].reshape(-1, 3), axis=0)
+
+    near, far, land = colour(37.0, 147.0), colour(-30.0, 250.0), colour(-25.0, 130.0)
+    assert near.max() > 0.7, "metres high beside the source"
+    assert far.max() < 0.2
+    assert far[2] == far.max(), "a calm sea is dark blue"
+    assert np.ptp(land) < 0.1, "land is grey"
+
+
+def test_the_map_has_a_label_for_each_hour_and_each_gauge(tmp_path, alone, monkeypatch):
+    _, fields = alone
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    hours = np.where(fields["crest"] >= FRONT_M, fields["arrival"], np.nan)
+    for reached in (hours, np.full_like(hours, np.nan)):
+        save_map(tmp_path / "map.png", load_floor(6), fields["crest"], reached)
+    texts = [[text.get_text() for text in figure.findobj(Text)] for figure in figures]
+    labels = [[words for words in found if re.fullmatch(r"\d+ h", words)] for found in texts]
+    assert sorted(labels[0]) == ["1 h", "2 h"]
+    assert labels[1] == []
+    for found in texts:
+        assert {gauge.name for gauge in GAUGES} <= set(found)
+
+
+def test_ranks_that_draw_nothing_do_not_import_matplotlib():
+    """It takes a second of each start, and memory of each rank."""
+    code = "import sys, tsunami, tsunami_check; raise SystemExit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=EXAMPLE, check=False, timeout=60).returncode == 0
+
+
+def test_a_map_without_matplotlib_is_refused_before_the_work(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"map needs matplotlib, .* pip install 'perdure\[plots\]'"):
+        tsunami.main(None, map="map.png")

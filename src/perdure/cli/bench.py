@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from perdure.cli.bench_plot import check_plot, plot
 from perdure.errors import ConfigError
 
 TIMEOUT_S = 300
@@ -28,7 +29,7 @@ def bench_comm(script: pathlib.Path, ranks: int, pythons: Sequence[str], transpo
         ranks: how many processes.
         pythons: interpreters that have mpi4py or torch; empty: this one, and those of `make bench-peers`. What none has is left out.
         transport: perdure's.
-        picture: where the figures go as PNG.
+        picture: where the figures go, as PNG, or as SVG if the name ends so.
 
     Raises:
         ConfigError: the script is not there, the picture cannot be written, or perdure itself could not be measured.
@@ -40,8 +41,8 @@ def bench_comm(script: pathlib.Path, ranks: int, pythons: Sequence[str], transpo
     size = str(ranks)
     own = [sys.executable, "-m", "perdure", "run", str(script), "--ranks", size, "--spares", "0", "--parity", "0", "--transport", transport]
     commands = {"perdure": own}
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise ConfigError(f"--plot {picture}: the folder {picture.absolute().parent} does not exist")
+    if picture is not None:
+        check_plot(picture)
     pythons = pythons or [sys.executable, *_of_bench_peers(script)]
     mpirun, python = _found(pythons, "mpirun")
     if mpirun:
@@ -54,8 +55,6 @@ def bench_comm(script: pathlib.Path, ranks: int, pythons: Sequence[str], transpo
     if "perdure" not in figures:
         raise ConfigError(f"the benchmark failed for perdure: see the output of `perdure run {script}`")
     if picture is not None:
-        from perdure.cli.bench_plot import plot
-
         plot(figures, ranks, picture)
     return table(figures, ranks)
 

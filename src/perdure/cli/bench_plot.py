@@ -1,63 +1,58 @@
-"""The figures of `perdure bench comm` as a picture: time and bandwidth of a message, time of an all-reduce, by size; on logarithmic axes.
-
-Drawn with NumPy, the letters and the PNG writer of the tsunami, so that no plotting library is needed.
-"""
+"""The figures of `perdure bench comm` as a picture: time and bandwidth of a message, and time of an all-reduce, by size."""
 
 from __future__ import annotations
 
-import itertools
+import importlib.util
+import logging
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from perdure.cli.demo import example
 from perdure.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Figures = Mapping[str, Mapping[str, float]]
 Points = Sequence[tuple[float, float]]
-Canvas = NDArray[np.float64]
-Colour = tuple[int, int, int]
-HEIGHT, WIDTH, LEFT, TOP, BOTTOM, GAP = 560, 540, 96, 72, 56, 44
-"""Pixels of one panel, and what lies between its edges and its axes."""
-INK, FAINT, PAPER = (40, 44, 52), (226, 229, 234), (255, 255, 255)
-COLOURS: Final[tuple[Colour, ...]] = ((214, 69, 65), (44, 110, 180), (70, 150, 90), (150, 100, 180))
-"""perdure first; Tol's and Okabe's rule: apart also for eyes that see no red."""
+MISSING: Final = "needs matplotlib, which is not installed: pip install 'perdure[plots]'"
+SIZE_IN, DPI = (13.5, 4.6), 120
+COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")
+MARKERS: Final = "osD^"
+"""Okabe and Ito's colours, which colour-blind readers can tell apart; perdure first. A marker each, for prints without colour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A logarithmic axis from `low` to `high`, over `pixels` from `start` on."""
-
-    low: float
-    high: float
-    start: float
-    pixels: float
-
-    def __call__(self, value: float) -> float:
-        """Return the position of a value in pixels."""
-        return self.start + self.pixels * math.log(value / self.low) / math.log(self.high / self.low)
+def check_plot(path: pathlib.Path) -> None:
+    """Raise ConfigError if there is no folder for the picture, or nothing to draw it with."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError(f"--plot {path} {MISSING}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--plot {path}: the folder {path.absolute().parent} does not exist")
 
 
 def plot(figures: Figures, ranks: int, path: pathlib.Path) -> None:
-    """Writes the picture. ConfigError: there is no such folder, or it may not be written to."""
+    """Write the picture: as SVG if the name ends in .svg, else as PNG. Raises ConfigError if it cannot be written."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a cache folder that it cannot write
+    import matplotlib
+    from matplotlib.figure import Figure  # unlike pyplot, it has no global state and needs no display
+
     one_way = {library: _points(found, "one way, ") for library, found in figures.items()}
     bandwidth = {library: [(size, size / us) for size, us in points] for library, points in one_way.items()}
     reduced = {library: _points(found, "all-reduce, ") for library, found in figures.items()}
-    panels = [
-        _panel("One way, 2 ranks", one_way, _time_words),
-        _panel("Bandwidth, 2 ranks", bandwidth, _bandwidth_words),
-        _panel(f"All-reduce, {ranks} ranks", reduced, _time_words),
+    panels: list[tuple[str, Mapping[str, Points], Callable[[float], str]]] = [
+        ("Time of a message, 2 ranks", one_way, time_label),
+        ("Bandwidth, 2 ranks", bandwidth, bandwidth_label),
+        (f"Time of an all-reduce, {ranks} ranks", reduced, time_label),
     ]
-    picture = np.clip(np.rint(np.hstack(panels)), 0, 255).astype(np.uint8)
-    try:
-        example.module("tsunami_picture").write_png(path, picture)
-    except OSError as error:
-        raise ConfigError(f"--plot {path}: {error.strerror}") from error
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "font.size": 11, "axes.titlesize": 13}):
+        figure = Figure(figsize=SIZE_IN, dpi=DPI, layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+            _draw(axes, *panel)
+        try:
+            figure.savefig(path, format="svg" if path.suffix == ".svg" else "png")
+        except OSError as error:
+            raise ConfigError(f"--plot {path}: {error.strerror}") from error
 
 
 def _points(found: Mapping[str, float], kind: str) -> list[tuple[float, float]]:
@@ -65,68 +60,35 @@ def _points(found: Mapping[str, float], kind: str) -> list[tuple[float, float]]:
     return sorted((float(name.removeprefix(kind).removesuffix(" B")), found[name]) for name in names)
 
 
-def _panel(title: str, series: Mapping[str, Points], words: Callable[[float], str]) -> Canvas:
-    canvas = np.full((HEIGHT, WIDTH, 3), PAPER, dtype=float)
-    xs = [x for points in series.values() for x, _ in points]
-    ys = [y for points in series.values() for _, y in points]
-    right = Scale(min(xs), max(xs), LEFT, WIDTH - LEFT - GAP)
-    lowest, highest = 10.0 ** math.floor(math.log10(min(ys))), 10.0 ** math.ceil(math.log10(max(ys)))
-    up = Scale(lowest, highest, HEIGHT - BOTTOM, -(HEIGHT - TOP - BOTTOM))
-    for decade in range(round(math.log10(lowest)), round(math.log10(highest)) + 1):
-        row = up(10.0**decade)
-        _line(canvas, (row, LEFT), (row, WIDTH - GAP), FAINT, 1.0)
-        _write(canvas, words(10.0**decade), row, LEFT - 10, align=1.0)
-    for size in sorted(set(xs)):
-        _line(canvas, (TOP, right(size)), (HEIGHT - BOTTOM, right(size)), FAINT, 1.0)
-    for size in (size for size in sorted(set(xs)) if round(math.log2(size)) in (3, 10, 16, 20, 26)):
-        _write(canvas, _size_words(size), HEIGHT - BOTTOM + 20, right(size), align=0.5)
+def _draw(axes: Axes, title: str, series: Mapping[str, Points], label: Callable[[float], str]) -> None:
     for number, (library, points) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        at = [(up(y), right(x)) for x, y in points]
-        for one, other in itertools.pairwise(at):
-            _line(canvas, one, other, colour, 2.4)
-        for place in at:
-            _line(canvas, place, place, colour, 7.0)
-        row = TOP - 18
-        left = LEFT + number * 124
-        _line(canvas, (row, left), (row, left + 22), colour, 2.4)
-        _write(canvas, library, row, left + 30)
-    _write(canvas, title, 24, LEFT)
-    return canvas
+        look = number % len(COLOURS)
+        axes.loglog(*zip(*points, strict=True), color=COLOURS[look], marker=MARKERS[look], markersize=6, linewidth=2, label=library)
+    axes.set_title(title, loc="left")
+    axes.set_xlabel("size")
+    low, high = (math.log2(value) for value in axes.get_xlim())
+    sizes = [1 << power for power in (3, 10, 16, 20, 26) if low <= power <= high]
+    axes.set_xticks(sizes, labels=[size_label(size) for size in sizes])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(lambda value, _: label(value))
+    axes.grid(color="#e2e5ea")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
 
 
-def _line(canvas: Canvas, one: tuple[float, float], other: tuple[float, float], colour: Colour, width: float) -> None:
-    """From (row, column) to (row, column), with round ends; each pixel by its distance from the segment."""
-    margin = width + 1
-    top, left = (max(0, math.floor(min(pair) - margin)) for pair in zip(one, other, strict=True))
-    bottom, right = (math.ceil(max(pair) + margin) + 1 for pair in zip(one, other, strict=True))
-    window = canvas[top:bottom, left:right]
-    rows, columns = np.mgrid[top : top + window.shape[0], left : left + window.shape[1]].astype(float)
-    down, across = other[0] - one[0], other[1] - one[1]
-    length = down * down + across * across
-    share = np.clip(((rows - one[0]) * down + (columns - one[1]) * across) / length, 0, 1) if length else np.zeros_like(rows)
-    distance = np.hypot(rows - one[0] - share * down, columns - one[1] - share * across)
-    opacity = np.clip(width / 2 + 0.5 - distance, 0, 1)
-    window += opacity[..., None] * (np.array(colour) - window)
-
-
-def _write(canvas: Canvas, text: str, row: float, column: float, *, align: float = 0.0) -> None:
-    """Text with its middle at `row`; `align` 0 begins at `column`, 1 ends there."""
-    mask: Any = example.module("tsunami_font").text_mask(text)
-    top, left = round(row) - mask.shape[0] // 2, round(column - align * mask.shape[1])
-    window = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
-    window[mask[: window.shape[0], : window.shape[1]]] = INK
-
-
-def _size_words(nbytes: float) -> str:
+def size_label(nbytes: float) -> str:
+    """A number of bytes, in powers of 1024."""
     power = min(int(math.log2(nbytes)) // 10, 2)
     return f"{nbytes / 1024**power:g} {('B', 'KiB', 'MiB')[power]}"
 
 
-def _time_words(us: float) -> str:
+def time_label(us: float) -> str:
+    """Microseconds in the unit that makes the number small."""
     power = min(max(math.floor(math.log10(us) / 3), 0), 2)
-    return f"{us / 1000**power:g} {('us', 'ms', 's')[power]}"
+    return f"{us / 1000**power:g} {('µs', 'ms', 's')[power]}"
 
 
-def _bandwidth_words(megabytes: float) -> str:
+def bandwidth_label(megabytes: float) -> str:
+    """Megabytes per second, or gigabytes."""
     return f"{megabytes / 1000:g} GB/s" if megabytes >= 1000 else f"{megabytes:g} MB/s"

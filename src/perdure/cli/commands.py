@@ -44,9 +44,10 @@ app.command("rehearse", context_settings=PASS_ON)(rehearse_command)
 def demo_command(
     every: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between two kills of a node.")] = 5.0,
     seed: Annotated[int, typer.Option(help="The seed that chooses the nodes to kill.")] = 7,
-    picture: Annotated[pathlib.Path, typer.Option("--map", help="The PNG file for the map of the highest waves.")] = pathlib.Path(
-        "tsunami.png"
-    ),
+    picture: Annotated[
+        pathlib.Path | None,
+        typer.Option("--map", show_default="tsunami.png", help="The PNG or SVG file for the map of the highest waves (extra `plots`)."),
+    ] = None,
     coarsen: Annotated[int, typer.Option(help="The side of a grid cell in units of 10 arc-minutes: 1, 2, 3, 4 or 6.")] = 1,
     hours: Annotated[float, typer.Option(help="Simulated hours after the earthquake.")] = 20.0,
     memory: Memory = OVERLAP,
@@ -81,7 +82,10 @@ def bench_comm_command(
         ),
     ] = None,
     script: Annotated[pathlib.Path, typer.Option(help="The benchmark script.")] = pathlib.Path("benchmarks/comm.py"),
-    plot: Annotated[pathlib.Path | None, typer.Option(metavar="FILE.png", help="Plot the results by message size into this file.")] = None,
+    plot: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE.png", help="Plot the results by message size into this PNG or SVG file (extra `plots`)."),
+    ] = None,
 ) -> None:
     """Print latency, all-reduce time and the CPU use of a waiting rank, with the ratios to mpi4py and gloo if they are installed."""
     from perdure.cli.bench import bench_comm
