@@ -46,7 +46,7 @@ def demo_command(
     seed: Annotated[int, typer.Option(help="The seed that chooses the nodes to kill.")] = 7,
     picture: Annotated[
         pathlib.Path | None,
-        typer.Option("--map", show_default="tsunami.png", help="The PNG or SVG file for the map of the highest waves (extra `plots`)."),
+        typer.Option("--map", help="The PNG or SVG file for the map of the highest waves (extra `plots`). Default: tsunami.png."),
     ] = None,
     coarsen: Annotated[int, typer.Option(help="The side of a grid cell in units of 10 arc-minutes: 1, 2, 3, 4 or 6.")] = 1,
     hours: Annotated[float, typer.Option(help="Simulated hours after the earthquake.")] = 20.0,
