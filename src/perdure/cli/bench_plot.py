@@ -20,7 +20,7 @@ MISSING: Final = "needs matplotlib, which is not installed: pip install 'perdure
 SIZE_IN, DPI = (13.5, 4.6), 120
 COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")
 MARKERS: Final = "osD^"
-"""Okabe and Ito's colours, which colour-blind readers can tell apart; perdure first. A marker each, for prints without colour."""
+"""Okabe and Ito's colours, which colour-blind readers can distinguish; perdure first. Each has a marker, for prints without colour."""
 
 
 def check_plot(path: pathlib.Path) -> None:
