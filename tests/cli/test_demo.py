@@ -307,6 +307,33 @@ def test_the_view_fills_the_terminal_and_no_line_is_too_long(width: int, height:
     assert columns * frames.ASPECT == pytest.approx(2 * rows, abs=1.5), "a degree is as high as wide"
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
+def test_the_nodes_panel_shows_a_degraded_job_and_the_node_that_must_not_be_lost(width: int, height: int) -> None:
+    console = Console(width=width, height=height, force_terminal=True, color_system=None)
+    why, risk = "ranks 0 and 1 share node 0", "losing node 0 would end the job: ranks 0 and 1 share it"
+    lost: list[JobEvent] = [
+        NodeLostEvent(node=2, reason="killed by SIGKILL"),
+        GenerationStartedEvent(generation=3, placement={0: 0, 1: 0}, degraded=True, why=why, risk=risk),
+    ]
+    events = [*story()[:-3], *(TimedEvent(t=9.0, event=event) for event in lost)]
+    shown: list[str] = []
+    with Screen(console, f"perdure-test-{time.monotonic_ns()}", live=False) as screen:
+        screen.begin(DemoStage(TITLES[0], COUNT, clock=lambda: 9.0))
+        for end in (len(events) - 2, len(events)):
+            for timed in events[0 if end < len(events) else end - 2 : end]:
+                screen.take(timed)
+            with console.capture() as capture:
+                console.print(screen.render(), end="")
+            shown.append(capture.get())
+    for text, expected in zip(shown, (False, True), strict=True):
+        lines = text.splitlines()
+        assert len(lines) == height
+        assert max(map(len, lines)) <= width
+        for words in ("nodes · degraded", "one more loss", "here ends the job"):
+            assert (words in text) is expected, words
+    assert re.search(r"0 ◐ ranks 0,1 one more loss", shown[1])
+
+
 def test_two_pixels_are_one_character() -> None:
     pixels = np.zeros((4, 3, 3), np.uint8)
     pixels[0, :] = (248, 0, 0)

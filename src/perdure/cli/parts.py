@@ -7,11 +7,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from perdure.cli.watch import NodeViewState, Watch, WorkerView
+from perdure.cli.watch import NodeView, NodeViewState, Watch, WorkerView
 from perdure.core.imbalance import Imbalance
 
 SHOWN_REBUILT_S = 2.0
 """Seconds that a finished rebuild stays visible; the rebuild itself takes a tenth of a second."""
+AT_RISK = "one more loss\nhere ends the job"
+"""The note of a node with more ranks of a parity group than parity rebuilds."""
 WARM = "#ffb070"
 """The colour of a wave crest, and of progress."""
 _STATES = {
@@ -68,8 +70,9 @@ def progress_words(watch: Watch) -> str:
     return f"superstep {watch.superstep}{of}, committed {watch.committed}, generation {watch.generation}"
 
 
-def nodes_table(watch: Watch) -> Table:
-    """Return a table with a row for each node: its state, its ranks, and the process id of its first rank."""
+def nodes_table(watch: Watch, parity: int) -> Table:
+    """Return a table with a row for each node: its state, its ranks, and the process id of its first rank. `parity`: of the job's one
+    parity group."""
     table = Table.grid(padding=(0, 1))
     for _ in range(4):
         table.add_column(no_wrap=True)
@@ -80,9 +83,14 @@ def nodes_table(watch: Watch) -> Table:
             noun = "rank " if len(node.ranks) == 1 else "ranks "
             what = Text(noun + ",".join(map(str, node.ranks)), style=rank_style(node.ranks[0]))
         worker = watch.workers.get(node.ranks[0]) if node.ranks else None
-        note = _note(watch, node.state, worker)
+        note = Text(AT_RISK, style="bold red") if is_at_risk(node, parity) else _note(watch, node.state, worker)
         table.add_row(Text(str(number), style="dim"), Text(sign, style=style), what, note)
     return table
+
+
+def is_at_risk(node: NodeView, parity: int) -> bool:
+    """Return whether the loss of this node alone would end a job of one parity group: it has more ranks than parity rebuilds."""
+    return len(node.ranks) > parity
 
 
 def _note(watch: Watch, state: NodeViewState, worker: WorkerView | None) -> Text:

@@ -19,7 +19,7 @@ from perdure.cli.bench_plot import MISSING
 from perdure.cli.demo import example
 from perdure.cli.demo.lines import Lines
 from perdure.cli.demo.screen import SMALLEST, Screen
-from perdure.cli.demo.stage import RANKS, SPARES, TITLES, DemoStage, killed
+from perdure.cli.demo.stage import PARITY, RANKS, SPARES, TITLES, DemoStage, killed
 from perdure.cli.demo.verdict import DemoVerdict, judge
 from perdure.core.job_events import TimedEvent
 from perdure.core.settings import OVERLAP
@@ -103,7 +103,7 @@ def _run(stage: DemoStage, viewer: Viewer, wish: DemoOptions, *, picture: str, f
     viewer.begin(stage)
     arguments: dict[str, Any] = {"coarsen": wish.coarsen, "hours": wish.hours, "view": viewer.view, "map": picture}
     return run(
-        str(example.directory() / "tsunami.py"), ranks=RANKS, spares=SPARES, parity=1, commit_every=COMMIT_EVERY, arguments=arguments,
+        str(example.directory() / "tsunami.py"), ranks=RANKS, spares=SPARES, parity=PARITY, commit_every=COMMIT_EVERY, arguments=arguments,
         faults=faults, memory=wish.memory, on_event=on_json(viewer.take), return_after_s=RETURN_AFTER_S if faults else None,
     )  # fmt: skip
 

@@ -19,17 +19,17 @@ from rich.text import Text
 
 from perdure.cli.demo import example
 from perdure.cli.demo.picture import HalfBlocks
-from perdure.cli.demo.stage import RANKS, SPARES, TITLES, DemoStage
+from perdure.cli.demo.stage import PARITY, RANKS, SPARES, TITLES, DemoStage
 from perdure.cli.display import in_words
-from perdure.cli.parts import WARM, bar, causes_table, clock, is_fresh, nodes_table, rank_style
+from perdure.cli.parts import WARM, bar, causes_table, clock, is_at_risk, is_fresh, nodes_table, rank_style
 from perdure.core.job_events import FaultEvent, JobEvent, NodeLostEvent, NodeReturnedEvent, RebuiltEvent, ResumedEvent, TimedEvent
 
 SMALLEST = (80, 24)
-SIDE = 33
+SIDE = 35
 """Columns for the nodes and the time by cause."""
 NODES, CAUSES = RANKS + SPARES + 2, 8
 """Lines of these two panels with their borders."""
-LEAST_FOR_WORDS = 11
+LEAST_FOR_WORDS = 12
 WHAT_HAPPENS = (
     "Each rank holds the rows beside its number in the memory of its node. When a node is killed, its rows are rebuilt on a spare from "
     "parity in the memory of the other nodes, whose processes keep running. Then the run is repeated undisturbed, and all bits "
@@ -80,7 +80,8 @@ class Screen:
             self._stages[-1].take(timed)
             words = in_words(timed.event)
             if words:
-                self._log.append(Text.assemble((f"{timed.t:7.2f} s  ", "dim"), (words, _STYLES.get(type(timed.event), ""))))
+                parts = (f"{timed.t:7.2f} s  ", "dim"), (words, _STYLES.get(type(timed.event), ""))
+                self._log.append(Text.assemble(*parts, no_wrap=True, overflow="ellipsis"))
 
     def render(self) -> RenderableType:
         """The whole terminal, as it is now."""
@@ -135,14 +136,16 @@ class Screen:
 
     def _side(self, stage: DemoStage, width: int, height: int) -> Group:
         killed = f"{stage.watch.losses} lost so far" if stage.watch.losses else ""
+        title = "nodes · [bold yellow]degraded[/bold yellow]" if stage.watch.degraded else "nodes"
+        nodes = NODES + sum(is_at_risk(node, PARITY) for node in stage.watch.nodes.values())
         panels = [
-            _panel(nodes_table(stage.watch), "nodes", width, NODES, killed),
-            _panel(causes_table(stage.watch), "time by cause", width, min(height - NODES, CAUSES)),
+            _panel(nodes_table(stage.watch, PARITY), title, width, nodes, killed),
+            _panel(causes_table(stage.watch), "time by cause", width, min(height - nodes, CAUSES)),
         ]
-        if height - NODES - CAUSES >= LEAST_FOR_WORDS:
-            panels.append(_panel(Text(WHAT_HAPPENS, style="grey70"), "what happens", width, height - NODES - CAUSES))
-        elif height > NODES + CAUSES:
-            panels[-1].height = height - NODES
+        if height - nodes - CAUSES >= LEAST_FOR_WORDS:
+            panels.append(_panel(Text(WHAT_HAPPENS, style="grey70"), "what happens", width, height - nodes - CAUSES))
+        elif height > nodes + CAUSES:
+            panels[-1].height = height - nodes
         return Group(*panels)
 
     def _bars(self, stage: DemoStage, width: int) -> list[RenderableType]:

@@ -11,7 +11,7 @@ from perdure.core.job_events import CommittedEvent, TimedEvent
 from perdure.launch.rehearsal import Difference, Digests, first_difference
 
 TITLES: Final = ("with losses", "undisturbed")
-RANKS, SPARES = 4, 1
+RANKS, SPARES, PARITY = 4, 1, 1
 
 
 def killed(count: int) -> str:
