@@ -123,5 +123,5 @@ def test_sharded_arrays_and_those_of_init_are_held_once() -> None:
 
 
 def test_an_unknown_mode_is_refused() -> None:
-    with pytest.raises(perdure.ConfigError, match="--memory is overlap or tight"):
+    with pytest.raises(perdure.ConfigError, match="--memory must be overlap or tight"):
         tell(memory="loose")
