@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perdure.core import changes, commit_intervals, holdings, layout, multicast_tree, planner, seating, votes
-from perdure.core.agent import AgentState, commit, custody, membership, relay, restore, scrub, tight, workers
+from perdure.core.agent import AgentState, commit, custody, membership, peers, relay, restore, scrub, tight, workers
 from perdure.core.orchestrator import broadcast, commits, consensus, exclusion, facts, failure_detector, moves, plan_catchup, recovery
 from perdure.core.orchestrator.state import OrchestratorState
 from perdure.sim.repairs import _has_its_digest
@@ -201,6 +201,13 @@ def with_a_hangup(seed: int) -> Scenario:
     hangup = SimFault(kind="hangup", phase="Committed", nth=3 + seed % 19, victim=seed)
     away = SimFault(kind="orchestrator", phase="Committed", nth=3 + seed % 19, delay=3 + seed % 7)
     return Scenario(ranks=3 + seed % 3, parity=1, seed=seed, faults=(hangup, away))
+
+
+def with_a_stop_after_a_hand_over(seed: int) -> Scenario:
+    """A node is greeted late by a new orchestrator, which forgets what others reported of it, and stops before they receive anything."""
+    away = SimFault(kind="orchestrator", phase="Loaded", nth=2, delay=1, victim=3)
+    stop = SimFault(kind="row", phase="Loaded", nth=12, delay=seed % 4, victim=11)
+    return Scenario(ranks=6, parity=1, seed=10 + seed, count=3, skew=True, engine="never", messages="racing", faults=(stop, away))
 
 
 def with_a_failed_link(seed: int) -> Scenario:
@@ -606,6 +613,11 @@ MISTAKES = (
     Mutation(
         name="a new orchestrator is not told of a connection that ended", rule="T8, D7", function=membership.greeted,
         right="for word in state.current.to_repeat", wrong="for word in ()", scenario=with_a_hangup,
+    ),
+    Mutation(
+        name="a watcher reports a silent node once, and never again", rule="T2", function=peers._silences,
+        right="not peer.silent or now - peer.reported_at > settings.silence_s", wrong="not peer.silent",
+        scenario=with_a_stop_after_a_hand_over,
     ),
     Mutation(
         name="an agent does not report that a link failed while a label was encoded", rule="T8", function=membership.link_failed,

@@ -88,8 +88,8 @@ def _silences(state: AgentState, plan: Plan, now: float) -> list[do.AgentCommand
         if not peer.doubted and unheard_s > settings.silence_s - settings.suspect_s:
             peer.doubted = True
             out.append(do.TellOrchestrator(message=msg.PeerUnheard(agent=agent)))
-        if not peer.silent and unheard_s > settings.silence_s:
-            peer.silent = True
+        if unheard_s > settings.silence_s and (not peer.silent or now - peer.reported_at > settings.silence_s):
+            peer.silent, peer.reported_at = True, now
             out.append(do.TellOrchestrator(message=msg.PeerSilent(agent=agent)))
     return out
 

@@ -171,6 +171,8 @@ class Peer:
     heard_number: int = 0
     doubted: bool = False
     silent: bool = False
+    reported_at: float = 0.0
+    """When the orchestrator was told last that it is silent (s)."""
     """What the orchestrator was told of it (`PeerUnheard`, `PeerSilent`)."""
 
 
