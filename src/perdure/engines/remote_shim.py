@@ -30,10 +30,18 @@ def order_of(entry_point: EntryPoint, config: bytes) -> bytes:
     return json.dumps(order).encode() + b"\n" + config
 
 
+def _read_some(nbytes: int) -> bytes:
+    """Read up to this number of bytes from standard input. An error of its connection is its end: the shell, at the other end, is gone."""
+    try:
+        return os.read(0, nbytes)
+    except OSError:
+        return b""
+
+
 def _read_line() -> bytes:
     """To its end and no further: what follows is the node's."""
     text = bytearray()
-    while piece := os.read(0, 1):
+    while piece := _read_some(1):
         if piece == b"\n":
             return bytes(text)
         text += piece
@@ -43,7 +51,7 @@ def _read_line() -> bytes:
 def _read(nbytes: int) -> bytes:
     """Read this number of bytes from standard input; fewer at its end."""
     pieces = []
-    while nbytes and (piece := os.read(0, nbytes)):
+    while nbytes and (piece := _read_some(nbytes)):
         pieces.append(piece)
         nbytes -= len(piece)
     return b"".join(pieces)
@@ -69,7 +77,7 @@ def _pass_on(group: ProcessGroup, control: ControlStream, output: int) -> None:
     while True:
         for key, _ in selector.select():
             if key.fileobj == 0:
-                said = os.read(0, RECEIVE_BYTES)
+                said = _read_some(RECEIVE_BYTES)
                 if not said:
                     raise _Gone
                 control.pass_on(said)  # where it has ended, the kernel is about to say so
