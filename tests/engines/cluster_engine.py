@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from perdure.engines import (
     Capabilities,
+    EngineRecord,
     EntryPoint,
     NodeEnded,
     NodeGranted,
@@ -51,10 +52,13 @@ class Node:
 
 
 class ClusterEngine:
-    """Three nodes; what is asked for beyond them waits in a queue."""
+    """Three nodes; what is asked for beyond them waits in a queue. The record is as that of a cluster: a store beside it."""
 
     name = "cluster"
     capabilities = Capabilities(transports=("tcp",), shares_memory=True, nodes_max=3)
+
+    def __init__(self, record: EngineRecord | None = None) -> None:
+        self._record = record
 
     def open(self, job: str, entry_point: EntryPoint, post: Post) -> None:
         self._entry_point, self._post = entry_point, post
@@ -124,6 +128,9 @@ class ClusterEngine:
         with self._lock:
             self._nodes.pop(node, None)
         self._schedule()
+
+    def record(self) -> EngineRecord | None:
+        return self._record
 
     def close(self) -> None:
         with self._lock:

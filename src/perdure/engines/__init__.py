@@ -2,7 +2,7 @@
 
 `protocol` is what a new engine implements; `local` and `hosts` are two engines, and `perdure.testing.EngineTests` is the suite that each
 of them passes (with `probe` in place of an agent). What several engines use: `process_groups` (processes of this machine), `entry` (what a
-started process receives).
+started process receives), `directory_record` (a record in a folder).
 """
 
 from perdure.engines.protocol import (
@@ -10,6 +10,7 @@ from perdure.engines.protocol import (
     Engine,
     EngineAvailable,
     EngineEvent,
+    EngineRecord,
     EngineUnavailable,
     EntryPoint,
     NodeDraining,
@@ -25,6 +26,6 @@ from perdure.engines.protocol import (
 )
 
 __all__ = [
-    "Capabilities", "Engine", "EngineAvailable", "EngineEvent", "EngineUnavailable", "EntryPoint", "NodeDraining", "NodeEnded",
-    "NodeGranted", "NodeId", "NodeRequest", "NodeStarted", "Post", "RequestPending", "RequestRefused", "StartRefused",
+    "Capabilities", "Engine", "EngineAvailable", "EngineEvent", "EngineRecord", "EngineUnavailable", "EntryPoint", "NodeDraining",
+    "NodeEnded", "NodeGranted", "NodeId", "NodeRequest", "NodeStarted", "Post", "RequestPending", "RequestRefused", "StartRefused",
 ]  # fmt: skip

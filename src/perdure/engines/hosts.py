@@ -215,6 +215,9 @@ class HostsEngine:
         self.end(node)
         self._held.discard(node)
 
+    def record(self) -> None:
+        """See `Engine.record`: it has none."""
+
     def close(self) -> None:
         """See `Engine.close`. A shell to a host that is out of reach has `END_TIMEOUT_S`; the node ends when it receives the end of its
         stream."""

@@ -74,6 +74,9 @@ class LocalEngine:
         self.end(node)
         self._nodes.pop(node, None)
 
+    def record(self) -> None:
+        """See `Engine.record`: it has none."""
+
     def close(self) -> None:
         """See `Engine.close`."""
         self._processes.close()

@@ -19,8 +19,11 @@ Theory of operation:
 
 No call and no event needs a process or a descriptor of this machine. An engine may have threads, selectors and child processes of its own.
 
-Not asked of engines, because nothing would use it: a store outside of the nodes (the register is in the supervisor's memory), a place for
-the next supervisor (the job ends with its supervisor), and sizes or labels that a requested node must have.
+An engine may have a record, which is a store outside its nodes (`EngineRecord`). The job's register lies there; without a record, it lies
+in the supervisor's memory.
+
+Not asked of engines, because nothing would use it: a place for the next supervisor (the job ends with its supervisor), and sizes or labels
+that a requested node must have.
 """
 
 from __future__ import annotations
@@ -104,6 +107,26 @@ Post = Callable[[EngineEvent], None]
 """Takes an event from any thread; never waits."""
 
 
+class EngineRecord(Protocol):
+    """A store outside the nodes. `create` is its compare-and-set: of several creates of one key, the first one wins, in whichever process.
+
+    Each call may block, for example on a network. One thread calls it, which is not the thread of the engine's calls. All calls raise
+    OSError or EngineFailed if the store cannot be reached; the caller repeats them, so a call that has raised may have had its effect.
+    """
+
+    def create(self, key: str, value: bytes) -> bytes | None:
+        """Store the value of a key that has none, and return None; or return the value that the key has. The value survives the caller."""
+
+    def read(self, key: str) -> bytes | None:
+        """Return the value of a key, always whole; None: it has none."""
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        """Return the keys that begin with `prefix`, ascending."""
+
+    def forget(self, prefix: str) -> None:
+        """Remove the keys that begin with `prefix`, and what writers that have ended left of them."""
+
+
 # ---- what is asked of it --------------------------------------------------------------------------------------------------
 
 
@@ -138,11 +161,14 @@ class Engine(Protocol):
     def release(self, node: NodeId) -> None:
         """Give a node back that has ended, was not started, or is of no use; what still runs there is ended."""
 
+    def record(self) -> EngineRecord | None:
+        """Return the engine's record, which is usable from `open` to `close`; None: it has none. Returns at once."""
+
     def close(self) -> None:
         """End and release all nodes, and withdraw all requests. Blocks until nothing is left, as far as the engine reaches it."""
 
 
 __all__ = [
-    "Capabilities", "Engine", "EngineAvailable", "EngineEvent", "EngineUnavailable", "EntryPoint", "NodeDraining", "NodeEnded",
-    "NodeGranted", "NodeId", "NodeRequest", "NodeStarted", "Post", "RequestPending", "RequestRefused", "StartRefused",
+    "Capabilities", "Engine", "EngineAvailable", "EngineEvent", "EngineRecord", "EngineUnavailable", "EntryPoint", "NodeDraining",
+    "NodeEnded", "NodeGranted", "NodeId", "NodeRequest", "NodeStarted", "Post", "RequestPending", "RequestRefused", "StartRefused",
 ]  # fmt: skip

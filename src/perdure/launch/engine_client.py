@@ -13,6 +13,7 @@ from perdure.engines.protocol import (
     Engine,
     EngineAvailable,
     EngineEvent,
+    EngineRecord,
     EngineUnavailable,
     EntryPoint,
     NodeEnded,
@@ -43,6 +44,10 @@ class EngineClient:
         """See `Engine.open`."""
         self._engine.open(job, entry_point, lambda event: self._processes.reactor.post(lambda: self._posted(event)))
         self._is_open = True
+
+    def record(self) -> EngineRecord | None:
+        """See `Engine.record`."""
+        return self._engine.record()
 
     def close(self) -> None:
         """See `Engine.close`. Does nothing when it was not opened."""

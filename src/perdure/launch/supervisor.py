@@ -25,7 +25,6 @@ from perdure.core import messages as msg
 from perdure.core import supervisor as machine
 from perdure.core.job_events import JobEvent, TimedEvent
 from perdure.core.records import replace
-from perdure.core.register import MemoryRegister, Register
 from perdure.core.supervisor import SupervisorState
 from perdure.engines import Engine
 from perdure.engines.process_groups import ProcessGroup, ProcessGroups, start_group
@@ -36,6 +35,7 @@ from perdure.launch.engine_client import EngineClient
 from perdure.launch.fault_scheduler import FaultActions, FaultScheduler, can_spare
 from perdure.launch.orchestrator_entry import OrchestratorConfig
 from perdure.launch.process_table import ProcessTable
+from perdure.launch.record_register import ImmediateRegister, JobRegister, ThreadedRegister
 from perdure.wire import WireError, control_lines
 
 TURN_S: Final = 0.5
@@ -53,7 +53,6 @@ class Supervisor:
         self._job, self._token = secrets.token_hex(16), secrets.token_hex(32)
         self._began = time.monotonic()
         self._state = SupervisorState(settings=spec.settings, return_after_s=spec.return_after_s)
-        self._register: Register = MemoryRegister()
         self._processes = ProcessTable()
         self._nodes = EngineClient(engine, self._processes, self._take)
         self._orchestrators = ProcessGroups("orchestrators")
@@ -61,6 +60,7 @@ class Supervisor:
         """The processes of orchestrators."""
         self._events: deque[ev.SupervisorEvent] = deque()
         """Events that the commands of the previous event have caused."""
+        self._register: JobRegister = ImmediateRegister(self._events.append)
         self._ending: Ending | None = None
         self._looked_at = 0.0
         """The time of the last search for stopped processes."""
@@ -74,13 +74,15 @@ class Supervisor:
         """Until the job is over. Whatever ends it, no process of it is left."""
         try:
             self._nodes.open(self._job, (ENTRY_POINT, "agent"))
+            if (record := self._nodes.record()) is not None:
+                self._register = ThreadedRegister(record, self._job, self._processes.reactor, self._take)
             self._take(ev.JobBegun(job=self._job, nodes=tuple(range(self._spec.nodes))))
             self._fault_scheduler.start()
             while self._ending is None:
                 self._turn()
             return self._ending
         finally:
-            self._processes.close([self._orchestrators.close, self._nodes.close])
+            self._processes.close([self._orchestrators.close, self._register.close, self._nodes.close])
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -132,9 +134,9 @@ class Supervisor:
             case do.SendToOrchestrator(orchestrator=number, message=to_orchestrator):
                 self._processes.send(("orchestrator", number), to_orchestrator)
             case do.ReadRegister(orchestrator=number):
-                self._events.append(ev.RegisterAnswered(orchestrator=number, plan=self._register.read()))
+                self._register.read(number)
             case do.CreatePlan(orchestrator=number, plan=plan):
-                self._events.append(ev.RegisterAnswered(orchestrator=number, plan=self._register.create(plan)))
+                self._register.create(number, plan)
             case do.NotePlan(plan=plan):
                 self._register.note(plan)
             case do.TakeFault(index=index, at=at):
@@ -224,5 +226,5 @@ class Supervisor:
         return [*agents.values(), *self._processes.pids("orchestrator", current).values()]
 
     def _can_be_lost(self) -> list[int]:
-        plan = self._register.read()
+        plan = self._register.newest
         return [agent.node for agent in self._state.living() if can_spare(plan, agent.agent)]

@@ -276,6 +276,22 @@ class EngineTests:
             assert ask(opened.started(opened.granted()), probe.ECHO + b" " + word) == word
             opened.close()
 
+    # ---- the record ---------------------------------------------------------------------------------------------------------
+
+    def test_a_record_is_one_store_for_all_that_ask_for_it(self) -> None:
+        """The next supervisor of a job would not find its plans. `RecordTests` has the tests of the record itself."""
+        with self.opened() as opened:
+            record, again = opened.engine.record(), opened.engine.record()
+            if record is None:
+                assert again is None
+                return
+            assert again is not None
+            prefix = os.urandom(16).hex() + "/"
+            assert record.create(prefix + "key", b"first") is None
+            assert again.read(prefix + "key") == b"first"
+            again.forget(prefix)
+            assert list(record.keys(prefix)) == []
+
     # ---- a job --------------------------------------------------------------------------------------------------------------
 
     def test_a_job_recovers_from_the_loss_of_a_node(self) -> None:
