@@ -67,5 +67,5 @@ def test_a_host_that_no_shell_reaches_is_refused() -> None:
     node = opened.granted()
     opened.engine.start(node, b"")
     refused = opened.posted.get(timeout=TIMEOUT_S)
-    assert "cannot start the shell to 10.0.0.1, /no/such/shell" in getattr(refused, "reason", "")
+    assert "cannot start the shell /no/such/shell for the host 10.0.0.1" in getattr(refused, "reason", "")
     opened.close()
