@@ -152,6 +152,13 @@ def test_l1_a_node_that_never_comes_up_is_given_up_whether_or_not_its_end_is_rep
     assert job.node(2, msg.NodeListens(address="a2")) == [], "it comes too late"
 
 
+def test_l1_a_node_that_is_misconfigured_ends_the_job_at_its_start_though_another_has_loaded_the_program() -> None:
+    job = Job()
+    job.node(1, msg.ProgramJudged(error="", text=""))
+    job.node(2, msg.NodeMisconfigured(text="node 1 cannot listen"))
+    assert job.end() == ("ConfigError", "node 1 cannot listen")
+
+
 def test_l2_a_program_that_cannot_be_loaded_ends_the_job() -> None:
     job = Job()
     job.node(2, msg.ProgramJudged(error="UsageError", text="no main"))

@@ -18,7 +18,8 @@ from tests.job_event_examples import EXAMPLES
 
 PLAN = first_plan([Seat(agent=number, node=number - 1, address=f"a{number}") for number in (1, 2)], 2, 1, 2, 1)
 NODE: list[msg.FromNode] = [
-    msg.NodeBegun(pid=7), msg.NodeListens(address="@a"), msg.ProgramJudged(error="UsageError", text='no "main"\nanywhere'),
+    msg.NodeBegun(pid=7), msg.NodeListens(address="@a"), msg.NodeMisconfigured(text="no such address"),
+    msg.ProgramJudged(error="UsageError", text='no "main"\nanywhere'),
     msg.NodeExited(how="exited with status 1"), msg.FaultStruck(index=3, at=7.25),
 ]  # fmt: skip
 ORCHESTRATOR: list[msg.FromOrchestrator] = [

@@ -17,7 +17,7 @@ from perdure import job
 from perdure.adapters.kept_memory import KeptMemory
 from perdure.coding import copying
 from perdure.comm.mpi import singleton
-from perdure.core.messages.supervisor import NodeBegun, NodeListens, ProgramJudged
+from perdure.core.messages.supervisor import NodeBegun, NodeListens, NodeMisconfigured, ProgramJudged
 from perdure.engines.entry import Entry
 from perdure.errors import ConfigError, PerdureError
 from perdure.launch import by_value
@@ -69,7 +69,7 @@ def run(entry: Entry) -> None:
         listener = listen(config.address)
     except OSError as error:
         text = f"node {config.node} cannot listen at {host_of(config.address)}: {error.strerror}; use an address of its host"
-        control.send(ProgramJudged(error="ConfigError", text=text))
+        control.send(NodeMisconfigured(text=text))
         return
     injector = Injector(config.faults, spent, control.fileno(), node=config.node)
     context = AgentContext(agent=config.agent, node=config.node, admission=Admission(bytes.fromhex(config.token)), injector=injector)

@@ -178,6 +178,9 @@ from perdure.core.messages.supervisor import (
     NodeListens as NodeListens,
 )
 from perdure.core.messages.supervisor import (
+    NodeMisconfigured as NodeMisconfigured,
+)
+from perdure.core.messages.supervisor import (
     NoMoreNodes as NoMoreNodes,
 )
 from perdure.core.messages.supervisor import (

@@ -25,6 +25,13 @@ class NodeListens(Record, frozen=True, kw_only=True):
     address: str
 
 
+class NodeMisconfigured(Record, frozen=True, kw_only=True):
+    """The agent of the node cannot run with its configuration, and ends: it cannot listen at the address of its host, for example (rule
+    L1)."""
+
+    text: str
+
+
 class ProgramJudged(Record, frozen=True, kw_only=True):
     """The node has imported the program; `error` is empty, or the name of a class in `perdure.errors` (rule L2)."""
 
@@ -142,7 +149,7 @@ class NoMoreNodes(Record, frozen=True, kw_only=True):
     """The engine has started all nodes that it could start (rules L1, L8)."""
 
 
-FromNode = NodeBegun | NodeListens | ProgramJudged | NodeExited | StrayOutput | FaultStruck
+FromNode = NodeBegun | NodeListens | NodeMisconfigured | ProgramJudged | NodeExited | StrayOutput | FaultStruck
 ToNode = FaultSpent
 FromOrchestrator = OrchestratorAlive | Propose | Note | KillAgent | Publish | ResultPiece | Finish | FaultStruck
 ToOrchestrator = BeginRound | RegisterHolds | AgentUp | AgentEnded | NoMoreNodes

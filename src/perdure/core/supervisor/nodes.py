@@ -86,6 +86,8 @@ def reported(state: SupervisorState, agent: SupervisedAgent, message: msg.FromNo
             return []
         case msg.NodeListens(address=address):
             return _up(state, agent, address) if agent.phase is AgentPhase.STARTING else []
+        case msg.NodeMisconfigured(text=text):
+            return _misconfigured(state, agent, text, now)
         case msg.ProgramJudged(error=error, text=text):
             return _judged(state, error, text)
         case msg.NodeExited(how=how):
@@ -103,6 +105,13 @@ def _up(state: SupervisorState, agent: SupervisedAgent, address: str) -> Command
     agent.become(AgentPhase.UP)
     spent = [do.SendToNode(agent=agent.agent, message=msg.FaultSpent(index=index)) for index in sorted(state.spent)]
     return [*spent, *orchestrators.tell(state, orchestrators.introduction(agent)), *_settle(state)]
+
+
+def _misconfigured(state: SupervisorState, agent: SupervisedAgent, text: str, now: float) -> Commands:
+    """L1: at the start that is the user's to mend, whatever the verdicts on the program are. Later the node counts as lost."""
+    if state.phase is Phase.STARTING and agent.replaces is None:
+        return finish(state, "ConfigError", text)
+    return ended(state, agent, text, now)
 
 
 def _judged(state: SupervisorState, error: str, text: str) -> Commands:
