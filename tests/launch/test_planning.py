@@ -98,7 +98,7 @@ def test_a_program_that_declares_nothing_or_fails_is_told_so() -> None:
     def fails(job: perdure.Job) -> None:
         raise ValueError("boom")
 
-    with pytest.raises(UsageError, match="declares nothing"):
+    with pytest.raises(UsageError, match="declares no item"):
         plan(nothing)
     with pytest.raises(ProgramFailed, match="boom"):
         plan(fails)
