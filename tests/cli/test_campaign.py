@@ -38,9 +38,9 @@ def campaign(*words: str) -> tuple[int, str, str]:
 
 @pytest.mark.long
 def test_a_program_that_survives_gets_a_table_and_a_line_of_json() -> None:
-    status, out, _ = campaign(HEAT, "--campaign", "--runs", "3", "--seed", "1", "--json", *SMALL)
+    status, out, err = campaign(HEAT, "--campaign", "--runs", "3", "--seed", "1", "--json", *SMALL)
     *shown, last = out.splitlines()
-    assert status == 0
+    assert status == 0, err
     assert shown[0].split() == ["fault,", "phase", "runs", "hit", "survived", "detected", "recovered", "wrong", "hung", "left"]
     assert shown[-1].startswith("the program survives: 3 runs")
     found = json.loads(last)
