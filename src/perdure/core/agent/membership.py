@@ -132,9 +132,9 @@ def link_failed(state: AgentState, event: ev.LinkFailed) -> list[do.AgentCommand
     committed = state.current.committed
     if state.phase is not MembershipPhase.MEMBER or event.generation != state.generation:
         return []
-    if state.has_reported_link(event.rank, event.label) or (committed is not None and event.label <= committed):
+    if committed is not None and event.label <= committed:
         return []
-    return [state.report(msg.RankLinkEnded(generation=state.generation, rank=event.rank, other=event.other, label=event.label))]
+    return [*state.report_link(event.rank, event.other, event.label)]
 
 
 def _answer_seal(state: AgentState) -> list[do.AgentCommand]:

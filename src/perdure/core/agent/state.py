@@ -284,9 +284,11 @@ class AgentState:
         self.current.to_repeat.append(message)
         return TellOrchestrator(message=message)
 
-    def has_reported_link(self, rank: int, label: Label | None) -> bool:
-        """Was a failed connection of this rank, for this label, reported in this generation?"""
-        return any(isinstance(word, RankLinkEnded) and (word.rank, word.label) == (rank, label) for word in self.current.to_repeat)
+    def report_link(self, rank: int, other: int, label: Label | None = None) -> list[TellOrchestrator]:
+        """Return what reports a failed connection (rule T8), unless that of this rank, for this label, was reported in this generation."""
+        if any(isinstance(word, RankLinkEnded) and (word.rank, word.label) == (rank, label) for word in self.current.to_repeat):
+            return []
+        return [self.report(RankLinkEnded(generation=self.generation, rank=rank, other=other, label=label))]
 
     def take_up(self, plan: Plan) -> None:
         """Begin a generation. What is asked along its plan may have come before the plan."""

@@ -56,10 +56,7 @@ def unwound(state: AgentState, hosted: Hosted, generation: int, *, clean: bool) 
 
 def link_ended(state: AgentState, hosted: Hosted, other: int) -> list[do.AgentCommand]:
     """T8: said for as long as the generation lasts."""
-    is_told = state.has_reported_link(hosted.rank, None)
-    if hosted.worker is not WorkerPhase.RUNNING or is_told:
-        return []
-    return [state.report(msg.RankLinkEnded(generation=state.generation, rank=hosted.rank, other=other))]
+    return [*state.report_link(hosted.rank, other)] if hosted.worker is WorkerPhase.RUNNING else []
 
 
 def raised(state: AgentState, hosted: Hosted, generation: int, error: str, text: str) -> list[do.AgentCommand]:
